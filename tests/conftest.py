@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from samples import DATA, checkpoint, released
+
+from toolkit.artifact import Artifact
+from toolkit.graph.export import export
+from toolkit.network.checkpoint import load_checkpoint
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def small_artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """A float32, dynamic artifact of a small network with random weights."""
+    return export(checkpoint(), directory=tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session", params=[2, 3], ids=["x2", "x3"])
+def released_artifact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """A released checkpoint, exported."""
+    if not DATA.is_dir():
+        pytest.skip(f"no shared data at {DATA} (set RT4KSR_DATA)")
+    return export(load_checkpoint(released(request.param)), directory=tmp_path_factory.mktemp("released"))
+
+
+@pytest.fixture(scope="session")
+def toolkit_command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The installed command, run as a user does."""
+    command = Path(sys.executable).with_name("toolkit")
+
+    def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [command, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300, check=False
+        )
+
+    return run

@@ -1,0 +1,57 @@
+"""Small networks and files that tests of several packages use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from toolkit.network.checkpoint import Checkpoint, serialised_weights
+from toolkit.network.config import NetworkConfig
+from toolkit.network.layouts import released_name
+from toolkit.network.model import RT4KSR
+
+DATA = Path(os.environ.get("RT4KSR_DATA", Path(__file__).parents[1] / ".." / "shared")).resolve()
+
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no shared data at {DATA} (set RT4KSR_DATA)")
+
+SMALL = NetworkConfig(scale=2, channels=6, blocks=2, hidden=10)
+
+
+def released(scale: int) -> Path:
+    return DATA / "checkpoints" / f"rt4ksr_x{scale}.pth"
+
+
+def network(config: NetworkConfig = SMALL, seed: int = 0) -> RT4KSR:
+    """Random weights in which nothing is 0, 1, or symmetric, so that a mistake anywhere changes the output."""
+    torch.manual_seed(seed)
+    made = RT4KSR(config).eval()
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if name.endswith("norm.weight"):
+                parameter.uniform_(0.5, 1.5)
+            elif name.endswith("bias") or name == "gamma":
+                parameter.uniform_(-0.5, 0.5)
+    return made
+
+
+def checkpoint(config: NetworkConfig = SMALL, seed: int = 0) -> Checkpoint:
+    made = network(config, seed)
+    return Checkpoint(made, "small.pth", "0" * 64, "released", "test")
+
+
+def released_state(made: RT4KSR) -> dict[str, torch.Tensor]:
+    """State dict with the reference code's names."""
+    return {released_name(name): tensor.clone() for name, tensor in made.state_dict().items()}
+
+
+def save(path: Path, content: object) -> Path:
+    torch.save(content, path)
+    return path
+
+
+def save_safetensors(path: Path, made: RT4KSR) -> Path:
+    path.write_bytes(serialised_weights(made))
+    return path

@@ -1,0 +1,109 @@
+"""RT4KSR deployment toolkit: from a trained checkpoint to proven, measured inference.
+
+    import toolkit
+
+    checkpoint = toolkit.load_checkpoint("rt4ksr_x2.pth")
+    artifact = toolkit.export(checkpoint)
+    assert toolkit.verify_fusion(checkpoint, artifact).passed
+    print(toolkit.profile([artifact]).to_csv())
+
+Names are imported on first use: `import toolkit` itself loads neither torch nor onnx.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toolkit.artifact import Artifact, Check, Manifest, Precision, find_artifacts
+    from toolkit.diagnosis import Diagnosis, diagnose
+    from toolkit.errors import ArtifactError, CheckFailed, CheckpointError, InputError, ToolkitError, Unavailable
+    from toolkit.graph.export import ExportOptions, export
+    from toolkit.graph.source import source_checkpoint
+    from toolkit.network.checkpoint import Checkpoint, load_checkpoint, untrained_checkpoint
+    from toolkit.profiling.profile import profile
+    from toolkit.profiling.report import CellReport, ProfileReport
+    from toolkit.runtimes.protocol import Session, SessionOptions
+    from toolkit.runtimes.registry import RUNTIMES, load_session
+    from toolkit.verification.fusion import Comparison, FusionReport, verify_fusion
+    from toolkit.verification.inputs import real_images
+    from toolkit.workloads import WORKLOADS, Shape, Workload, parse_shape
+
+_HOMES = {
+    "toolkit.artifact": ("Artifact", "Check", "Manifest", "Precision", "find_artifacts"),
+    "toolkit.diagnosis": ("Diagnosis", "diagnose"),
+    "toolkit.errors": (
+        "ArtifactError",
+        "CheckFailed",
+        "CheckpointError",
+        "InputError",
+        "ToolkitError",
+        "Unavailable",
+    ),
+    "toolkit.graph.export": ("ExportOptions", "export"),
+    "toolkit.graph.source": ("source_checkpoint",),
+    "toolkit.network.checkpoint": ("Checkpoint", "load_checkpoint", "untrained_checkpoint"),
+    "toolkit.profiling.profile": ("profile",),
+    "toolkit.profiling.report": ("CellReport", "ProfileReport"),
+    "toolkit.runtimes.protocol": ("Session", "SessionOptions"),
+    "toolkit.runtimes.registry": ("RUNTIMES", "load_session"),
+    "toolkit.verification.fusion": ("Comparison", "FusionReport", "verify_fusion"),
+    "toolkit.verification.inputs": ("real_images",),
+    "toolkit.workloads": ("WORKLOADS", "Shape", "Workload", "parse_shape"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "RUNTIMES",
+    "WORKLOADS",
+    "Artifact",
+    "ArtifactError",
+    "CellReport",
+    "Check",
+    "CheckFailed",
+    "Checkpoint",
+    "CheckpointError",
+    "Comparison",
+    "Diagnosis",
+    "ExportOptions",
+    "FusionReport",
+    "InputError",
+    "Manifest",
+    "Precision",
+    "ProfileReport",
+    "Session",
+    "SessionOptions",
+    "Shape",
+    "ToolkitError",
+    "Unavailable",
+    "Workload",
+    "__version__",
+    "diagnose",
+    "export",
+    "find_artifacts",
+    "load_checkpoint",
+    "load_session",
+    "parse_shape",
+    "profile",
+    "real_images",
+    "source_checkpoint",
+    "untrained_checkpoint",
+    "verify_fusion",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("rt4ksr-toolkit")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

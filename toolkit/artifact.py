@@ -1,0 +1,186 @@
+"""The ONNX artifact: one file a precision, and a manifest that says what is known about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from toolkit.atomic import sha256_of, sha256_of_file, write_bytes
+from toolkit.errors import ArtifactError
+
+SCHEMA = 1
+DEFAULT_DIRECTORY = Path("exported")
+
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
+Layout = Literal["NCHW", "NHWC"]
+PortType = Literal["float32", "uint8"]
+
+
+class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Something measured against a bound: `passed` is measured <= bound."""
+
+    name: str
+    measured: float
+    bound: float
+    passed: bool
+
+    @classmethod
+    def of(cls, name: str, measured: float, bound: float) -> Check:
+        # Not `not measured > bound`: NaN must fail.
+        return cls(name, measured, bound, measured <= bound)
+
+
+class Port(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The artifact's input or output. RGB; `shape` uses names for sizes that stay dynamic."""
+
+    name: str
+    layout: Layout
+    dtype: PortType
+    value_range: tuple[float, float]
+    shape: tuple[int | str, ...]
+
+
+class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Hyper-parameters of the exported network, and why its high-frequency branch is or is not there."""
+
+    scale: int
+    channels: int
+    blocks: int
+    high_frequency: bool
+    high_frequency_reason: str
+    parameters: int
+    architecture: str = "rt4ksr"
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The checkpoint an artifact was made from. `weights` is its copy in safetensors form, beside the artifact."""
+
+    file: str
+    sha256: str
+    layout: str
+    parameters: int
+    weights: str
+    weights_sha256: str
+
+
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Number of graph nodes after a step of the export."""
+
+    name: str
+    nodes: int
+    detail: str = ""
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is known about an artifact. The fields are DESIGN's contract; times and local paths are left out on purpose:
+    the same checkpoint and tools give the same bytes."""
+
+    name: str
+    precision: Precision
+    network: Network
+    source: Source
+    input: Port
+    output: Port
+    opset: int
+    shape: tuple[int, int] | None
+    """Height and width of the input, or None when they are dynamic (even, and at least `smallest`)."""
+    smallest: int
+    workload: str | None
+    onnx_sha256: str
+    onnx_bytes: int
+    tools: dict[str, str]
+    steps: tuple[Step, ...]
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...] = ()
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An ONNX file and its manifest, known to belong together."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def weights_path(self) -> Path:
+        return self.path.with_name(self.manifest.source.weights)
+
+    @classmethod
+    def read(cls, path: Path | str) -> Artifact:
+        """Read an artifact by its .onnx or .json file.
+
+        Raises:
+            ArtifactError: either file is missing or malformed, or the ONNX file is not the one the manifest describes.
+        """
+        onnx, json = _both(Path(path))
+        manifest = _decode(json)
+        if (actual := sha256_of_file(onnx)) != manifest.onnx_sha256:
+            raise ArtifactError(
+                f"{onnx} is not what its manifest describes (sha256 {actual[:12]}, not {manifest.onnx_sha256[:12]})",
+                "It was edited or only half copied: export it again.",
+            )
+        return cls(onnx, manifest)
+
+    @classmethod
+    def write(cls, directory: Path, model: bytes, manifest: Manifest, weights: bytes) -> Artifact:
+        """Write model, manifest and source weights; each appears whole, the manifest last."""
+        path = directory / f"{manifest.name}.onnx"
+        write_bytes(directory / manifest.source.weights, weights)
+        write_bytes(path, model)
+        write_bytes(path.with_suffix(".json"), encode(manifest))
+        return cls(path, manifest)
+
+    def read_weights(self) -> Path:
+        """Path of the source weights, checked.
+
+        Raises:
+            ArtifactError: they are missing or were edited.
+        """
+        weights = self.weights_path
+        if not weights.is_file():
+            raise ArtifactError(
+                f"{weights}, the weights {self.path.name} was made from, is missing", "Export it again."
+            )
+        if sha256_of(weights.read_bytes()) != self.manifest.source.weights_sha256:
+            raise ArtifactError(f"{weights} is not what {self.path.name} was made from: it was edited", "Export again.")
+        return weights
+
+
+def encode(value: msgspec.Struct) -> bytes:
+    """JSON with two-space indentation and a final newline."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+
+
+def find_artifacts(directory: Path = DEFAULT_DIRECTORY) -> list[Artifact]:
+    """All artifacts of a directory, by name.
+
+    Raises:
+        ArtifactError: one of them does not match its manifest.
+    """
+    return [Artifact.read(path) for path in sorted(directory.glob("*.onnx")) if path.with_suffix(".json").is_file()]
+
+
+def _both(path: Path) -> tuple[Path, Path]:
+    if path.suffix not in {".onnx", ".json"}:
+        raise ArtifactError(f"{path} is not an artifact", "Give a .onnx file that `toolkit export` wrote.")
+    onnx, json = path.with_suffix(".onnx"), path.with_suffix(".json")
+    for part in (path, onnx, json):
+        if not part.is_file():
+            hint = "Export a checkpoint first." if part == path else "An artifact is both files: export it again."
+            raise ArtifactError(f"there is no file {part}", hint)
+    return onnx, json
+
+
+def _decode(path: Path) -> Manifest:
+    try:
+        content = path.read_bytes()
+        schema = msgspec.json.decode(content, type=dict).get("schema")
+        if schema != SCHEMA:
+            raise ArtifactError(f"{path} has schema {schema}, this version reads {SCHEMA}", "Export it again.")
+        return msgspec.json.decode(content, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise ArtifactError(f"{path} is not a manifest: {error}", "Export it again.") from error

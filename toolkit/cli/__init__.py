@@ -1,0 +1,47 @@
+"""The `toolkit` command. Commands are imported when they are run, heavy libraries when they are needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version
+
+from cyclopts import App
+
+from toolkit.errors import ToolkitError
+
+app = App(
+    name="toolkit",
+    help="Export, prove and measure RT4KSR super-resolution networks.",
+    version=lambda: version("rt4ksr-toolkit"),
+    version_flags=["--version"],
+    help_epilogue="Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 runtime or hardware not available.",
+)
+for _name, _summary in {
+    "export": "Make an ONNX artifact from a checkpoint: merge, trace, rewrite, simplify, check.",
+    "verify-fusion": "Prove that merged and unmerged blocks, and the exported graph, are the same function.",
+    "profile": "Measure runtimes side by side at 720p→4K and 1080p→4K.",
+    "inspect": "Show what is known about an artifact.",
+    "doctor": "Show what is installed, which runtimes work here, and what would make the others work.",
+}.items():
+    _module = _name.replace("-", "_")
+    app.command(f"toolkit.cli.{_module}:{_module}", name=_name, help=_summary)
+
+
+def main() -> None:
+    """Run the command line; turn errors into one message and an exit code."""
+    try:
+        app()
+    except ToolkitError as error:
+        from toolkit.cli.console import err
+
+        err.print(f"[bold red]error:[/] {error.args[0]}", markup=True, soft_wrap=True)
+        if error.remedy:
+            err.print(f"  {error.remedy}", markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has gone (`toolkit inspect x | head`); Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

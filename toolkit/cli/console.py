@@ -1,0 +1,63 @@
+"""Terminal output: results on stdout, everything for people's eyes only on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+_WIDTH = 100
+"""Where output goes to a file or another program, and the width tables are made for."""
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_WIDTH)
+
+
+out = _console(stderr=False)
+err = _console(stderr=True)
+
+
+def table(*columns: str, title: str | None = None, right: tuple[str, ...] = ()) -> Table:
+    """A table in the house style; columns named in `right` are right-aligned."""
+    made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, column in enumerate(columns):
+        made.add_column(column, justify="right" if column in right else "left", no_wrap=index == 0 or column in right)
+    return made
+
+
+def verdict(passed: bool) -> str:
+    return "[green]ok[/]" if passed else "[bold red]FAILED[/]"
+
+
+def warn(notes: tuple[str, ...]) -> None:
+    """Notes a user must not miss."""
+    for note in notes:
+        err.print(f"[bold yellow]note:[/] {note}")
+
+
+@contextmanager
+def steps(title: str) -> Iterator[Callable[[str], None]]:
+    """A spinner that shows the current step; silent when stderr is not a terminal."""
+    columns = SpinnerColumn(), TextColumn("{task.fields[name]}: {task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task("starting", total=None, name=title)
+        yield lambda step: progress.update(task, description=step)
+
+
+@contextmanager
+def bar() -> Iterator[Callable[[str, float, float | None], None]]:
+    """A progress bar with the time left; silent when stderr is not a terminal."""
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"), TimeElapsedColumn()
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task("starting", total=1.0, left="")
+
+        def advance(what: str, share: float, left: float | None) -> None:
+            text = "" if left is None else f"{left:.0f} s left"
+            progress.update(task, description=what, completed=share, left=text)
+
+        yield advance

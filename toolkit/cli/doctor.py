@@ -1,0 +1,45 @@
+"""`toolkit doctor`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+import toolkit
+from toolkit.cli.console import out, table
+
+
+def doctor(*, json: Annotated[bool, Parameter(negative=())] = False) -> None:
+    """Show what is installed, which runtimes work here, and what would make the others work.
+
+    Parameters
+    ----------
+    json
+        Print one JSON document.
+    """
+    diagnosis = toolkit.diagnose()
+    if json:
+        print(diagnosis.to_json(), end="")
+        return
+    here = diagnosis.environment
+    facts = table("", "")
+    facts.show_header = False
+    for name, value in (
+        ("system", f"{here.system}, Python {here.python}"),
+        ("processor", f"{here.processor}, {here.processors} usable, {here.memory_bytes / 2**30:.0f} GiB memory"),
+        ("instructions", " ".join(here.processor_flags) or "unknown"),
+        ("GPU", diagnosis.gpu),
+        ("C++ compiler", diagnosis.compiler),
+        ("packages", ", ".join(f"{package} {number}" for package, number in here.packages.items())),
+    ):
+        facts.add_row(f"[bold]{name}[/]", value)
+    out.print(facts)
+    out.print()
+    runtimes = table("runtime", "works", "what it is")
+    for runtime in diagnosis.runtimes:
+        answer = f"[green]yes[/], {runtime.version}" if runtime.ok else "[red]no[/]"
+        runtimes.add_row(runtime.name, answer, runtime.description)
+        if not runtime.ok:
+            runtimes.add_row("", "", f"{runtime.reason}\n→ {runtime.remedy}")
+    out.print(runtimes)

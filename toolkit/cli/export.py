@@ -1,0 +1,107 @@
+"""`toolkit export`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+
+import toolkit
+from toolkit.cli.console import err, out, steps, table, verdict, warn
+
+
+def export(
+    checkpoint: Path | None = None,
+    /,
+    *,
+    output: Annotated[Path, Parameter(alias="-o")] = Path("exported"),
+    opset: int = 20,
+    shape: str | None = None,
+    io: Literal["float", "uint8"] = "float",
+    layout: Literal["nchw", "nhwc"] = "nchw",
+    simplify: bool = True,
+    name: str | None = None,
+    high_frequency: Literal["auto", "on", "off"] = "auto",
+    scale: int | None = None,
+    entry: str | None = None,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Make an ONNX artifact from a checkpoint: merge, trace, rewrite, simplify, check.
+
+    Parameters
+    ----------
+    checkpoint
+        PyTorch or safetensors file with RT4KSR weights; recognised by its tensors. Without one, an UNTRAINED network.
+    output
+        Directory for the artifact, its manifest and the source weights.
+    opset
+        ONNX operator set, 18 or later.
+    shape
+        Fix the input size: HxW, 720p, 1080p, ... Default: any even height and width.
+    io
+        float: RGB 0..1. uint8: images, with scaling, clamping and rounding inside the graph.
+    layout
+        Of uint8 images.
+    simplify
+        Run onnxsim.
+    name
+        Stem of the file names.
+    high_frequency
+        Whether the high-frequency branch takes part; auto decides from the weights.
+    scale
+        Refuse any other scale; needed for scales other than 2 and 3.
+    entry
+        Which weights to take when the file has several sets.
+    json
+        Print the manifest on stdout.
+    """
+    if io == "float" and layout != "nchw":
+        raise toolkit.InputError("float input and output are NCHW", "NHWC goes with --io uint8.")
+    options = toolkit.ExportOptions(
+        opset=opset,
+        shape=None if shape is None else toolkit.parse_shape(shape),
+        uint8=None if io == "float" else "NHWC" if layout == "nhwc" else "NCHW",
+        simplify=simplify,
+        name=name,
+    )
+    begin = time.perf_counter()
+    with steps("export") as report:
+        report("reading the checkpoint")
+        if checkpoint is None:
+            loaded = toolkit.untrained_checkpoint(scale or 2)
+        else:
+            loaded = toolkit.load_checkpoint(checkpoint, high_frequency=high_frequency, scale=scale, entry=entry)
+        artifact = toolkit.export(loaded, options, output, report)
+    warn(loaded.notes)
+    if json:
+        print(artifact.path.with_suffix(".json").read_text(), end="")
+    _describe(artifact, time.perf_counter() - begin, err if json else out)
+
+
+def _describe(artifact: toolkit.Artifact, seconds: float, console: Console) -> None:
+    manifest = artifact.manifest
+    network, errors = manifest.network, {check.name: check for check in manifest.checks}
+    console.print(
+        f"RT4KSR x{network.scale}, {network.channels} channels, {network.blocks} blocks; parameters "
+        f"{manifest.source.parameters:,} → {network.parameters:,} fused"
+    )
+    live = "live" if network.high_frequency else "dead, left out"
+    console.print(f"high-frequency branch: {live} ({network.high_frequency_reason})")
+    rows = table(
+        "step", "nodes", "error against float64", "bound", "", right=("nodes", "error against float64", "bound")
+    )
+    for step in manifest.steps:
+        check = next((found for name, found in errors.items() if name.startswith(f"graph: {step.name}")), None)
+        cells = ("", "", "") if check is None else (f"{check.measured:.1e}", f"{check.bound:g}", verdict(check.passed))
+        rows.add_row(step.name, str(step.nodes), *cells)
+        if step.detail:
+            rows.add_row(f"  [yellow]left alone:[/] {step.detail}")
+    console.print(rows)
+    blocks = [check for check in manifest.checks if check.name.startswith("fusion:")]
+    if blocks:
+        worst = max(check.measured for check in blocks)
+        console.print(f"fusion: {len(blocks)} blocks proved, worst error {worst:.1e} (bound {blocks[0].bound:g})")
+    console.print(f"[bold]{artifact.path}[/] ({manifest.onnx_bytes:,} bytes) in {seconds:.1f} s")

@@ -1,0 +1,58 @@
+"""`toolkit inspect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+import toolkit
+from toolkit.cli.console import out, table, verdict
+
+
+def inspect(artifact: Path, /, *, json: Annotated[bool, Parameter(negative=())] = False) -> None:
+    """Show what is known about an artifact.
+
+    Parameters
+    ----------
+    artifact
+        The .onnx or .json file that `toolkit export` wrote.
+    json
+        Print the manifest as it is.
+    """
+    found = toolkit.Artifact.read(artifact)
+    if json:
+        print(found.path.with_suffix(".json").read_text(), end="")
+        return
+    manifest, network, source = found.manifest, found.manifest.network, found.manifest.source
+    facts = table("", "")
+    facts.show_header = False
+    size = "dynamic, even" if manifest.shape is None else "x".join(map(str, manifest.shape))
+    for name, value in (
+        ("file", f"{found.path} ({manifest.onnx_bytes:,} bytes, sha256 {manifest.onnx_sha256[:12]}…)"),
+        ("precision", manifest.precision),
+        ("network", f"RT4KSR x{network.scale}, {network.channels} channels, {network.blocks} blocks"),
+        ("parameters", f"{network.parameters:,} (in training: {source.parameters:,})"),
+        ("high frequency", f"{'live' if network.high_frequency else 'dead'}: {network.high_frequency_reason}"),
+        *(
+            (
+                end.name,
+                f"{end.dtype} {end.layout} {list(end.shape)}, RGB {end.value_range[0]:g}..{end.value_range[1]:g}",
+            )
+            for end in (manifest.input, manifest.output)
+        ),
+        ("height x width", size),
+        ("workload", manifest.workload or "none of the 4K workloads"),
+        ("opset", str(manifest.opset)),
+        ("source", f"{source.file} ({source.layout} layout, sha256 {source.sha256[:12]}…)"),
+        ("weights", source.weights),
+        ("made with", ", ".join(f"{tool} {number}" for tool, number in manifest.tools.items())),
+    ):
+        facts.add_row(f"[bold]{name}[/]", value)
+    out.print(facts)
+    checks = table("check", "measured", "bound", "", right=("measured", "bound"))
+    for check in manifest.checks:
+        checks.add_row(check.name, f"{check.measured:.2e}", f"{check.bound:.0e}", verdict(check.passed))
+    out.print()
+    out.print(checks)

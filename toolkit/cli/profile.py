@@ -1,0 +1,139 @@
+"""`toolkit profile`."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, get_args
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.markup import escape
+
+import toolkit
+from toolkit.cli.console import bar, err, out, steps, table, warn
+
+
+def profile(
+    *artifacts: Path,
+    precision: str = "fp32",
+    runtime: str | None = None,
+    workload: str | None = None,
+    duration: float = 5.0,
+    threads: int = 0,
+    directory: Path = Path("exported"),
+    json: Annotated[bool, Parameter(negative=())] = False,
+    csv: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Measure runtimes side by side at 720p→4K and 1080p→4K.
+
+    Each cell runs in a process of its own; cells take turns, so that a machine's drift hits all alike. Times are from
+    host memory to host memory, after warm-up. Speed-up is over the unfused PyTorch network in the same run.
+
+    Parameters
+    ----------
+    artifacts
+        What to measure. Default: everything in the directory of artifacts; without any, UNTRAINED networks.
+    precision
+        Comma-separated: fp32, fp16, bf16, int8.
+    runtime
+        Comma-separated; default: all. See `toolkit doctor`.
+    workload
+        Comma-separated: 720p-4k, 1080p-4k; default: those the artifacts serve.
+    duration
+        Seconds of measuring per cell; at least five frames are taken.
+    threads
+        Processor threads per cell; 0: all usable.
+    directory
+        Where artifacts are.
+    json
+        Print one JSON document.
+    csv
+        Print comma-separated values.
+    """
+    if json and csv:
+        raise toolkit.InputError("--json and --csv exclude each other")
+    with ExitStack() as stack:
+        found = [toolkit.Artifact.read(path) for path in artifacts] or toolkit.find_artifacts(directory)
+        if not found:
+            found = _untrained(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        advance = stack.enter_context(bar())
+        report = toolkit.profile(
+            found,
+            _split(runtime) or tuple(toolkit.RUNTIMES),
+            _split(workload),
+            _precisions(precision),
+            duration=duration,
+            threads=threads,
+            advance=advance,
+        )
+    if json or csv:
+        print(report.to_json() if json else report.to_csv(), end="")
+    _print(report, err if json or csv else out)
+    _exit(report, _split(runtime))
+
+
+def _split(text: str | None) -> list[str] | None:
+    return None if text is None else [part for part in text.split(",") if part]
+
+
+def _precisions(text: str) -> list[toolkit.Precision]:
+    """Checked here, because a type cannot be read from a comma-separated list."""
+    known = {name: name for name in get_args(toolkit.Precision)}
+    asked = _split(text) or []
+    if unknown := [name for name in asked if name not in known]:
+        raise toolkit.InputError(f"there is no precision {unknown[0]!r}", f"Choose from {', '.join(known)}.")
+    return [known[name] for name in asked]
+
+
+def _untrained(directory: Path) -> list[toolkit.Artifact]:
+    """Artifacts of random networks, for a first look without a checkpoint."""
+    made = []
+    for workload in toolkit.WORKLOADS.values():
+        checkpoint = toolkit.untrained_checkpoint(workload.scale or 2)
+        with steps(f"export x{workload.scale}") as report:
+            made.append(toolkit.export(checkpoint, directory=directory, report=report))
+    warn(made[0].manifest.notes)
+    return made
+
+
+def _print(report: toolkit.ProfileReport, console: Console) -> None:
+    here = report.environment
+    console.print(f"{here.processor}, {report.threads} of {here.processors} threads, load {here.load:.1f} at the start")
+    groups = dict.fromkeys((cell.workload, cell.artifact) for cell in report.cells)
+    for workload, artifact in groups:
+        cells = [cell for cell in report.cells if (cell.workload, cell.artifact) == (workload, artifact)]
+        numbers = ("median", "p90", "p95", "p99", "min", "fps", "MB", "speed-up", "n")
+        title = f"\n{workload}: {artifact}, {cells[0].io}, ms" if artifact else f"\n{workload}"
+        rows = table("runtime", "asked", "ran", *numbers, title=title, right=numbers)
+        for cell in cells:
+            rows.add_row(cell.runtime, cell.precision, *_numbers(cell))
+        console.print(rows)
+        for cell in cells:
+            if cell.reason:
+                console.print(f"[yellow]{cell.runtime} {cell.precision} did not run:[/] {escape(cell.reason)}")
+    console.print()
+
+
+def _numbers(cell: toolkit.CellReport) -> list[str]:
+    times = cell.statistics
+    if times is None:
+        return ["[dim]–[/]"]
+    seconds = (times.median, times.p90, times.p95, times.p99, times.minimum)
+    executed = cell.executed or {}
+    return [
+        "+".join(executed),
+        *(f"{1000 * value:.1f}" for value in seconds),
+        f"{1 / times.median:.2f}",
+        "–" if cell.peak_bytes is None else f"{cell.peak_bytes / 1e6:.0f}",
+        "–" if cell.speed_up is None else f"{cell.speed_up:.2f}x",
+        str(times.trials),
+    ]
+
+
+def _exit(report: toolkit.ProfileReport, asked: list[str] | None) -> None:
+    """A runtime that was asked for by name and did not run is an error, and so is nothing having run."""
+    stuck = [cell for cell in report.cells if cell.reason]
+    if any(cell.runtime in (asked or ()) for cell in stuck) or len(stuck) == len(report.cells):
+        raise SystemExit(toolkit.Unavailable.exit_code)

@@ -1,0 +1,1 @@
+"""ONNX in, ONNX out: export, rewriting passes, simplification, numerical checks."""

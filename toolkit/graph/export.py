@@ -1,0 +1,242 @@
+"""A checkpoint becomes an artifact: merge, trace, rewrite, simplify, check."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import platform
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import onnx
+import torch
+
+from toolkit.artifact import DEFAULT_DIRECTORY, Artifact, Check, Layout, Manifest, Network, Port, Source
+from toolkit.atomic import sha256_of
+from toolkit.errors import CheckFailed, InputError
+from toolkit.graph.pipeline import Report, deploy
+from toolkit.network.checkpoint import Checkpoint, serialised_weights
+from toolkit.network.config import NetworkConfig
+from toolkit.network.fusion import fuse
+from toolkit.network.model import RT4KSR, numpy_function, parameter_count
+from toolkit.network.proof import BLOCK_BOUND, prove_blocks
+from toolkit.workloads import Shape, workload_for_scale
+
+DEFAULT_OPSET = 20
+LOWEST_OPSET = 18
+"""torch's exporter writes 18 when asked for less, without a word."""
+
+_TOOLS = ("rt4ksr-toolkit", "torch", "onnx", "onnx-ir", "onnxscript", "onnxsim", "numpy")
+_RELEASED = NetworkConfig()
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How the ONNX graph should look.
+
+    Attributes:
+        opset: ONNX operator set, 18 or later.
+        shape: fixed input size; None leaves height and width dynamic.
+        uint8: layout of uint8 images at both ends; None is float32 NCHW, RGB 0..1.
+        simplify: run onnxsim.
+        name: file name stem of the source; None builds `rt4ksr_x2` and the like.
+    """
+
+    opset: int = DEFAULT_OPSET
+    shape: Shape | None = None
+    uint8: Layout | None = None
+    simplify: bool = True
+    name: str | None = None
+
+
+def export(
+    checkpoint: Checkpoint,
+    options: ExportOptions = ExportOptions(),
+    directory: Path | str = DEFAULT_DIRECTORY,
+    report: Report = lambda _: None,
+) -> Artifact:
+    """Merge, trace, rewrite, simplify and check a network; write artifact, manifest and source weights.
+
+    Args:
+        checkpoint: from `load_checkpoint`.
+        options: see `ExportOptions`.
+        directory: created when missing; files appear whole or not at all.
+        report: called with the title of each step as it begins.
+
+    Raises:
+        InputError: an opset or name that cannot be had.
+        CheckFailed: a check did not hold; nothing is written.
+    """
+    _check_options(options)
+    network = checkpoint.network
+    proofs = [Check.of(f"fusion: {proof.name}", proof.measured, BLOCK_BOUND) for proof in prove_blocks(network)]
+    if not all(check.passed for check in proofs):
+        raise CheckFailed("the merged blocks are not the network's own", "Run `toolkit verify-fusion` for the details.")
+    fused = fuse(network)
+    report("torch.onnx.export")
+    deployed = deploy(
+        trace(fused, options.opset),
+        network.config,
+        numpy_function(network, torch.float64),
+        shape=options.shape,
+        uint8_layout=options.uint8,
+        with_simplify=options.simplify,
+        report=report,
+    )
+    stem = options.name or _stem(network.config)
+    weights = serialised_weights(network)
+    weights_sha256 = sha256_of(weights)
+    facts = Network(
+        scale=network.config.scale,
+        channels=network.config.channels,
+        blocks=network.config.blocks,
+        high_frequency=network.config.high_frequency,
+        high_frequency_reason=checkpoint.high_frequency_reason,
+        parameters=parameter_count(fused),
+    )
+    source = Source(
+        file=checkpoint.file,
+        sha256=checkpoint.sha256,
+        layout=checkpoint.layout,
+        parameters=parameter_count(network),
+        weights=f"{stem}-{weights_sha256[:8]}.safetensors",  # another checkpoint's must not replace them
+        weights_sha256=weights_sha256,
+    )
+    model = _serialised(deployed.model, facts, source)
+    manifest = Manifest(
+        name=f"{stem}_fp32{_variant(options)}",
+        precision="fp32",
+        network=facts,
+        source=source,
+        input=_port(deployed.model.graph.input[0], options),
+        output=_port(deployed.model.graph.output[0], options),
+        opset=options.opset,
+        shape=None if options.shape is None else (options.shape.height, options.shape.width),
+        smallest=network.config.minimum_size,
+        workload=_workload(network.config.scale, options.shape),
+        onnx_sha256=sha256_of(model),
+        onnx_bytes=len(model),
+        tools={"python": platform.python_version()} | {tool: version(tool) for tool in _TOOLS},
+        steps=deployed.steps,
+        checks=(*proofs, *deployed.checks),
+        notes=checkpoint.notes,
+    )
+    return Artifact.write(Path(directory), model, manifest, weights)
+
+
+def trace(network: RT4KSR, opset: int = DEFAULT_OPSET) -> onnx.ModelProto:
+    """The network as torch's exporter writes it, height and width dynamic and even.
+
+    Raises:
+        InputError: the exporter would write another opset than asked for.
+    """
+    even = _EvenSizes(network.config).eval()
+    even.load_state_dict(network.state_dict())
+    half = {2: 2 * torch.export.Dim("half_height", min=1), 3: 2 * torch.export.Dim("half_width", min=1)}
+    with _quiet():
+        program = torch.onnx.export(
+            even,
+            (torch.zeros(1, 3, 24, 32),),
+            dynamo=True,
+            opset_version=opset,
+            dynamic_shapes=(half,),
+            input_names=["input"],
+            output_names=["output"],
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise CheckFailed("torch.onnx.export returned nothing")
+    model = program.model_proto
+    written = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    if written != opset:
+        raise InputError(
+            f"torch {torch.__version__} writes opset {written} when asked for {opset}", f"Use --opset {written}."
+        )
+    return model
+
+
+class _EvenSizes(RT4KSR):
+    """The network proper; a subclass and no wrapper, so that module names do not gain a prefix."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.forward_even(x)
+
+
+def _check_options(options: ExportOptions) -> None:
+    highest = onnx.defs.onnx_opset_version()
+    if not LOWEST_OPSET <= options.opset <= highest:
+        raise InputError(
+            f"opset {options.opset} cannot be had: torch's exporter would silently write another",
+            f"Choose {LOWEST_OPSET} to {highest}.",
+        )
+    if options.name is not None and (not options.name or Path(options.name).name != options.name):
+        raise InputError(f"name {options.name!r} is not a plain file name")
+
+
+def _variant(options: ExportOptions) -> str:
+    """What distinguishes this artifact's file name from the plain one."""
+    parts = [f"uint8-{options.uint8.lower()}"] if options.uint8 else []
+    parts += [str(options.shape)] if options.shape else []
+    parts += [f"opset{options.opset}"] if options.opset != DEFAULT_OPSET else []
+    parts += [] if options.simplify else ["unsimplified"]
+    return "".join(f"_{part}" for part in parts)
+
+
+def _stem(config: NetworkConfig) -> str:
+    """`rt4ksr_x2`, with channels and blocks when they are not the released ones."""
+    released = (config.channels, config.blocks) == (_RELEASED.channels, _RELEASED.blocks)
+    return f"rt4ksr_x{config.scale}" + ("" if released else f"_c{config.channels}b{config.blocks}")
+
+
+def _workload(scale: int, shape: Shape | None) -> str | None:
+    """The 4K workload this artifact serves: its scale's, unless another size is built in."""
+    workload = workload_for_scale(scale)
+    return workload.name if workload is not None and shape in (None, workload.shape) else None
+
+
+def _port(end: onnx.ValueInfoProto, options: ExportOptions) -> Port:
+    dims = end.type.tensor_type.shape.dim
+    return Port(
+        name=end.name,
+        layout=options.uint8 or "NCHW",
+        dtype="uint8" if options.uint8 else "float32",
+        value_range=(0.0, 255.0) if options.uint8 else (0.0, 1.0),
+        shape=tuple(dim.dim_value if dim.HasField("dim_value") else dim.dim_param for dim in dims),
+    )
+
+
+def _serialised(model: onnx.ModelProto, network: Network, source: Source) -> bytes:
+    """Bytes of the model with the essentials of its manifest inside."""
+    model.producer_name, model.producer_version = "rt4ksr-toolkit", version("rt4ksr-toolkit")
+    model.doc_string = ""
+    model.graph.name = f"rt4ksr_x{network.scale}"
+    essentials = {
+        "rt4ksr.precision": "fp32",
+        "rt4ksr.scale": network.scale,
+        "rt4ksr.channels": network.channels,
+        "rt4ksr.blocks": network.blocks,
+        "rt4ksr.high_frequency": network.high_frequency,
+        "rt4ksr.source_sha256": source.sha256,
+    }
+    onnx.helper.set_model_props(model, {key: str(value) for key, value in essentials.items()})
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """torch's exporter tells developers of torch things that users of an exporter cannot act on."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

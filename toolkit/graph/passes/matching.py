@@ -1,0 +1,63 @@
+"""Small questions a pass asks of a graph, and the base class of all passes."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+
+class GraphPass(ir.passes.InPlacePass):
+    """A rewrite of the graph, in place.
+
+    `requires` and `ensures` (onnx-ir's contract) state what must hold before and after.
+
+    Attributes:
+        title: what reports call it.
+        refusals: for each place that looked like a match and was left alone: where and why.
+    """
+
+    title = ""
+
+    def __init__(self) -> None:
+        self.refusals: list[str] = []
+
+
+def constant(value: ir.Value | None) -> NDArray[np.generic] | None:
+    """The array of an initializer or Constant node, or None when the value is computed."""
+    if value is None:
+        return None
+    tensor = ir.convenience.get_const_tensor(value)
+    return None if tensor is None else tensor.numpy()
+
+
+def consumers(value: ir.Value) -> list[ir.Node]:
+    """Nodes that read `value`, once each."""
+    return list(dict.fromkeys(use.node for use in value.uses()))
+
+
+def producer(value: ir.Value | None, op_type: str) -> ir.Node | None:
+    """The node that computes `value`, if it is of this type."""
+    node = None if value is None else value.producer()
+    return node if node is not None and node.op_type == op_type else None
+
+
+def ints(node: ir.Node, attribute: str, default: tuple[int, ...]) -> tuple[int, ...]:
+    """An integer-list attribute."""
+    return tuple(node.attributes[attribute].as_ints()) if attribute in node.attributes else default
+
+
+def replace_initializer(model: ir.Model, node: ir.Node, index: int, array: NDArray[np.generic], name: str) -> None:
+    """Give `node` a new constant as input `index`; others that read the old one keep it."""
+    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+    value.type, value.shape = ir.TensorType(ir.DataType.from_numpy(array.dtype)), ir.Shape(array.shape)
+    old = node.inputs[index]
+    node.replace_input_with(index, value)
+    if old is not None and old.is_initializer() and not old.uses() and old.name:
+        del model.graph.initializers[old.name]
+    model.graph.register_initializer(value)
+
+
+def operators(model: ir.Model) -> set[str]:
+    """Operator types in the graph."""
+    return {node.op_type for node in model.graph}

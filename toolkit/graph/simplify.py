@@ -1,0 +1,32 @@
+"""onnxsim, trusted only as far as our own numbers go."""
+
+from __future__ import annotations
+
+import onnx
+
+from toolkit.errors import CheckFailed
+
+
+def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
+    """onnxsim's result, structurally valid.
+
+    Its own check runs nothing unless asked to (`check_n` is 0), so the caller must compare numbers. Input shapes are
+    not overwritten: that would make a dynamic model static.
+
+    Raises:
+        CheckFailed: onnxsim returned an invalid model, or one with other inputs or outputs.
+    """
+    import onnxsim
+
+    simplified: onnx.ModelProto = onnxsim.simplify(model)[0]
+    try:
+        onnx.checker.check_model(simplified, full_check=True)
+    except onnx.checker.ValidationError as error:
+        raise CheckFailed(f"onnxsim returned an invalid model: {error}", "Export with --no-simplify.") from error
+    if _ends(simplified) != _ends(model):
+        raise CheckFailed("onnxsim changed the model's inputs or outputs", "Export with --no-simplify.")
+    return simplified
+
+
+def _ends(model: onnx.ModelProto) -> list[bytes]:
+    return [end.SerializeToString(deterministic=True) for end in [*model.graph.input, *model.graph.output]]

@@ -1,0 +1,81 @@
+"""RT4KSR as released, in training and fused form."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from toolkit.network.blocks import BodyBlock, HighFrequencyBranch, HighPass, Tail
+from toolkit.network.config import UNSHUFFLE, NetworkConfig
+from toolkit.network.padding import padded_size, reflected_indices
+
+
+class RT4KSR(nn.Module):
+    """Super-resolution network of Zamfir, Conde, Timofte, "Towards Real-Time 4K Image Super-Resolution", CVPRW 2023.
+
+    Takes RGB (N, 3, H, W), values nominally 0..1, any H, W >= 1; returns (N, 3, scale*H, scale*W), not clamped.
+    Odd and tiny sizes are extended by reflection and the result is cropped.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels, hidden = config.channels, config.hidden
+        self.head = nn.Conv2d(3 * UNSHUFFLE**2, channels, 3, padding=1)
+        self.body = nn.Sequential(*(BodyBlock(channels, hidden) for _ in range(config.blocks)))
+        self.tail = Tail(channels, hidden)
+        self.upsample = nn.Conv2d(channels, config.output_channels, 3, padding=1)
+        if config.high_frequency:
+            self.high_pass = HighPass()
+            self.gamma = nn.Parameter(torch.zeros(1))
+            self.hfb = HighFrequencyBranch(channels, hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        rows, columns = (padded_size(size, self.config.minimum_size) for size in (height, width))
+        if (rows, columns) == (height, width):
+            return self.forward_even(x)
+        x = x[..., reflected_indices(height, rows), :][..., reflected_indices(width, columns)]
+        return self.forward_even(x)[..., : height * self.config.scale, : width * self.config.scale]
+
+    def forward_even(self, x: Tensor) -> Tensor:
+        """The network proper: H and W even and at least `config.minimum_size`."""
+        features = self.body(self.head(functional.pixel_unshuffle(x, UNSHUFFLE)))
+        if self.config.high_frequency:
+            shallow = self.head(functional.pixel_unshuffle(self.high_pass(x), UNSHUFFLE))
+            features = self.gamma * features + self.hfb(shallow)
+        return functional.pixel_shuffle(self.upsample(self.tail(features)), UNSHUFFLE * self.config.scale)
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Number of trainable scalars."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def untrained_network(config: NetworkConfig, seed: int = 0) -> RT4KSR:
+    """A network with PyTorch's default initialisation from `seed`; the global random state is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return RT4KSR(config).eval()
+
+
+def numpy_function(network: RT4KSR, dtype: torch.dtype) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """A copy of `network` in `dtype` as a function of arrays: (N, 3, H, W) to (N, 3, sH, sW).
+
+    In float64 it is the truth that everything is measured against.
+    """
+    copied = copy.deepcopy(network).to(dtype).eval()
+
+    def function(image: NDArray[Any]) -> NDArray[Any]:
+        with torch.inference_mode():
+            result: NDArray[Any] = copied(torch.from_numpy(np.ascontiguousarray(image)).to(dtype)).numpy()
+        return result
+
+    return function

@@ -1,0 +1,113 @@
+"""Bytes to tensors: opening checkpoint files without trusting them or their names."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from toolkit.errors import CheckpointError
+
+_ZIP = b"PK\x03\x04"
+_PICKLE = b"\x80"
+_NESTING = 3
+_WANT = "Give a PyTorch (.pth, .pt, .ckpt) or .safetensors file with RT4KSR weights."
+
+
+def tensor_groups(path: Path) -> dict[str, dict[str, Tensor]]:
+    """Every mapping of names to tensors in a checkpoint file, by the path of entries that leads to it ("" = the file).
+
+    Nothing in the file is executed: pickles are read with `weights_only`.
+
+    Raises:
+        CheckpointError: no such file, not a checkpoint, damaged, holding code, or holding no tensors.
+    """
+    content = _read(path)
+    groups = dict(_walk(content, ""))
+    if not groups:
+        raise CheckpointError(f"{path} holds no tensors", _WANT)
+    return groups
+
+
+def _read(path: Path) -> Any:
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a directory, not a checkpoint", _WANT)
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(9)
+            size = path.stat().st_size
+    except FileNotFoundError:
+        raise CheckpointError(f"there is no file {path}", "Check the path.") from None
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+    if size == 0:
+        raise CheckpointError(f"{path} is empty", "Copy or download it again.")
+    if start.startswith(_ZIP):
+        return _read_zip(path)
+    if start.startswith(_PICKLE):
+        return _read_pickle(path)
+    if start[8:] == b"{" and int.from_bytes(start[:8], "little") < 1 << 27:
+        return _read_safetensors(path)
+    raise CheckpointError(f"{path} is neither a PyTorch nor a safetensors file (it starts with {start!r})", _WANT)
+
+
+def _read_zip(path: Path) -> Any:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is truncated or damaged ({error})", "Copy or download it again.") from error
+    if not any(name.endswith("/data.pkl") for name in names):
+        raise CheckpointError(f"{path} is a zip archive, but not a PyTorch checkpoint", _WANT)
+    return _read_pickle(path)
+
+
+def _read_pickle(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if any(sign in str(error) for sign in ("Unsupported global", "Unsupported class", "GLOBAL", "REDUCE")):
+            raise CheckpointError(
+                f"{path} holds Python objects that would run code when loaded: {_refusal(error)}",
+                'Save plain tensors in the training environment: torch.save({"state_dict": model.state_dict()}, ...).',
+            ) from error
+        raise _damaged(path, error) from error
+    except Exception as error:  # damaged bytes make the unpickler fail in any way there is
+        raise _damaged(path, error) from error
+
+
+def _read_safetensors(path: Path) -> Any:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    first_line = (str(error) or type(error).__name__).strip().splitlines()[0]
+    return CheckpointError(f"{path} is truncated or damaged ({first_line[:160]})", "Copy or download it again.")
+
+
+def _refusal(error: Exception) -> str:
+    """The line of torch's long message that names the object it refused."""
+    lines = str(error).splitlines()
+    return next((line.strip() for line in lines if "GLOBAL" in line or "Unsupported" in line), lines[0])[:200]
+
+
+def _walk(content: Any, entry: str, depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    if not isinstance(content, Mapping) or depth > _NESTING:
+        return
+    tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    if tensors:
+        yield entry, tensors
+    for key, value in content.items():
+        if isinstance(key, str):
+            yield from _walk(value, f"{entry}.{key}" if entry else key, depth + 1)

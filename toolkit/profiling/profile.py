@@ -1,0 +1,107 @@
+"""`toolkit profile`: plan the cells, measure them, put the numbers together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from toolkit.artifact import Artifact, Precision
+from toolkit.errors import InputError
+from toolkit.profiling.environment import environment
+from toolkit.profiling.matrix import CellPlan, default_workloads, plan
+from toolkit.profiling.messages import Open
+from toolkit.profiling.report import CellReport, ProfileReport
+from toolkit.profiling.schedule import Advance, Measurement, measure
+from toolkit.profiling.statistics import summarise
+from toolkit.runtimes.protocol import SessionOptions
+from toolkit.runtimes.registry import BASELINE, RUNTIMES
+from toolkit.workloads import parse_workload
+
+
+def profile(
+    artifacts: Sequence[Artifact | Path | str],
+    runtimes: Sequence[str] = tuple(RUNTIMES),
+    workloads: Sequence[str] | None = None,
+    precisions: Sequence[Precision] = ("fp32",),
+    *,
+    duration: float = 5.0,
+    threads: int = 0,
+    advance: Advance = lambda _what, _share, _left: None,
+) -> ProfileReport:
+    """Measure runtimes side by side, each cell in a process of its own, in interleaved turns.
+
+    Args:
+        artifacts: what to run.
+        runtimes: names from the registry; the unfused PyTorch baseline is always measured too.
+        workloads: `720p-4k` (x3), `1080p-4k` (x2), or sizes (`HxW`); default: what the artifacts were made for.
+        precisions: as artifacts have them; PyTorch can lower the network itself.
+        duration: seconds per cell, more where five frames take longer.
+        threads: processor threads per cell; 0 takes all that this process may use.
+        advance: called with what is being done, the share done, and the seconds left or None.
+
+    Raises:
+        InputError: an unknown name, a duration that is not positive, or nothing to measure.
+        ArtifactError: an artifact that does not match its manifest.
+    """
+    if duration <= 0 or threads < 0:
+        raise InputError(f"duration {duration} and threads {threads} must be positive")
+    loaded = [item if isinstance(item, Artifact) else Artifact.read(item) for item in artifacts]
+    jobs = default_workloads(loaded) if workloads is None else [parse_workload(name) for name in workloads]
+    cells = plan(loaded, runtimes, jobs, precisions)
+    if not cells:
+        raise InputError("there is nothing to measure", "Name at least one runtime, workload and precision.")
+    threads = SessionOptions(threads).resolved_threads()
+    here = environment()
+    runnable = [cell for cell in cells if not cell.obstacle]
+    measured = dict(
+        zip(map(id, runnable), measure([_request(c, threads) for c in runnable], duration, advance), strict=True)
+    )
+    reports = _with_speed_ups(cells, [_cell_report(cell, measured.get(id(cell))) for cell in cells])
+    return ProfileReport(here, threads, duration, tuple(reports))
+
+
+def _request(cell: CellPlan, threads: int) -> Open:
+    assert cell.artifact is not None  # noqa: S101  (runnable)
+    height, width = cell.workload.shape.sides
+    return Open(cell.runtime, str(cell.artifact.path), cell.precision, height, width, threads)
+
+
+def _cell_report(cell: CellPlan, measurement: Measurement | None) -> CellReport:
+    manifest = None if cell.artifact is None else cell.artifact.manifest
+    report = CellReport(
+        runtime=cell.runtime,
+        workload=cell.workload.name,
+        precision=cell.precision,
+        artifact="" if manifest is None else manifest.name,
+        io="" if manifest is None else f"{manifest.input.dtype} {manifest.input.layout}",
+        reason=cell.obstacle if measurement is None else measurement.failure,
+    )
+    if measurement is None or measurement.failure:
+        return report
+    statistics = summarise(measurement.seconds)
+    return msgspec.structs.replace(
+        report,
+        statistics=statistics,
+        frames_per_second=1 / statistics.median,
+        load_seconds=measurement.load_seconds,
+        warm_up_frames=measurement.warm_up_frames,
+        peak_bytes=measurement.peak_bytes,
+        executed=measurement.executed,
+        seconds=tuple(measurement.seconds),
+    )
+
+
+def _with_speed_ups(cells: Sequence[CellPlan], reports: Sequence[CellReport]) -> list[CellReport]:
+    baselines = {
+        cell.network: report.statistics.median
+        for cell, report in zip(cells, reports, strict=True)
+        if (cell.runtime, cell.precision) == (BASELINE, "fp32") and report.statistics is not None
+    }
+    return [
+        report
+        if report.statistics is None or cell.network not in baselines
+        else msgspec.structs.replace(report, speed_up=baselines[cell.network] / report.statistics.median)
+        for cell, report in zip(cells, reports, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Runtimes behind one protocol: probe, load, run, and say what really ran."""

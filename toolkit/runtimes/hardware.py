@@ -1,0 +1,58 @@
+"""What this machine is, asked without touching anything that might not be there."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+from pathlib import Path
+
+CUDA_DRIVER = "libcuda.so.1"
+
+# What decides which kernels runtimes choose on x86; on Arm /proc/cpuinfo calls the line Features.
+_FLAGS = (
+    *("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16"),
+    *("amx_bf16", "amx_int8", "amx_fp16", "asimd", "asimdhp", "asimddp", "bf16", "i8mm", "sve"),
+)
+_HALF_ARITHMETIC = {"avx512_fp16", "amx_fp16", "asimdhp"}
+
+
+def processor() -> tuple[str, tuple[str, ...]]:
+    """Model name, and those instruction set extensions that matter to runtimes."""
+    path = Path("/proc/cpuinfo")
+    if not path.exists():
+        return platform.processor() or platform.machine(), ()
+    fields: dict[str, str] = {}
+    for line in path.read_text().splitlines():
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    present = set(fields.get("flags", fields.get("Features", "")).split())
+    return fields.get("model name", platform.machine()), tuple(flag for flag in _FLAGS if flag in present)
+
+
+def has_half_arithmetic() -> bool:
+    """Whether the processor computes in half precision, rather than only converting to and from it."""
+    return not _HALF_ARITHMETIC.isdisjoint(processor()[1])
+
+
+def usable_processors() -> int:
+    """Processors this process may run on (not all that the machine has)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cuda_devices() -> tuple[list[str], str]:
+    """Names of NVIDIA devices, and why there are none, as the driver's own library says."""
+    try:
+        driver = ctypes.CDLL(CUDA_DRIVER)
+    except OSError:
+        return [], f"there is no NVIDIA driver ({CUDA_DRIVER})"
+    if code := driver.cuInit(0):
+        return [], f"the NVIDIA driver is there, but cuInit fails with code {code}"
+    count = ctypes.c_int()
+    driver.cuDeviceGetCount(ctypes.byref(count))
+    names = []
+    for index in range(count.value):
+        name = ctypes.create_string_buffer(256)
+        driver.cuDeviceGetName(name, len(name), index)
+        names.append(name.value.decode())
+    return names, "" if names else "the NVIDIA driver sees no device"

@@ -1,0 +1,180 @@
+"""What every runtime offers, and what all sessions have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.artifact import Artifact, Precision
+from toolkit.errors import InputError, Unavailable
+from toolkit.network.padding import padded_size, reflected_indices
+from toolkit.runtimes.hardware import usable_processors
+from toolkit.workloads import Shape
+
+Frame = NDArray[Any]
+"""An image as the artifact's port says: float32 or uint8, (1, 3, H, W) or (1, H, W, 3)."""
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a runtime works on this machine and, if not, why and what would make it work."""
+
+    ok: bool
+    reason: str = ""
+    remedy: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Executed:
+    """Where and in which precision a node really ran, as the runtime itself tells."""
+
+    precision: str
+    device: str
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How to run.
+
+    Attributes:
+        threads: processor threads of the runtime; default: all that this process may use.
+    """
+
+    threads: int = 0
+
+    def resolved_threads(self) -> int:
+        return self.threads or usable_processors()
+
+
+class Session(ABC):
+    """A loaded artifact. `bind` a size once, then `run` frames of it.
+
+    Odd and tiny sizes are extended by reflection before, and cropped after, exactly as the PyTorch network does.
+    Arrays returned by `run` are reused by the next call.
+    """
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+        self._shape: Shape | None = None
+        self._rows: list[int] | None = None
+        self._columns: list[int] | None = None
+
+    def bind(self, shape: Shape) -> None:
+        """Prepare for frames of this size.
+
+        Raises:
+            InputError: the artifact is static and has another size.
+        """
+        manifest = self.artifact.manifest
+        fixed = None if manifest.shape is None else Shape(*manifest.shape)
+        if fixed is not None and fixed != shape:
+            raise InputError(f"{manifest.name} is made for {fixed}, not {shape}", "Export without --shape.")
+        inner = (
+            shape if fixed else Shape(*(padded_size(side, manifest.smallest) for side in (shape.height, shape.width)))
+        )
+        self._rows = reflected_indices(shape.height, inner.height) if inner != shape else None
+        self._columns = reflected_indices(shape.width, inner.width) if inner != shape else None
+        self._bind(inner)
+        self._shape = shape
+
+    def run(self, frame: Frame) -> Frame:
+        """Upscale one frame of the bound size, in the artifact's layout and type.
+
+        Raises:
+            InputError: the frame has another size or type than what was bound.
+        """
+        port, shape = self.artifact.manifest.input, self._shape
+        if shape is None:
+            raise InputError("this session has no size yet", "Call bind(shape) first.")
+        wanted = frame_shape(shape, port.layout)
+        if frame.shape != wanted or frame.dtype != np.dtype(port.dtype):
+            raise InputError(f"a frame is {frame.dtype} {frame.shape}, the session takes {port.dtype} {wanted}")
+        if self._rows is None or self._columns is None:
+            return self._run(np.ascontiguousarray(frame))
+        height_axis, width_axis = (2, 3) if port.layout == "NCHW" else (1, 2)
+        extended = frame.take(self._rows, height_axis).take(self._columns, width_axis)
+        result, target = self._run(extended), shape.upscaled(self.artifact.manifest.network.scale)
+        if port.layout == "NCHW":
+            return result[:, :, : target.height, : target.width]
+        return result[:, : target.height, : target.width]
+
+    @abstractmethod
+    def executed(self) -> dict[str, Executed]:
+        """Per node: device and precision that it ran with."""
+
+    @abstractmethod
+    def _bind(self, shape: Shape) -> None:
+        """Prepare for frames of a size the graph takes."""
+
+    @abstractmethod
+    def _run(self, frame: Frame) -> Frame:
+        """Run on a contiguous frame of the size given to `_bind`."""
+
+    def output_frame(self, shape: Shape) -> Frame:
+        """An empty frame for the result of an input of this size."""
+        port = self.artifact.manifest.output
+        return np.empty(frame_shape(shape.upscaled(self.artifact.manifest.network.scale), port.layout), port.dtype)
+
+
+class Runtime(ABC):
+    """A way to run artifacts."""
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+
+    @abstractmethod
+    def probe(self) -> Availability:
+        """Whether it works here. Never raises, and never touches a device it cannot prove is there."""
+
+    def refusal(self, artifact: Artifact, precision: Precision) -> str:
+        """Why it cannot run this artifact in this precision; empty when it can."""
+        given = artifact.manifest.precision
+        return "" if given == precision else f"the artifact is {given}, and a precision is a property of the artifact"
+
+    @abstractmethod
+    def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
+        """A session for an artifact that was not refused."""
+
+    def load(
+        self, artifact: Artifact, options: SessionOptions = SessionOptions(), precision: Precision | None = None
+    ) -> Session:
+        """A session for `artifact`, in its own precision unless told otherwise.
+
+        Raises:
+            Unavailable: the runtime does not work here, or cannot run this precision. There is no fallback.
+        """
+        available = self.probe()
+        if not available.ok:
+            raise Unavailable(f"{self.name} is not available: {available.reason}", available.remedy)
+        precision = precision or artifact.manifest.precision
+        if refusal := self.refusal(artifact, precision):
+            raise Unavailable(f"{self.name} cannot run {artifact.manifest.name} in {precision}: {refusal}")
+        return self._load(artifact, precision, options)
+
+
+def frame_shape(shape: Shape, layout: str) -> tuple[int, int, int, int]:
+    """Array shape of one RGB frame."""
+    height, width = shape.height, shape.width
+    return (1, 3, height, width) if layout == "NCHW" else (1, height, width, 3)
+
+
+def short_precision(dtype: str) -> str:
+    """`torch.float16`, `f16`, `FP16`, `tensor(float16)` and the like by one name: fp32, fp16, bf16, int8, uint8, ..."""
+    name = dtype.lower().removeprefix("torch.").removeprefix("tensor(").rstrip(")")
+    aliases = {
+        "float": "fp32",
+        "float32": "fp32",
+        "f32": "fp32",
+        "float16": "fp16",
+        "f16": "fp16",
+        "half": "fp16",
+        "bfloat16": "bf16",
+        "i8": "int8",
+        "u8": "uint8",
+    }
+    return aliases.get(name, name)

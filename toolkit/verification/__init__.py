@@ -1,0 +1,1 @@
+"""Evidence that two forms of a network are the same function."""

@@ -1,0 +1,86 @@
+"""What networks are compared on: real images, noise, and the inputs that find mistakes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.errors import InputError
+from toolkit.workloads import Shape
+
+DATA_VARIABLE = "RT4KSR_DATA"
+_IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+_IMAGES = 5
+_CROP = 256
+_SIZE = Shape(48, 64)
+
+
+@dataclass(frozen=True)
+class TestInput:
+    """A named input: float32 (1, 3, H, W). `image` says that all values lie in 0..1."""
+
+    name: str
+    array: NDArray[np.float32]
+    image: bool = True
+
+    __test__ = False  # pytest would collect the class for its name
+
+
+def synthetic_inputs(shape: Shape | None = None) -> Iterator[TestInput]:
+    """Noise, constants, extremes, and (unless a shape is given) odd and tiny sizes."""
+    random = np.random.default_rng(0)
+    base = shape or _SIZE
+    full = (1, 3, base.height, base.width)
+    yield TestInput("uniform noise", random.random(full, np.float32))
+    yield TestInput("black", np.zeros(full, np.float32))
+    yield TestInput("white", np.ones(full, np.float32))
+    yield TestInput("black and white pixels", random.integers(0, 2, full).astype(np.float32))
+    yield TestInput("large values (±1000)", random.uniform(-1000, 1000, full).astype(np.float32), image=False)
+    yield TestInput("tiny values (1e-30)", np.full(full, 1e-30, np.float32), image=False)
+    if shape is None:
+        for odd in (Shape(37, 53), Shape(3, 64), Shape(1, 9), Shape(1, 1)):
+            yield TestInput(f"noise {odd}", random.random((1, 3, odd.height, odd.width), np.float32))
+
+
+def real_images(directory: Path | None = None, shape: Shape | None = None) -> list[TestInput]:
+    """Up to five images as inputs: centre crops of at most 256x256 pixels, or of `shape`.
+
+    Args:
+        directory: where to look, recursively; default: Set5 below $RT4KSR_DATA when that is there, else none.
+        shape: take exactly this size, repeating smaller images.
+
+    Raises:
+        InputError: a directory was given and holds no readable image.
+    """
+    if directory is None:
+        directory = Path(os.environ.get(DATA_VARIABLE, "../shared")) / "images" / "Set5" / "x2" / "LR"
+        if not directory.is_dir():
+            return []
+    elif not directory.is_dir():
+        raise InputError(f"{directory} is not a directory", "Give a directory of images.")
+    paths = sorted(path for path in directory.rglob("*") if path.suffix.lower() in _IMAGE_SUFFIXES)[:_IMAGES]
+    if not paths:
+        raise InputError(f"{directory} holds no images", f"Looked for {', '.join(sorted(_IMAGE_SUFFIXES))}.")
+    return [TestInput(f"image {path.name}", _read(path, shape)) for path in paths]
+
+
+def _read(path: Path, shape: Shape | None) -> NDArray[np.float32]:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise InputError(f"cannot read image {path}: {error}") from error
+    height, width = pixels.shape[:2]
+    target = shape or Shape(min(height, _CROP), min(width, _CROP))
+    repeats = (-(-target.height // height), -(-target.width // width), 1)
+    pixels = np.tile(pixels, repeats)
+    top, left = (pixels.shape[0] - target.height) // 2, (pixels.shape[1] - target.width) // 2
+    crop = pixels[top : top + target.height, left : left + target.width]
+    return np.ascontiguousarray(crop.transpose(2, 0, 1)[None] / np.float32(255), np.float32)
