@@ -99,7 +99,7 @@ def test_opsets(opset: int, tmp_path: Path) -> None:
     assert artifact.path.name == f"rt4ksr_x2_c6b2_fp32_opset{opset}.onnx"
     x = np.random.default_rng(0).random((1, 3, 8, 10), np.float32)
     (result,) = ReferenceEvaluator(model).run(None, {"input": x})
-    np.testing.assert_allclose(result, numpy_function(source.network, torch.float64)(x), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(result, numpy_function(source.network, "float64")(x), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("opset", [17, 11, 99])
@@ -172,7 +172,7 @@ def test_static_shapes_with_odd_sides(tmp_path: Path) -> None:
     assert artifact.manifest.output.shape == (1, 62, 40, 3)
     x = np.random.default_rng(0).integers(0, 256, (1, 31, 20, 3), np.uint8)
     (result,) = ReferenceEvaluator(onnx.load(artifact.path)).run(None, {"input": x})
-    truth = numpy_function(source.network, torch.float64)(x.transpose(0, 3, 1, 2) / 255).transpose(0, 2, 3, 1)
+    truth = numpy_function(source.network, "float64")(x.transpose(0, 3, 1, 2) / 255).transpose(0, 2, 3, 1)
     assert np.abs(result - np.rint(truth.clip(0, 1) * 255)).max() <= 1
 
 

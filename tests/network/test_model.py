@@ -43,13 +43,13 @@ def test_odd_sizes_are_extended_by_reflection_and_cropped(size: tuple[int, int])
         padding = [(0, 0)] * 4
         padding[axis] = (0, target - extended.shape[axis])
         extended = np.pad(extended, padding, mode=mode)
-    function = numpy_function(made, torch.float32)
+    function = numpy_function(made, "float32")
     expected = function(extended)[..., : 2 * size[0], : 2 * size[1]]
     np.testing.assert_allclose(function(x), expected, rtol=0, atol=1e-6)
 
 
 def test_a_batch_is_its_images_one_by_one() -> None:
-    function = numpy_function(network(), torch.float64)
+    function = numpy_function(network(), "float64")
     x = np.random.default_rng(0).random((3, 3, 10, 12))
     np.testing.assert_allclose(function(x), np.concatenate([function(image[None]) for image in x]), atol=1e-12)
 

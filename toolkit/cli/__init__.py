@@ -40,7 +40,6 @@ def main() -> None:
             err.print(f"  {error.remedy}", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
         sys.exit(130)
     except BrokenPipeError:
         # The reader of our output has gone (`toolkit inspect x | head`); Python would complain once more at exit.

@@ -81,7 +81,7 @@ def export(
     deployed = deploy(
         trace(fused, options.opset),
         network.config,
-        numpy_function(network, torch.float64),
+        numpy_function(network, "float64"),
         shape=options.shape,
         uint8_layout=options.uint8,
         with_simplify=options.simplify,
@@ -174,8 +174,9 @@ def _check_options(options: ExportOptions) -> None:
             f"opset {options.opset} cannot be had: torch's exporter would silently write another",
             f"Choose {LOWEST_OPSET} to {highest}.",
         )
-    if options.name is not None and (not options.name or Path(options.name).name != options.name):
-        raise InputError(f"name {options.name!r} is not a plain file name")
+    name = options.name
+    if name is not None and (Path(name).name != name or name in {"", ".", ".."}):
+        raise InputError(f"name {name!r} is not a plain file name")
 
 
 def _variant(options: ExportOptions) -> str:

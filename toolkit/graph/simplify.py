@@ -18,12 +18,13 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     import onnxsim
 
+    before = _ends(model)
     simplified: onnx.ModelProto = onnxsim.simplify(model)[0]
     try:
         onnx.checker.check_model(simplified, full_check=True)
     except onnx.checker.ValidationError as error:
         raise CheckFailed(f"onnxsim returned an invalid model: {error}", "Export with --no-simplify.") from error
-    if _ends(simplified) != _ends(model):
+    if _ends(simplified) != before:
         raise CheckFailed("onnxsim changed the model's inputs or outputs", "Export with --no-simplify.")
     return simplified
 

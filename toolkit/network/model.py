@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -66,11 +66,12 @@ def untrained_network(config: NetworkConfig, seed: int = 0) -> RT4KSR:
         return RT4KSR(config).eval()
 
 
-def numpy_function(network: RT4KSR, dtype: torch.dtype) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """A copy of `network` in `dtype` as a function of arrays: (N, 3, H, W) to (N, 3, sH, sW).
+def numpy_function(network: RT4KSR, precision: Literal["float32", "float64"]) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """A copy of `network` in this dtype as a function of arrays: (N, 3, H, W) to (N, 3, sH, sW).
 
     In float64 it is the truth that everything is measured against.
     """
+    dtype: torch.dtype = getattr(torch, precision)
     copied = copy.deepcopy(network).to(dtype).eval()
 
     def function(image: NDArray[Any]) -> NDArray[Any]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import pickletools
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,16 +73,52 @@ def _read_zip(path: Path) -> Any:
 
 def _read_pickle(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        # A stream, because torch.load would otherwise let the file's name decide how it is read.
+        with path.open("rb") as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(stream, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if any(sign in str(error) for sign in ("Unsupported global", "Unsupported class", "GLOBAL", "REDUCE")):
-            raise CheckpointError(
-                f"{path} holds Python objects that would run code when loaded: {_refusal(error)}",
-                'Save plain tensors in the training environment: torch.save({"state_dict": model.state_dict()}, ...).',
-            ) from error
-        raise _damaged(path, error) from error
+        objects = _foreign_objects(path)
+        if not objects:
+            raise _damaged(path, error) from error
+        raise CheckpointError(
+            f"{path} holds Python objects that would run code when loaded: {', '.join(objects[:6])}",
+            'Save plain tensors in the training environment: torch.save({"state_dict": model.state_dict()}, ...).',
+        ) from error
     except Exception as error:  # damaged bytes make the unpickler fail in any way there is
         raise _damaged(path, error) from error
+
+
+def _foreign_objects(path: Path) -> list[str]:
+    """What a pickle would call besides torch's own tensor functions; empty too when it is cut off. Runs nothing."""
+    names: dict[str, None] = {}
+    with _pickle_stream(path) as stream:
+        try:
+            while stream.peek(1):
+                strings: list[str] = []
+                for opcode, argument, _ in pickletools.genops(stream):
+                    if opcode.name == "GLOBAL":
+                        names[str(argument).replace(" ", ".")] = None
+                    elif opcode.name == "STACK_GLOBAL":
+                        names[".".join(strings[-2:])] = None
+                    elif isinstance(argument, str):
+                        strings.append(argument)
+        except ValueError:
+            if not names or stream.read(1) == b"":
+                return []
+    return [name for name in names if not name.startswith(("torch.", "collections.OrderedDict"))]
+
+
+@contextmanager
+def _pickle_stream(path: Path) -> Iterator[io.BufferedReader]:
+    """The pickles of a file, or of the zip archive it is."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+            yield io.BufferedReader(io.BytesIO(archive.read(name)))
+    else:
+        with path.open("rb") as stream:
+            yield stream
 
 
 def _read_safetensors(path: Path) -> Any:
@@ -94,12 +134,6 @@ def _read_safetensors(path: Path) -> Any:
 def _damaged(path: Path, error: Exception) -> CheckpointError:
     first_line = (str(error) or type(error).__name__).strip().splitlines()[0]
     return CheckpointError(f"{path} is truncated or damaged ({first_line[:160]})", "Copy or download it again.")
-
-
-def _refusal(error: Exception) -> str:
-    """The line of torch's long message that names the object it refused."""
-    lines = str(error).splitlines()
-    return next((line.strip() for line in lines if "GLOBAL" in line or "Unsupported" in line), lines[0])[:200]
 
 
 def _walk(content: Any, entry: str, depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:

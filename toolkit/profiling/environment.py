@@ -65,4 +65,3 @@ def installed_packages() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-

@@ -10,7 +10,6 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from toolkit.artifact import Artifact, Check
@@ -167,8 +166,8 @@ class _Comparer:
 
     def __init__(self, network: RT4KSR, session: Session | None) -> None:
         exact = copy.deepcopy(network).double()
-        self._exact = numpy_function(exact, torch.float64), numpy_function(fuse(exact), torch.float64)
-        self._single = numpy_function(network, torch.float32), numpy_function(fuse(network), torch.float32)
+        self._exact = numpy_function(exact, "float64"), numpy_function(fuse(exact), "float64")
+        self._single = numpy_function(network, "float32"), numpy_function(fuse(network), "float32")
         self._session = session
 
     def compare(self, item: TestInput) -> Comparison:

@@ -1,0 +1,95 @@
+"""The rules of the house, kept by machine."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import toolkit
+
+PACKAGE = Path(toolkit.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+MAY_IMPORT_TORCH = ("network/", "training/", "graph/export.py", "runtimes/torch.py")
+LAYERS = [
+    {"network"},
+    {"artifact", "graph"},
+    {"runtimes"},
+    {"profiling", "quality", "verification", "media", "training"},
+]
+FOUNDATION = {"errors", "workloads", "atomic"}
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names a module imports anywhere, `TYPE_CHECKING` blocks aside."""
+    found: set[str] = set()
+    tree = ast.parse(path.read_text())
+    skipped = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_torch_stays_where_it_belongs(path: Path) -> None:
+    if not relative(path).startswith(MAY_IMPORT_TORCH):
+        assert not {name for name in imports(path) if name.partition(".")[0] == "torch"}
+
+
+def layer(name: str) -> int | None:
+    return next((index for index, members in enumerate(LAYERS) if name in members), None)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_imports_point_one_way(path: Path) -> None:
+    own = relative(path).removesuffix(".py").split("/")[0]
+    ours = layer(own)
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("toolkit.")}
+    if own == "cli":
+        assert used <= {"cli", "errors"}, "the command line calls only what `toolkit` exports"
+    elif own in FOUNDATION:
+        assert used <= FOUNDATION
+    elif ours is not None:
+        for name in used - FOUNDATION:
+            theirs = layer(name)
+            assert theirs is not None, f"{name} belongs to no layer"
+            assert theirs <= ours, f"{own} must not import {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_modules_and_functions_can_be_read(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno < 80, f"{node.name} does not fit a screen"
+
+
+def test_the_public_surface() -> None:
+    homes = {name for names in toolkit._HOMES.values() for name in names}
+    assert set(toolkit.__all__) == homes | {"__version__"}
+    for name in toolkit.__all__:
+        assert getattr(toolkit, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'frobnicate'"):
+        _ = toolkit.frobnicate
+
+
+def test_importing_toolkit_is_light() -> None:
+    code = "import sys, toolkit, toolkit.network, toolkit.runtimes.registry; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
