@@ -105,8 +105,8 @@ def _print(report: toolkit.ProfileReport, console: Console) -> None:
     for workload, artifact in groups:
         cells = [cell for cell in report.cells if (cell.workload, cell.artifact) == (workload, artifact)]
         numbers = ("median", "p90", "p95", "p99", "min", "fps", "MB", "speed-up", "n")
-        title = f"\n{workload}: {artifact}, {cells[0].io}, ms" if artifact else f"\n{workload}"
-        rows = table("runtime", "asked", "ran", *numbers, title=title, right=numbers)
+        console.print(f"\n[bold]{workload}: {artifact}, {cells[0].io}[/], times in ms" if artifact else f"\n{workload}")
+        rows = table("runtime", "asked", "ran", *numbers, right=numbers)
         for cell in cells:
             rows.add_row(cell.runtime, cell.precision, *_numbers(cell))
         console.print(rows)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
+from rich.markup import escape
 
 import toolkit
 from toolkit.cli.console import err, out, steps, table, verdict, warn
@@ -76,7 +77,8 @@ def _targets(source: Path | None, directory: Path) -> list[tuple[toolkit.Checkpo
 
 
 def _print(report: toolkit.FusionReport, name: str) -> None:
-    blocks = table("block", "impulses", "error", "rounding", "", title=name, right=("impulses", "error", "rounding"))
+    out.print(f"[bold]{escape(name)}[/]", soft_wrap=True)
+    blocks = table("block", "impulses", "error", "rounding", "", right=("impulses", "error", "rounding"))
     for block in report.blocks:
         passed = all(check.passed for check in report.checks if check.name.endswith(f" {block.name}"))
         errors = f"{block.measured:.1e}", f"{block.rounding:.1e}"
