@@ -18,7 +18,7 @@ LAYERS = [
     {"runtimes"},
     {"profiling", "quality", "verification", "media", "training"},
 ]
-FOUNDATION = {"errors", "workloads", "atomic"}
+FOUNDATION = {"errors", "workloads", "atomic", "images"}
 
 
 def imports(path: Path) -> set[str]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from toolkit.diagnosis import Diagnosis, diagnose
     from toolkit.errors import ArtifactError, CheckFailed, CheckpointError, InputError, ToolkitError, Unavailable
     from toolkit.graph.export import ExportOptions, export
+    from toolkit.graph.precision.convert import ConvertOptions, convert
     from toolkit.graph.source import source_checkpoint
     from toolkit.network.checkpoint import Checkpoint, load_checkpoint, untrained_checkpoint
     from toolkit.profiling.profile import profile
@@ -42,6 +43,7 @@ _HOMES = {
         "Unavailable",
     ),
     "toolkit.graph.export": ("ExportOptions", "export"),
+    "toolkit.graph.precision.convert": ("ConvertOptions", "convert"),
     "toolkit.graph.source": ("source_checkpoint",),
     "toolkit.network.checkpoint": ("Checkpoint", "load_checkpoint", "untrained_checkpoint"),
     "toolkit.profiling.profile": ("profile",),
@@ -65,6 +67,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "Comparison",
+    "ConvertOptions",
     "Diagnosis",
     "ExportOptions",
     "FusionReport",
@@ -79,6 +82,7 @@ __all__ = [
     "Unavailable",
     "Workload",
     "__version__",
+    "convert",
     "diagnose",
     "export",
     "find_artifacts",

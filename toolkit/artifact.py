@@ -66,6 +66,18 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weights_sha256: str
 
 
+class Conversion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a lower precision was made from the fp32 artifact `parent_sha256`.
+
+    `kept_fp32` and `excluded` are node names as given; `calibration` says what int8 ranges were measured on and how.
+    """
+
+    parent_sha256: str
+    kept_fp32: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    calibration: str = ""
+
+
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Number of graph nodes after a step of the export."""
 
@@ -95,6 +107,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: tuple[Step, ...]
     checks: tuple[Check, ...]
     notes: tuple[str, ...] = ()
+    conversion: Conversion | None = None
     schema: int = SCHEMA
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -28,6 +29,12 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     for index, column in enumerate(columns):
         made.add_column(column, justify="right" if column in right else "left", no_wrap=index == 0 or column in right)
     return made
+
+
+def print_documents(documents: Sequence[object]) -> None:
+    """One JSON document on stdout: the only one, or a list of all."""
+    content: object = documents[0] if len(documents) == 1 else documents
+    print(msgspec.json.format(msgspec.json.encode(content), indent=2).decode())
 
 
 def verdict(passed: bool) -> str:

@@ -10,7 +10,9 @@ from cyclopts import Parameter
 from rich.console import Console
 
 import toolkit
-from toolkit.cli.console import err, out, steps, table, verdict, warn
+from toolkit.cli.arguments import precisions
+from toolkit.cli.console import err, out, print_documents, steps, table, verdict, warn
+from toolkit.cli.convert import describe
 
 
 def export(
@@ -23,6 +25,7 @@ def export(
     io: Literal["float", "uint8"] = "float",
     layout: Literal["nchw", "nhwc"] = "nchw",
     simplify: bool = True,
+    precision: str = "fp32",
     name: str | None = None,
     high_frequency: Literal["auto", "on", "off"] = "auto",
     scale: int | None = None,
@@ -47,6 +50,9 @@ def export(
         Of uint8 images.
     simplify
         Run onnxsim.
+    precision
+        Comma-separated: fp32, fp16, bf16, int8. fp32 is always written: the others are made from it, as by
+        `toolkit convert`, which has more options.
     name
         Stem of the file names.
     high_frequency
@@ -67,6 +73,7 @@ def export(
         simplify=simplify,
         name=name,
     )
+    lower = [wanted for wanted in precisions(precision) if wanted != "fp32"]
     begin = time.perf_counter()
     with steps("export") as report:
         report("reading the checkpoint")
@@ -75,10 +82,13 @@ def export(
         else:
             loaded = toolkit.load_checkpoint(checkpoint, high_frequency=high_frequency, scale=scale, entry=entry)
         artifact = toolkit.export(loaded, options, output, report)
+        converted = [toolkit.convert(artifact, wanted, report=report) for wanted in lower]
     warn(loaded.notes)
     if json:
-        print(artifact.path.with_suffix(".json").read_text(), end="")
-    _describe(artifact, time.perf_counter() - begin, err if json else out)
+        print_documents([item.manifest for item in (artifact, *converted)])
+    console = err if json else out
+    _describe(artifact, time.perf_counter() - begin, console)
+    describe(converted, console)
 
 
 def _describe(artifact: toolkit.Artifact, seconds: float, console: Console) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
 import toolkit
+from toolkit.cli.arguments import precisions, split
 from toolkit.cli.console import bar, err, out, steps, table, warn
 
 
@@ -61,9 +62,9 @@ def profile(
         advance = stack.enter_context(bar())
         report = toolkit.profile(
             found,
-            _split(runtime) or tuple(toolkit.RUNTIMES),
-            _split(workload),
-            _precisions(precision),
+            split(runtime) or tuple(toolkit.RUNTIMES),
+            split(workload) or None,
+            precisions(precision),
             duration=duration,
             threads=threads,
             advance=advance,
@@ -71,20 +72,7 @@ def profile(
     if json or csv:
         print(report.to_json() if json else report.to_csv(), end="")
     _print(report, err if json or csv else out)
-    _exit(report, _split(runtime))
-
-
-def _split(text: str | None) -> list[str] | None:
-    return None if text is None else [part for part in text.split(",") if part]
-
-
-def _precisions(text: str) -> list[toolkit.Precision]:
-    """Checked here, because a type cannot be read from a comma-separated list."""
-    known = {name: name for name in get_args(toolkit.Precision)}
-    asked = _split(text) or []
-    if unknown := [name for name in asked if name not in known]:
-        raise toolkit.InputError(f"there is no precision {unknown[0]!r}", f"Choose from {', '.join(known)}.")
-    return [known[name] for name in asked]
+    _exit(report, split(runtime))
 
 
 def _untrained(directory: Path) -> list[toolkit.Artifact]:
@@ -132,8 +120,8 @@ def _numbers(cell: toolkit.CellReport) -> list[str]:
     ]
 
 
-def _exit(report: toolkit.ProfileReport, asked: list[str] | None) -> None:
+def _exit(report: toolkit.ProfileReport, asked: list[str]) -> None:
     """A runtime that was asked for by name and did not run is an error, and so is nothing having run."""
     stuck = [cell for cell in report.cells if cell.reason]
-    if any(cell.runtime in (asked or ()) for cell in stuck) or len(stuck) == len(report.cells):
+    if any(cell.runtime in asked for cell in stuck) or len(stuck) == len(report.cells):
         raise SystemExit(toolkit.Unavailable.exit_code)

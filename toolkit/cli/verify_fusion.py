@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 from cyclopts import Parameter
 from rich.markup import escape
 
 import toolkit
-from toolkit.cli.console import err, out, steps, table, verdict, warn
+from toolkit.cli.console import err, out, print_documents, steps, table, verdict, warn
 
 
 def verify_fusion(
@@ -55,7 +54,7 @@ def verify_fusion(
             _print(found, name)
     if json:
         documents = [{"passed": report.passed, "graph": report.graph, "checks": report.checks} for report in reports]
-        print(msgspec.json.format(msgspec.json.encode(documents), indent=2).decode())
+        print_documents(documents)
     if not all(report.passed for report in reports):
         err.print("[bold red]FAILED[/]")
         raise SystemExit(1)

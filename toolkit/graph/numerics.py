@@ -39,6 +39,12 @@ class Probes:
 
     def worst_error(self, model: onnx.ModelProto, dtype: PortType = "float32", layout: Layout = "NCHW") -> float:
         """Largest absolute error over all images: of the value for float graphs, in grey levels for uint8 ones."""
+        return float(np.max([error.max() for error in self.errors(model, dtype, layout)]))
+
+    def errors(
+        self, model: onnx.ModelProto, dtype: PortType = "float32", layout: Layout = "NCHW"
+    ) -> list[NDArray[np.float64]]:
+        """Absolute error of every value, an array an image."""
         from onnx.reference import ReferenceEvaluator
 
         evaluator = ReferenceEvaluator(model)
@@ -49,8 +55,8 @@ class Probes:
             fed = np.ascontiguousarray(fed.transpose(0, 2, 3, 1)) if layout == "NHWC" else fed
             result = np.asarray(evaluator.run(None, {name: fed})[0])  # type: ignore[index]  # no names: a list
             result = result.transpose(0, 3, 1, 2) if layout == "NHWC" else result
-            errors.append(np.abs(result.astype(np.float64) - _expected(answer, dtype)).max())
-        return float(np.max(errors))
+            errors.append(np.abs(result.astype(np.float64) - _expected(answer, dtype)))
+        return errors
 
 
 def quantised(image: NDArray[np.floating]) -> NDArray[np.float64]:

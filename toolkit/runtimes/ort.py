@@ -97,13 +97,20 @@ def _inference_session(artifact: Artifact, threads: int, profile_prefix: str | N
     if profile_prefix is not None:
         options.enable_profiling = True
         options.profile_file_prefix = profile_prefix
-    session = onnxruntime.InferenceSession(artifact.path, options, providers=[_PROVIDER], enable_fallback=0)
+    try:
+        session = onnxruntime.InferenceSession(artifact.path, options, providers=[_PROVIDER], enable_fallback=0)
+    except Exception as error:  # ONNX Runtime has a class of its own for every status code
+        reason = str(error).strip().splitlines()[0]
+        raise Unavailable(f"ONNX Runtime cannot load {artifact.manifest.name}: {reason}") from error
     if session.get_providers()[0] != _PROVIDER:
         raise Unavailable(f"ONNX Runtime chose {session.get_providers()[0]} instead of {_PROVIDER}")
     return session
 
 
 def _element_type(event: dict[str, Any]) -> str:
+    """The type a node computed in: int8 for the integer convolutions, whatever they return; else its output's."""
+    if event.get("op_name") in {"QLinearConv", "ConvInteger"}:
+        return "int8"
     outputs = event.get("output_type_shape") or [{"unknown": []}]
     return short_precision(next(iter(outputs[0])))
 

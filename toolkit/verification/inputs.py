@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.errors import InputError
+from toolkit.images import centre_crop, find_images, read_rgb
 from toolkit.workloads import Shape
 
 DATA_VARIABLE = "RT4KSR_DATA"
-_IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 _IMAGES = 5
 _CROP = 256
 _SIZE = Shape(48, 64)
@@ -61,26 +60,12 @@ def real_images(directory: Path | None = None, shape: Shape | None = None) -> li
         directory = Path(os.environ.get(DATA_VARIABLE, "../shared")) / "images" / "Set5" / "x2" / "LR"
         if not directory.is_dir():
             return []
-    elif not directory.is_dir():
-        raise InputError(f"{directory} is not a directory", "Give a directory of images.")
-    paths = sorted(path for path in directory.rglob("*") if path.suffix.lower() in _IMAGE_SUFFIXES)[:_IMAGES]
-    if not paths:
-        raise InputError(f"{directory} holds no images", f"Looked for {', '.join(sorted(_IMAGE_SUFFIXES))}.")
-    return [TestInput(f"image {path.name}", _read(path, shape)) for path in paths]
+    return [TestInput(f"image {path.name}", _input(read_rgb(path), shape)) for path in find_images(directory, _IMAGES)]
 
 
-def _read(path: Path, shape: Shape | None) -> NDArray[np.float32]:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise InputError(f"cannot read image {path}: {error}") from error
+def _input(pixels: NDArray[np.uint8], shape: Shape | None) -> NDArray[np.float32]:
     height, width = pixels.shape[:2]
     target = shape or Shape(min(height, _CROP), min(width, _CROP))
     repeats = (-(-target.height // height), -(-target.width // width), 1)
-    pixels = np.tile(pixels, repeats)
-    top, left = (pixels.shape[0] - target.height) // 2, (pixels.shape[1] - target.width) // 2
-    crop = pixels[top : top + target.height, left : left + target.width]
+    crop = centre_crop(np.tile(pixels, repeats), target)
     return np.ascontiguousarray(crop.transpose(2, 0, 1)[None] / np.float32(255), np.float32)

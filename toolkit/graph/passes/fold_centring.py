@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from toolkit.graph.passes.matching import GraphPass, constant, consumers, producer, replace_initializer
+from toolkit.graph.passes.matching import (
+    GraphPass,
+    constant,
+    consumers,
+    producer,
+    remove_unused_nodes,
+    replace_initializer,
+)
 
 
 class FoldCentring(GraphPass):
@@ -37,7 +44,7 @@ def _fold(model: ir.Model, centring: ir.Node) -> bool:
         centred = (exact - exact.mean(axis=0, keepdims=True)).astype(array.dtype)
         replace_initializer(model, conv, index, centred, f"{conv.name}.{leaf}")
     centring.outputs[0].replace_all_uses_with(conv.outputs[0])
-    ir.passes.common.RemoveUnusedNodesPass()(model)
+    remove_unused_nodes(model)
     return True
 
 

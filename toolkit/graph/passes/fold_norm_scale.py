@@ -6,7 +6,14 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from toolkit.graph.passes.matching import GraphPass, constant, consumers, producer, replace_initializer
+from toolkit.graph.passes.matching import (
+    GraphPass,
+    constant,
+    consumers,
+    producer,
+    remove_unused_nodes,
+    replace_initializer,
+)
 
 LARGEST_SHIFT = 1e4
 """bias/scale beyond this would leave the range of half precision in a later rewrite."""
@@ -47,7 +54,7 @@ class FoldNormScale(GraphPass):
         norm = (shift.name or "").rpartition(".")[0]
         shift.replace_input_with(0, scaling.inputs[0])
         replace_initializer(model, shift, 1, (bias / scale).astype(np.float32), f"{norm}.shift")
-        ir.passes.common.RemoveUnusedNodesPass()(model)
+        remove_unused_nodes(model)
         return True
 
     def _match(self, shift: ir.Node) -> tuple[ir.Node, NDArray[np.float64], NDArray[np.float64]] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 
 class GraphPass(ir.passes.InPlacePass):
@@ -58,6 +59,26 @@ def replace_initializer(model: ir.Model, node: ir.Node, index: int, array: NDArr
     model.graph.register_initializer(value)
 
 
+def strided_convs(model: ir.Model) -> list[ir.Node]:
+    """Convolutions that turn pixels into features; the only ones with a stride."""
+    return [node for node in model.graph if node.op_type == "Conv" and max(node.attributes["strides"].as_ints()) > 1]
+
+
+def scale_weights(model: ir.Model, conv: ir.Node, factor: float, *, bias: bool = False) -> None:
+    """Multiply a convolution's constant weight, and bias if asked, in float64."""
+    for index, leaf in ((1, "weight"), (2, "bias"))[: 2 if bias else 1]:
+        array = constant(conv.inputs[index])
+        if array is None:
+            raise ir.passes.PreconditionError(f"the {leaf} of {conv.name} is not constant")
+        scaled = (array.astype(np.float64) * factor).astype(array.dtype)
+        replace_initializer(model, conv, index, scaled, f"{conv.name}.{leaf}")
+
+
 def operators(model: ir.Model) -> set[str]:
     """Operator types in the graph."""
     return {node.op_type for node in model.graph}
+
+
+def remove_unused_nodes(model: ir.Model) -> None:
+    """Drop nodes and constants that no output depends on."""
+    RemoveUnusedNodesPass()(model)

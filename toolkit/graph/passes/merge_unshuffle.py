@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from toolkit.graph.passes.matching import GraphPass, constant, ints, operators, replace_initializer
+from toolkit.graph.passes.matching import GraphPass, constant, ints, operators, remove_unused_nodes, replace_initializer
 
 # What an exporter may build a pixel unshuffle from: moving data, and arithmetic on sizes.
 _MOVES = {"Reshape", "Transpose", "Identity", "Cast", "Squeeze", "Unsqueeze"}
@@ -37,7 +37,7 @@ class MergeUnshuffle(GraphPass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         merged = [node for node in list(model.graph) if node.op_type == "Conv" and self._merge(model, node)]
         if merged:
-            ir.passes.common.RemoveUnusedNodesPass()(model)
+            remove_unused_nodes(model)
         return ir.passes.PassResult(model, modified=bool(merged))
 
     def ensures(self, model: ir.Model) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from toolkit.artifact import Layout
-from toolkit.graph.passes.matching import GraphPass, constant, producer, replace_initializer
+from toolkit.graph.passes.matching import GraphPass, producer, scale_weights, strided_convs
 
 
 class Uint8IO(GraphPass):
@@ -27,14 +27,14 @@ class Uint8IO(GraphPass):
 
     def requires(self, model: ir.Model) -> None:
         _last_conv(model)
-        if not _strided_convs(model):
+        if not strided_convs(model):
             raise ir.passes.PreconditionError("no convolution of the image itself (6x6, stride 2) was found")
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        for conv in _strided_convs(model):
-            _scale(model, conv, 1 / 255, bias=False)
+        for conv in strided_convs(model):
+            scale_weights(model, conv, 1 / 255)
         conv, shuffle = _last_conv(model)
-        _scale(model, conv, 255.0, bias=True)
+        scale_weights(model, conv, 255.0, bias=True)
         self._take_bytes(model)
         _clamp_and_round(model, shuffle)
         self._return_bytes(model)
@@ -98,20 +98,6 @@ def _last_conv(model: ir.Model) -> tuple[ir.Node, ir.Node]:
     if conv is None:
         raise ir.passes.PreconditionError(f"{len(shuffles)} DepthToSpace nodes, or one not fed by a convolution")
     return conv, shuffles[0]
-
-
-def _strided_convs(model: ir.Model) -> list[ir.Node]:
-    """Convolutions that turn pixels into features; the only ones with a stride."""
-    return [node for node in model.graph if node.op_type == "Conv" and max(node.attributes["strides"].as_ints()) > 1]
-
-
-def _scale(model: ir.Model, conv: ir.Node, factor: float, *, bias: bool) -> None:
-    for index, leaf in ((1, "weight"), (2, "bias"))[: 2 if bias else 1]:
-        array = constant(conv.inputs[index])
-        assert array is not None  # noqa: S101  (required)
-        replace_initializer(
-            model, conv, index, (array.astype(np.float64) * factor).astype(array.dtype), f"{conv.name}.{leaf}"
-        )
 
 
 def _scalar(model: ir.Model, name: str, number: float) -> ir.Value:

@@ -1,0 +1,27 @@
+"""Values that several commands read alike."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import toolkit
+
+
+def split(text: str | None) -> list[str]:
+    """The parts of a comma-separated list."""
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def precisions(text: str) -> list[toolkit.Precision]:
+    """A comma-separated list of precisions, each once.
+
+    Raises:
+        InputError: it is empty, or one of them is none.
+    """
+    known = {name: name for name in get_args(toolkit.Precision)}
+    asked = list(dict.fromkeys(split(text)))
+    if unknown := [name for name in asked if name not in known]:
+        raise toolkit.InputError(f"there is no precision {unknown[0]!r}", f"Choose from {', '.join(known)}.")
+    if not asked:
+        raise toolkit.InputError("no precision was named", f"Choose from {', '.join(known)}.")
+    return [known[name] for name in asked]

@@ -1,0 +1,80 @@
+"""`toolkit convert`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+
+import toolkit
+from toolkit.cli.arguments import precisions, split
+from toolkit.cli.console import err, out, print_documents, steps, table, verdict, warn
+
+
+def convert(
+    artifact: Path,
+    /,
+    *,
+    precision: str,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    keep_fp32: str | None = None,
+    exclude: str | None = None,
+    calibration: Path | None = None,
+    method: Literal["percentile", "entropy", "minmax"] = "percentile",
+    percentile: float = 99.99,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Write an fp32 artifact in other precisions, each measured against float64.
+
+    Parameters
+    ----------
+    artifact
+        The fp32 .onnx or .json file.
+    precision
+        Comma-separated: fp16, bf16, int8.
+    output
+        Directory; default: beside the artifact.
+    keep_fp32
+        For fp16 and bf16: nodes that stay in float32, comma-separated; `norm` means every norm.
+    exclude
+        For int8: convolutions that stay in float32, comma-separated.
+    calibration
+        For int8: directory of images; default: those that ship with the toolkit.
+    method
+        For int8: how a range is chosen from what was seen.
+    percentile
+        Of magnitudes, for the method of that name.
+    json
+        Print the manifests as one JSON document.
+    """
+    source = toolkit.Artifact.read(artifact)
+    options = toolkit.ConvertOptions(
+        keep_fp32=tuple(split(keep_fp32)),
+        exclude=tuple(split(exclude)),
+        calibration=calibration,
+        method=method,
+        percentile=percentile,
+    )
+    made = []
+    for wanted in precisions(precision):
+        with steps(f"convert to {wanted}") as report:
+            made.append(toolkit.convert(source, wanted, options, output, report))
+    if json:
+        print_documents([item.manifest for item in made])
+    describe(made, err if json else out)
+
+
+def describe(artifacts: list[toolkit.Artifact], console: Console) -> None:
+    """What each conversion cost."""
+    numbers = "measured", "bound"
+    for artifact in artifacts:
+        manifest = artifact.manifest
+        rows = table(f"{manifest.precision}: {manifest.steps[-1].nodes} nodes", *numbers, "", right=numbers)
+        for check in manifest.checks:
+            if check.name.startswith(f"{manifest.precision} "):
+                rows.add_row(check.name, f"{check.measured:.2g}", f"{check.bound:g}", verdict(check.passed))
+        console.print(rows)
+        warn(manifest.notes)
+        console.print(f"[bold]{artifact.path}[/] ({manifest.onnx_bytes:,} bytes)")

@@ -1,0 +1,192 @@
+"""An fp32 artifact in another precision: rewrite, measure against float64, write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from toolkit.artifact import Artifact, Check, Conversion, Manifest, Precision, Step
+from toolkit.atomic import sha256_of
+from toolkit.errors import CheckFailed, InputError
+from toolkit.graph.numerics import Probes
+from toolkit.graph.passes.matching import GraphPass
+from toolkit.graph.precision.calibration import PERCENTILE, Method, activation_magnitudes, calibration_images
+from toolkit.graph.precision.lower import LowerPrecision
+from toolkit.graph.precision.quantise import QuantiseConvs
+from toolkit.graph.source import source_checkpoint
+from toolkit.network.model import numpy_function
+
+BF16_OPSET = 22
+"""The first opset in which Conv takes bfloat16."""
+
+# Largest and mean error on probe images, for outputs in 0..1. They catch a broken conversion, and say nothing about the
+# quality that a sound one costs. int8 loses much on this network, which has no skip connection.
+BOUNDS: dict[Precision, tuple[float, float]] = {"fp16": (0.03, 0.005), "bf16": (0.2, 0.03), "int8": (1.0, 0.15)}
+
+_MOST_PROBE_PIXELS = 1 << 14
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """How a precision is made.
+
+    Attributes:
+        keep_fp32: for fp16 and bf16: names of nodes that stay in float32; a name also means everything below it
+            (`body.0.norm`), and `norm` every norm.
+        exclude: for int8: convolutions that stay in float32.
+        calibration: for int8: directory of images; None takes those that ship with the toolkit.
+        method: for int8: how a range is chosen from what was seen.
+        percentile: of magnitudes, for method `percentile`.
+    """
+
+    keep_fp32: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    calibration: Path | None = None
+    method: Method = "percentile"
+    percentile: float = PERCENTILE
+
+
+def convert(
+    artifact: Artifact,
+    precision: Precision,
+    options: ConvertOptions = ConvertOptions(),
+    directory: Path | None = None,
+    report: Callable[[str], None] = lambda _: None,
+) -> Artifact:
+    """Write `artifact` in another precision, beside it unless told otherwise.
+
+    Input and output keep their types. The error against float64 goes into the manifest. It is measured with ONNX's
+    reference implementation, which computes in the precision it is given; ONNX Runtime on a CPU computes fp16 in fp32.
+
+    Raises:
+        InputError: the artifact is not fp32, an option does not fit the precision, or a name fits no node.
+        Unavailable: int8 without ONNX Runtime, whose calibrators are used.
+        CheckFailed: the error is beyond what this precision should cost; nothing is written.
+    """
+    manifest = artifact.manifest
+    _check(manifest, precision, options)
+    model = onnx.load(artifact.path)
+    report(f"converting to {precision}")
+    graph_pass = _int8_pass(model, manifest, options) if precision == "int8" else _lowering(model, precision, options)
+    if precision == "bf16" and manifest.opset < BF16_OPSET:
+        model = onnx.version_converter.convert_version(model, BF16_OPSET)
+    graph = ir.from_proto(model)
+    try:
+        graph_pass.requires(graph)
+        graph_pass(graph)
+        graph_pass.ensures(graph)
+    except ir.passes.InvariantError as error:
+        raise InputError(f"{manifest.name} cannot be converted to {precision}: {error}") from error
+    converted = ir.to_proto(graph)
+    del converted.graph.value_info[:]
+    _mark(converted, precision)
+    onnx.checker.check_model(converted, full_check=True)
+    report("measuring the error")
+    checks = _measure(converted, artifact, precision)
+    content = converted.SerializeToString(deterministic=True)
+    losses = graph_pass.losses if isinstance(graph_pass, LowerPrecision) else {}
+    notes = tuple(f"{precision} weights of {name}: {loss}" for name, loss in losses.items())
+    made = msgspec.structs.replace(
+        manifest,
+        name=manifest.name.replace("_fp32", f"_{precision}", 1),
+        precision=precision,
+        opset=max(manifest.opset, BF16_OPSET) if precision == "bf16" else manifest.opset,
+        onnx_sha256=sha256_of(content),
+        onnx_bytes=len(content),
+        steps=(*manifest.steps, Step(graph_pass.title, len(converted.graph.node), "; ".join(graph_pass.refusals))),
+        checks=(*manifest.checks, *checks),
+        notes=(*manifest.notes, *notes),
+        conversion=_conversion(artifact, precision, options),
+    )
+    return Artifact.write(directory or artifact.path.parent, content, made, artifact.read_weights().read_bytes())
+
+
+def _check(manifest: Manifest, precision: Precision, options: ConvertOptions) -> None:
+    if manifest.precision != "fp32":
+        raise InputError(f"{manifest.name} is {manifest.precision}; only fp32 artifacts can be converted")
+    if precision not in BOUNDS:
+        raise InputError(f"there is nothing to convert: {manifest.name} is {precision} already")
+    if options.keep_fp32 and precision == "int8":
+        raise InputError("keep-fp32 goes with fp16 and bf16", "For int8, name convolutions with --exclude.")
+    if precision != "int8" and (options.exclude or options.calibration is not None):
+        raise InputError(f"exclude and calibration go with int8, not {precision}")
+    if not 50 < options.percentile <= 100:
+        raise InputError(f"percentile {options.percentile} is not between 50 and 100")
+    size = 0 if manifest.shape is None else manifest.shape[0] * manifest.shape[1]
+    if size > _MOST_PROBE_PIXELS and any(side % 2 for side in manifest.shape or ()):
+        raise InputError(
+            f"{manifest.name} has a fixed odd size that is too large for the reference implementation to check",
+            "Convert an artifact of even or dynamic size.",
+        )
+
+
+def _lowering(model: onnx.ModelProto, precision: Precision, options: ConvertOptions) -> LowerPrecision:
+    names = [node.name for node in model.graph.node]
+    for wanted in options.keep_fp32:
+        if not any(_named(name, [wanted]) for name in names):
+            raise InputError(f"no node is called {wanted!r}", "`toolkit inspect --nodes` lists them.")
+    target = ir.DataType.FLOAT16 if precision == "fp16" else ir.DataType.BFLOAT16
+    return LowerPrecision(target, lambda node: _named(str(node.name), options.keep_fp32))
+
+
+def _named(name: str, wanted: Iterable[str]) -> bool:
+    return any(name == item or name.startswith(f"{item}.") or (item == "norm" and ".norm." in name) for item in wanted)
+
+
+def _int8_pass(model: onnx.ModelProto, manifest: Manifest, options: ConvertOptions) -> GraphPass:
+    images = calibration_images(options.calibration)
+    free = _sizeless(model, manifest)
+    magnitudes = activation_magnitudes(free, manifest.input, images, options.method, options.percentile)
+    return QuantiseConvs(magnitudes, options.exclude)
+
+
+def _measure(converted: onnx.ModelProto, artifact: Artifact, precision: Precision) -> list[Check]:
+    manifest = artifact.manifest
+    truth = numpy_function(source_checkpoint(artifact).network, "float64")
+    probes = Probes.of(truth)
+    unit = 255.0 if manifest.input.dtype == "uint8" else 1.0
+    errors = probes.errors(_sizeless(converted, manifest), manifest.input.dtype, manifest.input.layout)
+    largest, mean = (bound * unit for bound in BOUNDS[precision])
+    checks = [
+        Check.of(
+            f"{precision} against float64, largest error", float(np.max([error.max() for error in errors])), largest
+        ),
+        Check.of(f"{precision} against float64, mean error", float(np.mean([error.mean() for error in errors])), mean),
+    ]
+    for check in checks:
+        if not check.passed:
+            raise CheckFailed(f"{check.name} is {check.measured:.3g}, allowed {check.bound:g}")
+    return checks
+
+
+def _sizeless(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
+    """A static graph of even size holds no size but in its input and output: without these it takes any."""
+    free = onnx.ModelProto()
+    free.CopyFrom(model)
+    if manifest.shape is not None:
+        for end in (free.graph.input[0], free.graph.output[0]):
+            dims = end.type.tensor_type.shape.dim
+            for index, name in zip((2, 3) if manifest.input.layout == "NCHW" else (1, 2), ("h", "w"), strict=True):
+                dims[index].dim_param = f"{end.name}_{name}"
+    return free
+
+
+def _mark(model: onnx.ModelProto, precision: Precision) -> None:
+    for item in model.metadata_props:
+        if item.key == "rt4ksr.precision":
+            item.value = precision
+
+
+def _conversion(artifact: Artifact, precision: Precision, options: ConvertOptions) -> Conversion:
+    calibration = ""
+    if precision == "int8":
+        images = "images of the toolkit" if options.calibration is None else f"images of {options.calibration.name}"
+        share = f" {options.percentile}" if options.method == "percentile" else ""
+        calibration = f"{images}, {options.method}{share}"
+    return Conversion(artifact.manifest.onnx_sha256, options.keep_fp32, options.exclude, calibration)

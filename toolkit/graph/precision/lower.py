@@ -1,0 +1,174 @@
+"""float16 and bfloat16: the same graph with smaller numbers, strongly typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx_ir.passes.common import ShapeInferencePass
+
+from toolkit.graph.passes.matching import GraphPass, constant, remove_unused_nodes, scale_weights, strided_convs
+
+Keep = Callable[[ir.Node], bool]
+"""Whether a node stays in float32."""
+
+_FLOAT = ir.DataType.FLOAT
+_NUMPY = {ir.DataType.FLOAT16: np.dtype(np.float16), ir.DataType.BFLOAT16: np.dtype(ml_dtypes.bfloat16)}
+_BYTE_SCALE = 256.0
+"""A power of two, so that moving it between an image and a weight changes no bit of either."""
+
+
+class LowerPrecision(GraphPass):
+    """Compute in `target`, but for the nodes that `keep` names; input and output keep their types.
+
+    Casts are inserted exactly where a tensor passes between nodes of different types, one a tensor and type. Weights
+    that read uint8 images hold 1/255, which half precision would store with few bits; 1/256 of it moves to the image.
+
+    Requires: all floating-point tensors are float32.
+    Ensures: every node's floating-point inputs have one type (strongly typed).
+
+    Attributes:
+        losses: weights that left the target's range or became zero, by the name of the constant.
+    """
+
+    title = "lower precision"
+
+    def __init__(self, target: ir.DataType, keep: Keep = lambda _: False) -> None:
+        super().__init__()
+        self.title = f"{'fp16' if target == ir.DataType.FLOAT16 else 'bf16'} tensors"
+        self.target, self._keep = target, keep
+        self.losses: dict[str, str] = {}
+
+    def requires(self, model: ir.Model) -> None:
+        for value in [*model.graph.initializers.values(), *model.graph.inputs]:
+            if value.dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE):
+                raise ir.passes.PreconditionError(f"{value.name} is already {value.dtype}")
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        _infer_types(model)
+        _move_byte_scale(model)
+        nodes = list(model.graph)
+        wanted = {node: _FLOAT if self._keep(node) else self.target for node in nodes}
+        types: dict[ir.Value, ir.DataType | None] = {value: value.dtype for value in model.graph.inputs}
+        for node in nodes:
+            for output in node.outputs:
+                types[output] = self._output_type(node, output, wanted[node])
+        for node in nodes:
+            self._type_inputs(model, node, wanted[node], types)
+            if node.op_type == "Cast" and node.attributes["to"].as_int() == _FLOAT:
+                node.attributes["to"] = ir.AttrInt64("to", int(wanted[node]))
+        self._restore_outputs(model, types)
+        for value, dtype in types.items():
+            if dtype is not None:
+                value.dtype = dtype
+        remove_unused_nodes(model)
+        return ir.passes.PassResult(model, modified=True)
+
+    def ensures(self, model: ir.Model) -> None:
+        floating = {_FLOAT, *_NUMPY}
+        for node in model.graph:
+            kinds = {value.dtype for value in node.inputs if value is not None and value.dtype in floating}
+            if len(kinds) > 1:
+                raise ir.passes.PostconditionError(f"{node.name} mixes {sorted(map(str, kinds))}")
+
+    def _output_type(self, node: ir.Node, output: ir.Value, wanted: ir.DataType) -> ir.DataType | None:
+        if node.op_type == "Cast" and node.attributes["to"].as_int() != _FLOAT:
+            return output.dtype
+        return wanted if output.dtype == _FLOAT else output.dtype
+
+    def _type_inputs(
+        self, model: ir.Model, node: ir.Node, wanted: ir.DataType, types: dict[ir.Value, ir.DataType | None]
+    ) -> None:
+        if node.op_type == "Cast":
+            return  # takes anything
+        for index, value in enumerate(node.inputs):
+            if value is None:
+                continue
+            array = constant(value)
+            if array is not None:
+                if array.dtype == np.float32 and wanted != _FLOAT:
+                    node.replace_input_with(index, self._lowered(model, value, array))
+            elif types.get(value) in (_FLOAT, *_NUMPY) and types[value] != wanted:
+                node.replace_input_with(index, _cast(model, value, wanted, types))
+
+    def _lowered(self, model: ir.Model, value: ir.Value, array: NDArray[Any]) -> ir.Value:
+        name = f"{value.name}.{self.target.short_name()!s}"
+        if name in model.graph.initializers:
+            return model.graph.initializers[name]
+        with np.errstate(over="ignore"):
+            lowered = array.astype(_NUMPY[self.target])
+        self._note_losses(str(value.name), array, lowered.astype(np.float64))
+        made = ir.Value(name=name, const_value=ir.tensor(lowered, dtype=self.target, name=name))
+        made.type, made.shape = ir.TensorType(self.target), ir.Shape(array.shape)
+        model.graph.register_initializer(made)
+        return made
+
+    def _note_losses(self, name: str, array: NDArray[Any], lowered: NDArray[np.float64]) -> None:
+        beyond = int((~np.isfinite(lowered)).sum())
+        zeroed = int(((lowered == 0) & (array != 0)).sum())
+        if beyond or zeroed:
+            parts = [f"{beyond} out of range"] if beyond else []
+            parts += [f"{zeroed} of {array.size} lost to zero"] if zeroed else []
+            self.losses[name] = ", ".join(parts)
+
+    def _restore_outputs(self, model: ir.Model, types: dict[ir.Value, ir.DataType | None]) -> None:
+        """Float outputs are float32 again."""
+        for index, result in enumerate(model.graph.outputs):
+            last = result.producer()
+            if last is None or types[result] not in _NUMPY:
+                continue
+            restored = ir.Value(name=result.name, shape=result.shape, type=ir.TensorType(_FLOAT))
+            result.name = last.name
+            cast = ir.node("Cast", [result], {"to": _FLOAT}, name="output.to_float", outputs=[restored])
+            model.graph.insert_after(last, cast)
+            model.graph.outputs[index] = restored
+            types[restored] = _FLOAT
+
+
+def _cast(model: ir.Model, value: ir.Value, wanted: ir.DataType, types: dict[ir.Value, ir.DataType | None]) -> ir.Value:
+    """`value` in another type; made once, right after it is computed."""
+    name = f"{value.name}.to_{wanted.short_name()}"
+    for use in value.uses():
+        if use.node.name == name:
+            return use.node.outputs[0]
+    cast = ir.node("Cast", [value], {"to": wanted}, name=name)
+    cast.outputs[0].name = name
+    cast.outputs[0].shape = value.shape
+    types[cast.outputs[0]] = wanted
+    before = value.producer()
+    if before is None:
+        model.graph.insert_before(next(iter(model.graph)), cast)
+    else:
+        model.graph.insert_after(before, cast)
+    return cast.outputs[0]
+
+
+def _infer_types(model: ir.Model) -> None:
+    ShapeInferencePass()(model)
+    if untyped := [value.name for node in model.graph for value in node.outputs if value.dtype is None]:
+        raise ir.passes.PreconditionError(f"types of {untyped} cannot be inferred")
+
+
+def _move_byte_scale(model: ir.Model) -> None:
+    """For convolutions that read a uint8 image: weights x 256, image / 256."""
+    image = model.graph.inputs[0]
+    cast = next((use.node for use in image.uses() if use.node.op_type == "Cast"), None)
+    if cast is None:
+        return
+    pixels = cast.outputs[0]
+    readers = [(use.node, use.idx) for use in pixels.uses()]
+    scale = ir.Value(name="input.scale", const_value=ir.tensor(np.float32(1 / _BYTE_SCALE), name="input.scale"))
+    scale.type, scale.shape = ir.TensorType(_FLOAT), ir.Shape(())
+    model.graph.register_initializer(scale)
+    scaled = ir.node("Mul", [pixels, scale], name="input.scaled")
+    result = scaled.outputs[0]
+    result.name, result.type, result.shape = "input.scaled", ir.TensorType(_FLOAT), pixels.shape
+    model.graph.insert_after(cast, scaled)
+    for node, index in readers:
+        node.replace_input_with(index, result)
+    for conv in strided_convs(model):
+        scale_weights(model, conv, _BYTE_SCALE)

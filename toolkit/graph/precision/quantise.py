@@ -1,0 +1,107 @@
+"""int8 convolutions as QuantizeLinear and DequantizeLinear pairs, the way every runtime accepts them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from toolkit.graph.passes.matching import GraphPass, constant, replace_initializer
+
+_LARGEST = 127
+"""Symmetric: -128 is not used, so that a negated weight has the same distance from its float value."""
+
+
+class QuantiseConvs(GraphPass):
+    """Convolutions read int8: activations per tensor, weights per output channel, both symmetric; float32 bias.
+
+    Accepted by ONNX Runtime, OpenVINO and TensorRT alike: QDQ form, int8 on both sides, convolutions only, no int32
+    bias.
+
+    Requires: constant convolution weights; a range for every activation that a quantised convolution reads.
+    Ensures: every convolution that is not excluded reads two DequantizeLinear nodes.
+    """
+
+    title = "int8 convolutions"
+
+    def __init__(self, largest: Mapping[str, float], excluded: Collection[str] = ()) -> None:
+        """`largest`: magnitude that 127 stands for, by the name of the activation. `excluded`: convolutions by name."""
+        super().__init__()
+        self._range, self._excluded = largest, frozenset(excluded)
+
+    def requires(self, model: ir.Model) -> None:
+        names = {node.name for node in model.graph if node.op_type == "Conv"}
+        if unknown := self._excluded - names:
+            raise ir.passes.PreconditionError(
+                f"there is no convolution {sorted(unknown)}; there are {sorted(map(str, names))}"
+            )
+        for conv in self._convs(model):
+            activation = conv.inputs[0]
+            if activation is None or not self._range.get(str(activation.name), 0.0) > 0:
+                raise ir.passes.PreconditionError(f"there is no range for the input of {conv.name}")
+            if constant(conv.inputs[1]) is None:
+                raise ir.passes.PreconditionError(f"the weight of {conv.name} is not constant")
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        convs = self._convs(model)
+        for conv in convs:
+            self._quantise_input(model, conv)
+            _quantise_weight(model, conv)
+        return ir.passes.PassResult(model, modified=bool(convs))
+
+    def ensures(self, model: ir.Model) -> None:
+        for conv in self._convs(model):
+            for value in conv.inputs[:2]:
+                node = None if value is None else value.producer()
+                if node is None or node.op_type != "DequantizeLinear":
+                    raise ir.passes.PostconditionError(f"{conv.name} does not read int8")
+
+    def _convs(self, model: ir.Model) -> list[ir.Node]:
+        return [node for node in model.graph if node.op_type == "Conv" and node.name not in self._excluded]
+
+    def _quantise_input(self, model: ir.Model, conv: ir.Node) -> None:
+        activation = conv.inputs[0]
+        if activation is None:
+            raise ir.passes.PreconditionError(f"{conv.name} has no input")
+        prefix = f"{activation.name}.int8"
+        for use in activation.uses():
+            if use.node.name == f"{prefix}.quantise":  # two convolutions of one tensor share the pair
+                conv.replace_input_with(0, next(iter(use.node.outputs[0].uses())).node.outputs[0])
+                return
+        scale = np.float32(self._range[str(activation.name)] / _LARGEST)
+        operands = [_constant(model, f"{prefix}.scale", scale), _constant(model, f"{prefix}.zero", np.int8(0))]
+        quantise = ir.node("QuantizeLinear", [activation, *operands], name=f"{prefix}.quantise")
+        dequantise = ir.node("DequantizeLinear", [quantise.outputs[0], *operands], name=f"{prefix}.dequantise")
+        for node in (quantise, dequantise):
+            node.outputs[0].name = node.name
+        conv.replace_input_with(0, dequantise.outputs[0])
+        model.graph.insert_before(conv, [quantise, dequantise])
+
+
+def _quantise_weight(model: ir.Model, conv: ir.Node) -> None:
+    weight = constant(conv.inputs[1])
+    if weight is None:
+        raise ir.passes.PreconditionError(f"the weight of {conv.name} is not constant")
+    exact = weight.astype(np.float64)
+    largest = np.abs(exact).reshape(len(exact), -1).max(axis=1)
+    scale = np.where(largest > 0, largest / _LARGEST, 1.0).astype(np.float32)
+    stored = np.rint(exact / scale.astype(np.float64)[:, None, None, None]).clip(-_LARGEST, _LARGEST).astype(np.int8)
+    prefix = f"{conv.name}.weight.int8"
+    replace_initializer(model, conv, 1, stored, prefix)
+    operands = [
+        _constant(model, f"{prefix}.scale", scale),
+        _constant(model, f"{prefix}.zero", np.zeros(len(scale), np.int8)),
+    ]
+    dequantise = ir.node("DequantizeLinear", [conv.inputs[1], *operands], {"axis": 0}, name=f"{prefix}.dequantise")
+    dequantise.outputs[0].name = dequantise.name
+    conv.replace_input_with(1, dequantise.outputs[0])
+    model.graph.insert_before(conv, dequantise)
+
+
+def _constant(model: ir.Model, name: str, array: np.generic | NDArray[np.generic]) -> ir.Value:
+    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+    value.type, value.shape = ir.TensorType(ir.DataType.from_numpy(array.dtype)), ir.Shape(array.shape)
+    model.graph.register_initializer(value)
+    return value
