@@ -130,7 +130,7 @@ class Artifact:
             ArtifactError: either file is missing or malformed, or the ONNX file is not the one the manifest describes.
         """
         onnx, json = _both(Path(path))
-        manifest = _decode(json)
+        manifest = decode_manifest(json)
         if (actual := sha256_of_file(onnx)) != manifest.onnx_sha256:
             raise ArtifactError(
                 f"{onnx} is not what its manifest describes (sha256 {actual[:12]}, not {manifest.onnx_sha256[:12]})",
@@ -188,7 +188,12 @@ def _both(path: Path) -> tuple[Path, Path]:
     return onnx, json
 
 
-def _decode(path: Path) -> Manifest:
+def decode_manifest(path: Path) -> Manifest:
+    """The manifest in a file.
+
+    Raises:
+        ArtifactError: it is none, or of another version.
+    """
     try:
         content = path.read_bytes()
         schema = msgspec.json.decode(content, type=dict).get("schema")

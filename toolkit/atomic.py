@@ -19,7 +19,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         InputError: the directory cannot be created or written to.
     """
-    with _writable(path):
+    with writable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
@@ -43,7 +43,8 @@ def sha256_of_file(path: Path) -> str:
 
 
 @contextmanager
-def _writable(path: Path) -> Iterator[None]:
+def writable(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write `path` into an error a person can act on."""
     try:
         yield
     except OSError as error:

@@ -136,12 +136,12 @@ def test_torch_lowers_the_network_where_the_processor_can(
 ) -> None:
     from toolkit.runtimes import torch as torch_runtime
 
-    monkeypatch.setattr(torch_runtime, "has_half_arithmetic", lambda: False)
-    with pytest.raises(Unavailable, match="no half-precision arithmetic"):
+    monkeypatch.setattr(torch_runtime, "computes_in", lambda _: False)
+    with pytest.raises(Unavailable, match="no fp16 arithmetic"):
         RUNTIMES["torch"].load(small_artifact, precision="fp16")
     with pytest.raises(Unavailable, match="int8"):
         RUNTIMES["torch"].load(small_artifact, precision="int8")
-    monkeypatch.setattr(torch_runtime, "has_half_arithmetic", lambda: True)
+    monkeypatch.setattr(torch_runtime, "computes_in", lambda _: True)
     session = RUNTIMES["torch"].load(small_artifact, precision="fp16")
     session.bind(Shape(8, 8))
     result = session.run(noise(Shape(8, 8)))

@@ -14,7 +14,10 @@ _FLAGS = (
     *("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16"),
     *("amx_bf16", "amx_int8", "amx_fp16", "asimd", "asimdhp", "asimddp", "bf16", "i8mm", "sve"),
 )
-_HALF_ARITHMETIC = {"avx512_fp16", "amx_fp16", "asimdhp"}
+_ARITHMETIC = {
+    "fp16": {"avx512_fp16", "amx_fp16", "asimdhp"},
+    "bf16": {"avx512_bf16", "amx_bf16", "bf16"},
+}
 
 
 def processor() -> tuple[str, tuple[str, ...]]:
@@ -30,9 +33,9 @@ def processor() -> tuple[str, tuple[str, ...]]:
     return fields.get("model name", platform.machine()), tuple(flag for flag in _FLAGS if flag in present)
 
 
-def has_half_arithmetic() -> bool:
-    """Whether the processor computes in half precision, rather than only converting to and from it."""
-    return not _HALF_ARITHMETIC.isdisjoint(processor()[1])
+def computes_in(precision: str) -> bool:
+    """Whether the processor computes in fp16 or bf16, rather than only converting to and from it."""
+    return not _ARITHMETIC[precision].isdisjoint(processor()[1])
 
 
 def usable_processors() -> int:

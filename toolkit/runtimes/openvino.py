@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
+from collections import Counter
 from importlib.metadata import version
 from typing import Any, ClassVar
 
 import numpy as np
 
 from toolkit.artifact import Artifact, Precision
+from toolkit.errors import InputError
+from toolkit.runtimes.building import BuildingRuntime, BuildOptions
+from toolkit.runtimes.engine import Engine
+from toolkit.runtimes.hardware import processor, usable_processors
 from toolkit.runtimes.protocol import (
     Availability,
     Executed,
     Frame,
-    Runtime,
     Session,
     SessionOptions,
     frame_shape,
@@ -24,6 +29,9 @@ from toolkit.workloads import Shape
 _HINTS: dict[Precision, str] = {"fp32": "f32", "fp16": "f16", "bf16": "bf16", "int8": "f32"}
 
 
+_BLOB = "model.blob"
+
+
 class OpenVinoSession(Session):
     """A model compiled for the bound size, with input and output tensors over the caller's memory."""
 
@@ -32,12 +40,7 @@ class OpenVinoSession(Session):
 
         super().__init__(artifact)
         self._core = openvino.Core()
-        self._config = {
-            "INFERENCE_PRECISION_HINT": _HINTS[precision],
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
-            "PERFORMANCE_HINT": "LATENCY",
-        }
+        self._config = _config(precision, threads)
         self._compiled: Any = None
         self._request: Any = None
         self._output: Frame = np.empty(0)
@@ -45,12 +48,15 @@ class OpenVinoSession(Session):
     def _bind(self, shape: Shape) -> None:
         import openvino
 
-        model = self._core.read_model(self.artifact.path)
-        model.reshape(list(frame_shape(shape, self.artifact.manifest.input.layout)))
-        self._compiled = self._core.compile_model(model, "CPU", self._config)
+        self._compiled = self._compile(shape)
         self._request = self._compiled.create_infer_request()
         self._output = self.output_frame(shape)
         self._request.set_output_tensor(openvino.Tensor(self._output, shared_memory=True))
+
+    def _compile(self, shape: Shape) -> Any:
+        model = self._core.read_model(self.artifact.path)
+        model.reshape(list(frame_shape(shape, self.artifact.manifest.input.layout)))
+        return self._core.compile_model(model, "CPU", self._config)
 
     def _run(self, frame: Frame) -> Frame:
         import openvino
@@ -59,24 +65,44 @@ class OpenVinoSession(Session):
         self._request.infer()
         return self._output
 
+    def exported(self) -> bytes:
+        """The compiled model as OpenVINO stores it."""
+        stream = io.BytesIO()
+        self._compiled.export_model(stream)
+        return stream.getvalue()
+
     def executed(self) -> dict[str, Executed]:
-        """Runtime precision of every node of the execution graph; device as the compiled model names it."""
+        """Precision of every kernel of the execution graph; device as the compiled model names it."""
         if self._compiled is None:
             fixed = self.artifact.manifest.shape
             self.bind(Shape(16, 16) if fixed is None else Shape(*fixed))
         devices = ",".join(self._compiled.get_property("EXECUTION_DEVICES"))
         return {
-            node.get_friendly_name(): Executed(short_precision(_info(node, "runtimePrecision")), devices)
+            node.get_friendly_name(): Executed(precision, devices)
             for node in self._compiled.get_runtime_model().get_ordered_ops()
-            if _info(node, "layerType") not in {"Input", "Output", "Constant", "Const"}
+            if (precision := _kernel_precision(node))
         }
 
 
-class OpenVinoRuntime(Runtime):
-    """OpenVINO, CPU device, one stream."""
+class OpenVinoEngineSession(OpenVinoSession):
+    """A compiled model read back from an engine."""
+
+    def __init__(self, engine: Engine, threads: int) -> None:
+        super().__init__(Artifact(engine.file(_BLOB), engine.manifest), engine.info.precision, threads)
+        self._built_for = engine.info.shape
+
+    def _compile(self, shape: Shape) -> Any:
+        if str(shape) != self._built_for:
+            raise InputError(f"this engine is built for {self._built_for}, not {shape}", f"Build with --shape {shape}.")
+        return self._core.import_model(self.artifact.path.read_bytes(), "CPU", self._config)
+
+
+class OpenVinoRuntime(BuildingRuntime):
+    """OpenVINO, CPU device, one stream. An engine is the compiled model, for one size."""
 
     name: ClassVar[str] = "openvino"
     description: ClassVar[str] = "OpenVINO, CPU device"
+    options = frozenset({"threads"})
 
     def probe(self) -> Availability:
         remedy = 'pip install "rt4ksr-toolkit[openvino]"'
@@ -91,8 +117,35 @@ class OpenVinoRuntime(Runtime):
     def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
         return OpenVinoSession(artifact, precision, options.resolved_threads())
 
+    def identity(self, options: BuildOptions) -> dict[str, str]:
+        model, flags = processor()
+        return {"version": version("openvino"), "processor": model, "instructions": " ".join(flags)}
 
-def _info(node: Any, key: str) -> str:
-    """An entry of an execution graph node's runtime information, as text."""
-    info = node.get_rt_info()
-    return str(info[key].astype(str)) if key in info else "unknown"
+    def _build(
+        self, artifact: Artifact, shape: Shape | None, options: BuildOptions
+    ) -> tuple[dict[str, bytes], dict[str, str]]:
+        if shape is None:
+            raise InputError(f"{artifact.manifest.name} has no size to build for", "Name one: --shape 1080p.")
+        session = OpenVinoSession(artifact, artifact.manifest.precision, options.threads or usable_processors())
+        session.bind(shape)
+        ran = Counter(node.precision for node in session.executed().values())
+        read_back = {"executed": ", ".join(f"{precision}: {nodes} nodes" for precision, nodes in ran.items())}
+        return {_BLOB: session.exported()}, read_back
+
+    def _load_engine(self, engine: Engine, options: SessionOptions) -> Session:
+        return OpenVinoEngineSession(engine, options.resolved_threads())
+
+
+def _config(precision: Precision, threads: int) -> dict[str, Any]:
+    return {
+        "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+
+
+def _kernel_precision(node: Any) -> str:
+    """What the kernel behind a node computes in: `jit_avx2_I8` is int8. Empty for constants and mere views."""
+    kernel, _, precision = str(node.get_rt_info()["primitiveType"].astype(str)).rpartition("_")
+    return "" if kernel == "unknown" else short_precision(precision)

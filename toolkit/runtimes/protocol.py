@@ -136,10 +136,6 @@ class Runtime(ABC):
         given = artifact.manifest.precision
         return "" if given == precision else f"the artifact is {given}, and a precision is a property of the artifact"
 
-    @abstractmethod
-    def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
-        """A session for an artifact that was not refused."""
-
     def load(
         self, artifact: Artifact, options: SessionOptions = SessionOptions(), precision: Precision | None = None
     ) -> Session:
@@ -148,13 +144,21 @@ class Runtime(ABC):
         Raises:
             Unavailable: the runtime does not work here, or cannot run this precision. There is no fallback.
         """
-        available = self.probe()
-        if not available.ok:
-            raise Unavailable(f"{self.name} is not available: {available.reason}", available.remedy)
+        require(self.name, self.probe())
         precision = precision or artifact.manifest.precision
         if refusal := self.refusal(artifact, precision):
             raise Unavailable(f"{self.name} cannot run {artifact.manifest.name} in {precision}: {refusal}")
         return self._load(artifact, precision, options)
+
+    @abstractmethod
+    def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
+        """A session for an artifact that was not refused."""
+
+
+def require(what: str, available: Availability) -> None:
+    """Raise `Unavailable` with the reason and remedy, if it is not available."""
+    if not available.ok:
+        raise Unavailable(f"{what} is not available: {available.reason}", available.remedy)
 
 
 def frame_shape(shape: Shape, layout: str) -> tuple[int, int, int, int]:

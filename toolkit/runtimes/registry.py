@@ -9,12 +9,21 @@ from toolkit.errors import InputError
 from toolkit.runtimes.openvino import OpenVinoRuntime
 from toolkit.runtimes.ort import OrtCpuRuntime
 from toolkit.runtimes.protocol import Runtime, Session, SessionOptions
+from toolkit.runtimes.tensorrt import TensorRtRtxRuntime, TensorRtRuntime
 from toolkit.runtimes.torch import TorchRuntime, UnfusedTorchRuntime
 
 BASELINE = UnfusedTorchRuntime.name
 
 RUNTIMES: dict[str, Runtime] = {
-    runtime.name: runtime for runtime in (UnfusedTorchRuntime(), TorchRuntime(), OrtCpuRuntime(), OpenVinoRuntime())
+    runtime.name: runtime
+    for runtime in (
+        UnfusedTorchRuntime(),
+        TorchRuntime(),
+        OrtCpuRuntime(),
+        OpenVinoRuntime(),
+        TensorRtRuntime(),
+        TensorRtRtxRuntime(),
+    )
 }
 
 

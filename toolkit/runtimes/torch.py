@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, ClassVar
 
 from toolkit.artifact import Artifact, Precision
-from toolkit.runtimes.hardware import has_half_arithmetic
+from toolkit.runtimes.hardware import computes_in
 from toolkit.runtimes.protocol import Availability, Executed, Frame, Runtime, Session, SessionOptions, short_precision
 from toolkit.workloads import Shape
 
@@ -84,8 +84,8 @@ class TorchRuntime(Runtime):
     def refusal(self, artifact: Artifact, precision: Precision) -> str:
         if precision not in _DTYPES:
             return f"PyTorch's eager mode has no {precision} for this network"
-        if precision == "fp16" and not has_half_arithmetic():
-            return "this processor has no half-precision arithmetic, and PyTorch emulates it some thirty times slower"
+        if precision != "fp32" and not computes_in(precision):
+            return f"this processor has no {precision} arithmetic, and PyTorch emulates it some thirty times slower"
         if not self.fused and artifact.manifest.source.layout == "rep_conv":
             return "its checkpoint was already fused"
         return ""

@@ -1,0 +1,171 @@
+"""Runtimes that compile an artifact into an engine ahead of time."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.artifact import Artifact
+from toolkit.errors import InputError, ToolkitError, Unavailable
+from toolkit.runtimes.engine import Engine, EngineInfo, engine_path, write_engine
+from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions, require
+from toolkit.workloads import WORKLOADS, Shape
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How an engine is built. What a runtime has no use for is refused, not ignored.
+
+    Attributes:
+        shape: input size it is built for; None: the artifact's own, else that of its 4K workload.
+        target: compute capabilities, for instance `sm86`, of GPUs that need not be here.
+        threads: processor threads it is built for; 0: all usable.
+        optimization_level: TensorRT's builder optimization level, 0 to 5.
+        version_compatible: loadable by later TensorRT versions.
+        hardware_compatible: loadable on later GPUs than this one.
+        tf32: allow TF32 in float32 convolutions, which keeps 10 of 23 mantissa bits.
+    """
+
+    shape: Shape | None = None
+    target: tuple[str, ...] = ()
+    threads: int = 0
+    optimization_level: int | None = None
+    version_compatible: bool = False
+    hardware_compatible: bool = False
+    tf32: bool = False
+
+    def described(self) -> dict[str, str]:
+        """As command-line options, leaving out what is not set."""
+        given = {
+            "shape": "" if self.shape is None else str(self.shape),
+            "target": ",".join(self.target),
+            "threads": str(self.threads or ""),
+            "optimization-level": "" if self.optimization_level is None else str(self.optimization_level),
+            "version-compatible": "true" if self.version_compatible else "",
+            "hardware-compatible": "true" if self.hardware_compatible else "",
+            "tf32": "true" if self.tf32 else "",
+        }
+        return {name: value for name, value in given.items() if value}
+
+
+@dataclass(frozen=True)
+class Built:
+    """An engine, and whether it had to be built or was there already."""
+
+    engine: Engine
+    fresh: bool
+
+
+class BuildingRuntime(Runtime):
+    """A runtime with engines."""
+
+    options: frozenset[str] = frozenset()
+    """Names of the `BuildOptions` (as on the command line) that it understands, besides `shape`."""
+
+    def probe_build(self) -> Availability:
+        """Whether it can build here; by default where it can run."""
+        return self.probe()
+
+    @abstractmethod
+    def identity(self, options: BuildOptions) -> dict[str, str]:
+        """All that an engine built now depends on, and that must be the same where it is loaded."""
+
+    @abstractmethod
+    def _build(
+        self, artifact: Artifact, shape: Shape | None, options: BuildOptions
+    ) -> tuple[dict[str, bytes], dict[str, str]]:
+        """Files of the engine, and what the runtime says about it."""
+
+    @abstractmethod
+    def _load_engine(self, engine: Engine, options: SessionOptions) -> Session:
+        """A session for an engine whose identity fits."""
+
+    def build(
+        self,
+        artifact: Artifact,
+        options: BuildOptions = BuildOptions(),
+        directory: Path | None = None,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> Built:
+        """Build an engine bundle beside the artifact, or find that it is there and still fits.
+
+        Raises:
+            Unavailable: the runtime is not there, or cannot take the artifact.
+            InputError: an option that this runtime does not have, or a shape the artifact cannot have.
+        """
+        require(f"building for {self.name}", self.probe_build())
+        if refusal := self.refusal(artifact, artifact.manifest.precision):
+            raise Unavailable(f"{self.name} cannot build {artifact.manifest.name}: {refusal}")
+        if unknown := options.described().keys() - self.options - {"shape"}:
+            raise InputError(f"{self.name} has no option {', '.join(sorted(unknown))}")
+        shape = _shape(artifact, options)
+        path = engine_path(artifact, self.name, directory)
+        identity = self.identity(options)
+        if path.exists() and (present := _still_fits(path, artifact, options, identity)):
+            return Built(present, fresh=False)
+        report(f"building {path.name}")
+        begin = time.perf_counter()
+        files, read_back = self._build(artifact, shape, options)
+        info = EngineInfo(
+            runtime=self.name,
+            artifact=artifact.manifest.name,
+            artifact_sha256=artifact.manifest.onnx_sha256,
+            precision=artifact.manifest.precision,
+            shape="dynamic" if shape is None else str(shape),
+            identity=identity,
+            options=options.described(),
+            build_seconds=round(time.perf_counter() - begin, 3),
+            files={},
+            read_back=read_back,
+        )
+        return Built(write_engine(path, info, artifact, files), fresh=True)
+
+    def load_engine(self, engine: Engine, options: SessionOptions | None = None) -> Session:
+        """A session for an engine.
+
+        Raises:
+            Unavailable: the runtime is not there, or the engine was built for something else; with the command that
+                builds it anew.
+        """
+        require(self.name, self.probe())
+        if mismatch := self.mismatch(engine):
+            raise Unavailable(f"{engine.path} does not fit: {mismatch}", f"Build it again: {engine.rebuild_command}")
+        return self._load_engine(engine, options or SessionOptions())
+
+    def mismatch(self, engine: Engine) -> str:
+        """What is different here from where the engine was built; empty when it fits."""
+        here = self.identity(BuildOptions(target=tuple(engine.info.options.get("target", "").split(","))))
+        wrong = [
+            f"{key} is {here.get(key, 'unknown')} here, and it was built for {value}"
+            for key, value in engine.info.identity.items()
+            if here.get(key) != value
+        ]
+        return "; ".join(wrong)
+
+
+def _shape(artifact: Artifact, options: BuildOptions) -> Shape | None:
+    manifest = artifact.manifest
+    if manifest.shape is not None:
+        fixed = Shape(*manifest.shape)
+        if options.shape not in (None, fixed):
+            raise InputError(f"{manifest.name} is made for {fixed}, not {options.shape}", "Export without --shape.")
+        return fixed
+    if options.shape is not None:
+        if any(side % 2 or side < manifest.smallest for side in options.shape.sides):
+            raise InputError(f"{options.shape} is not even", "Engines take even sizes; sessions extend odd images.")
+        return options.shape
+    return WORKLOADS[manifest.workload].shape if manifest.workload else None
+
+
+def _still_fits(path: Path, artifact: Artifact, options: BuildOptions, identity: dict[str, str]) -> Engine | None:
+    """The bundle at `path`, when building again would make the same."""
+    try:
+        engine = Engine.read(path)
+    except ToolkitError:
+        return None  # damaged: it is built anew
+    info = engine.info
+    same = (info.artifact_sha256, info.options, info.identity)
+    return engine if same == (artifact.manifest.onnx_sha256, options.described(), identity) else None
