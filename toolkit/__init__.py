@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from toolkit.network.checkpoint import Checkpoint, load_checkpoint, untrained_checkpoint
     from toolkit.profiling.profile import profile
     from toolkit.profiling.report import CellReport, ProfileReport
+    from toolkit.runtimes.building import BuildOptions, Built
+    from toolkit.runtimes.engine import Engine, EngineInfo
     from toolkit.runtimes.protocol import Session, SessionOptions
-    from toolkit.runtimes.registry import RUNTIMES, load_session
+    from toolkit.runtimes.registry import RUNTIMES, EngineState, build, list_engines, load_engine, load_session
     from toolkit.verification.fusion import Comparison, FusionReport, verify_fusion
     from toolkit.verification.inputs import real_images
     from toolkit.workloads import WORKLOADS, Shape, Workload, parse_shape
@@ -48,8 +50,17 @@ _HOMES = {
     "toolkit.network.checkpoint": ("Checkpoint", "load_checkpoint", "untrained_checkpoint"),
     "toolkit.profiling.profile": ("profile",),
     "toolkit.profiling.report": ("CellReport", "ProfileReport"),
+    "toolkit.runtimes.building": ("BuildOptions", "Built"),
+    "toolkit.runtimes.engine": ("Engine", "EngineInfo"),
     "toolkit.runtimes.protocol": ("Session", "SessionOptions"),
-    "toolkit.runtimes.registry": ("RUNTIMES", "load_session"),
+    "toolkit.runtimes.registry": (
+        "RUNTIMES",
+        "EngineState",
+        "build",
+        "list_engines",
+        "load_engine",
+        "load_session",
+    ),
     "toolkit.verification.fusion": ("Comparison", "FusionReport", "verify_fusion"),
     "toolkit.verification.inputs": ("real_images",),
     "toolkit.workloads": ("WORKLOADS", "Shape", "Workload", "parse_shape"),
@@ -61,6 +72,8 @@ __all__ = [
     "WORKLOADS",
     "Artifact",
     "ArtifactError",
+    "BuildOptions",
+    "Built",
     "CellReport",
     "Check",
     "CheckFailed",
@@ -69,6 +82,9 @@ __all__ = [
     "Comparison",
     "ConvertOptions",
     "Diagnosis",
+    "Engine",
+    "EngineInfo",
+    "EngineState",
     "ExportOptions",
     "FusionReport",
     "InputError",
@@ -82,11 +98,14 @@ __all__ = [
     "Unavailable",
     "Workload",
     "__version__",
+    "build",
     "convert",
     "diagnose",
     "export",
     "find_artifacts",
+    "list_engines",
     "load_checkpoint",
+    "load_engine",
     "load_session",
     "parse_shape",
     "profile",

@@ -20,6 +20,7 @@ app = App(
 for _name, _summary in {
     "export": "Make an ONNX artifact from a checkpoint: merge, trace, rewrite, simplify, check.",
     "convert": "Write an fp32 artifact as fp16, bf16 or int8.",
+    "build": "Build an engine bundle from an artifact with a runtime.",
     "verify-fusion": "Prove that merged and unmerged blocks, and the exported graph, are the same function.",
     "profile": "Measure runtimes side by side at 720p→4K and 1080p→4K.",
     "inspect": "Show what is known about an artifact.",

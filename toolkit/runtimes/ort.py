@@ -1,126 +1,94 @@
-"""ONNX Runtime on its CPU execution provider."""
+"""ONNX Runtime on its CPU, CUDA and TensorRT execution providers."""
 
 from __future__ import annotations
 
-import json
-import tempfile
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import ClassVar
 
 from toolkit.artifact import Artifact, Precision
-from toolkit.errors import Unavailable
-from toolkit.runtimes.protocol import (
-    Availability,
-    Executed,
-    Frame,
-    Runtime,
-    Session,
-    SessionOptions,
-    frame_shape,
-    short_precision,
-)
+from toolkit.runtimes.building import BuildingRuntime, BuildOptions
+from toolkit.runtimes.engine import Engine
+from toolkit.runtimes.hardware import cuda_devices, processor, usable_processors
+from toolkit.runtimes.ort_session import CPU, OrtSession
+from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions
 from toolkit.workloads import Shape
 
-_PROVIDER = "CPUExecutionProvider"
 _PACKAGES = ("onnxruntime-gpu", "onnxruntime")
-_SMALL = Shape(16, 16)
+_MODEL = "model.onnx"
 
 
-class OrtSession(Session):
-    """InferenceSession with input and output bound to host memory; nothing is allocated between frames."""
-
-    def __init__(self, artifact: Artifact, threads: int) -> None:
-        super().__init__(artifact)
-        self._threads = threads
-        self._session = _inference_session(artifact, threads)
-        self._binding = self._session.io_binding()
-        self._output: Frame = np.empty(0)
-
-    def _bind(self, shape: Shape) -> None:
-        self._output = self.output_frame(shape)
-        port = self.artifact.manifest.output
-        self._binding.bind_output(port.name, "cpu", 0, port.dtype, self._output.shape, self._output.ctypes.data)
-
-    def _run(self, frame: Frame) -> Frame:
-        port = self.artifact.manifest.input
-        self._binding.bind_input(port.name, "cpu", 0, port.dtype, frame.shape, frame.ctypes.data)
-        self._session.run_with_iobinding(self._binding)
-        return self._output
-
-    def executed(self) -> dict[str, Executed]:
-        """Provider and element type of every node of the optimised graph, from ONNX Runtime's own profile."""
-        manifest = self.artifact.manifest
-        shape = _SMALL if manifest.shape is None else Shape(*manifest.shape)
-        with tempfile.TemporaryDirectory() as directory:
-            session = _inference_session(self.artifact, self._threads, str(Path(directory) / "profile"))
-            port = manifest.input
-            session.run(None, {port.name: np.zeros(frame_shape(shape, port.layout), port.dtype)})
-            events = json.loads(Path(session.end_profiling()).read_text())
-        return {
-            event["args"].get("node_name") or event["name"].removesuffix("_kernel_time"): Executed(
-                _element_type(event["args"]), event["args"]["provider"]
-            )
-            for event in events
-            if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")
-        }
-
-
-class OrtCpuRuntime(Runtime):
-    """ONNX Runtime, CPU."""
+class OrtCpuRuntime(BuildingRuntime):
+    """ONNX Runtime, CPU. An engine is the graph as it was optimised for this processor."""
 
     name: ClassVar[str] = "ort-cpu"
     description: ClassVar[str] = "ONNX Runtime, CPU execution provider"
+    options = frozenset({"threads"})
 
     def probe(self) -> Availability:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            return Availability(False, f"onnxruntime cannot be imported: {error}", 'pip install "rt4ksr-toolkit[cpu]"')
-        if _PROVIDER not in onnxruntime.get_available_providers():
-            return Availability(False, f"this onnxruntime has no {_PROVIDER}", 'pip install "rt4ksr-toolkit[cpu]"')
-        return Availability(True, version=f"{onnxruntime.__version__} ({_package()})")
+        return _probe(CPU, 'pip install "rt4ksr-toolkit[cpu]"')
+
+    def identity(self, options: BuildOptions) -> dict[str, str]:
+        model, flags = processor()
+        return {"version": _version(), "processor": model, "instructions": " ".join(flags)}
 
     def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
-        return OrtSession(artifact, options.resolved_threads())
+        return OrtSession(artifact, CPU, {}, options.resolved_threads())
+
+    def _build(
+        self, artifact: Artifact, shape: Shape | None, options: BuildOptions
+    ) -> tuple[dict[str, bytes], dict[str, str]]:
+        session = OrtSession(artifact, CPU, {}, options.threads or usable_processors())
+        return {_MODEL: session.optimised()}, {"provider": CPU}
+
+    def _load_engine(self, engine: Engine, options: SessionOptions) -> Session:
+        artifact = Artifact(engine.file(_MODEL), engine.manifest)
+        return OrtSession(artifact, CPU, {}, options.resolved_threads())
 
 
-def _inference_session(artifact: Artifact, threads: int, profile_prefix: str | None = None) -> Any:
-    import onnxruntime
+class OrtCudaRuntime(Runtime):
+    """ONNX Runtime, CUDA. Every node runs there, or the session is refused."""
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    if profile_prefix is not None:
-        options.enable_profiling = True
-        options.profile_file_prefix = profile_prefix
+    name: ClassVar[str] = "ort-cuda"
+    description: ClassVar[str] = "ONNX Runtime, CUDA execution provider, NVIDIA GPU"
+    provider: ClassVar[str] = "CUDAExecutionProvider"
+    # float32 means float32: TF32 keeps 10 of 23 mantissa bits.
+    provider_options: ClassVar[dict[str, str]] = {"use_tf32": "0", "prefer_nhwc": "1"}
+
+    def probe(self) -> Availability:
+        devices, reason = cuda_devices()
+        if not devices:
+            # get_available_providers says what was compiled in, not what works.
+            return Availability(False, reason, "Run on a machine with an NVIDIA GPU and its driver.")
+        return _probe(self.provider, 'pip install "rt4ksr-toolkit[gpu]"')
+
+    def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
+        return OrtSession(artifact, self.provider, self.provider_options, options.resolved_threads())
+
+
+class OrtTensorRtRuntime(OrtCudaRuntime):
+    """ONNX Runtime, TensorRT. onnxruntime-gpu brings its own TensorRT major version along."""
+
+    name: ClassVar[str] = "ort-tensorrt"
+    description: ClassVar[str] = "ONNX Runtime, TensorRT execution provider, NVIDIA GPU"
+    provider: ClassVar[str] = "TensorrtExecutionProvider"
+    provider_options: ClassVar[dict[str, str]] = {}
+
+
+def _probe(provider: str, remedy: str) -> Availability:
     try:
-        session = onnxruntime.InferenceSession(artifact.path, options, providers=[_PROVIDER], enable_fallback=0)
-    except Exception as error:  # ONNX Runtime has a class of its own for every status code
-        reason = str(error).strip().splitlines()[0]
-        raise Unavailable(f"ONNX Runtime cannot load {artifact.manifest.name}: {reason}") from error
-    if session.get_providers()[0] != _PROVIDER:
-        raise Unavailable(f"ONNX Runtime chose {session.get_providers()[0]} instead of {_PROVIDER}")
-    return session
+        import onnxruntime
+    except ImportError as error:
+        return Availability(False, f"onnxruntime cannot be imported: {error}", remedy)
+    if provider not in onnxruntime.get_available_providers():
+        return Availability(False, f"this onnxruntime has no {provider}", remedy)
+    return Availability(True, version=_version())
 
 
-def _element_type(event: dict[str, Any]) -> str:
-    """The type a node computed in: int8 for the integer convolutions, whatever they return; else its output's."""
-    if event.get("op_name") in {"QLinearConv", "ConvInteger"}:
-        return "int8"
-    outputs = event.get("output_type_shape") or [{"unknown": []}]
-    return short_precision(next(iter(outputs[0])))
-
-
-def _package() -> str:
-    """Which of the two distributions of the same module is installed."""
+def _version() -> str:
+    """Which of the two distributions of the same module is installed, and which version."""
     for package in _PACKAGES:
         try:
-            version(package)
+            return f"{version(package)} ({package})"
         except PackageNotFoundError:
             continue
-        return package
     return "built from source"

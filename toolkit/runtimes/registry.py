@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from toolkit.artifact import Artifact
-from toolkit.errors import InputError
+from toolkit.errors import InputError, ToolkitError
+from toolkit.runtimes.building import BuildingRuntime, BuildOptions, Built
+from toolkit.runtimes.engine import Engine, find_engines
 from toolkit.runtimes.openvino import OpenVinoRuntime
-from toolkit.runtimes.ort import OrtCpuRuntime
+from toolkit.runtimes.ort import OrtCpuRuntime, OrtCudaRuntime, OrtTensorRtRuntime
 from toolkit.runtimes.protocol import Runtime, Session, SessionOptions
 from toolkit.runtimes.tensorrt import TensorRtRtxRuntime, TensorRtRuntime
 from toolkit.runtimes.torch import TorchRuntime, UnfusedTorchRuntime
@@ -21,6 +26,8 @@ RUNTIMES: dict[str, Runtime] = {
         TorchRuntime(),
         OrtCpuRuntime(),
         OpenVinoRuntime(),
+        OrtCudaRuntime(),
+        OrtTensorRtRuntime(),
         TensorRtRuntime(),
         TensorRtRtxRuntime(),
     )
@@ -48,3 +55,63 @@ def load_session(artifact: Artifact | Path | str, runtime: str, options: Session
     """
     loaded = artifact if isinstance(artifact, Artifact) else Artifact.read(artifact)
     return find_runtime(runtime).load(loaded, options or SessionOptions())
+
+
+def build(
+    artifact: Artifact | Path | str,
+    runtime: str,
+    options: BuildOptions | None = None,
+    directory: Path | None = None,
+    report: Callable[[str], None] = lambda _: None,
+) -> Built:
+    """An engine bundle built from an artifact by a runtime; see `BuildingRuntime.build`.
+
+    Raises:
+        InputError: there is no such runtime, or it builds no engines.
+    """
+    loaded = artifact if isinstance(artifact, Artifact) else Artifact.read(artifact)
+    return _building(runtime).build(loaded, options or BuildOptions(), directory, report)
+
+
+def load_engine(engine: Engine | Path | str, options: SessionOptions | None = None) -> Session:
+    """A session for an engine bundle.
+
+    Raises:
+        ArtifactError: it is no bundle, or was edited.
+        Unavailable: its runtime does not work here, or it was built for something else.
+    """
+    loaded = engine if isinstance(engine, Engine) else Engine.read(engine)
+    return _building(loaded.info.runtime).load_engine(loaded, options)
+
+
+class EngineState(msgspec.Struct, frozen=True):
+    """A bundle in a directory, and whether it fits this machine."""
+
+    name: str
+    precision: str
+    shape: str
+    fits: bool
+    reason: str
+
+
+def list_engines(directory: Path) -> list[EngineState]:
+    """All bundles of a directory, damaged ones included."""
+    states = []
+    for path in find_engines(directory):
+        try:
+            engine = Engine.read(path)
+            reason = _building(engine.info.runtime).mismatch(engine)
+            states.append(EngineState(path.name, engine.info.precision, engine.info.shape, not reason, reason))
+        except ToolkitError as error:
+            states.append(EngineState(path.name, "", "", False, error.args[0]))
+    return states
+
+
+def _building(name: str) -> BuildingRuntime:
+    runtime = find_runtime(name)
+    if not isinstance(runtime, BuildingRuntime):
+        able = [other.name for other in RUNTIMES.values() if isinstance(other, BuildingRuntime)]
+        raise InputError(
+            f"{name} builds no engines: it runs artifacts as they are", f"Those that do: {', '.join(able)}."
+        )
+    return runtime

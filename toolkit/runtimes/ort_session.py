@@ -1,0 +1,101 @@
+"""ONNX Runtime sessions: one provider, no fallback, bound memory."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toolkit.artifact import Artifact
+from toolkit.errors import Unavailable
+from toolkit.runtimes.protocol import Executed, Frame, Session, frame_shape, short_precision
+from toolkit.workloads import Shape
+
+CPU = "CPUExecutionProvider"
+_SMALL = Shape(16, 16)
+
+
+class OrtSession(Session):
+    """InferenceSession with input and output bound to host memory; the toolkit allocates nothing between frames."""
+
+    def __init__(self, artifact: Artifact, provider: str, provider_options: Mapping[str, str], threads: int) -> None:
+        super().__init__(artifact)
+        self._provider, self._provider_options, self._threads = provider, dict(provider_options), threads
+        self._session = self._open()
+        self._binding = self._session.io_binding()
+        self._output: Frame = np.empty(0)
+
+    def _bind(self, shape: Shape) -> None:
+        self._output = self.output_frame(shape)
+        port = self.artifact.manifest.output
+        self._binding.bind_output(port.name, "cpu", 0, port.dtype, self._output.shape, self._output.ctypes.data)
+
+    def _run(self, frame: Frame) -> Frame:
+        port = self.artifact.manifest.input
+        self._binding.bind_input(port.name, "cpu", 0, port.dtype, frame.shape, frame.ctypes.data)
+        self._session.run_with_iobinding(self._binding)
+        return self._output
+
+    def executed(self) -> dict[str, Executed]:
+        """Provider and element type of every node of the optimised graph, from ONNX Runtime's own profile."""
+        manifest = self.artifact.manifest
+        shape = _SMALL if manifest.shape is None else Shape(*manifest.shape)
+        with tempfile.TemporaryDirectory() as directory:
+            session = self._open(enable_profiling=True, profile_file_prefix=str(Path(directory) / "profile"))
+            port = manifest.input
+            session.run(None, {port.name: np.zeros(frame_shape(shape, port.layout), port.dtype)})
+            events = json.loads(Path(session.end_profiling()).read_text())
+        return {
+            event["args"].get("node_name") or event["name"].removesuffix("_kernel_time"): Executed(
+                _element_type(event["args"]), event["args"]["provider"]
+            )
+            for event in events
+            if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")
+        }
+
+    def optimised(self) -> bytes:
+        """The graph as ONNX Runtime rewrote it for this provider and processor."""
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "optimised.onnx"
+            self._open(optimized_model_filepath=str(path))
+            return path.read_bytes()
+
+    def _open(self, **settings: Any) -> Any:
+        """An InferenceSession on the provider, or an error.
+
+        Raises:
+            Unavailable: ONNX Runtime refused the model, or would run it, or a node of it, somewhere else.
+        """
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = self._threads, 1
+        options.log_severity_level = 4
+        if self._provider != CPU:
+            # Otherwise nodes a GPU provider cannot take would run on the CPU with only a line in the log.
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        for name, value in settings.items():
+            setattr(options, name, value)
+        name = self.artifact.manifest.name
+        try:
+            session = onnxruntime.InferenceSession(
+                self.artifact.path, options, providers=[(self._provider, self._provider_options)], enable_fallback=0
+            )
+        except Exception as error:  # ONNX Runtime has a class of its own for every status code
+            reason = str(error).strip().splitlines()[0]
+            raise Unavailable(f"ONNX Runtime cannot run {name} on {self._provider}: {reason}") from error
+        if session.get_providers()[0] != self._provider:
+            raise Unavailable(f"ONNX Runtime chose {session.get_providers()[0]} instead of {self._provider}")
+        return session
+
+
+def _element_type(event: dict[str, Any]) -> str:
+    """The type a node computed in: int8 for the integer convolutions, whatever they return; else its output's."""
+    if event.get("op_name") in {"QLinearConv", "ConvInteger"}:
+        return "int8"
+    outputs = event.get("output_type_shape") or [{"unknown": []}]
+    return short_precision(next(iter(outputs[0])))
