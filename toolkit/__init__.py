@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from toolkit.errors import ArtifactError, CheckFailed, CheckpointError, InputError, ToolkitError, Unavailable
     from toolkit.graph.export import ExportOptions, export
     from toolkit.graph.precision.convert import ConvertOptions, convert
-    from toolkit.graph.source import source_checkpoint
+    from toolkit.graph.source import is_made_from, source_checkpoint
     from toolkit.network.checkpoint import Checkpoint, load_checkpoint, untrained_checkpoint
     from toolkit.profiling.profile import profile
     from toolkit.profiling.report import CellReport, ProfileReport
@@ -46,7 +46,7 @@ _HOMES = {
     ),
     "toolkit.graph.export": ("ExportOptions", "export"),
     "toolkit.graph.precision.convert": ("ConvertOptions", "convert"),
-    "toolkit.graph.source": ("source_checkpoint",),
+    "toolkit.graph.source": ("is_made_from", "source_checkpoint"),
     "toolkit.network.checkpoint": ("Checkpoint", "load_checkpoint", "untrained_checkpoint"),
     "toolkit.profiling.profile": ("profile",),
     "toolkit.profiling.report": ("CellReport", "ProfileReport"),
@@ -103,6 +103,7 @@ __all__ = [
     "diagnose",
     "export",
     "find_artifacts",
+    "is_made_from",
     "list_engines",
     "load_checkpoint",
     "load_engine",

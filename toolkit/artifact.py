@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from toolkit.atomic import sha256_of, sha256_of_file, write_bytes
+from toolkit.atomic import sha256_of, sha256_of_file, writable, write_bytes
 from toolkit.errors import ArtifactError
 
 SCHEMA = 1
@@ -143,6 +144,9 @@ class Artifact:
         """Write model, manifest and source weights; each appears whole, the manifest last."""
         path = directory / f"{manifest.name}.onnx"
         write_bytes(directory / manifest.source.weights, weights)
+        # Without its manifest an older model is no artifact; with it, a torn pair would look like a damaged one.
+        with writable(path):
+            path.with_suffix(".json").unlink(missing_ok=True)
         write_bytes(path, model)
         write_bytes(path.with_suffix(".json"), encode(manifest))
         return cls(path, manifest)
@@ -168,13 +172,24 @@ def encode(value: msgspec.Struct) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
 
 
-def find_artifacts(directory: Path = DEFAULT_DIRECTORY) -> list[Artifact]:
+def find_artifacts(
+    directory: Path = DEFAULT_DIRECTORY, skip: Callable[[ArtifactError], None] | None = None
+) -> list[Artifact]:
     """All artifacts of a directory, by name.
 
     Raises:
-        ArtifactError: one of them does not match its manifest.
+        ArtifactError: one of them does not match its manifest, and there is no `skip` to be told of it instead.
     """
-    return [Artifact.read(path) for path in sorted(directory.glob("*.onnx")) if path.with_suffix(".json").is_file()]
+    found = []
+    for path in sorted(directory.glob("*.onnx")):
+        if path.with_suffix(".json").is_file():
+            try:
+                found.append(Artifact.read(path))
+            except ArtifactError as error:
+                if skip is None:
+                    raise
+                skip(error)
+    return found
 
 
 def _both(path: Path) -> tuple[Path, Path]:

@@ -47,7 +47,7 @@ except SystemExit:
 
 def test_version_and_help(toolkit_command: Command) -> None:
     assert toolkit_command("--version").stdout.strip() == "0.1.0"
-    for command in ("export", "verify-fusion", "profile", "inspect", "doctor"):
+    for command in ("export", "convert", "build", "verify-fusion", "profile", "inspect", "doctor"):
         result = toolkit_command(command, "--help")
         assert result.returncode == 0
         assert command in result.stdout
@@ -86,7 +86,7 @@ def test_verify_fusion(arguments: tuple[str, ...], exported: Path, toolkit_comma
 
 def test_verify_fusion_json(exported: Path, toolkit_command: Command) -> None:
     result = toolkit_command("verify-fusion", "--no-full-frame", "--json", cwd=exported)
-    (report,) = json.loads(result.stdout)
+    report = json.loads(result.stdout)
     assert report["passed"]
     assert all(check["measured"] <= check["bound"] for check in report["checks"])
 
@@ -212,6 +212,16 @@ def test_bad_checkpoints_give_one_clear_error(kind: str, tmp_path: Path, toolkit
         ("inspect", "missing.onnx"),
         ("inspect", "picture.png"),
         ("verify-fusion", "missing.onnx"),
+        ("verify-fusion", "--scale", "2"),
+        ("export", "--scale", "-1"),
+        ("export", "--high-frequency", "on"),
+        ("inspect", "[/red]odd[bold].onnx"),
+        ("profile", "--duration", "nan"),
+        ("build", "exported/rt4ksr_x2_c6b2_fp32.onnx"),
+        ("build", "exported/rt4ksr_x2_c6b2_fp32.onnx", "--runtime", "torch"),
+        ("convert", "exported/rt4ksr_x2_c6b2_fp32.onnx", "--precision", "fp32"),
+        ("convert", "exported/rt4ksr_x2_c6b2_fp32.onnx", "--precision", "fp16", "--keep-fp32", "nonsense"),
+        ("convert", "exported/rt4ksr_x2_c6b2_fp32.onnx", "--precision", "int8", "--exclude", "nonsense"),
         ("frobnicate",),
     ],
 )
@@ -236,10 +246,11 @@ def test_interrupting_an_export_leaves_nothing(exported: Path, tmp_path: Path) -
 
 
 def test_output_may_be_cut_off_by_its_reader(exported: Path) -> None:
-    command = f"{Path(sys.executable).with_name('toolkit')} inspect exported/rt4ksr_x2_c6b2_fp32.onnx | head -1"
-    result = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=exported, capture_output=True, text=True)
-    assert "Traceback" not in result.stderr
-    assert "BrokenPipe" not in result.stderr
+    command = f"{Path(sys.executable).with_name('toolkit')} inspect --json exported/rt4ksr_x2_c6b2_fp32.onnx"
+    script = f"{command} | true; echo ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", script], cwd=exported, capture_output=True, text=True, check=True)
+    assert result.stderr == ""
+    assert result.stdout.strip() == "0"
 
 
 @needs_data
@@ -256,5 +267,5 @@ def test_the_three_commands_on_a_released_checkpoint(scale: int, tmp_path: Path,
     profiled = toolkit_command("profile", "--duration", "0.1", "--json", "--workload", "720p", cwd=tmp_path)
     assert profiled.returncode == 0, profiled.stderr
     cells = json.loads(profiled.stdout)["cells"]
-    assert [cell["runtime"] for cell in cells] == ["torch-unfused", "torch", "ort-cpu", "openvino"]
-    assert all(cell["statistics"] for cell in cells)
+    measured = [cell["runtime"] for cell in cells if cell["statistics"]]
+    assert measured[:4] == ["torch-unfused", "torch", "ort-cpu", "openvino"]

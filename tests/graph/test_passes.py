@@ -38,9 +38,7 @@ def traced(request: pytest.FixtureRequest):
 
 def run(graph_pass: GraphPass, model: onnx.ModelProto) -> onnx.ModelProto:
     graph = ir.from_proto(copy.deepcopy(model))
-    graph_pass.requires(graph)
-    graph_pass(graph)
-    graph_pass.ensures(graph)
+    graph_pass(graph)  # runs `requires` before and `ensures` after
     result = ir.to_proto(graph)
     onnx.checker.check_model(result, full_check=True)
     return result
@@ -180,7 +178,7 @@ def test_uint8_io(traced, layout: str) -> None:
     ends = [result.graph.input[0], result.graph.output[0]]
     assert all(end.type.tensor_type.elem_type == onnx.TensorProto.UINT8 for end in ends)
     channels = [[dim.dim_value for dim in end.type.tensor_type.shape.dim].index(3) for end in ends]
-    assert channels == [1, 1] if layout == "NCHW" else [3, 3]
+    assert channels == ([1, 1] if layout == "NCHW" else [3, 3])
     # Exact but for values that lie on the edge between two grey levels.
     image, answer = probes.images[0], quantised(probes.answers[0])
     fed = image if layout == "NCHW" else image.transpose(0, 2, 3, 1)

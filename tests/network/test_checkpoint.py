@@ -31,7 +31,7 @@ def test_released_checkpoints(scale: int) -> None:
     assert loaded.config == NetworkConfig(scale=scale, channels=24, blocks=4, hidden=48, high_frequency=False)
     assert loaded.layout == "released"
     assert "gamma is 0" in loaded.high_frequency_reason
-    assert "initialisation" in loaded.high_frequency_reason
+    assert "as PyTorch initialises it" in loaded.high_frequency_reason
     raw = torch.load(released(scale), map_location="cpu", weights_only=True)["state_dict"]
     assert torch.equal(loaded.network.tail.conv.spatial.weight, raw["module.tail.1.fea_conv.weight"])
 
@@ -125,13 +125,23 @@ def test_gamma_alone_makes_it_live(tmp_path: Path) -> None:
     assert "0.25" in loaded.high_frequency_reason
 
 
-@pytest.mark.parametrize("change", [lambda w: w * 1.5, lambda w: w * 0.5])
+@pytest.mark.parametrize("change", [lambda w: w * 1.5, lambda w: w * 0.5, lambda w: w * 0.8])
 def test_a_trained_branch_is_live_even_with_gamma_zero(change, tmp_path: Path) -> None:
     state = untouched_branch()
     state["hfb.0.fea_conv.weight"] = change(state["hfb.0.fea_conv.weight"])
     loaded = load_checkpoint(save(tmp_path / "c", state))
     assert loaded.config.high_frequency
     assert "trained" in loaded.high_frequency_reason
+
+
+def test_merged_weights_do_not_tell(tmp_path: Path) -> None:
+    """As released, but fused: dead, and the reason says what could not be known."""
+    made = fuse(network(WITH_BRANCH))
+    with torch.no_grad():
+        made.gamma.zero_()
+    loaded = load_checkpoint(save_safetensors(tmp_path / "c", made))
+    assert not loaded.config.high_frequency
+    assert "do not tell" in loaded.high_frequency_reason
 
 
 def test_the_decision_can_be_overridden(tmp_path: Path) -> None:
@@ -261,6 +271,12 @@ def test_non_finite_weights(value: float, tmp_path: Path) -> None:
     message = refused(save(tmp_path / "c", state))
     assert "non-finite" in message
     assert "tail.0.weight (1)" in message
+
+
+def test_weights_beyond_float32(tmp_path: Path) -> None:
+    state = {name: tensor.double() for name, tensor in released_state(network()).items()}
+    state["head.0.bias"][1] = 1e300
+    assert "head.0.bias (1)" in refused(save(tmp_path / "c", state))
 
 
 def test_integer_weights(tmp_path: Path) -> None:

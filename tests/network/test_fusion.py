@@ -8,8 +8,8 @@ from torch import nn
 from toolkit.network.blocks import ReparameterizableBlock
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.network.config import NetworkConfig
-from toolkit.network.fusion import fuse, merged_kernel
-from toolkit.network.proof import BLOCK_BOUND, prove_block, prove_blocks
+from toolkit.network.fusion import fuse, fuse_block, merged_kernel
+from toolkit.network.proof import BLOCK_BOUND, ROUNDING_BOUND, BlockProof, prove_block, prove_blocks
 
 
 @settings(deadline=None, max_examples=25)
@@ -59,8 +59,14 @@ def block() -> ReparameterizableBlock:
     return ReparameterizableBlock(5, 8)
 
 
+def prove(made: ReparameterizableBlock, weight: torch.Tensor, bias: torch.Tensor) -> BlockProof:
+    """A proof of a merge whose stored weights are sound."""
+    return prove_block("block", made, weight, bias, fuse_block(made))
+
+
 def test_the_right_merge_is_proved() -> None:
-    proof = prove_block("block", block(), *merged_kernel(block()))
+    proof = prove(block(), *merged_kernel(block()))
+    assert proof.rounding <= ROUNDING_BOUND
     assert proof.measured <= BLOCK_BOUND
     assert proof.impulses == 5 * (25 + 1 + 5 + 5) + 4
 
@@ -123,13 +129,13 @@ def merged_in_single_precision() -> tuple[torch.Tensor, torch.Tensor]:
     ],
 )
 def test_wrong_merges_are_caught(wrong) -> None:
-    assert not prove_block("block", block(), *wrong()).measured <= BLOCK_BOUND
+    assert not prove(block(), *wrong()).measured <= BLOCK_BOUND
 
 
 def test_nan_is_caught() -> None:
     weight, bias = merged_kernel(block())
     bias[0] = torch.nan
-    assert not prove_block("block", block(), weight, bias).measured <= BLOCK_BOUND
+    assert not prove(block(), weight, bias).measured <= BLOCK_BOUND
 
 
 def test_a_zero_padded_block_would_not_merge() -> None:
@@ -143,7 +149,7 @@ def test_a_zero_padded_block_would_not_merge() -> None:
 
     torch.manual_seed(0)
     careless = Careless(5, 8)
-    assert not prove_block("block", careless, *merged_kernel(careless)).measured <= BLOCK_BOUND
+    assert not prove(careless, *merged_kernel(careless)).measured <= BLOCK_BOUND
 
 
 def test_a_block_that_is_not_affine_is_caught() -> None:
@@ -155,12 +161,24 @@ def test_a_block_that_is_not_affine_is_caught() -> None:
 
     torch.manual_seed(0)
     bent = Bent(5, 8)
-    proof = prove_block("block", bent, *merged_kernel(bent))
+    proof = prove(bent, *merged_kernel(bent))
     assert proof.error <= BLOCK_BOUND  # impulses of height 1 alone cannot tell
     assert not proof.measured <= BLOCK_BOUND
 
 
 def test_every_block_of_a_network_is_proved() -> None:
-    proofs = prove_blocks(network(NetworkConfig(channels=6, blocks=3, hidden=10, high_frequency=True)))
+    source = network(NetworkConfig(channels=6, blocks=3, hidden=10, high_frequency=True))
+    proofs = prove_blocks(source, fuse(source))
     assert [proof.name for proof in proofs] == ["body.0.conv", "body.1.conv", "body.2.conv", "tail.conv", "hfb.conv"]
-    assert all(proof.measured <= BLOCK_BOUND for proof in proofs)
+    assert all(proof.measured <= BLOCK_BOUND and proof.rounding <= ROUNDING_BOUND for proof in proofs)
+
+
+@pytest.mark.parametrize("leaf", ["weight", "bias"])
+def test_the_proof_covers_the_weights_that_ship(leaf: str) -> None:
+    source = network()
+    fused = fuse(source)
+    with torch.no_grad():
+        stored = getattr(fused.body[1].conv, leaf)
+        stored.view(-1)[3] *= 1 + 2**-22  # four times what rounding may do
+    wrong = {proof.name: proof.rounding <= ROUNDING_BOUND for proof in prove_blocks(source, fused)}
+    assert wrong == {"body.0.conv": True, "body.1.conv": False, "tail.conv": True}

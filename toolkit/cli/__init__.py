@@ -35,9 +35,11 @@ def main() -> None:
     try:
         app()
     except ToolkitError as error:
+        from rich.markup import escape
+
         from toolkit.cli.console import err
 
-        err.print(f"[bold red]error:[/] {error.args[0]}", markup=True, soft_wrap=True)
+        err.print(f"[bold red]error:[/] {escape(error.args[0])}", soft_wrap=True)
         if error.remedy:
             err.print(f"  {error.remedy}", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
 import toolkit
+from toolkit.cli.console import warn
 
 
 def split(text: str | None) -> list[str]:
     """The parts of a comma-separated list."""
     return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def find_artifacts(directory: Path) -> list[toolkit.Artifact]:
+    """All sound artifacts of a directory; the others are mentioned."""
+    return toolkit.find_artifacts(directory, skip=lambda error: warn((f"left out: {error.args[0]}",)))
 
 
 def precisions(text: str) -> list[toolkit.Precision]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
+from rich.markup import escape
 
 import toolkit
 from toolkit.cli.arguments import split
@@ -80,11 +81,11 @@ def build(
         return
     size = sum(file.size for file in info.files.values())
     if built.fresh:
-        out.print(f"[bold]{built.engine.path}[/] ({size:,} bytes) in {info.build_seconds:.1f} s")
+        out.print(f"[bold]{escape(str(built.engine.path))}[/] ({size:,} bytes) in {info.build_seconds:.1f} s")
     else:
-        out.print(f"[bold]{built.engine.path}[/] is there already, and nothing has changed")
+        out.print(f"[bold]{escape(str(built.engine.path))}[/] is there already, and nothing has changed")
     for name, value in (info.identity | info.read_back | {"shape": info.shape}).items():
-        out.print(f"  {name}: {value}", highlight=False)
+        out.print(f"  {name}: {value}", markup=False)
 
 
 def _list(directory: Path, *, json: bool) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -44,7 +45,7 @@ def verdict(passed: bool) -> str:
 def warn(notes: tuple[str, ...]) -> None:
     """Notes a user must not miss."""
     for note in notes:
-        err.print(f"[bold yellow]note:[/] {note}")
+        err.print(f"[bold yellow]note:[/] {escape(note)}", soft_wrap=True)
 
 
 @contextmanager

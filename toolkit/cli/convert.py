@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.markup import escape
 
 import toolkit
 from toolkit.cli.arguments import precisions, split
@@ -77,4 +78,4 @@ def describe(artifacts: list[toolkit.Artifact], console: Console) -> None:
                 rows.add_row(check.name, f"{check.measured:.2g}", f"{check.bound:g}", verdict(check.passed))
         console.print(rows)
         warn(manifest.notes)
-        console.print(f"[bold]{artifact.path}[/] ({manifest.onnx_bytes:,} bytes)")
+        console.print(f"[bold]{escape(str(artifact.path))}[/] ({manifest.onnx_bytes:,} bytes)")

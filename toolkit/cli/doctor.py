@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from cyclopts import Parameter
+from rich.markup import escape
 
 import toolkit
 from toolkit.cli.console import out, table
@@ -33,7 +34,7 @@ def doctor(*, json: Annotated[bool, Parameter(negative=())] = False) -> None:
         ("C++ compiler", diagnosis.compiler),
         ("packages", ", ".join(f"{package} {number}" for package, number in here.packages.items())),
     ):
-        facts.add_row(f"[bold]{name}[/]", value)
+        facts.add_row(f"[bold]{name}[/]", escape(value))
     out.print(facts)
     out.print()
     runtimes = table("runtime", "works", "what it is")
@@ -41,5 +42,5 @@ def doctor(*, json: Annotated[bool, Parameter(negative=())] = False) -> None:
         answer = f"[green]yes[/], {runtime.version}" if runtime.ok else "[red]no[/]"
         runtimes.add_row(runtime.name, answer, runtime.description)
         if not runtime.ok:
-            runtimes.add_row("", "", f"{runtime.reason}\n→ {runtime.remedy}")
+            runtimes.add_row("", "", escape(f"{runtime.reason}\n→ {runtime.remedy}"))
     out.print(runtimes)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.markup import escape
 
 import toolkit
 from toolkit.cli.arguments import precisions
@@ -66,6 +67,8 @@ def export(
     """
     if io == "float" and layout != "nchw":
         raise toolkit.InputError("float input and output are NCHW", "NHWC goes with --io uint8.")
+    if checkpoint is None and (high_frequency != "auto" or entry is not None):
+        raise toolkit.InputError("--high-frequency and --entry go with a checkpoint")
     options = toolkit.ExportOptions(
         opset=opset,
         shape=None if shape is None else toolkit.parse_shape(shape),
@@ -99,7 +102,7 @@ def _describe(artifact: toolkit.Artifact, seconds: float, console: Console) -> N
         f"{manifest.source.parameters:,} → {network.parameters:,} fused"
     )
     live = "live" if network.high_frequency else "dead, left out"
-    console.print(f"high-frequency branch: {live} ({network.high_frequency_reason})")
+    console.print(f"high-frequency branch: {live} ({escape(network.high_frequency_reason)})")
     rows = table(
         "step", "nodes", "error against float64", "bound", "", right=("nodes", "error against float64", "bound")
     )
@@ -114,4 +117,4 @@ def _describe(artifact: toolkit.Artifact, seconds: float, console: Console) -> N
     if blocks:
         worst = max(check.measured for check in blocks)
         console.print(f"fusion: {len(blocks)} blocks proved, worst error {worst:.1e} (bound {blocks[0].bound:g})")
-    console.print(f"[bold]{artifact.path}[/] ({manifest.onnx_bytes:,} bytes) in {seconds:.1f} s")
+    console.print(f"[bold]{escape(str(artifact.path))}[/] ({manifest.onnx_bytes:,} bytes) in {seconds:.1f} s")

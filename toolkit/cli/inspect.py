@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from rich.markup import escape
 
 import toolkit
 from toolkit.cli.console import out, table, verdict
@@ -49,7 +50,7 @@ def inspect(artifact: Path, /, *, json: Annotated[bool, Parameter(negative=())] 
         ("weights", source.weights),
         ("made with", ", ".join(f"{tool} {number}" for tool, number in manifest.tools.items())),
     ):
-        facts.add_row(f"[bold]{name}[/]", value)
+        facts.add_row(f"[bold]{name}[/]", escape(value))
     out.print(facts)
     checks = table("check", "measured", "bound", "", right=("measured", "bound"))
     for check in manifest.checks:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import toolkit
-from toolkit.cli.arguments import precisions, split
+from toolkit.cli.arguments import find_artifacts, precisions, split
 from toolkit.cli.console import bar, err, out, steps, table, warn
 
 
@@ -56,7 +56,7 @@ def profile(
     if json and csv:
         raise toolkit.InputError("--json and --csv exclude each other")
     with ExitStack() as stack:
-        found = [toolkit.Artifact.read(path) for path in artifacts] or toolkit.find_artifacts(directory)
+        found = [toolkit.Artifact.read(path) for path in artifacts] or find_artifacts(directory)
         if not found:
             found = _untrained(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         advance = stack.enter_context(bar())
@@ -93,7 +93,8 @@ def _print(report: toolkit.ProfileReport, console: Console) -> None:
     for workload, artifact in groups:
         cells = [cell for cell in report.cells if (cell.workload, cell.artifact) == (workload, artifact)]
         numbers = ("median", "p90", "p95", "p99", "min", "fps", "MB", "speed-up", "n")
-        console.print(f"\n[bold]{workload}: {artifact}, {cells[0].io}[/], times in ms" if artifact else f"\n{workload}")
+        what = f"{workload}: {artifact}, {cells[0].io}, times in ms" if artifact else workload
+        console.print(f"\n[bold]{escape(what)}[/]")
         rows = table("runtime", "asked", "ran", *numbers, right=numbers)
         for cell in cells:
             rows.add_row(cell.runtime, cell.precision, *_numbers(cell))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from rich.markup import escape
 
 import toolkit
-from toolkit.cli.console import err, out, print_documents, steps, table, verdict, warn
+from toolkit.cli.arguments import find_artifacts
+from toolkit.cli.console import out, print_documents, steps, table, verdict, warn
 
 
 def verify_fusion(
@@ -19,6 +20,9 @@ def verify_fusion(
     images: Path | None = None,
     full_frame: bool = True,
     directory: Path = Path("exported"),
+    high_frequency: Literal["auto", "on", "off"] = "auto",
+    scale: int | None = None,
+    entry: str | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Prove that merged and unmerged blocks, and the exported graph, are the same function.
@@ -30,49 +34,80 @@ def verify_fusion(
     Parameters
     ----------
     source
-        A checkpoint in training form, or an artifact. Default: everything in the directory of artifacts.
+        A checkpoint in training form, or an fp32 artifact. Default: every fp32 artifact of the directory.
     images
         Directory of real images to compare on.
     full_frame
         Also compare one whole frame at the 4K workload.
     directory
         Where artifacts are.
+    high_frequency
+        As for `toolkit export`, when a checkpoint is given.
+    scale
+        As for `toolkit export`.
+    entry
+        As for `toolkit export`.
     json
         Print one JSON document.
     """
     reports = []
-    for checkpoint, artifact in _targets(source, directory):
+    options = high_frequency, scale, entry
+    for checkpoint, artifact in _targets(source, directory, options):
         warn(checkpoint.notes)
         with steps("verify-fusion") as report:
-            shape = None if artifact is None or artifact.manifest.shape is None else artifact.manifest.shape
-            fixed = None if shape is None else toolkit.Shape(*shape)
-            given = None if images is None else toolkit.real_images(images, fixed)
+            given = None if images is None else toolkit.real_images(images, _fixed_shape(artifact))
             found = toolkit.verify_fusion(checkpoint, artifact, given, full_frame=full_frame, report=report)
         reports.append(found)
         name = checkpoint.file if artifact is None else f"{artifact.path} (from {artifact.manifest.source.file})"
         if not json:
             _print(found, name)
     if json:
-        documents = [{"passed": report.passed, "graph": report.graph, "checks": report.checks} for report in reports]
-        print_documents(documents)
+        print_documents(
+            [
+                {"passed": report.passed, "graph": report.graph, "notes": report.notes, "checks": report.checks}
+                for report in reports
+            ]
+        )
     if not all(report.passed for report in reports):
-        err.print("[bold red]FAILED[/]")
-        raise SystemExit(1)
+        raise SystemExit(toolkit.CheckFailed.exit_code)
 
 
-def _targets(source: Path | None, directory: Path) -> list[tuple[toolkit.Checkpoint, toolkit.Artifact | None]]:
-    """Checkpoints with an artifact made from each, when there is one."""
-    if source is not None and source.suffix in {".onnx", ".json"}:
+def _fixed_shape(artifact: toolkit.Artifact | None) -> toolkit.Shape | None:
+    shape = None if artifact is None else artifact.manifest.shape
+    return None if shape is None else toolkit.Shape(*shape)
+
+
+Options = tuple[Literal["auto", "on", "off"], int | None, str | None]
+
+
+def _targets(
+    source: Path | None, directory: Path, options: Options
+) -> list[tuple[toolkit.Checkpoint, toolkit.Artifact | None]]:
+    """What to prove: checkpoints, each with an artifact made from it where there is one."""
+    if source is not None and source.suffix not in {".onnx", ".json"}:
+        high_frequency, scale, entry = options
+        checkpoint = toolkit.load_checkpoint(source, high_frequency=high_frequency, scale=scale, entry=entry)
+        matching = [item for item in _fp32_artifacts(directory) if toolkit.is_made_from(item, checkpoint)]
+        return [(checkpoint, item) for item in matching] or [(checkpoint, None)]
+    if options != ("auto", None, None):
+        raise toolkit.InputError("--high-frequency, --scale and --entry go with a checkpoint")
+    if source is not None:
         artifact = toolkit.Artifact.read(source)
         return [(toolkit.source_checkpoint(artifact), artifact)]
-    artifacts = {artifact.manifest.source.sha256: artifact for artifact in reversed(toolkit.find_artifacts(directory))}
-    if source is None:
-        if not artifacts:
-            return [(toolkit.untrained_checkpoint(), None)]
-        return [(toolkit.source_checkpoint(artifact), artifact) for artifact in reversed(artifacts.values())]
-    checkpoint = toolkit.load_checkpoint(source)
-    made = artifacts.get(checkpoint.sha256)
-    return [(checkpoint, None) if made is None else (toolkit.source_checkpoint(made), made)]
+    made = _fp32_artifacts(directory)
+    if not made:
+        return [(toolkit.untrained_checkpoint(), None)]
+    provable = [item for item in made if item.manifest.source.layout != "rep_conv"]
+    if left := [item.manifest.name for item in made if item not in provable]:
+        warn((f"nothing to prove for {', '.join(left)}: made from a checkpoint that was fused already",))
+    if not provable:
+        raise toolkit.InputError(f"{directory} has nothing to prove", "Export a checkpoint in training form.")
+    return [(toolkit.source_checkpoint(item), item) for item in provable]
+
+
+def _fp32_artifacts(directory: Path) -> list[toolkit.Artifact]:
+    """Those that fusion is proved on: other precisions are made from them."""
+    return [item for item in find_artifacts(directory) if item.manifest.precision == "fp32"]
 
 
 def _print(report: toolkit.FusionReport, name: str) -> None:

@@ -23,7 +23,7 @@ from toolkit.network.checkpoint import Checkpoint, serialised_weights
 from toolkit.network.config import NetworkConfig
 from toolkit.network.fusion import fuse
 from toolkit.network.model import RT4KSR, numpy_function, parameter_count
-from toolkit.network.proof import BLOCK_BOUND, prove_blocks
+from toolkit.network.proof import BLOCK_BOUND, ROUNDING_BOUND, prove_blocks
 from toolkit.workloads import Shape, workload_for_scale
 
 DEFAULT_OPSET = 20
@@ -73,10 +73,8 @@ def export(
     """
     _check_options(options)
     network = checkpoint.network
-    proofs = [Check.of(f"fusion: {proof.name}", proof.measured, BLOCK_BOUND) for proof in prove_blocks(network)]
-    if not all(check.passed for check in proofs):
-        raise CheckFailed("the merged blocks are not the network's own", "Run `toolkit verify-fusion` for the details.")
     fused = fuse(network)
+    proofs = _prove(network, fused)
     report("torch.onnx.export")
     deployed = deploy(
         trace(fused, options.opset),
@@ -155,7 +153,7 @@ def trace(network: RT4KSR, opset: int = DEFAULT_OPSET) -> onnx.ModelProto:
     written = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     if written != opset:
         raise InputError(
-            f"torch {torch.__version__} writes opset {written} when asked for {opset}", f"Use --opset {written}."
+            f"torch {torch.__version__} writes opset {written} when asked for {opset}", f"Use --opset {DEFAULT_OPSET}."
         )
     return model
 
@@ -165,6 +163,15 @@ class _EvenSizes(RT4KSR):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.forward_even(x)
+
+
+def _prove(network: RT4KSR, fused: RT4KSR) -> list[Check]:
+    proofs = prove_blocks(network, fused)
+    checks = [Check.of(f"fusion: {proof.name}", proof.measured, BLOCK_BOUND) for proof in proofs]
+    checks += [Check.of(f"stored weights: {proof.name}", proof.rounding, ROUNDING_BOUND) for proof in proofs]
+    if failed := [check.name for check in checks if not check.passed]:
+        raise CheckFailed(f"the merge is wrong: {', '.join(failed)}", "Run `toolkit verify-fusion` for the details.")
+    return checks
 
 
 def _check_options(options: ExportOptions) -> None:
@@ -189,9 +196,10 @@ def _variant(options: ExportOptions) -> str:
 
 
 def _stem(config: NetworkConfig) -> str:
-    """`rt4ksr_x2`, with channels and blocks when they are not the released ones."""
+    """`rt4ksr_x2`, with what differs from the released networks: channels, blocks, a live high-frequency branch."""
     released = (config.channels, config.blocks) == (_RELEASED.channels, _RELEASED.blocks)
-    return f"rt4ksr_x{config.scale}" + ("" if released else f"_c{config.channels}b{config.blocks}")
+    size = "" if released else f"_c{config.channels}b{config.blocks}"
+    return f"rt4ksr_x{config.scale}{size}{'_hf' if config.high_frequency else ''}"
 
 
 def _workload(scale: int, shape: Shape | None) -> str | None:
@@ -232,12 +240,14 @@ def _serialised(model: onnx.ModelProto, network: Network, source: Source) -> byt
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """torch's exporter tells developers of torch things that users of an exporter cannot act on."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -22,6 +22,9 @@ FLOAT_BOUND = 1e-5
 UINT8_BOUND = 1.0
 """Grey levels: a value near a half may round either way."""
 
+UINT8_SHARE_BOUND = 1e-3
+"""Share of values that may do so. Without it, cutting off instead of rounding would pass: that too is one level."""
+
 PROBE_SIZES = Shape(26, 38), Shape(34, 18), Shape(20, 20)
 
 
@@ -36,6 +39,10 @@ class Probes:
     def of(cls, truth: Truth, sizes: tuple[Shape, Shape, Shape] = PROBE_SIZES) -> Probes:
         images = probe_images(sizes)
         return cls(images, tuple(truth(image / 255) for image in images))
+
+    def share_of_differing(self, model: onnx.ModelProto, layout: Layout) -> float:
+        """For uint8 graphs: share of values that are not exactly the rounded truth."""
+        return float(np.mean(np.concatenate([error.ravel() for error in self.errors(model, "uint8", layout)]) > 0))
 
     def worst_error(self, model: onnx.ModelProto, dtype: PortType = "float32", layout: Layout = "NCHW") -> float:
         """Largest absolute error over all images: of the value for float graphs, in grey levels for uint8 ones."""

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from toolkit.artifact import Check, Layout, PortType, Step
 from toolkit.errors import CheckFailed
-from toolkit.graph.numerics import FLOAT_BOUND, UINT8_BOUND, Probes, Truth
+from toolkit.graph.numerics import FLOAT_BOUND, UINT8_BOUND, UINT8_SHARE_BOUND, Probes, Truth
 from toolkit.graph.passes.fix_shape import FixShape
 from toolkit.graph.passes.fold_centring import FoldCentring
 from toolkit.graph.passes.fold_norm_scale import FoldNormScale
@@ -48,9 +48,7 @@ class Deployment:
         self.report(graph_pass.title)
         model = ir.from_proto(self.model)
         try:
-            graph_pass.requires(model)
-            graph_pass(model)
-            graph_pass.ensures(model)
+            graph_pass(model)  # runs `requires` before and `ensures` after
         except ir.passes.InvariantError as error:
             raise CheckFailed(f"{graph_pass.title}: {error}") from error
         if isinstance(graph_pass, Uint8IO):
@@ -64,9 +62,15 @@ class Deployment:
         if measure:
             error = self.probes.worst_error(model, self.dtype, self.layout)
             check = Check.of(f"graph: {title}", error, UINT8_BOUND if self.dtype == "uint8" else FLOAT_BOUND)
-            self.checks.append(check)
-            if not check.passed:
-                raise CheckFailed(f"{title} changed the function: error {error:.3g}, allowed {check.bound:g}")
+            checks = [check]
+            if self.dtype == "uint8":
+                share = self.probes.share_of_differing(model, self.layout)
+                checks.append(Check.of(f"graph: {title}, share of values off by one", share, UINT8_SHARE_BOUND))
+            self.checks += checks
+            for check in checks:
+                if not check.passed:
+                    measured = f"{check.name} is {check.measured:.3g}, allowed {check.bound:g}"
+                    raise CheckFailed(f"{title} changed the function: {measured}")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from toolkit.artifact import Artifact
-from toolkit.network.checkpoint import Checkpoint, HighFrequency, load_checkpoint
+from toolkit.atomic import sha256_of
+from toolkit.network.checkpoint import Checkpoint, HighFrequency, load_checkpoint, serialised_weights
+
+
+def is_made_from(artifact: Artifact, checkpoint: Checkpoint) -> bool:
+    """Whether an artifact holds exactly this checkpoint's network, decisions about its branches included."""
+    return artifact.manifest.source.weights_sha256 == sha256_of(serialised_weights(checkpoint.network))
 
 
 def source_checkpoint(artifact: Artifact) -> Checkpoint:

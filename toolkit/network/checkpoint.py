@@ -13,14 +13,14 @@ from torch import Tensor
 from toolkit.atomic import sha256_of, sha256_of_file
 from toolkit.errors import CheckpointError
 from toolkit.network.config import NetworkConfig
-from toolkit.network.layouts import check_scale, recognise, released_name
+from toolkit.network.layouts import Recognised, check_scale, recognise, released_name
 from toolkit.network.model import RT4KSR, untrained_network
 from toolkit.network.reading import tensor_groups
 
 HighFrequency = Literal["auto", "on", "off"]
 
-_UNTRAINED_SPREAD = 0.15
-"""How far the spread of thousands of uniform samples may be from its expectation; training moves it much further."""
+_STANDARD_ERRORS = 5
+"""How far the spread of uniform samples may be from its expectation, in standard errors of that spread."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ def load_checkpoint(
     path = Path(path)
     found = recognise(tensor_groups(path), str(path), entry)
     check_scale(found.config, scale, str(path))
-    notes = _check_values(found.tensors, str(path))
+    found, notes = _as_float32(found, str(path))
     live, reason = _decide_high_frequency(found.tensors, found.config, high_frequency, str(path))
     tensors = {
-        name: tensor.float()
+        name: tensor
         for name, tensor in found.tensors.items()
         if live or not (name == "gamma" or name.startswith("hfb."))
     }
@@ -82,7 +82,13 @@ def load_checkpoint(
 
 
 def untrained_checkpoint(scale: int = 2, seed: int = 0) -> Checkpoint:
-    """A seeded network that was never trained: for trying the tools, useless for images."""
+    """A seeded network that was never trained: for trying the tools, useless for images.
+
+    Raises:
+        CheckpointError: the scale is not a positive number.
+    """
+    if scale < 1:
+        raise CheckpointError(f"there is no scale {scale}", "Choose 2 or 3.")
     network = untrained_network(NetworkConfig(scale=scale), seed)
     note = "UNTRAINED: random weights from a seed. Timings are real, pictures are noise. Pass a checkpoint."
     digest = sha256_of(serialised_weights(network))
@@ -97,28 +103,24 @@ def serialised_weights(network: RT4KSR) -> bytes:
     return save(dict(sorted(tensors.items())))
 
 
-def _check_values(tensors: Mapping[str, Tensor], where: str) -> tuple[str, ...]:
-    integral = [released_name(name) for name, tensor in tensors.items() if not tensor.is_floating_point()]
+def _as_float32(found: Recognised, where: str) -> tuple[Recognised, tuple[str, ...]]:
+    """The same weights in float32, and what a user should know of the change."""
+    integral = [released_name(name) for name, tensor in found.tensors.items() if not tensor.is_floating_point()]
     if integral:
-        raise CheckpointError(f"{where}: {integral[0]} is not floating-point ({_dtypes(tensors)})")
-    broken = {
-        released_name(name): int((~tensor.isfinite()).sum())
-        for name, tensor in tensors.items()
-        if not tensor.isfinite().all()
-    }
-    if broken:
+        raise CheckpointError(f"{where}: {integral[0]} is not floating-point")
+    if any(tensor.is_meta for tensor in found.tensors.values()):
+        raise CheckpointError(f"{where} holds shapes without values", "Save the weights from the CPU or a GPU.")
+    dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in found.tensors.values()})
+    tensors = {name: tensor.float() for name, tensor in found.tensors.items()}
+    broken = {name: int((~tensor.isfinite()).sum()) for name, tensor in tensors.items()}
+    if broken := {released_name(name): count for name, count in broken.items() if count}:
         listed = ", ".join(f"{name} ({count})" for name, count in list(broken.items())[:6])
         raise CheckpointError(
-            f"{where} has non-finite weights (NaN or infinity) in {len(broken)} tensors: {listed}",
+            f"{where} has non-finite weights (NaN or infinity in float32) in {len(broken)} tensors: {listed}",
             "The training diverged, or the file is damaged: take an earlier checkpoint.",
         )
-    dtypes = _dtypes(tensors)
-    return () if dtypes == "float32" else (f"weights stored as {dtypes} are used as float32",)
-
-
-def _dtypes(tensors: Mapping[str, Tensor]) -> str:
-    """The distinct dtypes of a group, for people."""
-    return ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}))
+    notes = () if dtypes == ["float32"] else (f"weights stored as {', '.join(dtypes)} are used as float32",)
+    return replace(found, tensors=tensors), notes
 
 
 def _decide_high_frequency(
@@ -135,9 +137,9 @@ def _decide_high_frequency(
     if gamma != 0:
         return True, f"gamma is {gamma:.4g}"
     if config.hidden is None:
-        return False, "gamma is 0"
+        return False, "gamma is 0; merged weights do not tell whether the branch was trained"
     if _looks_untrained(tensors):
-        return False, "gamma is 0 and the branch still has its random initialisation"
+        return False, "gamma is 0 and the branch is as PyTorch initialises it"
     return True, "gamma is 0, but the branch was trained"
 
 
@@ -148,6 +150,8 @@ def _looks_untrained(tensors: Mapping[str, Tensor]) -> bool:
         bound = 1 / math.sqrt(weight[0].numel())
         if max(weight.abs().max(), bias.abs().max()) > bound * (1 + 1e-5):
             return False
-        if abs(float(weight.std()) / (bound / math.sqrt(3)) - 1) > _UNTRAINED_SPREAD and weight.numel() > 100:
+        # The spread of n uniform samples has a relative standard error of sqrt((9/5 - 1) / 4n).
+        allowed = _STANDARD_ERRORS * math.sqrt(0.2 / weight.numel())
+        if abs(float(weight.square().mean().sqrt()) / (bound / math.sqrt(3)) - 1) > allowed:
             return False
     return True

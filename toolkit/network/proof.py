@@ -13,6 +13,9 @@ from toolkit.network.blocks import ReparameterizableBlock
 from toolkit.network.fusion import merged_kernel, reparameterizable_blocks
 from toolkit.network.model import RT4KSR
 
+ROUNDING_BOUND = 2.0**-24
+"""Half a unit in the last place: float64 weights stored as float32."""
+
 BLOCK_BOUND = 1e-12
 """Relative to the block's largest response, in float64."""
 
@@ -30,7 +33,7 @@ class BlockProof:
         error: over all impulses and zero.
         affinity: how far the block is from affine, f(a) + f(b) = f(a + b) + f(0); without that, agreement on impulses
             would prove nothing.
-        rounding: largest relative change of a weight when the float64 merge is stored as float32.
+        rounding: largest relative distance of a weight or bias that ships from the float64 merge.
     """
 
     name: str
@@ -45,8 +48,10 @@ class BlockProof:
         return float(np.maximum(self.error, self.affinity))
 
 
-def prove_block(name: str, block: ReparameterizableBlock, weight: Tensor, bias: Tensor) -> BlockProof:
-    """Compare `block` with the zero-padded 3x3 convolution (`weight`, `bias`), float64.
+def prove_block(
+    name: str, block: ReparameterizableBlock, weight: Tensor, bias: Tensor, shipped: nn.Conv2d
+) -> BlockProof:
+    """Compare `block` with the zero-padded 3x3 convolution (`weight`, `bias`), float64, and that with what ships.
 
     A block is an affine map with a 3x3 stencil: it equals its merged form for every input of every size exactly if both
     agree on zero and on every impulse, in the interior and in each border case.
@@ -65,19 +70,24 @@ def prove_block(name: str, block: ReparameterizableBlock, weight: Tensor, bias: 
             errors.append((response - merged(inputs)).abs().max() / largest)
             affinities.append(_affinity(exact, (channels, height, width)))
             count += size + 1
-    rounding = (
-        (weight.float().double() - weight).abs() / weight.abs().clamp_min(torch.finfo(torch.float32).tiny)
-    ).max()
+    stored = shipped.state_dict()
+    rounding = torch.stack([_relative(stored["weight"], weight), _relative(stored["bias"], bias)]).max()
     # torch's max, unlike Python's, does not lose a NaN.
     error, affinity = (float(torch.stack(values).max()) for values in (errors, affinities))
     return BlockProof(name, count, error, affinity, float(rounding))
 
 
-def prove_blocks(network: RT4KSR) -> list[BlockProof]:
-    """A proof for every mergeable block; empty for a network that is already fused."""
+def prove_blocks(network: RT4KSR, fused: RT4KSR) -> list[BlockProof]:
+    """A proof for every mergeable block of `network` and its place in `fused`; empty when it is fused already."""
     return [
-        prove_block(name, block, *merged_kernel(block)) for name, block in reparameterizable_blocks(network).items()
+        prove_block(name, block, *merged_kernel(block), fused.get_submodule(name))  # type: ignore[arg-type]
+        for name, block in reparameterizable_blocks(network).items()
     ]
+
+
+def _relative(stored: Tensor, exact: Tensor) -> Tensor:
+    """Largest distance of stored values from exact ones, relative to each (or to the smallest normal float32)."""
+    return ((stored.double() - exact).abs() / exact.abs().clamp_min(torch.finfo(torch.float32).tiny)).max()
 
 
 def _affinity(block: nn.Module, shape: tuple[int, int, int]) -> Tensor:

@@ -8,6 +8,8 @@ import tempfile
 from types import TracebackType
 from typing import TypeVar
 
+import msgspec
+
 from toolkit.errors import ToolkitError
 from toolkit.profiling.messages import Failed, Open, Opened, Reply, Request, Run, Stop, Stopped, Timed, receive, send
 
@@ -24,7 +26,7 @@ class Worker:
     def __init__(self) -> None:
         self._words = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "toolkit.profiling.worker"],
+            [sys.executable, "-P", "-m", "toolkit.profiling.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._words,
@@ -36,8 +38,8 @@ class Worker:
     def run(self, frames: int) -> list[float]:
         return self._ask(Run(frames), Timed).seconds
 
-    def stop(self) -> int:
-        return self._ask(Stop(), Stopped).peak_bytes
+    def stop(self) -> Stopped:
+        return self._ask(Stop(), Stopped)
 
     def __enter__(self) -> Worker:
         return self
@@ -61,8 +63,8 @@ class Worker:
             try:
                 send(stdin, request)
                 reply = receive(stdout, Reply)
-            except BrokenPipeError:
-                reply = None
+            except (BrokenPipeError, msgspec.DecodeError):
+                reply = None  # it died, perhaps in the middle of a word
         if isinstance(reply, Failed):
             raise CellFailed(reply.reason, reply.remedy)
         if not isinstance(reply, expected):

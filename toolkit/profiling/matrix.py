@@ -23,7 +23,7 @@ class CellPlan:
     @property
     def network(self) -> tuple[str, str]:
         """What cells must share for a speed-up between them to mean anything."""
-        return self.workload.name, "" if self.artifact is None else self.artifact.manifest.source.sha256
+        return self.workload.name, "" if self.artifact is None else self.artifact.manifest.source.weights_sha256
 
 
 def plan(

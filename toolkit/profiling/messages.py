@@ -25,14 +25,13 @@ class Run(msgspec.Struct, frozen=True, tag=True):
 
 
 class Stop(msgspec.Struct, frozen=True, tag=True):
-    """Report the peak memory and end."""
+    """Report the peak memory and what ran, and end."""
 
 
 class Opened(msgspec.Struct, frozen=True, tag=True):
-    """Ready: seconds from the request to the end of the first frame, and the number of nodes per executed precision."""
+    """Ready: seconds from the request to the end of the first frame."""
 
     load_seconds: float
-    executed: dict[str, int]
 
 
 class Timed(msgspec.Struct, frozen=True, tag=True):
@@ -42,9 +41,10 @@ class Timed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Stopped(msgspec.Struct, frozen=True, tag=True):
-    """Peak resident memory of the whole worker process, in bytes."""
+    """Peak resident memory of the whole worker process, in bytes, and nodes per precision that really ran."""
 
     peak_bytes: int
+    executed: dict[str, int]
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):

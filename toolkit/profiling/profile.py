@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,8 +46,8 @@ def profile(
         InputError: an unknown name, a duration that is not positive, or nothing to measure.
         ArtifactError: an artifact that does not match its manifest.
     """
-    if duration <= 0 or threads < 0:
-        raise InputError(f"duration {duration} and threads {threads} must be positive")
+    if not 0 < duration < math.inf or threads < 0:
+        raise InputError(f"duration {duration} and threads {threads} must be positive numbers")
     loaded = [item if isinstance(item, Artifact) else Artifact.read(item) for item in artifacts]
     jobs = default_workloads(loaded) if workloads is None else [parse_workload(name) for name in workloads]
     cells = plan(loaded, runtimes, jobs, precisions)

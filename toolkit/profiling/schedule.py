@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 from toolkit.profiling.client import CellFailed, Worker
 from toolkit.profiling.messages import Open
@@ -13,8 +14,8 @@ from toolkit.profiling.messages import Open
 WARM_UP_SECONDS = 0.2
 """And at least two frames besides the first: trtexec's default, which readers assume."""
 
-TURN_SECONDS = 1.0
-"""A cell's turn: many frames of a fast cell, one of a slow one."""
+ROUND_SECONDS = 1.0
+"""What a cell's share of a round is meant to take: many frames of a fast cell, one of a slow one."""
 
 MINIMUM_TRIALS = 5
 
@@ -47,17 +48,12 @@ class Turns:
         self._wanted = 0
 
     @property
-    def finished(self) -> bool:
-        return bool(self.result.failure) or len(self.result.seconds) >= self._wanted
-
-    @property
     def seconds_left(self) -> float:
-        return 0.0 if self.finished else (self._wanted - len(self.result.seconds)) * self._frame_seconds
+        return 0.0 if self.result.failure else (self._wanted - len(self.result.seconds)) * self._frame_seconds
 
     def begin(self) -> None:
         """Load and warm up."""
-        opened = self._worker.open(self.request)
-        self.result.load_seconds, self.result.executed = opened.load_seconds, opened.executed
+        self.result.load_seconds = self._worker.open(self.request).load_seconds
         seconds: list[float] = []
         while len(seconds) < 2 or sum(seconds) < WARM_UP_SECONDS:
             seconds += self._worker.run(1)
@@ -65,15 +61,18 @@ class Turns:
         self._frame_seconds = min(seconds)
         self._wanted = max(MINIMUM_TRIALS, round(self._duration / self._frame_seconds))
 
-    def turn(self) -> None:
-        """Measure for about `TURN_SECONDS`."""
-        if self._frame_seconds < TURN_SECONDS:
+    def turn(self, share: float) -> None:
+        """Measure until `share` of all trials is done; of a slow cell that may be none this time."""
+        frames = round(self._wanted * share) - len(self.result.seconds)
+        if frames <= 0:
+            return
+        if self._frame_seconds < ROUND_SECONDS:
             self._worker.run(1)  # the others' turns have emptied the caches; a slow frame does not notice
-        frames = max(1, round(TURN_SECONDS / self._frame_seconds))
-        self.result.seconds += self._worker.run(min(frames, self._wanted - len(self.result.seconds)))
+        self.result.seconds += self._worker.run(frames)
 
     def end(self) -> None:
-        self.result.peak_bytes = self._worker.stop()
+        stopped = self._worker.stop()
+        self.result.peak_bytes, self.result.executed = stopped.peak_bytes, stopped.executed
 
     def attempt(self, action: Callable[[], None]) -> None:
         """Do something; a failure ends this cell only."""
@@ -87,7 +86,7 @@ class Turns:
 def measure(
     requests: Sequence[Open], duration: float, advance: Advance = lambda _what, _share, _left: None
 ) -> list[Measurement]:
-    """Measure cells in interleaved turns, in random order within each round.
+    """Measure cells in interleaved turns: in each round every cell does its share, in random order.
 
     Args:
         requests: one per cell.
@@ -101,12 +100,12 @@ def measure(
             advance(f"loading {cell.request.runtime}", _LOADING_SHARE * index / len(cells), None)
             cell.attempt(cell.begin)
         total = sum(cell.seconds_left for cell in cells) or 1.0
-        while pending := [cell for cell in cells if not cell.finished]:
-            order.shuffle(pending)
-            for cell in pending:
+        rounds = max(MINIMUM_TRIALS, round(duration / ROUND_SECONDS))
+        for number in range(1, rounds + 1):
+            for cell in order.sample(cells, len(cells)):
                 left = sum(cell.seconds_left for cell in cells)
                 advance("measuring", _LOADING_SHARE + (1 - _LOADING_SHARE) * (1 - left / total), left)
-                cell.attempt(cell.turn)
+                cell.attempt(partial(cell.turn, number / rounds))
         for cell in cells:
             cell.attempt(cell.end)
         return [cell.result for cell in cells]

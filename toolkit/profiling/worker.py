@@ -78,13 +78,15 @@ def serve(requests: IO[bytes], replies: IO[bytes]) -> None:
             case Open():
                 try:
                     cell = Cell(request)
-                    reply = Opened(cell.load_seconds, cell.executed())
+                    reply = Opened(cell.load_seconds)
                 except ToolkitError as error:
                     reply = Failed(error.args[0], error.remedy)
             case Run(frames):
                 reply = Failed("asked to run before anything was opened") if cell is None else Timed(cell.time(frames))
             case _:
-                send(replies, Stopped(peak_bytes()))
+                # The peak first: reading back what ran may open a second session.
+                peak = peak_bytes()
+                send(replies, Stopped(peak, {} if cell is None else cell.executed()))
                 return
         send(replies, reply)
 

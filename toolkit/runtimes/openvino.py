@@ -21,6 +21,7 @@ from toolkit.runtimes.protocol import (
     Session,
     SessionOptions,
     frame_shape,
+    probe_import,
     short_precision,
 )
 from toolkit.workloads import Shape
@@ -30,6 +31,7 @@ _HINTS: dict[Precision, str] = {"fp32": "f32", "fp16": "f16", "bf16": "bf16", "i
 
 
 _BLOB = "model.blob"
+_KERNEL_KEYS = {"primitiveType", "layerType", "runtimePrecision"}
 
 
 class OpenVinoSession(Session):
@@ -61,7 +63,9 @@ class OpenVinoSession(Session):
     def _run(self, frame: Frame) -> Frame:
         import openvino
 
-        self._request.set_input_tensor(openvino.Tensor(frame, shared_memory=True))
+        # OpenVINO shares only memory it could write to, though it does not write to an input.
+        shared = frame if frame.flags.writeable else frame.copy()
+        self._request.set_input_tensor(openvino.Tensor(shared, shared_memory=True))
         self._request.infer()
         return self._output
 
@@ -106,11 +110,16 @@ class OpenVinoRuntime(BuildingRuntime):
 
     def probe(self) -> Availability:
         remedy = 'pip install "rt4ksr-toolkit[openvino]"'
+        found = probe_import("openvino", remedy)
+        if not found.ok:
+            return found
+        import openvino
+
         try:
-            import openvino
-        except ImportError as error:
-            return Availability(False, f"openvino cannot be imported: {error}", remedy)
-        if "CPU" not in openvino.Core().available_devices:
+            devices = openvino.Core().available_devices
+        except Exception as error:  # noqa: BLE001  (a broken plugin raises anything)
+            return Availability(False, f"OpenVINO does not start: {error}", remedy)
+        if "CPU" not in devices:
             return Availability(False, "OpenVINO has no CPU device here", remedy)
         return Availability(True, version=version("openvino"))
 
@@ -147,5 +156,10 @@ def _config(precision: Precision, threads: int) -> dict[str, Any]:
 
 def _kernel_precision(node: Any) -> str:
     """What the kernel behind a node computes in: `jit_avx2_I8` is int8. Empty for constants and mere views."""
-    kernel, _, precision = str(node.get_rt_info()["primitiveType"].astype(str)).rpartition("_")
-    return "" if kernel == "unknown" else short_precision(precision)
+    info = {key: str(value.astype(str)) for key, value in node.get_rt_info().items() if key in _KERNEL_KEYS}
+    kernel, _, precision = info["primitiveType"].rpartition("_")
+    if kernel == "unknown":
+        return ""
+    # A kernel that only moves or converts bytes calls itself I8 too, and is no arithmetic in int8.
+    moves = info["layerType"] in {"Reorder", "Convert", "Transpose"}
+    return short_precision(info["runtimePrecision"] if moves else precision)

@@ -10,7 +10,7 @@ from toolkit.runtimes.building import BuildingRuntime, BuildOptions
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.hardware import cuda_devices, processor, usable_processors
 from toolkit.runtimes.ort_session import CPU, OrtSession
-from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions
+from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions, probe_import
 from toolkit.workloads import Shape
 
 _PACKAGES = ("onnxruntime-gpu", "onnxruntime")
@@ -75,10 +75,11 @@ class OrtTensorRtRuntime(OrtCudaRuntime):
 
 
 def _probe(provider: str, remedy: str) -> Availability:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        return Availability(False, f"onnxruntime cannot be imported: {error}", remedy)
+    found = probe_import("onnxruntime", remedy)
+    if not found.ok:
+        return found
+    import onnxruntime
+
     if provider not in onnxruntime.get_available_providers():
         return Availability(False, f"this onnxruntime has no {provider}", remedy)
     return Availability(True, version=_version())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -153,6 +154,15 @@ class Runtime(ABC):
     @abstractmethod
     def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
         """A session for an artifact that was not refused."""
+
+
+def probe_import(module: str, remedy: str) -> Availability:
+    """Whether a package can be imported; whatever goes wrong on the way becomes the reason."""
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # noqa: BLE001  (a broken native library raises anything)
+        return Availability(False, f"{module} cannot be imported: {error}", remedy)
+    return Availability(True)
 
 
 def require(what: str, available: Availability) -> None:

@@ -6,8 +6,8 @@ Networks are strongly typed: an artifact's precision is what runs, and there is 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from toolkit.errors import InputError, Unavailable
 from toolkit.runtimes.building import BuildingRuntime, BuildOptions
 from toolkit.runtimes.engine import PLAN, Engine
 from toolkit.runtimes.hardware import cuda_devices
-from toolkit.runtimes.protocol import Availability, Session, SessionOptions, frame_shape
+from toolkit.runtimes.protocol import Availability, Session, SessionOptions, frame_shape, probe_import
 from toolkit.workloads import Shape
 
 _LARGEST = Shape(2160, 3840)
@@ -43,13 +43,8 @@ class TensorRtRuntime(BuildingRuntime):
 
     def _installed(self) -> Availability:
         """Whether the Python package can be imported. Nothing of it is called."""
-        if importlib.util.find_spec(self.module) is None:
-            return Availability(False, f"{self.module} is not installed", self.remedy)
-        try:
-            importlib.import_module(self.module)
-        except (ImportError, OSError) as error:
-            return Availability(False, f"{self.module} cannot be imported: {error}", self.remedy)
-        return Availability(True, version=self._version())
+        found = probe_import(self.module, self.remedy)
+        return replace(found, version=self._version()) if found.ok else found
 
     def _version(self) -> str:
         try:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, ClassVar
 
 from toolkit.artifact import Artifact, Precision
 from toolkit.runtimes.hardware import computes_in
-from toolkit.runtimes.protocol import Availability, Executed, Frame, Runtime, Session, SessionOptions, short_precision
+from toolkit.runtimes.protocol import (
+    Availability,
+    Executed,
+    Frame,
+    Runtime,
+    Session,
+    SessionOptions,
+    probe_import,
+    short_precision,
+)
 from toolkit.workloads import Shape
 
 if TYPE_CHECKING:
@@ -38,7 +47,7 @@ class TorchSession(Session):
         import torch
 
         with torch.inference_mode():
-            image = torch.from_numpy(frame)
+            image = torch.from_numpy(frame if frame.flags.writeable else frame.copy())
             image = image.permute(0, 3, 1, 2) if self._nhwc else image
             image = image.to(self._dtype) / 255 if self._uint8 else image.to(self._dtype)
             result = self._network(image)
@@ -77,9 +86,8 @@ class TorchRuntime(Runtime):
     fused: ClassVar[bool] = True
 
     def probe(self) -> Availability:
-        if importlib.util.find_spec("torch") is None:
-            return Availability(False, "torch is not installed", "pip install torch")
-        return Availability(True, version=version("torch"))
+        found = probe_import("torch", "pip install torch")
+        return replace(found, version=version("torch")) if found.ok else found
 
     def refusal(self, artifact: Artifact, precision: Precision) -> str:
         if precision not in _DTYPES:

@@ -13,15 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.artifact import Artifact, Check
-from toolkit.atomic import sha256_of
-from toolkit.errors import InputError
+from toolkit.errors import InputError, Unavailable
 from toolkit.graph.export import export
 from toolkit.graph.numerics import FLOAT_BOUND, UINT8_BOUND, quantised
-from toolkit.graph.source import source_checkpoint
-from toolkit.network.checkpoint import Checkpoint, serialised_weights
+from toolkit.graph.source import is_made_from
+from toolkit.network.checkpoint import Checkpoint
 from toolkit.network.fusion import fuse
 from toolkit.network.model import RT4KSR, numpy_function
-from toolkit.network.proof import BLOCK_BOUND, BlockProof, prove_blocks
+from toolkit.network.proof import BLOCK_BOUND, ROUNDING_BOUND, BlockProof, prove_blocks
 from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.registry import RUNTIMES
 from toolkit.verification.inputs import TestInput, real_images, synthetic_inputs
@@ -29,9 +28,6 @@ from toolkit.workloads import Shape, workload_for_scale
 
 FLOAT64_BOUND = 1e-11
 """Whole network, fused against unfused, in float64: rounding of a few thousand sums, relative to the output."""
-
-ROUNDING_BOUND = 2.0**-24
-"""Half a unit in the last place: the largest relative change when a float64 weight is stored as float32."""
 
 _EXECUTORS = ("ort-cpu", "openvino")
 
@@ -121,6 +117,7 @@ def verify_fusion(
 
     Raises:
         InputError: the checkpoint is fused already, or the artifact was made from another one.
+        Unavailable: no runtime that could run the exported graph is installed.
     """
     network = checkpoint.network
     if network.config.hidden is None:
@@ -129,11 +126,16 @@ def verify_fusion(
             "Give the checkpoint in training form (expand_conv, fea_conv, reduce_conv).",
         )
     report("blocks")
-    blocks = tuple(prove_blocks(network))
+    blocks = tuple(prove_blocks(network, fuse(network)))
     with tempfile.TemporaryDirectory() as directory:
         if artifact is None:
             artifact = export(checkpoint, directory=directory, report=report)
-        elif source_checkpoint(artifact).sha256 != sha256_of(serialised_weights(network)):
+        elif artifact.manifest.precision != "fp32":
+            raise InputError(
+                f"{artifact.path.name} is {artifact.manifest.precision}; fusion is proved on the fp32 artifact",
+                "Its conversion was measured when it was made: see `toolkit inspect`.",
+            )
+        elif not is_made_from(artifact, checkpoint):
             raise InputError(f"{artifact.path} was not made from {checkpoint.file}")
         return _compare(network, artifact, blocks, images, full_frame, report)
 
@@ -151,7 +153,7 @@ def _compare(
     given = real_images(shape=shape) if images is None else images
     if not given:
         notes.append("no real images were compared: give some with --images")
-    session, graph = _graph_session(artifact, notes)
+    session, graph = _graph_session(artifact)
     comparer = _Comparer(network, session)
     comparisons = []
     for item in chain(synthetic_inputs(shape), given, _full_frame(network, shape) if full_frame else ()):
@@ -164,7 +166,7 @@ def _compare(
 class _Comparer:
     """The forms of one network, made once."""
 
-    def __init__(self, network: RT4KSR, session: Session | None) -> None:
+    def __init__(self, network: RT4KSR, session: Session) -> None:
         exact = copy.deepcopy(network).double()
         self._exact = numpy_function(exact, "float64"), numpy_function(fuse(exact), "float64")
         self._single = numpy_function(network, "float32"), numpy_function(fuse(network), "float32")
@@ -184,8 +186,6 @@ class _Comparer:
         self, item: TestInput, shape: Shape, unfused: NDArray[Any], fused: NDArray[Any]
     ) -> tuple[float | None, float | None]:
         session = self._session
-        if session is None:
-            return None, None
         port = session.artifact.manifest.input
         if port.dtype == "uint8":
             if not item.image:
@@ -219,10 +219,12 @@ def _full_frame(network: RT4KSR, shape: Shape | None) -> Iterable[TestInput]:
     yield TestInput(f"full frame, {workload.name}", np.random.default_rng(1).random(size, np.float32))
 
 
-def _graph_session(artifact: Artifact, notes: list[str]) -> tuple[Session | None, str]:
+def _graph_session(artifact: Artifact) -> tuple[Session, str]:
     """A session on the first runtime that works, and its name."""
     for name in _EXECUTORS:
         if RUNTIMES[name].probe().ok:
             return RUNTIMES[name].load(artifact), name
-    notes.append(f"the exported graph was NOT compared: none of {', '.join(_EXECUTORS)} is installed")
-    return None, "none"
+    raise Unavailable(
+        f"the exported graph cannot be compared: none of {', '.join(_EXECUTORS)} is installed",
+        'pip install "rt4ksr-toolkit[cpu]"',
+    )

@@ -10,6 +10,7 @@ from toolkit.graph.passes.matching import (
     constant,
     consumers,
     producer,
+    read_only_by,
     remove_unused_nodes,
     replace_initializer,
 )
@@ -29,8 +30,11 @@ class FoldCentring(GraphPass):
         return ir.passes.PassResult(model, modified=bool(folded))
 
     def ensures(self, model: ir.Model) -> None:
-        if left := [node.name for node in model.graph if node.op_type == "Sub" and _centred_conv(node)]:
-            raise ir.passes.PostconditionError(f"foldable centring left: {left}")
+        for conv in model.graph:
+            readers = consumers(conv.outputs[0])
+            kinds = sorted(node.op_type for node in readers)
+            if conv.op_type == "Conv" and kinds == ["ReduceMean", "Sub"] and not conv.outputs[0].is_graph_output():
+                raise ir.passes.PostconditionError(f"{conv.name} is still centred after the fact")
 
 
 def _fold(model: ir.Model, centring: ir.Node) -> bool:
@@ -56,4 +60,4 @@ def _centred_conv(centring: ir.Node) -> ir.Node | None:
     if axes is None or axes.tolist() != [1] or mean.attributes.get_int("keepdims", 1) != 1:
         return None
     constants = len(conv.inputs) == 3 and all(constant(value) is not None for value in conv.inputs[1:])
-    return conv if constants and set(consumers(conv.outputs[0])) == {mean, centring} else None
+    return conv if constants and read_only_by(conv.outputs[0], [mean, centring]) else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -10,7 +12,9 @@ from toolkit.graph.passes.matching import (
     GraphPass,
     constant,
     consumers,
+    per_channel,
     producer,
+    read_only_by,
     remove_unused_nodes,
     replace_initializer,
 )
@@ -25,7 +29,7 @@ class FoldNormScale(GraphPass):
     The shift must stay before the convolution: at the border the convolution sees zero, not the shift.
 
     Requires: nothing. Where w is 0 (or b/w enormous) the norm is left alone and the reason kept in `refusals`.
-    Ensures: no foldable scale is left.
+    Ensures: no scale is left but those with a reason.
     """
 
     title = "norm scale into the next conv"
@@ -35,47 +39,57 @@ class FoldNormScale(GraphPass):
         return ir.passes.PassResult(model, modified=bool(folded))
 
     def ensures(self, model: ir.Model) -> None:
-        before = len(self.refusals)
-        left = [node.name for node in model.graph if node.op_type == "Add" and self._match(node)]
-        del self.refusals[before:]
-        if left:
-            raise ir.passes.PostconditionError(f"scales left before {left}")
+        scales = [node.name for node in model.graph if node.op_type == "Mul" and per_channel(node) is not None]
+        if len(scales) > len(self.refusals):
+            raise ir.passes.PostconditionError(f"scales {scales} are left, and the reasons are {self.refusals}")
 
     def _fold(self, model: ir.Model, shift: ir.Node) -> bool:
         match = self._match(shift)
         if match is None:
             return False
-        scaling, scale, bias = match
-        for conv in consumers(shift.outputs[0]):
+        for conv in match.convs:
             weight = constant(conv.inputs[1])
-            assert weight is not None  # noqa: S101  (matched)
-            folded = weight.astype(np.float64) * scale.reshape(1, -1, 1, 1)
-            replace_initializer(model, conv, 1, folded.astype(weight.dtype), f"{conv.name}.weight")
+            if weight is not None:
+                folded = weight.astype(np.float64) * match.scale.reshape(1, -1, 1, 1)
+                replace_initializer(model, conv, 1, folded.astype(weight.dtype), f"{conv.name}.weight")
         norm = (shift.name or "").rpartition(".")[0]
-        shift.replace_input_with(0, scaling.inputs[0])
-        replace_initializer(model, shift, 1, (bias / scale).astype(np.float32), f"{norm}.shift")
+        shift.replace_input_with(1 - match.bias_index, match.normalised)
+        shifted = (match.bias / match.scale).astype(np.float32).reshape(-1, 1, 1)
+        replace_initializer(model, shift, match.bias_index, shifted, f"{norm}.shift")
         remove_unused_nodes(model)
         return True
 
-    def _match(self, shift: ir.Node) -> tuple[ir.Node, NDArray[np.float64], NDArray[np.float64]] | None:
-        scaling = producer(shift.inputs[0], "Mul")
-        if scaling is None or len(consumers(scaling.outputs[0])) != 1:
+    def _match(self, shift: ir.Node) -> _Norm | None:
+        shifting = per_channel(shift)
+        scaling = None if shifting is None else producer(shifting[0], "Mul")
+        scaled = None if scaling is None else per_channel(scaling)
+        convs = consumers(shift.outputs[0])
+        if shifting is None or scaling is None or scaled is None or not convs:
             return None
-        constants = constant(scaling.inputs[1]), constant(shift.inputs[1])
-        readers = consumers(shift.outputs[0])
-        if constants[0] is None or constants[1] is None or not readers:
+        (_, bias_index, bias), (normalised, _, scale) = shifting, scaled
+        if not read_only_by(scaling.outputs[0], [shift]) or shift.outputs[0].is_graph_output():
             return None
-        scale, bias = constants[0].astype(np.float64), constants[1].astype(np.float64)
-        if not all(_scalable(conv, scale.size) for conv in readers):
+        if not all(_scalable(conv, scale.size) for conv in convs):
             return None
         with np.errstate(divide="ignore", invalid="ignore"):
-            shifted = np.abs(bias / scale)
-        if not (shifted <= LARGEST_SHIFT).all():
-            self.refusals.append(f"{shift.name}: channel {int(np.nanargmin(shifted <= LARGEST_SHIFT))} has scale ~0")
+            fits = np.abs(bias / scale) <= LARGEST_SHIFT
+        if not fits.all():
+            self.refusals.append(f"{shift.name}: channel {int(np.argmin(fits))} has scale ~0")
             return None
-        return scaling, scale, bias
+        return _Norm(normalised, scale, bias, bias_index, convs)
+
+
+@dataclass(frozen=True)
+class _Norm:
+    """The end of a LayerNorm: scale and bias (C,), and the convolutions that read the result."""
+
+    normalised: ir.Value
+    scale: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    bias_index: int
+    convs: list[ir.Node]
 
 
 def _scalable(conv: ir.Node, channels: int) -> bool:
     weight = constant(conv.inputs[1]) if conv.op_type == "Conv" else None
-    return weight is not None and weight.shape[1] == channels
+    return weight is not None and weight.shape[1] == channels and conv.attributes.get_int("group", 1) == 1

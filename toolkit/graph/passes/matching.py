@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -35,6 +37,22 @@ def constant(value: ir.Value | None) -> NDArray[np.generic] | None:
 def consumers(value: ir.Value) -> list[ir.Node]:
     """Nodes that read `value`, once each."""
     return list(dict.fromkeys(use.node for use in value.uses()))
+
+
+def read_only_by(value: ir.Value, nodes: Collection[ir.Node]) -> bool:
+    """Whether exactly these nodes read `value`, and it is no output of the graph."""
+    return not value.is_graph_output() and set(consumers(value)) == set(nodes)
+
+
+def per_channel(node: ir.Node) -> tuple[ir.Value, int, NDArray[np.float64]] | None:
+    """Of a Mul or Add with a constant per channel, in either order: the tensor, the constant's index, and it (C,)."""
+    for index, other in ((1, 0), (0, 1)):
+        array, tensor = constant(node.inputs[index]), node.inputs[other]
+        if array is None or tensor is None or constant(tensor) is not None:
+            continue
+        if array.ndim >= 3 and array.shape[-2:] == (1, 1) and array.size == array.shape[-3] > 1:
+            return tensor, index, array.astype(np.float64).reshape(-1)
+    return None
 
 
 def producer(value: ir.Value | None, op_type: str) -> ir.Node | None:

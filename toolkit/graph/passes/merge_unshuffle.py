@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from toolkit.graph.passes.matching import GraphPass, constant, ints, operators, remove_unused_nodes, replace_initializer
 
 # What an exporter may build a pixel unshuffle from: moving data, and arithmetic on sizes.
-_MOVES = {"Reshape", "Transpose", "Identity", "Cast", "Squeeze", "Unsqueeze"}
+_MOVES = {"Reshape", "Transpose", "Identity", "Squeeze", "Unsqueeze"}
 _SIZES = {"Shape", "Concat", "Div", "Mul", "Gather", "Slice", "Constant", "Size"}
 _PROBE_SIZES = ((8, 12), (12, 4))
 
@@ -120,7 +120,8 @@ def _is_unshuffle(
     graph.output.add().name = result.name
     evaluator = ReferenceEvaluator(proto)
     for height, width in _PROBE_SIZES:
-        index = np.arange(3 * height * width, dtype=np.float32).reshape(1, 3, height, width)
+        # Not whole numbers, which a detour through integers would survive.
+        index = 0.5 + np.arange(3 * height * width, dtype=np.float32).reshape(1, 3, height, width)
         (moved,) = evaluator.run(None, dict.fromkeys(names, index))
         if not np.array_equal(moved, pixel_unshuffle(index, block)):
             return False

@@ -78,9 +78,7 @@ def convert(
         model = onnx.version_converter.convert_version(model, BF16_OPSET)
     graph = ir.from_proto(model)
     try:
-        graph_pass.requires(graph)
-        graph_pass(graph)
-        graph_pass.ensures(graph)
+        graph_pass(graph)  # runs `requires` before and `ensures` after
     except ir.passes.InvariantError as error:
         raise InputError(f"{manifest.name} cannot be converted to {precision}: {error}") from error
     converted = ir.to_proto(graph)
