@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Slow tests (whole networks, whole frames, a wheel) run in CI.
+MARKS := $(if $(CI),not gpu,not gpu and not slow)
 
 .PHONY: demo test lint bench
 
@@ -9,7 +11,7 @@ demo: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash validation/demo.sh
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not gpu"
+	$(BIN)/python -m pytest -m "$(MARKS)"
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -31,6 +31,7 @@ _HINTS: dict[Precision, str] = {"fp32": "f32", "fp16": "f16", "bf16": "bf16", "i
 
 
 _BLOB = "model.blob"
+_ARITHMETIC = {"Convolution", "Deconvolution", "FullyConnected", "MatMul"}
 _KERNEL_KEYS = {"primitiveType", "layerType", "runtimePrecision"}
 
 
@@ -160,6 +161,5 @@ def _kernel_precision(node: Any) -> str:
     kernel, _, precision = info["primitiveType"].rpartition("_")
     if kernel == "unknown":
         return ""
-    # A kernel that only moves or converts bytes calls itself I8 too, and is no arithmetic in int8.
-    moves = info["layerType"] in {"Reorder", "Convert", "Transpose"}
-    return short_precision(info["runtimePrecision"] if moves else precision)
+    # Kernels that move bytes, or only return them, call themselves I8 too: that is no arithmetic in int8.
+    return short_precision(precision if info["layerType"] in _ARITHMETIC else info["runtimePrecision"])

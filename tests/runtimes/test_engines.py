@@ -1,0 +1,298 @@
+"""Engine bundles: built, reused, listed, and refused when anything about them does not fit."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from samples import checkpoint
+
+import toolkit
+from toolkit.artifact import Artifact
+from toolkit.atomic import sha256_of
+from toolkit.errors import ArtifactError, InputError, Unavailable
+from toolkit.graph.export import ExportOptions, export
+from toolkit.graph.precision.convert import convert
+from toolkit.network.model import numpy_function
+from toolkit.runtimes import tensorrt as tensorrt_module
+from toolkit.runtimes.building import BuildOptions
+from toolkit.runtimes.engine import Engine
+from toolkit.runtimes.hardware import cuda_devices
+from toolkit.runtimes.protocol import Availability
+from toolkit.runtimes.registry import RUNTIMES, build, list_engines, load_engine
+from toolkit.workloads import Shape
+
+SHAPE = Shape(16, 24)
+CPU = ("ort-cpu", "openvino")
+TARGETS = ("sm75", "sm80", "sm86", "sm89", "sm120")
+without_gpu = pytest.mark.skipif(bool(cuda_devices()[0]), reason="there is a GPU: it would be used")
+
+
+@pytest.fixture(scope="module", params=[None, "NHWC"], ids=["float", "uint8"])
+def artifacts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+    fp32 = export(checkpoint(), ExportOptions(uint8=request.param), tmp_path_factory.mktemp("engines"))
+    return {"fp32": fp32} | {name: convert(fp32, name) for name in ("fp16", "bf16", "int8")}
+
+
+@pytest.fixture(params=CPU)
+def engine(request: pytest.FixtureRequest, small_artifact: Artifact, tmp_path: Path) -> Engine:
+    return build(small_artifact, request.param, BuildOptions(shape=SHAPE), tmp_path).engine
+
+
+def frame() -> np.ndarray:
+    return np.random.default_rng(0).random((1, 3, *SHAPE.sides), np.float32)
+
+
+def test_a_bundle_explains_itself_and_runs(engine: Engine, small_artifact: Artifact) -> None:
+    info = json.loads((engine.path / "engine.json").read_text())
+    assert info["artifact_sha256"] == small_artifact.manifest.onnx_sha256
+    assert info["precision"] == "fp32"
+    assert info["shape"] == "16x24"
+    assert info["identity"]["version"]
+    assert info["build_seconds"] > 0
+    assert info["options"] == {"shape": "16x24"}
+    session = load_engine(engine.path)
+    session.bind(SHAPE)
+    truth = numpy_function(toolkit.source_checkpoint(small_artifact).network, "float64")(frame())
+    np.testing.assert_allclose(session.run(frame()), truth, rtol=0, atol=1e-5)
+
+
+def test_building_again_is_instant_until_something_changes(engine: Engine, small_artifact: Artifact) -> None:
+    runtime, directory = engine.info.runtime, engine.path.parent
+    options = BuildOptions(shape=SHAPE)
+    again = build(small_artifact, runtime, options, directory)
+    assert not again.fresh
+    assert again.engine.info == engine.info
+    assert build(small_artifact, runtime, BuildOptions(shape=Shape(8, 8)), directory).fresh
+    (engine.path / "manifest.json").write_text("{}")
+    assert build(small_artifact, runtime, options, directory).fresh
+    assert not build(small_artifact, runtime, options, directory).fresh
+    assert [path.name for path in directory.iterdir()] == [engine.path.name]
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_flipped_bit_anywhere_is_refused(engine: Engine, data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from(sorted(path for path in engine.path.iterdir() if path.name != "engine.json")))
+    original = path.read_bytes()
+    position = data.draw(st.integers(0, len(original) - 1))
+    changed = bytearray(original)
+    changed[position] ^= 1 << data.draw(st.integers(0, 7))
+    try:
+        path.write_bytes(changed)
+        with pytest.raises(ArtifactError, match="missing, or not what"):
+            load_engine(engine.path)
+    finally:
+        path.write_bytes(original)
+
+
+def edit(engine: Engine, change: Callable[[dict], None]) -> None:
+    path = engine.path / "engine.json"
+    info = json.loads(path.read_text())
+    change(info)
+    path.write_text(json.dumps(info))
+
+
+@pytest.mark.parametrize("field", ["version", "processor", "instructions"])
+def test_an_engine_for_something_else_is_refused_with_the_command_that_rebuilds_it(field: str, engine: Engine) -> None:
+    edit(engine, lambda info: info["identity"].update({field: "another"}))
+    with pytest.raises(Unavailable, match=f"{field} is .* here, and it was built for another") as caught:
+        load_engine(engine.path)
+    command = f"toolkit build rt4ksr_x2_c6b2_fp32.onnx --runtime {engine.info.runtime} --shape 16x24"
+    assert command in caught.value.remedy
+    (state,) = list_engines(engine.path.parent)
+    assert not state.fits
+    assert "another" in state.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda info: info.update(schema=9), "schema 9"),
+        (lambda info: info.update(precision="fp99"), "cannot be read"),
+        (lambda info: info.pop("identity"), "cannot be read"),
+        (lambda info: info["files"].pop("manifest.json"), "has no manifest"),
+        (lambda info: info["files"].update({"../x": {"sha256": "0", "size": 1}}), "missing, or not what"),
+    ],
+)
+def test_an_edited_description_is_refused(change: Callable[[dict], None], message: str, engine: Engine) -> None:
+    edit(engine, change)
+    with pytest.raises(ArtifactError, match=message):
+        load_engine(engine.path)
+
+
+def test_half_a_bundle_is_refused_and_listed(engine: Engine) -> None:
+    next(path for path in engine.path.iterdir() if path.suffix != ".json").unlink()
+    with pytest.raises(ArtifactError, match="missing, or not what"):
+        load_engine(engine.path)
+    (state,) = list_engines(engine.path.parent)
+    assert not state.fits
+    (engine.path / "engine.json").write_text("{")
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        load_engine(engine.path)
+    with pytest.raises(ArtifactError, match="is not an engine"):
+        load_engine(engine.path.parent)
+
+
+def test_an_openvino_engine_has_one_size(small_artifact: Artifact, tmp_path: Path) -> None:
+    engine = build(small_artifact, "openvino", BuildOptions(shape=SHAPE), tmp_path).engine
+    with pytest.raises(InputError, match="built for 16x24, not 8x8"):
+        load_engine(engine).bind(Shape(8, 8))
+
+
+def test_a_failed_build_leaves_nothing(
+    small_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Path.write_bytes
+
+    def full(self: Path, data: bytes) -> int:
+        if self.name == "manifest.json":
+            raise OSError(28, "No space left on device")
+        return original(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(InputError, match="No space left"):
+        build(small_artifact, "ort-cpu", BuildOptions(shape=SHAPE), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("runtime", "options", "message"),
+    [
+        ("torch", BuildOptions(), "builds no engines"),
+        ("ort-cuda", BuildOptions(), "builds no engines"),
+        ("ort-cpu", BuildOptions(tf32=True), "no option tf32"),
+        ("openvino", BuildOptions(target=("sm86",)), "no option target"),
+        ("ort-cpu", BuildOptions(shape=Shape(7, 8)), "not even"),
+        ("nonsense", BuildOptions(), "no runtime"),
+        ("tensorrt-rtx", BuildOptions(target=("sm1",)), "no target 'sm1'"),
+    ],
+)
+def test_bad_requests(
+    runtime: str, options: BuildOptions, message: str, small_artifact: Artifact, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        build(small_artifact, runtime, options, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_static_artifact_is_built_for_its_own_size(tmp_path: Path) -> None:
+    artifact = export(checkpoint(), ExportOptions(shape=SHAPE), tmp_path)
+    assert build(artifact, "openvino").engine.info.shape == "16x24"
+    with pytest.raises(InputError, match="made for 16x24"):
+        build(artifact, "openvino", BuildOptions(shape=Shape(8, 8)))
+
+
+# TensorRT for RTX builds ahead of time, on any machine
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8"])
+def test_tensorrt_rtx_builds_every_precision(precision: str, artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+    targets = TARGETS[1:] if precision == "bf16" else TARGETS
+    engine = build(artifacts[precision], "tensorrt-rtx", BuildOptions(target=targets), tmp_path).engine
+    assert engine.path.name == f"{artifacts[precision].manifest.name}.tensorrt-rtx.engine"
+    assert engine.info.files["plan"].size > 10_000
+    assert engine.info.read_back["typing"] == "strong"
+    assert engine.info.options["target"] == ",".join(targets)
+    assert not build(artifacts[precision], "tensorrt-rtx", BuildOptions(target=targets), tmp_path).fresh
+
+
+def test_tensorrt_rtx_builds_static_sizes(tmp_path: Path) -> None:
+    artifact = export(checkpoint(), ExportOptions(shape=Shape(31, 20)), tmp_path)
+    assert build(artifact, "tensorrt-rtx", BuildOptions(target=("sm86",))).engine.info.shape == "31x20"
+
+
+@pytest.mark.slow
+def test_tensorrt_rtx_builds_a_released_network(released_artifact: Artifact, tmp_path: Path) -> None:
+    for artifact in (
+        released_artifact,
+        *(convert(released_artifact, name, directory=tmp_path) for name in ("fp16", "bf16", "int8")),
+    ):
+        assert build(artifact, "tensorrt-rtx", BuildOptions(target=("sm89", "sm120")), tmp_path).fresh
+
+
+def test_what_a_target_cannot_do_is_said(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+    """Turing has no bfloat16: TensorRT's own reason is passed on."""
+    with pytest.raises(Unavailable, match="sm75"):
+        build(artifacts["bf16"], "tensorrt-rtx", BuildOptions(target=("sm75",)), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_parser_errors_name_the_node(tmp_path: Path) -> None:
+    """A graph with an operator that TensorRT does not know."""
+    import onnx
+
+    artifact = export(checkpoint(), directory=tmp_path)
+    model = onnx.load(artifact.path)
+    gelu = next(node for node in model.graph.node if node.op_type == "Gelu")
+    gelu.op_type, gelu.domain = "Frobnicate", "example"
+    model.opset_import.add(domain="example", version=1)
+    content = model.SerializeToString()
+    manifest = msgspec.structs.replace(artifact.manifest, onnx_sha256=sha256_of(content))
+    broken = Artifact.write(tmp_path, content, manifest, artifact.weights_path.read_bytes())
+    with pytest.raises(Unavailable, match=r"body\.0\.gelu \(Frobnicate\)"):
+        build(broken, "tensorrt-rtx", BuildOptions(target=("sm86",)))
+
+
+@without_gpu
+def test_without_a_gpu_a_target_must_be_named(small_artifact: Artifact, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no GPU here to build for") as caught:
+        build(small_artifact, "tensorrt-rtx", directory=tmp_path)
+    assert "sm86" in caught.value.remedy
+
+
+def test_tf32_is_off_unless_asked_for() -> None:
+    trt = pytest.importorskip("tensorrt_rtx")
+    builder = trt.Builder(trt.Logger(trt.Logger.ERROR))
+    for asked in (False, True):
+        config = builder.create_builder_config()
+        config.set_flag(trt.BuilderFlag.TF32)  # TensorRT's default
+        tensorrt_module._configure(trt, config, BuildOptions(tf32=asked))
+        assert config.get_flag(trt.BuilderFlag.TF32) is asked
+
+
+# GPU runtimes on a machine without one
+
+
+@without_gpu
+@pytest.mark.parametrize("name", ["ort-cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx"])
+def test_gpu_runtimes_are_refused_before_anything_is_touched(
+    name: str, small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def touched(*_: object) -> None:
+        raise AssertionError("the library was touched")
+
+    monkeypatch.setattr("toolkit.runtimes.protocol.importlib.import_module", touched)
+    with pytest.raises(Unavailable, match="no NVIDIA driver") as caught:
+        RUNTIMES[name].load(small_artifact)
+    assert caught.value.exit_code == 3
+
+
+@without_gpu
+@pytest.mark.parametrize("name", ["ort-cuda", "ort-tensorrt"])
+def test_onnxruntime_itself_does_not_fall_back(
+    name: str, small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past the probe, ONNX Runtime would load the model on the CPU with a line in the log. It must not."""
+    monkeypatch.setattr(type(RUNTIMES[name]), "probe", lambda self: Availability(True))
+    with pytest.raises(Unavailable, match=r"cannot run .* on|instead of"):
+        RUNTIMES[name].load(small_artifact)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["ort-cuda", "tensorrt", "tensorrt-rtx"])
+def test_gpu_runtimes_agree_with_float64(name: str, small_artifact: Artifact) -> None:
+    available = RUNTIMES[name].probe()
+    if not available.ok:
+        pytest.skip(f"{name}: {available.reason}")
+    session = toolkit.load_session(small_artifact, name)
+    for shape in (SHAPE, Shape(7, 9)):
+        session.bind(shape)
+        x = np.random.default_rng(0).random((1, 3, *shape.sides), np.float32)
+        truth = numpy_function(toolkit.source_checkpoint(small_artifact).network, "float64")(x)
+        np.testing.assert_allclose(session.run(x), truth, rtol=0, atol=1e-4)
+    assert "fp32" in {node.precision for node in session.executed().values()}
