@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from toolkit.network.checkpoint import Checkpoint, load_checkpoint, untrained_checkpoint
     from toolkit.profiling.profile import profile
     from toolkit.profiling.report import CellReport, ProfileReport
+    from toolkit.profiling.statistics import Statistics
     from toolkit.runtimes.building import BuildOptions, Built
     from toolkit.runtimes.engine import Engine, EngineInfo
     from toolkit.runtimes.protocol import Session, SessionOptions
@@ -50,6 +51,7 @@ _HOMES = {
     "toolkit.network.checkpoint": ("Checkpoint", "load_checkpoint", "untrained_checkpoint"),
     "toolkit.profiling.profile": ("profile",),
     "toolkit.profiling.report": ("CellReport", "ProfileReport"),
+    "toolkit.profiling.statistics": ("Statistics",),
     "toolkit.runtimes.building": ("BuildOptions", "Built"),
     "toolkit.runtimes.engine": ("Engine", "EngineInfo"),
     "toolkit.runtimes.protocol": ("Session", "SessionOptions"),
@@ -94,6 +96,7 @@ __all__ = [
     "Session",
     "SessionOptions",
     "Shape",
+    "Statistics",
     "ToolkitError",
     "Unavailable",
     "Workload",

@@ -129,6 +129,25 @@ def test_a_runtime_that_was_asked_for_and_cannot_run_has_exit_code_3(exported: P
     assert "openvino fp16 did not run" in result.stdout
 
 
+def test_precisions_and_engines(exported: Path, tmp_path: Path, toolkit_command: Command) -> None:
+    fp32 = exported / "exported" / "rt4ksr_x2_c6b2_fp32.onnx"
+    converted = toolkit_command("convert", fp32, "--precision", "fp16,int8", "-o", tmp_path / "exported")
+    assert converted.returncode == 0, converted.stderr
+    assert "int8 against float64, largest error" in converted.stdout
+    arguments = ("profile", "--workload", "16x16", "--duration", "0.02", "--precision", "fp16", "--runtime", "ort-cpu")
+    profiled = toolkit_command(*arguments, cwd=tmp_path)
+    assert profiled.returncode == 0
+    assert "ort-cpu fp16: stored fp16, computed fp32" in profiled.stdout
+    fp16 = tmp_path / "exported" / "rt4ksr_x2_c6b2_fp16.onnx"
+    rtx = ("build", fp16, "--runtime", "tensorrt-rtx", "--target", "sm86,sm120", "--shape", "16x16")
+    assert "typing: strong" in toolkit_command(*rtx).stdout
+    assert "nothing has changed" in toolkit_command(*rtx).stdout
+    assert json.loads(toolkit_command(*rtx, "--json").stdout)["precision"] == "fp16"
+    listed = toolkit_command("build", "--list", cwd=tmp_path)
+    assert "rt4ksr_x2_c6b2_fp16.tensorrt-rtx.engine" in listed.stdout
+    assert "fits" in listed.stdout
+
+
 def test_doctor(toolkit_command: Command) -> None:
     result = toolkit_command("doctor")
     assert result.returncode == 0

@@ -97,22 +97,41 @@ def _print(report: toolkit.ProfileReport, console: Console) -> None:
         console.print(f"\n[bold]{escape(what)}[/]")
         rows = table("runtime", "asked", "ran", *numbers, right=numbers)
         for cell in cells:
-            rows.add_row(cell.runtime, cell.precision, *_numbers(cell))
+            if cell.statistics is not None:
+                rows.add_row(cell.runtime, cell.precision, *_numbers(cell, cell.statistics))
         console.print(rows)
-        for cell in cells:
-            if cell.reason:
-                console.print(f"[yellow]{cell.runtime} {cell.precision} did not run:[/] {escape(cell.reason)}")
+        _remarks(cells, console)
     console.print()
 
 
-def _numbers(cell: toolkit.CellReport) -> list[str]:
-    times = cell.statistics
-    if times is None:
-        return ["[dim]–[/]"]
+def _remarks(cells: list[toolkit.CellReport], console: Console) -> None:
+    """What ran otherwise than asked for, and what did not run; cells with the same reason together."""
+    reasons: dict[str, list[str]] = {}
+    for cell in cells:
+        name = f"{cell.runtime} {cell.precision}"
+        if cell.reason:
+            reasons.setdefault(cell.reason, []).append(name)
+        elif _differs(cell):
+            console.print(f"[yellow]{name}:[/] stored {cell.precision}, computed {_ran(cell)}")
+    for reason, names in reasons.items():
+        console.print(f"[yellow]{', '.join(names)} did not run:[/] {escape(reason)}")
+
+
+def _ran(cell: toolkit.CellReport) -> str:
+    """Precisions of the nodes that compute, most of them first; uint8 is only how images come and go."""
+    executed = {name: count for name, count in (cell.executed or {}).items() if name != "uint8"}
+    return "+".join(sorted(executed, key=lambda name: -executed[name]))
+
+
+def _differs(cell: toolkit.CellReport) -> bool:
+    return cell.executed is not None and cell.precision not in cell.executed
+
+
+def _numbers(cell: toolkit.CellReport, times: toolkit.Statistics) -> list[str]:
     seconds = (times.median, times.p90, times.p95, times.p99, times.minimum)
-    executed = cell.executed or {}
+    ran = _ran(cell)
     return [
-        "+".join(executed),
+        f"[yellow]{ran}[/]" if _differs(cell) else ran,
         *(f"{1000 * value:.1f}" for value in seconds),
         f"{1 / times.median:.2f}",
         "–" if cell.peak_bytes is None else f"{cell.peak_bytes / 1e6:.0f}",
