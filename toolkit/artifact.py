@@ -28,6 +28,10 @@ class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bound: float
     passed: bool
 
+    def __post_init__(self) -> None:
+        if self.passed != (self.measured <= self.bound):
+            raise ValueError(f"{self.name}: {self.measured} against {self.bound} is not passed={self.passed}")
+
     @classmethod
     def of(cls, name: str, measured: float, bound: float) -> Check:
         # Not `not measured > bound`: NaN must fail.
@@ -110,6 +114,13 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notes: tuple[str, ...] = ()
     conversion: Conversion | None = None
     schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        for name in (self.name, self.source.weights):
+            if Path(name).name != name or not name:
+                raise ValueError(f"{name!r} is not a plain file name")
+        if self.shape is not None and min(self.shape) < 1:
+            raise ValueError(f"shape {self.shape} is no size")
 
 
 @dataclass(frozen=True)
@@ -215,5 +226,5 @@ def decode_manifest(path: Path) -> Manifest:
         if schema != SCHEMA:
             raise ArtifactError(f"{path} has schema {schema}, this version reads {SCHEMA}", "Export it again.")
         return msgspec.json.decode(content, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{path} is not a manifest: {error}", "Export it again.") from error

@@ -166,7 +166,7 @@ def test_without_a_checkpoint_an_untrained_network_is_used_and_said_so(
     result = toolkit_command("export", "--scale", "3", cwd=tmp_path)
     assert result.returncode == 0
     assert "UNTRAINED" in result.stderr
-    assert (tmp_path / "exported" / "rt4ksr_x3_fp32.onnx").is_file()
+    assert (tmp_path / "exported" / "rt4ksr_x3_untrained_fp32.onnx").is_file()
     empty = tmp_path / "empty"
     empty.mkdir()
     verified = toolkit_command("verify-fusion", "--no-full-frame", cwd=empty)
@@ -236,6 +236,11 @@ def test_bad_checkpoints_give_one_clear_error(kind: str, tmp_path: Path, toolkit
         ("export", "--high-frequency", "on"),
         ("inspect", "[/red]odd[bold].onnx"),
         ("profile", "--duration", "nan"),
+        ("profile", "--directory", "typo"),
+        ("verify-fusion", "--directory", "typo"),
+        ("export", "--opset", "26"),
+        ("export", "--scale", "0"),
+        ("export", "--scale", "100000"),
         ("build", "exported/rt4ksr_x2_c6b2_fp32.onnx"),
         ("build", "exported/rt4ksr_x2_c6b2_fp32.onnx", "--runtime", "torch"),
         ("convert", "exported/rt4ksr_x2_c6b2_fp32.onnx", "--precision", "fp32"),

@@ -118,6 +118,20 @@ def test_an_untouched_branch_is_dead(tmp_path: Path) -> None:
     assert not any(name.startswith("hfb") or name == "gamma" for name in loaded.network.state_dict())
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_the_decision_does_not_depend_on_how_weights_were_stored(dtype: torch.dtype, tmp_path: Path) -> None:
+    state = {name: tensor.to(dtype) for name, tensor in untouched_branch().items()}
+    assert not load_checkpoint(save(tmp_path / "c", state)).config.high_frequency
+
+
+@needs_data
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_half_precision_copy_of_a_released_checkpoint(dtype: torch.dtype, tmp_path: Path) -> None:
+    state = torch.load(released(2), map_location="cpu", weights_only=True)["state_dict"]
+    loaded = load_checkpoint(save(tmp_path / "c", {name: tensor.to(dtype) for name, tensor in state.items()}))
+    assert not loaded.config.high_frequency
+
+
 def test_gamma_alone_makes_it_live(tmp_path: Path) -> None:
     state = untouched_branch() | {"gamma": torch.tensor([0.25])}
     loaded = load_checkpoint(save(tmp_path / "c", state))
@@ -132,6 +146,7 @@ def test_a_trained_branch_is_live_even_with_gamma_zero(change, tmp_path: Path) -
     loaded = load_checkpoint(save(tmp_path / "c", state))
     assert loaded.config.high_frequency
     assert "trained" in loaded.high_frequency_reason
+    assert "the output is the branch's alone" in loaded.notes[0]
 
 
 def test_merged_weights_do_not_tell(tmp_path: Path) -> None:
@@ -277,6 +292,14 @@ def test_weights_beyond_float32(tmp_path: Path) -> None:
     state = {name: tensor.double() for name, tensor in released_state(network()).items()}
     state["head.0.bias"][1] = 1e300
     assert "head.0.bias (1)" in refused(save(tmp_path / "c", state))
+
+
+def test_tensors_without_dense_values(tmp_path: Path) -> None:
+    state = released_state(network())
+    meta = state | {"head.0.bias": state["head.0.bias"].to("meta")}
+    assert "head.0.bias is not a dense tensor" in refused(save(tmp_path / "meta", meta))
+    sparse = state | {"head.0.bias": state["head.0.bias"].to_sparse()}
+    assert "head.0.bias is not a dense tensor" in refused(save(tmp_path / "sparse", sparse))
 
 
 def test_integer_weights(tmp_path: Path) -> None:

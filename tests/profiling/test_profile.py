@@ -188,9 +188,10 @@ def test_progress_rises_to_the_end(small_artifact: Artifact) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"duration": 0}, "must be positive"),
-        ({"duration": float("nan")}, "must be positive"),
-        ({"threads": -1}, "must be positive"),
+        ({"duration": 0}, "must be a positive"),
+        ({"duration": float("nan")}, "must be a positive"),
+        ({"threads": -1}, "must be 0"),
+        ({"threads": 100_000}, "must be 0"),
         ({"runtimes": ["gpu"]}, "no runtime 'gpu'"),
         ({"runtimes": []}, "nothing to measure"),
         ({"workloads": ["8k-dream"]}, "no workload '8k-dream'"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -15,9 +17,16 @@ _WIDTH = 100
 """Where output goes to a file or another program, and the width tables are made for."""
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """The reader has gone (`toolkit inspect x | head`): nothing failed, where rich would exit with 1."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0)
+
+
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_WIDTH)
+    console = _Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else _Console(stderr=stderr, highlight=False, width=_WIDTH)
 
 
 out = _console(stderr=False)

@@ -81,7 +81,7 @@ def export(
     with steps("export") as report:
         report("reading the checkpoint")
         if checkpoint is None:
-            loaded = toolkit.untrained_checkpoint(scale or 2)
+            loaded = toolkit.untrained_checkpoint(2 if scale is None else scale)
         else:
             loaded = toolkit.load_checkpoint(checkpoint, high_frequency=high_frequency, scale=scale, entry=entry)
         artifact = toolkit.export(loaded, options, output, report)
@@ -111,10 +111,12 @@ def _describe(artifact: toolkit.Artifact, seconds: float, console: Console) -> N
         cells = ("", "", "") if check is None else (f"{check.measured:.1e}", f"{check.bound:g}", verdict(check.passed))
         rows.add_row(step.name, str(step.nodes), *cells)
         if step.detail:
-            rows.add_row(f"  [yellow]left alone:[/] {step.detail}")
+            rows.add_row(f"  [yellow]left alone:[/] {escape(step.detail)}")
     console.print(rows)
     blocks = [check for check in manifest.checks if check.name.startswith("fusion:")]
     if blocks:
         worst = max(check.measured for check in blocks)
         console.print(f"fusion: {len(blocks)} blocks proved, worst error {worst:.1e} (bound {blocks[0].bound:g})")
-    console.print(f"[bold]{escape(str(artifact.path))}[/] ({manifest.onnx_bytes:,} bytes) in {seconds:.1f} s")
+    console.print(
+        f"[bold]{escape(str(artifact.path))}[/] ({manifest.onnx_bytes:,} bytes) in {seconds:.1f} s", soft_wrap=True
+    )

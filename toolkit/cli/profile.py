@@ -72,7 +72,7 @@ def profile(
     if json or csv:
         print(report.to_json() if json else report.to_csv(), end="")
     _print(report, err if json or csv else out)
-    _exit(report, split(runtime))
+    _exit(report, split(runtime), precisions(precision))
 
 
 def _untrained(directory: Path) -> list[toolkit.Artifact]:
@@ -140,8 +140,9 @@ def _numbers(cell: toolkit.CellReport, times: toolkit.Statistics) -> list[str]:
     ]
 
 
-def _exit(report: toolkit.ProfileReport, asked: list[str]) -> None:
-    """A runtime that was asked for by name and did not run is an error, and so is nothing having run."""
-    stuck = [cell for cell in report.cells if cell.reason]
-    if any(cell.runtime in asked for cell in stuck) or len(stuck) == len(report.cells):
+def _exit(report: toolkit.ProfileReport, runtimes: list[str], asked: list[toolkit.Precision]) -> None:
+    """A runtime that was named and did not run is an error, and so is a precision that nothing ran."""
+    stuck = any(cell.reason and cell.runtime in runtimes for cell in report.cells)
+    ran = {cell.precision for cell in report.cells if not cell.reason}
+    if stuck or not ran.issuperset(asked):
         raise SystemExit(toolkit.Unavailable.exit_code)

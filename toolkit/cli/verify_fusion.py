@@ -126,7 +126,7 @@ def _print(report: toolkit.FusionReport, name: str) -> None:
         values = (item.float64, item.float32, item.graph_unfused, item.graph_fused)
         passed = all(check.passed for check in report.checks if check.name.startswith(f"{item.input}: "))
         cells = ["–" if value is None else f"{value:.1e}" for value in values]
-        inputs.add_row(item.input, str(item.shape), *cells, verdict(passed))
+        inputs.add_row(escape(item.input), str(item.shape), *cells, verdict(passed))
     limits = (bounds.float64, bounds.float32, bounds.graph, bounds.graph)
     inputs.add_row("[dim]bound[/]", "", *(f"[dim]{limit:.0e}[/]" for limit in limits))
     out.print(inputs)

@@ -30,6 +30,9 @@ DEFAULT_OPSET = 20
 LOWEST_OPSET = 18
 """torch's exporter writes 18 when asked for less, without a word."""
 
+HIGHEST_OPSET = 25
+"""Beyond it the exporter fails to convert, and writes 18 as well."""
+
 _TOOLS = ("rt4ksr-toolkit", "torch", "onnx", "onnx-ir", "onnxscript", "onnxsim", "numpy")
 _RELEASED = NetworkConfig()
 
@@ -80,12 +83,14 @@ def export(
         trace(fused, options.opset),
         network.config,
         numpy_function(network, "float64"),
+        single=numpy_function(fused, "float32"),
         shape=options.shape,
         uint8_layout=options.uint8,
         with_simplify=options.simplify,
         report=report,
     )
-    stem = options.name or _stem(network.config)
+    # Random weights must not take a trained network's place.
+    stem = options.name or _stem(network.config) + ("_untrained" if checkpoint.layout == "untrained" else "")
     weights = serialised_weights(network)
     weights_sha256 = sha256_of(weights)
     facts = Network(
@@ -175,14 +180,14 @@ def _prove(network: RT4KSR, fused: RT4KSR) -> list[Check]:
 
 
 def _check_options(options: ExportOptions) -> None:
-    highest = onnx.defs.onnx_opset_version()
+    highest = min(HIGHEST_OPSET, onnx.defs.onnx_opset_version())
     if not LOWEST_OPSET <= options.opset <= highest:
         raise InputError(
             f"opset {options.opset} cannot be had: torch's exporter would silently write another",
             f"Choose {LOWEST_OPSET} to {highest}.",
         )
     name = options.name
-    if name is not None and (Path(name).name != name or name in {"", ".", ".."}):
+    if name is not None and (Path(name).name != name or name in {"", ".", ".."} or not name.isprintable()):
         raise InputError(f"name {name!r} is not a plain file name")
 
 

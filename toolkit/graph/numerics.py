@@ -16,6 +16,9 @@ from toolkit.workloads import Shape
 Truth = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """The exact network: float64 (N, 3, H, W) in 0..1 to float64 (N, 3, sH, sW), not clamped."""
 
+Single = Callable[[NDArray[Any]], NDArray[Any]]
+"""The same network in float32."""
+
 FLOAT_BOUND = 1e-5
 """Largest error of a float32 graph against float64, for an input and output range of 0..1."""
 
@@ -34,11 +37,25 @@ class Probes:
 
     images: tuple[NDArray[np.uint8], ...]
     answers: tuple[NDArray[np.float64], ...]
+    rounding: float = 0.0
+    """Largest error of PyTorch's own float32 on these images: what a deep network loses in any implementation."""
 
     @classmethod
-    def of(cls, truth: Truth, sizes: tuple[Shape, Shape, Shape] = PROBE_SIZES) -> Probes:
+    def of(cls, truth: Truth, sizes: tuple[Shape, Shape, Shape] = PROBE_SIZES, single: Single | None = None) -> Probes:
         images = probe_images(sizes)
-        return cls(images, tuple(truth(image / 255) for image in images))
+        answers = tuple(truth(image / 255) for image in images)
+        if single is None:
+            return cls(images, answers)
+        errors = [
+            np.abs(single((image / 255).astype(np.float32)) - answer).max()
+            for image, answer in zip(images, answers, strict=True)
+        ]
+        return cls(images, answers, float(np.max(errors)))
+
+    @property
+    def float_bound(self) -> float:
+        """`FLOAT_BOUND`, or twice PyTorch's own error where float32 itself is further from the truth than that."""
+        return max(FLOAT_BOUND, 2 * self.rounding)
 
     def share_of_differing(self, model: onnx.ModelProto, layout: Layout) -> float:
         """For uint8 graphs: share of values that are not exactly the rounded truth."""

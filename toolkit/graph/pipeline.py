@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from toolkit.artifact import Check, Layout, PortType, Step
 from toolkit.errors import CheckFailed
-from toolkit.graph.numerics import FLOAT_BOUND, UINT8_BOUND, UINT8_SHARE_BOUND, Probes, Truth
+from toolkit.graph.numerics import UINT8_BOUND, UINT8_SHARE_BOUND, Probes, Single, Truth
 from toolkit.graph.passes.fix_shape import FixShape
 from toolkit.graph.passes.fold_centring import FoldCentring
 from toolkit.graph.passes.fold_norm_scale import FoldNormScale
@@ -61,7 +61,9 @@ class Deployment:
         self.model = model
         if measure:
             error = self.probes.worst_error(model, self.dtype, self.layout)
-            check = Check.of(f"graph: {title}", error, UINT8_BOUND if self.dtype == "uint8" else FLOAT_BOUND)
+            check = Check.of(
+                f"graph: {title}", error, UINT8_BOUND if self.dtype == "uint8" else self.probes.float_bound
+            )
             checks = [check]
             if self.dtype == "uint8":
                 share = self.probes.share_of_differing(model, self.layout)
@@ -87,6 +89,7 @@ def deploy(
     config: NetworkConfig,
     truth: Truth,
     *,
+    single: Single | None = None,
     shape: Shape | None = None,
     uint8_layout: Layout | None = None,
     with_simplify: bool = True,
@@ -97,6 +100,7 @@ def deploy(
     Args:
         model: dynamic height and width, float input (1, 3, H, W).
         truth: the exact network, which every step is measured against.
+        single: the same in float32, to know what rounding alone costs; None: no more than the released networks lose.
         shape: make the graph static at the end.
         uint8_layout: take and return uint8 images in this layout.
         with_simplify: run onnxsim.
@@ -105,7 +109,7 @@ def deploy(
     Raises:
         CheckFailed: a step's condition did not hold, or it changed the function.
     """
-    deployment = Deployment(model, Probes.of(truth), report)
+    deployment = Deployment(model, Probes.of(truth, single=single), report)
     deployment.record("torch.onnx.export", model)
     for graph_pass in (ReadableNames(), MergeUnshuffle(), FoldNormScale(), FoldCentring()):
         deployment.run(graph_pass)
@@ -116,16 +120,21 @@ def deploy(
         if uint8_layout is not None:
             deployment.run(Uint8IO(uint8_layout))
     else:
-        _make_static(deployment, config, truth, shape, uint8_layout)
+        _make_static(deployment, config, truth, single, shape, uint8_layout)
     return Deployed(_finished(deployment.model, config), tuple(deployment.steps), tuple(deployment.checks))
 
 
 def _make_static(
-    deployment: Deployment, config: NetworkConfig, truth: Truth, shape: Shape, uint8_layout: Layout | None
+    deployment: Deployment,
+    config: NetworkConfig,
+    truth: Truth,
+    single: Single | None,
+    shape: Shape,
+    uint8_layout: Layout | None,
 ) -> None:
     """The last passes, rehearsed at a small size of the same parity, where the reference implementation is quick."""
     small = Shape(*(size if size <= _REHEARSAL else _REHEARSAL + size % 2 for size in (shape.height, shape.width)))
-    rehearsal = Deployment(deployment.model, Probes.of(truth, (small, small, small)), deployment.report)
+    rehearsal = Deployment(deployment.model, Probes.of(truth, (small, small, small), single), deployment.report)
     for current, size in ((rehearsal, small), (deployment, shape)):
         current.run(FixShape(size.height, size.width, config.scale, config.minimum_size), measure=current is rehearsal)
         if uint8_layout is not None:

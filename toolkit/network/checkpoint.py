@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from toolkit.atomic import sha256_of, sha256_of_file
@@ -18,6 +19,8 @@ from toolkit.network.model import RT4KSR, untrained_network
 from toolkit.network.reading import tensor_groups
 
 HighFrequency = Literal["auto", "on", "off"]
+
+LARGEST_SCALE = 16
 
 _STANDARD_ERRORS = 5
 """How far the spread of uniform samples may be from its expectation, in standard errors of that spread."""
@@ -69,8 +72,11 @@ def load_checkpoint(
     path = Path(path)
     found = recognise(tensor_groups(path), str(path), entry)
     check_scale(found.config, scale, str(path))
+    stored = max(_resolution(tensor) for tensor in found.tensors.values())
     found, notes = _as_float32(found, str(path))
-    live, reason = _decide_high_frequency(found.tensors, found.config, high_frequency, str(path))
+    live, reason = _decide_high_frequency(found.tensors, found.config, high_frequency, str(path), stored)
+    if live and float(found.tensors["gamma"].detach()) == 0:
+        notes += (f"{reason}: with gamma 0 the output is the branch's alone; --high-frequency off leaves it out",)
     tensors = {
         name: tensor
         for name, tensor in found.tensors.items()
@@ -78,7 +84,9 @@ def load_checkpoint(
     }
     network = RT4KSR(replace(found.config, high_frequency=live))
     network.load_state_dict(tensors)
-    return Checkpoint(network.eval(), path.name, sha256_of_file(path), found.layout, reason, notes)
+    # A name need not be text on every file system; in a manifest it must be.
+    name = path.name.encode("utf-8", "replace").decode()
+    return Checkpoint(network.eval(), name, sha256_of_file(path), found.layout, reason, notes)
 
 
 def untrained_checkpoint(scale: int = 2, seed: int = 0) -> Checkpoint:
@@ -87,8 +95,8 @@ def untrained_checkpoint(scale: int = 2, seed: int = 0) -> Checkpoint:
     Raises:
         CheckpointError: the scale is not a positive number.
     """
-    if scale < 1:
-        raise CheckpointError(f"there is no scale {scale}", "Choose 2 or 3.")
+    if not 1 <= scale <= LARGEST_SCALE:
+        raise CheckpointError(f"scale {scale} is not between 1 and {LARGEST_SCALE}", "RT4KSR was made for 2 and 3.")
     network = untrained_network(NetworkConfig(scale=scale), seed)
     note = "UNTRAINED: random weights from a seed. Timings are real, pictures are noise. Pass a checkpoint."
     digest = sha256_of(serialised_weights(network))
@@ -108,8 +116,9 @@ def _as_float32(found: Recognised, where: str) -> tuple[Recognised, tuple[str, .
     integral = [released_name(name) for name, tensor in found.tensors.items() if not tensor.is_floating_point()]
     if integral:
         raise CheckpointError(f"{where}: {integral[0]} is not floating-point")
-    if any(tensor.is_meta for tensor in found.tensors.values()):
-        raise CheckpointError(f"{where} holds shapes without values", "Save the weights from the CPU or a GPU.")
+    odd = [name for name, tensor in found.tensors.items() if tensor.is_meta or tensor.layout != torch.strided]
+    if odd:
+        raise CheckpointError(f"{where}: {released_name(odd[0])} is not a dense tensor with values")
     dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in found.tensors.values()})
     tensors = {name: tensor.float() for name, tensor in found.tensors.items()}
     broken = {name: int((~tensor.isfinite()).sum()) for name, tensor in tensors.items()}
@@ -124,7 +133,7 @@ def _as_float32(found: Recognised, where: str) -> tuple[Recognised, tuple[str, .
 
 
 def _decide_high_frequency(
-    tensors: Mapping[str, Tensor], config: NetworkConfig, asked: HighFrequency, where: str
+    tensors: Mapping[str, Tensor], config: NetworkConfig, asked: HighFrequency, where: str, stored: float
 ) -> tuple[bool, str]:
     """Whether the branch takes part, and why. As released it does not: gamma is 0 and the branch untouched."""
     if not config.high_frequency:
@@ -133,22 +142,27 @@ def _decide_high_frequency(
         return False, "the checkpoint has no such branch"
     if asked != "auto":
         return asked == "on", f"--high-frequency {asked}"
-    gamma = float(tensors["gamma"])
+    gamma = float(tensors["gamma"].detach())
     if gamma != 0:
         return True, f"gamma is {gamma:.4g}"
     if config.hidden is None:
         return False, "gamma is 0; merged weights do not tell whether the branch was trained"
-    if _looks_untrained(tensors):
+    if _looks_untrained(tensors, stored):
         return False, "gamma is 0 and the branch is as PyTorch initialises it"
     return True, "gamma is 0, but the branch was trained"
 
 
-def _looks_untrained(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether hfb.* is still PyTorch's default for convolutions: uniform in ±1/sqrt(fan_in)."""
+def _resolution(tensor: Tensor) -> float:
+    """Relative rounding of the dtype a tensor was stored in."""
+    return torch.finfo(tensor.dtype).eps if tensor.is_floating_point() else 0.0
+
+
+def _looks_untrained(tensors: Mapping[str, Tensor], stored: float) -> bool:
+    """Whether hfb.* is, to the precision stored, PyTorch's default for convolutions: uniform in ±1/sqrt(fan_in)."""
     for name in ("expand", "spatial", "reduce"):
         weight, bias = (tensors[f"hfb.conv.{name}.{leaf}"].double() for leaf in ("weight", "bias"))
         bound = 1 / math.sqrt(weight[0].numel())
-        if max(weight.abs().max(), bias.abs().max()) > bound * (1 + 1e-5):
+        if max(weight.abs().max(), bias.abs().max()) > bound * (1 + 1e-5 + stored):
             return False
         # The spread of n uniform samples has a relative standard error of sqrt((9/5 - 1) / 4n).
         allowed = _STANDARD_ERRORS * math.sqrt(0.2 / weight.numel())

@@ -16,6 +16,9 @@ from toolkit.profiling.messages import Failed, Open, Opened, Reply, Request, Run
 Expected = TypeVar("Expected", Opened, Timed, Stopped)
 
 
+_DYING_SECONDS = 5.0
+
+
 class CellFailed(ToolkitError):
     """A worker could not do what it was asked."""
 
@@ -72,8 +75,11 @@ class Worker:
         return reply
 
     def _last_words(self) -> str:
-        self._process.kill()
-        code = self._process.wait()
+        try:
+            code = self._process.wait(timeout=_DYING_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
         self._words.seek(0)
         lines = self._words.read().decode(errors="replace").strip().splitlines()
         cause = f"signal {-code}" if code < 0 else f"exit code {code}"

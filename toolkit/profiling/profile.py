@@ -20,6 +20,8 @@ from toolkit.runtimes.protocol import SessionOptions
 from toolkit.runtimes.registry import BASELINE, RUNTIMES
 from toolkit.workloads import parse_workload
 
+_MOST_THREADS = 512
+
 
 def profile(
     artifacts: Sequence[Artifact | Path | str],
@@ -46,8 +48,10 @@ def profile(
         InputError: an unknown name, a duration that is not positive, or nothing to measure.
         ArtifactError: an artifact that does not match its manifest.
     """
-    if not 0 < duration < math.inf or threads < 0:
-        raise InputError(f"duration {duration} and threads {threads} must be positive numbers")
+    if not 0 < duration < math.inf:
+        raise InputError(f"duration {duration} must be a positive number of seconds")
+    if not 0 <= threads <= _MOST_THREADS:
+        raise InputError(f"threads {threads} must be 0 (all usable) to {_MOST_THREADS}")
     loaded = [item if isinstance(item, Artifact) else Artifact.read(item) for item in artifacts]
     jobs = default_workloads(loaded) if workloads is None else [parse_workload(name) for name in workloads]
     cells = plan(loaded, runtimes, jobs, precisions)

@@ -71,6 +71,8 @@ class Session(ABC):
         Raises:
             InputError: the artifact is static and has another size.
         """
+        if min(shape.sides) < 1:
+            raise InputError(f"{shape} is no size")
         manifest = self.artifact.manifest
         fixed = None if manifest.shape is None else Shape(*manifest.shape)
         if fixed is not None and fixed != shape:
