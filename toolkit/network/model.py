@@ -76,7 +76,7 @@ def numpy_function(network: RT4KSR, precision: Literal["float32", "float64"]) ->
 
     def function(image: NDArray[Any]) -> NDArray[Any]:
         with torch.inference_mode():
-            result: NDArray[Any] = copied(torch.from_numpy(np.ascontiguousarray(image)).to(dtype)).numpy()
+            result: NDArray[Any] = copied(torch.from_numpy(np.array(image, order="C")).to(dtype)).numpy()
         return result
 
     return function
