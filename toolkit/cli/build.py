@@ -95,7 +95,6 @@ def _list(directory: Path, *, json: bool) -> None:
         return
     rows = table("engine", "precision", "shape", "state")
     for state in found:
-        rows.add_row(
-            state.name, state.precision, state.shape, "[green]fits[/]" if state.fits else f"[red]no[/]: {state.reason}"
-        )
+        verdict = "[green]fits[/]" if state.fits else f"[red]no[/]: {escape(state.reason)}"
+        rows.add_row(escape(state.name), state.precision, state.shape, verdict)
     out.print(rows if found else f"no engines in {directory}")

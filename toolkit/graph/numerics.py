@@ -57,10 +57,6 @@ class Probes:
         """`FLOAT_BOUND`, or twice PyTorch's own error where float32 itself is further from the truth than that."""
         return max(FLOAT_BOUND, 2 * self.rounding)
 
-    def share_of_differing(self, model: onnx.ModelProto, layout: Layout) -> float:
-        """For uint8 graphs: share of values that are not exactly the rounded truth."""
-        return float(np.mean(np.concatenate([error.ravel() for error in self.errors(model, "uint8", layout)]) > 0))
-
     def worst_error(self, model: onnx.ModelProto, dtype: PortType = "float32", layout: Layout = "NCHW") -> float:
         """Largest absolute error over all images: of the value for float graphs, in grey levels for uint8 ones."""
         return float(np.max([error.max() for error in self.errors(model, dtype, layout)]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from toolkit.graph.passes.matching import GraphPass, operators
+from toolkit.graph.passes.matching import GraphPass, add_constant, operators
 from toolkit.network.padding import padded_size, reflected_indices
 
 _HEIGHT_AXIS, _WIDTH_AXIS = 2, 3
@@ -51,7 +51,7 @@ class FixShape(GraphPass):
         """Gather with constant indices: reflection that also works where Pad's does not (a single row)."""
         image = model.graph.inputs[0]
         name = "input.extend_rows" if axis == _HEIGHT_AXIS else "input.extend_columns"
-        indices = _constant(model, f"{name}.indices", reflected_indices(size, target))
+        indices = add_constant(model, f"{name}.indices", np.array(reflected_indices(size, target), np.int64))
         # The first extension reads the image, the second the first's result.
         source = next((node.outputs[0] for node in model.graph if node.name == "input.extend_rows"), image)
         readers = [(use.node, use.idx) for use in source.uses()]
@@ -71,18 +71,10 @@ class FixShape(GraphPass):
             raise ir.passes.PreconditionError("the output is not computed")
         ends = [self.height * self.scale, self.width * self.scale]
         operands = [
-            _constant(model, f"output.crop.{name}", values)
+            add_constant(model, f"output.crop.{name}", np.array(values, np.int64))
             for name, values in (("starts", [0, 0]), ("ends", ends), ("axes", [_HEIGHT_AXIS, _WIDTH_AXIS]))
         ]
         result = ir.Value(name=whole.name, shape=whole.shape, type=whole.type)
         whole.name, whole.shape = last.name, None
         model.graph.insert_after(last, ir.node("Slice", [whole, *operands], name="output.crop", outputs=[result]))
         model.graph.outputs[0] = result
-
-
-def _constant(model: ir.Model, name: str, values: list[int]) -> ir.Value:
-    tensor = ir.tensor(np.array(values, np.int64), name=name)
-    value = ir.Value(name=name, const_value=tensor)
-    value.type, value.shape = ir.TensorType(ir.DataType.INT64), ir.Shape([len(values)])
-    model.graph.register_initializer(value)
-    return value

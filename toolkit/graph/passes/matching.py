@@ -68,13 +68,25 @@ def ints(node: ir.Node, attribute: str, default: tuple[int, ...]) -> tuple[int, 
 
 def replace_initializer(model: ir.Model, node: ir.Node, index: int, array: NDArray[np.generic], name: str) -> None:
     """Give `node` a new constant as input `index`; others that read the old one keep it."""
-    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-    value.type, value.shape = ir.TensorType(ir.DataType.from_numpy(array.dtype)), ir.Shape(array.shape)
+    value = _constant_value(name, array)
     old = node.inputs[index]
     node.replace_input_with(index, value)
     if old is not None and old.is_initializer() and not old.uses() and old.name:
         del model.graph.initializers[old.name]
     model.graph.register_initializer(value)
+
+
+def add_constant(model: ir.Model, name: str, array: np.generic | NDArray[np.generic]) -> ir.Value:
+    """A new initializer."""
+    value = _constant_value(name, array)
+    model.graph.register_initializer(value)
+    return value
+
+
+def _constant_value(name: str, array: np.generic | NDArray[np.generic]) -> ir.Value:
+    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+    value.type, value.shape = ir.TensorType(ir.DataType.from_numpy(array.dtype)), ir.Shape(array.shape)
+    return value
 
 
 def strided_convs(model: ir.Model) -> list[ir.Node]:

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from toolkit.artifact import Layout
-from toolkit.graph.passes.matching import GraphPass, producer, scale_weights, strided_convs
+from toolkit.graph.passes.matching import GraphPass, add_constant, producer, scale_weights, strided_convs
 
 
 class Uint8IO(GraphPass):
@@ -82,7 +82,8 @@ class Uint8IO(GraphPass):
 
 def _clamp_and_round(model: ir.Model, shuffle: ir.Node) -> None:
     """Before the shuffle: there the rows are contiguous, after it they are four or six times as many."""
-    low, high = (_scalar(model, f"output.{name}", value) for name, value in (("lowest", 0.0), ("highest", 255.0)))
+    limits = (("lowest", np.float32(0)), ("highest", np.float32(255)))
+    low, high = (add_constant(model, f"output.{name}", value) for name, value in limits)
     clamp = ir.node("Clip", [shuffle.inputs[0], low, high], name="output.clamp")
     rounding = ir.node("Round", [clamp.outputs[0]], name="output.round")
     for node in (clamp, rounding):
@@ -98,13 +99,6 @@ def _last_conv(model: ir.Model) -> tuple[ir.Node, ir.Node]:
     if conv is None:
         raise ir.passes.PreconditionError(f"{len(shuffles)} DepthToSpace nodes, or one not fed by a convolution")
     return conv, shuffles[0]
-
-
-def _scalar(model: ir.Model, name: str, number: float) -> ir.Value:
-    value = ir.Value(name=name, const_value=ir.tensor(np.float32(number), name=name))
-    value.type, value.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(())
-    model.graph.register_initializer(value)
-    return value
 
 
 def _laid_out(shape: ir.Shape | None, layout: Layout) -> ir.Shape | None:

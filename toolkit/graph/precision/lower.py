@@ -11,7 +11,14 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import ShapeInferencePass
 
-from toolkit.graph.passes.matching import GraphPass, constant, remove_unused_nodes, scale_weights, strided_convs
+from toolkit.graph.passes.matching import (
+    GraphPass,
+    add_constant,
+    constant,
+    remove_unused_nodes,
+    scale_weights,
+    strided_convs,
+)
 
 Keep = Callable[[ir.Node], bool]
 """Whether a node stays in float32."""
@@ -161,9 +168,7 @@ def _move_byte_scale(model: ir.Model) -> None:
         return
     pixels = cast.outputs[0]
     readers = [(use.node, use.idx) for use in pixels.uses()]
-    scale = ir.Value(name="input.scale", const_value=ir.tensor(np.float32(1 / _BYTE_SCALE), name="input.scale"))
-    scale.type, scale.shape = ir.TensorType(_FLOAT), ir.Shape(())
-    model.graph.register_initializer(scale)
+    scale = add_constant(model, "input.scale", np.float32(1 / _BYTE_SCALE))
     scaled = ir.node("Mul", [pixels, scale], name="input.scaled")
     result = scaled.outputs[0]
     result.name, result.type, result.shape = "input.scaled", ir.TensorType(_FLOAT), pixels.shape

@@ -6,9 +6,8 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from toolkit.graph.passes.matching import GraphPass, constant, replace_initializer
+from toolkit.graph.passes.matching import GraphPass, add_constant, constant, replace_initializer
 
 _LARGEST = 127
 """Symmetric: -128 is not used, so that a negated weight has the same distance from its float value."""
@@ -71,7 +70,7 @@ class QuantiseConvs(GraphPass):
                 conv.replace_input_with(0, next(iter(use.node.outputs[0].uses())).node.outputs[0])
                 return
         scale = np.float32(self._range[str(activation.name)] / _LARGEST)
-        operands = [_constant(model, f"{prefix}.scale", scale), _constant(model, f"{prefix}.zero", np.int8(0))]
+        operands = [add_constant(model, f"{prefix}.scale", scale), add_constant(model, f"{prefix}.zero", np.int8(0))]
         quantise = ir.node("QuantizeLinear", [activation, *operands], name=f"{prefix}.quantise")
         dequantise = ir.node("DequantizeLinear", [quantise.outputs[0], *operands], name=f"{prefix}.dequantise")
         for node in (quantise, dequantise):
@@ -91,17 +90,10 @@ def _quantise_weight(model: ir.Model, conv: ir.Node) -> None:
     prefix = f"{conv.name}.weight.int8"
     replace_initializer(model, conv, 1, stored, prefix)
     operands = [
-        _constant(model, f"{prefix}.scale", scale),
-        _constant(model, f"{prefix}.zero", np.zeros(len(scale), np.int8)),
+        add_constant(model, f"{prefix}.scale", scale),
+        add_constant(model, f"{prefix}.zero", np.zeros(len(scale), np.int8)),
     ]
     dequantise = ir.node("DequantizeLinear", [conv.inputs[1], *operands], {"axis": 0}, name=f"{prefix}.dequantise")
     dequantise.outputs[0].name = dequantise.name
     conv.replace_input_with(1, dequantise.outputs[0])
     model.graph.insert_before(conv, dequantise)
-
-
-def _constant(model: ir.Model, name: str, array: np.generic | NDArray[np.generic]) -> ir.Value:
-    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-    value.type, value.shape = ir.TensorType(ir.DataType.from_numpy(array.dtype)), ir.Shape(array.shape)
-    model.graph.register_initializer(value)
-    return value
