@@ -278,6 +278,12 @@ def test_bad_requests(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_fixed_odd_size_is_refused(tmp_path: Path) -> None:
+    artifact = export(checkpoint(), ExportOptions(shape=Shape(7, 10)), tmp_path)
+    with pytest.raises(InputError, match="fixed size that is extended inside the graph"):
+        convert(artifact, "fp16")
+
+
 def test_only_fp32_is_converted(converted: dict[str, Artifact]) -> None:
     with pytest.raises(InputError, match="only fp32 artifacts"):
         convert(converted["fp16"], "bf16")

@@ -21,6 +21,7 @@ from toolkit.graph.precision.lower import LowerPrecision
 from toolkit.graph.precision.quantise import QuantiseConvs
 from toolkit.graph.source import source_checkpoint
 from toolkit.network.model import numpy_function
+from toolkit.network.padding import padded_size
 
 BF16_OPSET = 22
 """The first opset in which Conv takes bfloat16."""
@@ -28,8 +29,6 @@ BF16_OPSET = 22
 # Largest and mean error on probe images, for outputs in 0..1. They catch a broken conversion, and say nothing about the
 # quality that a sound one costs. int8 loses much on this network, which has no skip connection.
 BOUNDS: dict[Precision, tuple[float, float]] = {"fp16": (0.03, 0.005), "bf16": (0.2, 0.03), "int8": (1.0, 0.15)}
-
-_MOST_PROBE_PIXELS = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -116,10 +115,9 @@ def _check(manifest: Manifest, precision: Precision, options: ConvertOptions) ->
         raise InputError(f"exclude and calibration go with int8, not {precision}")
     if not 50 < options.percentile <= 100:
         raise InputError(f"percentile {options.percentile} is not between 50 and 100")
-    size = 0 if manifest.shape is None else manifest.shape[0] * manifest.shape[1]
-    if size > _MOST_PROBE_PIXELS and any(side % 2 for side in manifest.shape or ()):
+    if any(padded_size(side, manifest.smallest) != side for side in manifest.shape or ()):
         raise InputError(
-            f"{manifest.name} has a fixed odd size that is too large for the reference implementation to check",
+            f"{manifest.name} has a fixed size that is extended inside the graph, where its error cannot be measured",
             "Convert an artifact of even or dynamic size.",
         )
 
