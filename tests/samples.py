@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from toolkit.network.checkpoint import Checkpoint, serialised_weights
 from toolkit.network.config import NetworkConfig
 from toolkit.network.layouts import released_name
 from toolkit.network.model import RT4KSR
+from toolkit.network.presets import PRESETS
 
 DATA = Path(os.environ.get("RT4KSR_DATA", Path(__file__).parents[1] / ".." / "shared")).resolve()
 
@@ -32,14 +34,21 @@ def network(config: NetworkConfig = SMALL, seed: int = 0) -> RT4KSR:
         for name, parameter in made.named_parameters():
             if name.endswith("norm.weight"):
                 parameter.uniform_(0.5, 1.5)
-            elif name.endswith("bias") or name == "gamma":
+            elif name.endswith(("bias", "beta")) or name == "gamma":
                 parameter.uniform_(-0.5, 0.5)
     return made
 
 
+def small_preset(name: str, scale: int = 2) -> NetworkConfig:
+    """A preset with few channels and blocks."""
+    preset = PRESETS[name]
+    return replace(preset, scale=scale, channels=6, blocks=2, hidden=10 if preset.hidden else None)
+
+
 def checkpoint(config: NetworkConfig = SMALL, seed: int = 0) -> Checkpoint:
     made = network(config, seed)
-    return Checkpoint(made, "small.pth", "0" * 64, "released", "test")
+    layout = "released" if config.released_layout else "toolkit"
+    return Checkpoint(made, "small.pth", "0" * 64, layout, "test")
 
 
 def released_state(made: RT4KSR) -> dict[str, torch.Tensor]:

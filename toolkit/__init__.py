@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from toolkit.graph.precision.convert import ConvertOptions, convert
     from toolkit.graph.source import is_made_from, source_checkpoint
     from toolkit.network.checkpoint import Checkpoint, load_checkpoint, untrained_checkpoint
+    from toolkit.network.complexity import Complexity, complexity
+    from toolkit.network.config import NetworkConfig
+    from toolkit.network.presets import PRESETS
     from toolkit.profiling.profile import profile
     from toolkit.profiling.report import CellReport, ProfileReport
     from toolkit.profiling.statistics import Statistics
@@ -49,6 +52,9 @@ _HOMES = {
     "toolkit.graph.precision.convert": ("ConvertOptions", "convert"),
     "toolkit.graph.source": ("is_made_from", "source_checkpoint"),
     "toolkit.network.checkpoint": ("Checkpoint", "load_checkpoint", "untrained_checkpoint"),
+    "toolkit.network.complexity": ("Complexity", "complexity"),
+    "toolkit.network.config": ("NetworkConfig",),
+    "toolkit.network.presets": ("PRESETS",),
     "toolkit.profiling.profile": ("profile",),
     "toolkit.profiling.report": ("CellReport", "ProfileReport"),
     "toolkit.profiling.statistics": ("Statistics",),
@@ -70,6 +76,7 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "PRESETS",
     "RUNTIMES",
     "WORKLOADS",
     "Artifact",
@@ -82,6 +89,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "Comparison",
+    "Complexity",
     "ConvertOptions",
     "Diagnosis",
     "Engine",
@@ -91,6 +99,7 @@ __all__ = [
     "FusionReport",
     "InputError",
     "Manifest",
+    "NetworkConfig",
     "Precision",
     "ProfileReport",
     "Session",
@@ -102,6 +111,7 @@ __all__ = [
     "Workload",
     "__version__",
     "build",
+    "complexity",
     "convert",
     "diagnose",
     "export",

@@ -49,7 +49,10 @@ class Port(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Hyper-parameters of the exported network, and why its high-frequency branch is or is not there."""
+    """The exported network, and why its high-frequency branch is or is not there.
+
+    `variant` is the preset that it is, or `custom`; the source weights beside the artifact hold the configuration.
+    """
 
     scale: int
     channels: int
@@ -57,7 +60,7 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     high_frequency: bool
     high_frequency_reason: str
     parameters: int
-    architecture: str = "rt4ksr"
+    variant: str
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -154,7 +154,7 @@ def test_a_simplifier_that_fixes_the_size_is_caught(tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize("uint8", [None, "NCHW", "NHWC"])
 def test_a_live_high_frequency_branch(uint8, tmp_path: Path) -> None:
-    config = NetworkConfig(scale=3, channels=6, blocks=1, hidden=8, high_frequency=True)
+    config = NetworkConfig(scale=3, channels=6, blocks=1, hidden=8, stem="gaussian")
     source = checkpoint(config)
     artifact = export(source, ExportOptions(uint8=uint8), tmp_path)
     assert artifact.manifest.network.high_frequency

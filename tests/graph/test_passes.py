@@ -25,7 +25,7 @@ from toolkit.network.model import numpy_function
 
 CONFIGS = {
     "plain": SMALL,
-    "live high frequency": NetworkConfig(scale=3, channels=5, blocks=1, hidden=7, high_frequency=True),
+    "live high frequency": NetworkConfig(scale=3, channels=5, blocks=1, hidden=7, stem="gaussian"),
 }
 BOUND = 1e-5
 
@@ -191,10 +191,16 @@ def test_uint8_io(traced, layout: str) -> None:
     assert source.config.scale * image.shape[2] == returned.shape[2]
 
 
-def test_uint8_io_wants_a_deployed_graph(traced) -> None:
+@pytest.mark.parametrize("lost", ["DepthToSpace", "Conv"])
+def test_uint8_io_wants_pixels_at_both_ends(lost: str, traced) -> None:
     _, model, _ = traced
-    with pytest.raises(ir.passes.PreconditionError):
-        run(Uint8IO("NCHW"), run(ReadableNames(), model))
+    strange = deployed(model)
+    for node in strange.graph.node:
+        if node.op_type == lost:
+            node.op_type, node.domain = "Strange", "example"
+    strange.opset_import.add(domain="example", version=1)
+    with pytest.raises(ir.passes.PreconditionError, match=r"DepthToSpace|convolution"):
+        Uint8IO("NCHW")(ir.from_proto(strange))
 
 
 @pytest.mark.parametrize("size", [(12, 18), (7, 10), (1, 1), (2, 3), (3, 1)])

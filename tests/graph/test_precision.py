@@ -162,7 +162,7 @@ def test_uint8_images(precision: str, layout: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_live_branch_and_a_static_size(precision: str, tmp_path: Path) -> None:
-    config = NetworkConfig(scale=3, channels=5, blocks=1, hidden=7, high_frequency=True)
+    config = NetworkConfig(scale=3, channels=5, blocks=1, hidden=7, stem="gaussian")
     fp32 = export(checkpoint(config), ExportOptions(shape=Shape(20, 28)), tmp_path)
     artifact = convert(fp32, precision)
     result = run(artifact, noise(20, 28))

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from toolkit.network.blocks import HighPass, LayerNorm2d, ReparameterizableBlock
+from toolkit.network.blocks import LayerNorm2d, ReparameterizableBlock
+from toolkit.network.frequency import HighPass
 
 
 def test_layer_norm_is_torchs_over_channels() -> None:

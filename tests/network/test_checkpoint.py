@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save as safetensors_bytes
 from samples import SMALL, needs_data, network, released, released_state, save, save_safetensors
 
 from toolkit.errors import CheckpointError
@@ -16,7 +17,7 @@ from toolkit.network.checkpoint import load_checkpoint, untrained_checkpoint
 from toolkit.network.config import NetworkConfig
 from toolkit.network.fusion import fuse
 
-WITH_BRANCH = NetworkConfig(channels=6, blocks=2, hidden=10, high_frequency=True)
+WITH_BRANCH = NetworkConfig(channels=6, blocks=2, hidden=10, stem="gaussian")
 
 
 def same_weights(loaded, expected) -> bool:
@@ -28,7 +29,7 @@ def same_weights(loaded, expected) -> bool:
 @pytest.mark.parametrize("scale", [2, 3])
 def test_released_checkpoints(scale: int) -> None:
     loaded = load_checkpoint(released(scale))
-    assert loaded.config == NetworkConfig(scale=scale, channels=24, blocks=4, hidden=48, high_frequency=False)
+    assert loaded.config == NetworkConfig(scale=scale, channels=24, blocks=4, hidden=48, stem="none")
     assert loaded.layout == "released"
     assert "gamma is 0" in loaded.high_frequency_reason
     assert "as PyTorch initialises it" in loaded.high_frequency_reason
@@ -89,7 +90,7 @@ def test_the_name_of_a_file_means_nothing(tmp_path: Path) -> None:
     hidden=st.none() | st.integers(1, 50),
 )
 def test_every_size_is_derived_from_shapes(scale: int, channels: int, blocks: int, hidden: int | None) -> None:
-    config = NetworkConfig(scale=scale, channels=channels, blocks=blocks, hidden=hidden, high_frequency=True)
+    config = NetworkConfig(scale=scale, channels=channels, blocks=blocks, hidden=hidden, stem="gaussian")
     with tempfile.TemporaryDirectory() as directory:  # hypothesis does not mix with tmp_path
         path = save_safetensors(Path(directory) / "weights", network(config))
         assert load_checkpoint(path).config == config
@@ -355,3 +356,12 @@ def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(Path, "open", refuse)
     assert "Permission denied" in refused(path)
+
+
+def test_a_safetensors_file_that_begins_like_a_pickle(tmp_path: Path) -> None:
+    """One header length in 256 starts with the byte 0x80."""
+    tensors = released_state(network())
+    tries = (safetensors_bytes(tensors, {"padding": "x" * length}) for length in range(0, 256, 8))
+    content = next(content for content in tries if content[0] == 0x80)
+    (tmp_path / "w").write_bytes(content)
+    assert load_checkpoint(tmp_path / "w").config.channels == 6

@@ -25,7 +25,7 @@ def test_merged_block_equals_the_block_on_random_images(channels: int, hidden: i
 
 
 def test_fusing_leaves_the_source_as_it_was() -> None:
-    source = network(NetworkConfig(channels=6, blocks=2, hidden=10, high_frequency=True))
+    source = network(NetworkConfig(channels=6, blocks=2, hidden=10, stem="gaussian"))
     before = {name: tensor.clone() for name, tensor in source.state_dict().items()}
     addresses = {name: tensor.data_ptr() for name, tensor in source.state_dict().items()}
     fused = fuse(source)
@@ -167,7 +167,7 @@ def test_a_block_that_is_not_affine_is_caught() -> None:
 
 
 def test_every_block_of_a_network_is_proved() -> None:
-    source = network(NetworkConfig(channels=6, blocks=3, hidden=10, high_frequency=True))
+    source = network(NetworkConfig(channels=6, blocks=3, hidden=10, stem="gaussian"))
     proofs = prove_blocks(source, fuse(source))
     assert [proof.name for proof in proofs] == ["body.0.conv", "body.1.conv", "body.2.conv", "tail.conv", "hfb.conv"]
     assert all(proof.measured <= BLOCK_BOUND and proof.rounding <= ROUNDING_BOUND for proof in proofs)

@@ -25,7 +25,7 @@ from toolkit.network.model import RT4KSR, numpy_function, parameter_count, untra
 def test_any_size_is_upscaled_to_exactly_scale_times(
     height: int, width: int, batch: int, scale: int, high_frequency: bool
 ) -> None:
-    config = NetworkConfig(scale=scale, channels=4, blocks=1, hidden=6, high_frequency=high_frequency)
+    config = NetworkConfig(scale=scale, channels=4, blocks=1, hidden=6, stem="gaussian" if high_frequency else "none")
     with torch.inference_mode():
         result = network(config)(torch.rand(batch, 3, height, width))
     assert result.shape == (batch, 3, scale * height, scale * width)
@@ -56,7 +56,7 @@ def test_a_batch_is_its_images_one_by_one() -> None:
 
 def test_the_high_frequency_branch_joins_before_the_tail() -> None:
     """gamma * deep + hf, with the same head for both (the reference code's `forget`)."""
-    config = NetworkConfig(scale=2, channels=4, blocks=1, hidden=6, high_frequency=True)
+    config = NetworkConfig(scale=2, channels=4, blocks=1, hidden=6, stem="gaussian")
     made = network(config).double()
     x = torch.rand(1, 3, 8, 10, dtype=torch.float64)
     unshuffle, shuffle = torch.nn.PixelUnshuffle(2), torch.nn.PixelShuffle(4)

@@ -19,7 +19,7 @@ from toolkit.runtimes.registry import RUNTIMES
 from toolkit.workloads import Shape
 
 NAMES = ["torch-unfused", "torch", "ort-cpu", "openvino"]
-LIVE = NetworkConfig(scale=3, channels=5, blocks=1, hidden=7, high_frequency=True)
+LIVE = NetworkConfig(scale=3, channels=5, blocks=1, hidden=7, stem="gaussian")
 
 
 @pytest.fixture(scope="module")

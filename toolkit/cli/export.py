@@ -31,6 +31,7 @@ def export(
     high_frequency: Literal["auto", "on", "off"] = "auto",
     scale: int | None = None,
     entry: str | None = None,
+    preset: str = "rt4ksr",
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Make an ONNX artifact from a checkpoint: merge, trace, rewrite, simplify, check.
@@ -62,13 +63,13 @@ def export(
         Refuse any other scale; needed for scales other than 2 and 3.
     entry
         Which weights to take when the file has several sets.
+    preset
+        Without a checkpoint: which network of the paper's design space. See `toolkit presets`.
     json
         Print the manifest on stdout.
     """
     if io == "float" and layout != "nchw":
         raise toolkit.InputError("float input and output are NCHW", "NHWC goes with --io uint8.")
-    if checkpoint is None and (high_frequency != "auto" or entry is not None):
-        raise toolkit.InputError("--high-frequency and --entry go with a checkpoint")
     options = toolkit.ExportOptions(
         opset=opset,
         shape=None if shape is None else toolkit.parse_shape(shape),
@@ -80,10 +81,7 @@ def export(
     begin = time.perf_counter()
     with steps("export") as report:
         report("reading the checkpoint")
-        if checkpoint is None:
-            loaded = toolkit.untrained_checkpoint(2 if scale is None else scale)
-        else:
-            loaded = toolkit.load_checkpoint(checkpoint, high_frequency=high_frequency, scale=scale, entry=entry)
+        loaded = _load(checkpoint, high_frequency, scale, entry, preset)
         artifact = toolkit.export(loaded, options, output, report)
         converted = [toolkit.convert(artifact, wanted, report=report) for wanted in lower]
     warn(loaded.notes)
@@ -94,14 +92,26 @@ def export(
     describe(converted, console)
 
 
+def _load(
+    path: Path | None, high_frequency: Literal["auto", "on", "off"], scale: int | None, entry: str | None, preset: str
+) -> toolkit.Checkpoint:
+    if path is not None:
+        if preset != "rt4ksr":
+            raise toolkit.InputError("--preset goes without a checkpoint, which says itself what it is")
+        return toolkit.load_checkpoint(path, high_frequency=high_frequency, scale=scale, entry=entry)
+    if high_frequency != "auto" or entry is not None:
+        raise toolkit.InputError("--high-frequency and --entry go with a checkpoint")
+    return toolkit.untrained_checkpoint(2 if scale is None else scale, preset=preset)
+
+
 def _describe(artifact: toolkit.Artifact, seconds: float, console: Console) -> None:
     manifest = artifact.manifest
     network, errors = manifest.network, {check.name: check for check in manifest.checks}
     console.print(
-        f"RT4KSR x{network.scale}, {network.channels} channels, {network.blocks} blocks; parameters "
-        f"{manifest.source.parameters:,} → {network.parameters:,} fused"
+        f"RT4KSR x{network.scale} ({network.variant}), {network.channels} channels, {network.blocks} blocks; "
+        f"parameters {manifest.source.parameters:,} → {network.parameters:,} fused"
     )
-    live = "live" if network.high_frequency else "dead, left out"
+    live = "live" if network.high_frequency else "left out"
     console.print(f"high-frequency branch: {live} ({escape(network.high_frequency_reason)})")
     rows = table(
         "step", "nodes", "error against float64", "bound", "", right=("nodes", "error against float64", "bound")

@@ -33,7 +33,10 @@ def inspect(artifact: Path, /, *, json: Annotated[bool, Parameter(negative=())] 
     for name, value in (
         ("file", f"{found.path} ({manifest.onnx_bytes:,} bytes, sha256 {manifest.onnx_sha256[:12]}…)"),
         ("precision", manifest.precision),
-        ("network", f"RT4KSR x{network.scale}, {network.channels} channels, {network.blocks} blocks"),
+        (
+            "network",
+            f"RT4KSR x{network.scale} ({network.variant}), {network.channels} channels, {network.blocks} blocks",
+        ),
         ("parameters", f"{network.parameters:,} (in training: {source.parameters:,})"),
         ("high frequency", f"{'live' if network.high_frequency else 'dead'}: {network.high_frequency_reason}"),
         *(

@@ -23,6 +23,7 @@ def verify_fusion(
     high_frequency: Literal["auto", "on", "off"] = "auto",
     scale: int | None = None,
     entry: str | None = None,
+    preset: str | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Prove that merged and unmerged blocks, and the exported graph, are the same function.
@@ -47,12 +48,17 @@ def verify_fusion(
         As for `toolkit export`.
     entry
         As for `toolkit export`.
+    preset
+        Prove an untrained network of the paper's design space instead. See `toolkit presets`.
     json
         Print one JSON document.
     """
     reports = []
     options = high_frequency, scale, entry
-    for checkpoint, artifact in _targets(source, directory, options):
+    if preset is not None and source is not None:
+        raise toolkit.InputError("--preset goes without a checkpoint or artifact")
+    targets = [(toolkit.untrained_checkpoint(scale or 2, preset=preset), None)] if preset is not None else None
+    for checkpoint, artifact in targets or _targets(source, directory, options):
         warn(checkpoint.notes)
         with steps("verify-fusion") as report:
             given = None if images is None else toolkit.real_images(images, _fixed_shape(artifact))

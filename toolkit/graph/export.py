@@ -8,21 +8,23 @@ import logging
 import platform
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 import onnx
 import torch
 
 from toolkit.artifact import DEFAULT_DIRECTORY, Artifact, Check, Layout, Manifest, Network, Port, Source
 from toolkit.atomic import sha256_of
 from toolkit.errors import CheckFailed, InputError
-from toolkit.graph.pipeline import Report, deploy
+from toolkit.graph.pipeline import Deployed, Report, deploy
 from toolkit.network.checkpoint import Checkpoint, serialised_weights
 from toolkit.network.config import NetworkConfig
 from toolkit.network.fusion import fuse
 from toolkit.network.model import RT4KSR, numpy_function, parameter_count
+from toolkit.network.presets import preset_name
 from toolkit.network.proof import BLOCK_BOUND, ROUNDING_BOUND, prove_blocks
 from toolkit.workloads import Shape, workload_for_scale
 
@@ -89,45 +91,11 @@ def export(
         with_simplify=options.simplify,
         report=report,
     )
-    # Random weights must not take a trained network's place.
-    stem = options.name or _stem(network.config) + ("_untrained" if checkpoint.layout == "untrained" else "")
     weights = serialised_weights(network)
-    weights_sha256 = sha256_of(weights)
-    facts = Network(
-        scale=network.config.scale,
-        channels=network.config.channels,
-        blocks=network.config.blocks,
-        high_frequency=network.config.high_frequency,
-        high_frequency_reason=checkpoint.high_frequency_reason,
-        parameters=parameter_count(fused),
-    )
-    source = Source(
-        file=checkpoint.file,
-        sha256=checkpoint.sha256,
-        layout=checkpoint.layout,
-        parameters=parameter_count(network),
-        weights=f"{stem}-{weights_sha256[:8]}.safetensors",  # another checkpoint's must not replace them
-        weights_sha256=weights_sha256,
-    )
+    facts, source = _facts(checkpoint, fused, options, sha256_of(weights))
     model = _serialised(deployed.model, facts, source)
-    manifest = Manifest(
-        name=f"{stem}_fp32{_variant(options)}",
-        precision="fp32",
-        network=facts,
-        source=source,
-        input=_port(deployed.model.graph.input[0], options),
-        output=_port(deployed.model.graph.output[0], options),
-        opset=options.opset,
-        shape=None if options.shape is None else (options.shape.height, options.shape.width),
-        smallest=network.config.minimum_size,
-        workload=_workload(network.config.scale, options.shape),
-        onnx_sha256=sha256_of(model),
-        onnx_bytes=len(model),
-        tools={"python": platform.python_version()} | {tool: version(tool) for tool in _TOOLS},
-        steps=deployed.steps,
-        checks=(*proofs, *deployed.checks),
-        notes=checkpoint.notes,
-    )
+    manifest = _manifest(checkpoint, options, facts, source, deployed, model)
+    manifest = msgspec.structs.replace(manifest, checks=(*proofs, *manifest.checks))
     return Artifact.write(Path(directory), model, manifest, weights)
 
 
@@ -170,6 +138,72 @@ class _EvenSizes(RT4KSR):
         return self.forward_even(x)
 
 
+def _facts(
+    checkpoint: Checkpoint, fused: RT4KSR, options: ExportOptions, weights_sha256: str
+) -> tuple[Network, Source]:
+    """What a manifest says about the network and where it came from."""
+    config = checkpoint.config
+    network = Network(
+        scale=config.scale,
+        channels=config.channels,
+        blocks=config.blocks,
+        high_frequency=config.high_frequency,
+        high_frequency_reason=checkpoint.high_frequency_reason,
+        parameters=parameter_count(fused),
+        variant=preset_name(config) or "custom",
+    )
+    source = Source(
+        file=checkpoint.file,
+        sha256=checkpoint.sha256,
+        layout=checkpoint.layout,
+        parameters=parameter_count(checkpoint.network),
+        weights=f"{_stem(checkpoint, options)}-{weights_sha256[:8]}.safetensors",  # another's must not replace them
+        weights_sha256=weights_sha256,
+    )
+    return network, source
+
+
+def _manifest(
+    checkpoint: Checkpoint,
+    options: ExportOptions,
+    network: Network,
+    source: Source,
+    deployed: Deployed,
+    model: bytes,
+) -> Manifest:
+    config, graph = checkpoint.config, deployed.model.graph
+    return Manifest(
+        name=f"{_stem(checkpoint, options)}_fp32{_variant(options)}",
+        precision="fp32",
+        network=network,
+        source=source,
+        input=_port(graph.input[0], options),
+        output=_port(graph.output[0], options),
+        opset=options.opset,
+        shape=None if options.shape is None else (options.shape.height, options.shape.width),
+        smallest=config.minimum_size,
+        workload=_workload(config.scale, options.shape),
+        onnx_sha256=sha256_of(model),
+        onnx_bytes=len(model),
+        tools={"python": platform.python_version()} | {tool: version(tool) for tool in _TOOLS},
+        steps=deployed.steps,
+        checks=deployed.checks,
+        notes=(*checkpoint.notes, *_unmerged(config)),
+    )
+
+
+def _unmerged(config: NetworkConfig) -> tuple[str, ...]:
+    """What a user who expects merging should know."""
+    notes = []
+    if config.block in ("naf", "separable"):
+        notes.append(f"{config.block} blocks have nothing to merge: they are exported as they are")
+    elif config.block == "projected":
+        notes.append("projected blocks: only their reparameterizable convolution is merged; the 1x1 after it stays")
+    if config.whole_frame:
+        notes.append(f"attention {config.attention} reads the whole frame: an image cannot be upscaled in parts")
+    return tuple(notes)
+
+
 def _prove(network: RT4KSR, fused: RT4KSR) -> list[Check]:
     proofs = prove_blocks(network, fused)
     checks = [Check.of(f"fusion: {proof.name}", proof.measured, BLOCK_BOUND) for proof in proofs]
@@ -200,11 +234,22 @@ def _variant(options: ExportOptions) -> str:
     return "".join(f"_{part}" for part in parts)
 
 
-def _stem(config: NetworkConfig) -> str:
-    """`rt4ksr_x2`, with what differs from the released networks: channels, blocks, a live high-frequency branch."""
-    released = (config.channels, config.blocks) == (_RELEASED.channels, _RELEASED.blocks)
-    size = "" if released else f"_c{config.channels}b{config.blocks}"
-    return f"rt4ksr_x{config.scale}{size}{'_hf' if config.high_frequency else ''}"
+def _stem(checkpoint: Checkpoint, options: ExportOptions) -> str:
+    """`rt4ksr_x2`, with what differs from the released networks: a preset's name, or channels, blocks, and branch."""
+    if options.name:
+        return options.name
+    config = checkpoint.config
+    preset, released = preset_name(config), preset_name(replace(config, hidden=_RELEASED.hidden))
+    if "rt4ksr" in (preset, released):
+        variant = ""
+    elif preset is not None:
+        variant = f"_{preset.removeprefix('rt4ksr-')}"
+    else:
+        kind = "" if config.released_layout else f"_{config.block}-{config.resolution}-{config.attention}"
+        variant = f"_c{config.channels}b{config.blocks}{kind}{'_hf' if config.high_frequency else ''}"
+    # Random weights must not take a trained network's place.
+    untrained = "_untrained" if checkpoint.layout == "untrained" else ""
+    return f"rt4ksr_x{config.scale}{variant}{untrained}"
 
 
 def _workload(scale: int, shape: Shape | None) -> str | None:

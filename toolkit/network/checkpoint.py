@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,10 +14,11 @@ from torch import Tensor
 
 from toolkit.atomic import sha256_of, sha256_of_file
 from toolkit.errors import CheckpointError
-from toolkit.network.config import NetworkConfig
-from toolkit.network.layouts import Recognised, check_scale, recognise, released_name
+from toolkit.network.config import NetworkConfig, config_from
+from toolkit.network.layouts import Recognised, check_scale, layout_name, recognise, released_name
 from toolkit.network.model import RT4KSR, untrained_network
-from toolkit.network.reading import tensor_groups
+from toolkit.network.presets import PRESETS
+from toolkit.network.reading import CONFIG_KEY, read_checkpoint
 
 HighFrequency = Literal["auto", "on", "off"]
 
@@ -34,7 +36,7 @@ class Checkpoint:
         network: float32, evaluation mode, in the form of the file (`network.config.form`).
         file: the file's name without its directory, or what stands in for one.
         sha256: of the file's bytes.
-        layout: `released`, `rep_conv`, or `untrained`.
+        layout: `released`, `rep_conv`, `toolkit`, or `untrained`.
         high_frequency_reason: why the high-frequency branch is live or dead.
         notes: what else a user should know.
     """
@@ -67,62 +69,91 @@ def load_checkpoint(
         entry: which weights to take when a file has several sets.
 
     Raises:
-        CheckpointError: see `reading.tensor_groups`, `layouts.recognise`; also non-finite or non-float weights.
+        CheckpointError: see `reading.read_checkpoint`, `layouts.recognise`; also non-finite or non-float weights, and
+            a configuration in the file that its tensors contradict.
     """
     path = Path(path)
-    found = recognise(tensor_groups(path), str(path), entry)
+    contents = read_checkpoint(path)
+    found = _with_stored_config(recognise(contents.groups, str(path), entry), contents.config, str(path))
     check_scale(found.config, scale, str(path))
     stored = max(_resolution(tensor) for tensor in found.tensors.values())
     found, notes = _as_float32(found, str(path))
-    live, reason = _decide_high_frequency(found.tensors, found.config, high_frequency, str(path), stored)
+    live, reason = _decide_high_frequency(found, high_frequency, str(path), stored)
     if live and float(found.tensors["gamma"].detach()) == 0:
         notes += (f"{reason}: with gamma 0 the output is the branch's alone; --high-frequency off leaves it out",)
+    config = found.config if live else replace(found.config, stem="none", plain_hfb=False)
     tensors = {
         name: tensor
         for name, tensor in found.tensors.items()
-        if live or not (name == "gamma" or name.startswith("hfb."))
+        if live or not name.startswith(("gamma", "hfb.", "high_pass."))
     }
-    network = RT4KSR(replace(found.config, high_frequency=live))
+    network = RT4KSR(config)
     network.load_state_dict(tensors)
     # A name need not be text on every file system; in a manifest it must be.
     name = path.name.encode("utf-8", "replace").decode()
     return Checkpoint(network.eval(), name, sha256_of_file(path), found.layout, reason, notes)
 
 
-def untrained_checkpoint(scale: int = 2, seed: int = 0) -> Checkpoint:
+def untrained_checkpoint(scale: int = 2, seed: int = 0, preset: str = "rt4ksr") -> Checkpoint:
     """A seeded network that was never trained: for trying the tools, useless for images.
 
     Raises:
-        CheckpointError: the scale is not a positive number.
+        CheckpointError: the scale is not a positive number, or there is no such preset.
     """
     if not 1 <= scale <= LARGEST_SCALE:
         raise CheckpointError(f"scale {scale} is not between 1 and {LARGEST_SCALE}", "RT4KSR was made for 2 and 3.")
-    network = untrained_network(NetworkConfig(scale=scale), seed)
+    if preset not in PRESETS:
+        raise CheckpointError(f"there is no preset {preset!r}", f"Choose from {', '.join(PRESETS)}.")
+    network = untrained_network(replace(PRESETS[preset], scale=scale), seed)
     note = "UNTRAINED: random weights from a seed. Timings are real, pictures are noise. Pass a checkpoint."
     digest = sha256_of(serialised_weights(network))
-    return Checkpoint(network, f"untrained-seed-{seed}", digest, "untrained", "no branch was built", (note,))
+    reason = "part of the preset" if network.config.high_frequency else "no branch was built"
+    return Checkpoint(network, f"untrained-seed-{seed}", digest, "untrained", reason, (note,))
 
 
 def serialised_weights(network: RT4KSR) -> bytes:
-    """The weights as a safetensors file with the reference code's names; the same weights give the same bytes."""
+    """The weights as a safetensors file that says its configuration; the same weights give the same bytes.
+
+    Names are the reference code's where these can hold the network, else ours.
+    """
     from safetensors.torch import save
 
-    tensors = {released_name(name): tensor.contiguous() for name, tensor in network.state_dict().items()}
-    return save(dict(sorted(tensors.items())))
+    name = layout_name(network.config)
+    tensors = {name(ours): tensor.contiguous() for ours, tensor in network.state_dict().items()}
+    return save(dict(sorted(tensors.items())), {CONFIG_KEY: json.dumps(asdict(network.config), sort_keys=True)})
+
+
+def _with_stored_config(found: Recognised, stored: str | None, where: str) -> Recognised:
+    """What the file says of itself adds what tensors do not tell; it must not contradict what they do."""
+    if stored is None:
+        return found
+    try:
+        said = config_from(json.loads(stored))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{where}: its {CONFIG_KEY} cannot be read: {error}") from error
+    seen = replace(found.config, activation=said.activation)
+    if said != seen:
+        differing = [name for name, value in asdict(said).items() if asdict(seen)[name] != value]
+        raise CheckpointError(
+            f"{where} says one thing and holds another: {differing[0]} is {getattr(said, differing[0])} in its "
+            f"{CONFIG_KEY}, and {getattr(seen, differing[0])} by its tensors"
+        )
+    return replace(found, config=said)
 
 
 def _as_float32(found: Recognised, where: str) -> tuple[Recognised, tuple[str, ...]]:
     """The same weights in float32, and what a user should know of the change."""
-    integral = [released_name(name) for name, tensor in found.tensors.items() if not tensor.is_floating_point()]
+    name_of = str if found.layout == "toolkit" else released_name
+    integral = [name_of(name) for name, tensor in found.tensors.items() if not tensor.is_floating_point()]
     if integral:
         raise CheckpointError(f"{where}: {integral[0]} is not floating-point")
     odd = [name for name, tensor in found.tensors.items() if tensor.is_meta or tensor.layout != torch.strided]
     if odd:
-        raise CheckpointError(f"{where}: {released_name(odd[0])} is not a dense tensor with values")
+        raise CheckpointError(f"{where}: {name_of(odd[0])} is not a dense tensor with values")
     dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in found.tensors.values()})
     tensors = {name: tensor.float() for name, tensor in found.tensors.items()}
     broken = {name: int((~tensor.isfinite()).sum()) for name, tensor in tensors.items()}
-    if broken := {released_name(name): count for name, count in broken.items() if count}:
+    if broken := {name_of(name): count for name, count in broken.items() if count}:
         listed = ", ".join(f"{name} ({count})" for name, count in list(broken.items())[:6])
         raise CheckpointError(
             f"{where} has non-finite weights (NaN or infinity in float32) in {len(broken)} tensors: {listed}",
@@ -132,22 +163,22 @@ def _as_float32(found: Recognised, where: str) -> tuple[Recognised, tuple[str, .
     return replace(found, tensors=tensors), notes
 
 
-def _decide_high_frequency(
-    tensors: Mapping[str, Tensor], config: NetworkConfig, asked: HighFrequency, where: str, stored: float
-) -> tuple[bool, str]:
+def _decide_high_frequency(found: Recognised, asked: HighFrequency, where: str, stored: float) -> tuple[bool, str]:
     """Whether the branch takes part, and why. As released it does not: gamma is 0 and the branch untouched."""
-    if not config.high_frequency:
+    if not found.config.high_frequency:
         if asked == "on":
             raise CheckpointError(f"{where} has no high-frequency branch (hfb.*) to switch on")
         return False, "the checkpoint has no such branch"
     if asked != "auto":
         return asked == "on", f"--high-frequency {asked}"
-    gamma = float(tensors["gamma"].detach())
+    gamma = float(found.tensors["gamma"].detach())
     if gamma != 0:
         return True, f"gamma is {gamma:.4g}"
-    if config.hidden is None:
+    if found.layout == "toolkit":
+        return True, "part of the configuration"
+    if found.config.hidden is None:
         return False, "gamma is 0; merged weights do not tell whether the branch was trained"
-    if _looks_untrained(tensors, stored):
+    if _looks_untrained(found.tensors, stored):
         return False, "gamma is 0 and the branch is as PyTorch initialises it"
     return True, "gamma is 0, but the branch was trained"
 

@@ -1,4 +1,4 @@
-"""RT4KSR as released, in training and fused form."""
+"""RT4KSR: the released network and its relatives, in training and fused form."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from toolkit.network.blocks import BodyBlock, HighFrequencyBranch, HighPass, Tail
-from toolkit.network.config import UNSHUFFLE, NetworkConfig
+from toolkit.network.blocks import BLOCKS, HighFrequencyBranch, Tail
+from toolkit.network.config import NetworkConfig
+from toolkit.network.frequency import Halve, HighPass
 from toolkit.network.padding import padded_size, reflected_indices
 
 
@@ -27,15 +28,17 @@ class RT4KSR(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        channels, hidden = config.channels, config.hidden
-        self.head = nn.Conv2d(3 * UNSHUFFLE**2, channels, 3, padding=1)
-        self.body = nn.Sequential(*(BodyBlock(channels, hidden) for _ in range(config.blocks)))
-        self.tail = Tail(channels, hidden)
-        self.upsample = nn.Conv2d(channels, config.output_channels, 3, padding=1)
-        if config.high_frequency:
-            self.high_pass = HighPass()
+        self.head = nn.Conv2d(config.head_channels, config.channels, 3, padding=1)
+        if config.resolution == "down":
+            self.halve = Halve(config.channels)
+        self.body = nn.Sequential(*(BLOCKS[config.block](config) for _ in range(config.blocks)))
+        self.tail = Tail(config)
+        self.upsample = nn.Conv2d(config.channels, config.output_channels, 3, padding=1)
+        if config.stem != "none":
+            # The released layout has no place for the kernel.
+            self.high_pass = HighPass(config.stem, stored=not config.released_layout)
             self.gamma = nn.Parameter(torch.zeros(1))
-            self.hfb = HighFrequencyBranch(channels, hidden)
+            self.hfb = HighFrequencyBranch(config)
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
@@ -47,11 +50,23 @@ class RT4KSR(nn.Module):
 
     def forward_even(self, x: Tensor) -> Tensor:
         """The network proper: H and W even and at least `config.minimum_size`."""
-        features = self.body(self.head(functional.pixel_unshuffle(x, UNSHUFFLE)))
+        deep = self.deep(self._shallow(x))
         if self.config.high_frequency:
-            shallow = self.head(functional.pixel_unshuffle(self.high_pass(x), UNSHUFFLE))
-            features = self.gamma * features + self.hfb(shallow)
-        return functional.pixel_shuffle(self.upsample(self.tail(features)), UNSHUFFLE * self.config.scale)
+            deep = self.gamma * deep + self.hfb(self._shallow(self.high_pass(x)))
+        return functional.pixel_shuffle(self.upsample(self.tail(deep)), self.config.shuffle * self.config.scale)
+
+    def deep(self, shallow: Tensor) -> Tensor:
+        """Deep features, (N, C, H', W') to the same, at the resolution the configuration says."""
+        if self.config.resolution != "down":
+            features: Tensor = self.body(shallow)
+            return features
+        return functional.interpolate(self.body(self.halve(shallow)), scale_factor=2, mode="nearest")
+
+    def _shallow(self, x: Tensor) -> Tensor:
+        """The head's features, of the image and of its high frequencies alike."""
+        unshuffled = x if self.config.shuffle == 1 else functional.pixel_unshuffle(x, self.config.shuffle)
+        features: Tensor = self.head(unshuffled)
+        return features
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -9,6 +9,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,25 @@ _NESTING = 3
 _WANT = "Give a PyTorch (.pth, .pt, .ckpt) or .safetensors file with RT4KSR weights."
 
 
-def tensor_groups(path: Path) -> dict[str, dict[str, Tensor]]:
-    """Every mapping of names to tensors in a checkpoint file, by the path of entries that leads to it ("" = the file).
+CONFIG_KEY = "rt4ksr.config"
+"""Under it a file says, in JSON, of which configuration its weights are: in safetensors metadata, or as an entry."""
 
-    Nothing in the file is executed: pickles are read with `weights_only`.
+
+@dataclass(frozen=True)
+class Contents:
+    """What a checkpoint file holds.
+
+    Attributes:
+        groups: every mapping of names to tensors, by the path of entries that leads to it ("" = the file).
+        config: what the file says its configuration is, in JSON; None when it does not say.
+    """
+
+    groups: dict[str, dict[str, Tensor]]
+    config: str | None
+
+
+def read_checkpoint(path: Path) -> Contents:
+    """All tensors of a file, whatever their names. Nothing in it is executed: pickles are read with `weights_only`.
 
     Raises:
         CheckpointError: no such file, not a checkpoint, damaged, holding code, or holding no tensors.
@@ -35,7 +51,8 @@ def tensor_groups(path: Path) -> dict[str, dict[str, Tensor]]:
     groups = dict(_walk(content, ""))
     if not groups:
         raise CheckpointError(f"{path} holds no tensors", _WANT)
-    return groups
+    config = content.get(CONFIG_KEY) if isinstance(content, Mapping) else None
+    return Contents(groups, config if isinstance(config, str) else None)
 
 
 def _read(path: Path) -> Any:
@@ -53,10 +70,11 @@ def _read(path: Path) -> Any:
         raise CheckpointError(f"{path} is empty", "Copy or download it again.")
     if start.startswith(_ZIP):
         return _read_zip(path)
-    if start.startswith(_PICKLE):
-        return _read_pickle(path)
+    # Before pickles: the length that a safetensors file begins with may start with a pickle's first byte.
     if start[8:] == b"{" and int.from_bytes(start[:8], "little") < 1 << 27:
         return _read_safetensors(path)
+    if start.startswith(_PICKLE):
+        return _read_pickle(path)
     raise CheckpointError(f"{path} is neither a PyTorch nor a safetensors file (it starts with {start!r})", _WANT)
 
 
@@ -122,11 +140,12 @@ def _pickle_stream(path: Path) -> Iterator[io.BufferedReader]:
 
 
 def _read_safetensors(path: Path) -> Any:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors import SafetensorError, safe_open
 
     try:
-        return load_file(path)
+        with safe_open(path, "pt") as stream:
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118  (not a mapping)
+            return tensors | {key: value for key, value in (stream.metadata() or {}).items() if key == CONFIG_KEY}
     except (SafetensorError, ValueError, KeyError) as error:
         raise _damaged(path, error) from error
 

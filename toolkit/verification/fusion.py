@@ -120,7 +120,7 @@ def verify_fusion(
         Unavailable: no runtime that could run the exported graph is installed.
     """
     network = checkpoint.network
-    if network.config.hidden is None:
+    if checkpoint.layout == "rep_conv":
         raise InputError(
             f"{checkpoint.file} is already fused: there is nothing left to compare the merge with",
             "Give the checkpoint in training form (expand_conv, fea_conv, reduce_conv).",
@@ -153,6 +153,8 @@ def _compare(
     given = real_images(shape=shape) if images is None else images
     if not given:
         notes.append("no real images were compared: give some with --images")
+    if not blocks:
+        notes.append("this network has no reparameterizable blocks: there is nothing to merge, only a graph to compare")
     session, graph = _graph_session(artifact)
     comparer = _Comparer(network, session)
     comparisons = []

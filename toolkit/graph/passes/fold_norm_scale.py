@@ -35,13 +35,14 @@ class FoldNormScale(GraphPass):
     title = "norm scale into the next conv"
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        folded = [shift for shift in list(model.graph) if shift.op_type == "Add" and self._fold(model, shift)]
+        folded = [shift for shift in _adds(model) if self._fold(model, shift)]
         return ir.passes.PassResult(model, modified=bool(folded))
 
     def ensures(self, model: ir.Model) -> None:
-        scales = [node.name for node in model.graph if node.op_type == "Mul" and per_channel(node) is not None]
-        if len(scales) > len(self.refusals):
-            raise ir.passes.PostconditionError(f"scales {scales} are left, and the reasons are {self.refusals}")
+        scales = [producer(shifting[0], "Mul") for shifting in map(per_channel, _adds(model)) if shifting is not None]
+        left = [scale.name for scale in scales if scale is not None and per_channel(scale) is not None]
+        if len(left) > len(self.refusals):
+            raise ir.passes.PostconditionError(f"scales {left} are left, and the reasons are {self.refusals}")
 
     def _fold(self, model: ir.Model, shift: ir.Node) -> bool:
         match = self._match(shift)
@@ -50,7 +51,9 @@ class FoldNormScale(GraphPass):
         for conv in match.convs:
             weight = constant(conv.inputs[1])
             if weight is not None:
-                folded = weight.astype(np.float64) * match.scale.reshape(1, -1, 1, 1)
+                # A depthwise weight has its channels in front.
+                per_input = (-1, 1, 1, 1) if conv.attributes.get_int("group", 1) > 1 else (1, -1, 1, 1)
+                folded = weight.astype(np.float64) * match.scale.reshape(per_input)
                 replace_initializer(model, conv, 1, folded.astype(weight.dtype), f"{conv.name}.weight")
         norm = (shift.name or "").rpartition(".")[0]
         shift.replace_input_with(1 - match.bias_index, match.normalised)
@@ -68,8 +71,10 @@ class FoldNormScale(GraphPass):
             return None
         (_, bias_index, bias), (normalised, _, scale) = shifting, scaled
         if not read_only_by(scaling.outputs[0], [shift]) or shift.outputs[0].is_graph_output():
+            self.refusals.append(f"{shift.name}: others read it too")
             return None
-        if not all(_scalable(conv, scale.size) for conv in convs):
+        if other := next((node for node in convs if not _scalable(node, scale.size)), None):
+            self.refusals.append(f"{shift.name}: {other.name} cannot take the scale")
             return None
         with np.errstate(divide="ignore", invalid="ignore"):
             fits = np.abs(bias / scale) <= LARGEST_SHIFT
@@ -90,6 +95,13 @@ class _Norm:
     convs: list[ir.Node]
 
 
+def _adds(model: ir.Model) -> list[ir.Node]:
+    return [node for node in model.graph if node.op_type == "Add"]
+
+
 def _scalable(conv: ir.Node, channels: int) -> bool:
     weight = constant(conv.inputs[1]) if conv.op_type == "Conv" else None
-    return weight is not None and weight.shape[1] == channels and conv.attributes.get_int("group", 1) == 1
+    if weight is None:
+        return False
+    groups = conv.attributes.get_int("group", 1)
+    return (groups, weight.shape[1]) == (1, channels) or (groups, len(weight)) == (channels, channels)

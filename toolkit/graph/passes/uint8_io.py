@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from toolkit.artifact import Layout
-from toolkit.graph.passes.matching import GraphPass, add_constant, producer, scale_weights, strided_convs
+from toolkit.graph.passes.matching import GraphPass, add_constant, pixel_convs, producer, scale_weights
 
 
 class Uint8IO(GraphPass):
@@ -15,7 +15,7 @@ class Uint8IO(GraphPass):
     1/255 goes into the weights that read the input, 255 into the last convolution; rounding is to nearest, ties to
     even (ONNX Round, as numpy.rint).
 
-    Requires: one DepthToSpace, fed by a convolution; convolutions of the image itself (6x6, stride 2).
+    Requires: one DepthToSpace, fed by a convolution; convolutions of the image itself.
     Ensures: input and output are uint8.
     """
 
@@ -27,14 +27,13 @@ class Uint8IO(GraphPass):
 
     def requires(self, model: ir.Model) -> None:
         _last_conv(model)
-        if not strided_convs(model):
-            raise ir.passes.PreconditionError("no convolution of the image itself (6x6, stride 2) was found")
+        if not pixel_convs(model):
+            raise ir.passes.PreconditionError("no convolution of the image itself was found")
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        for conv in strided_convs(model):
-            scale_weights(model, conv, 1 / 255)
+        scale_weights(model, pixel_convs(model), 1 / 255)
         conv, shuffle = _last_conv(model)
-        scale_weights(model, conv, 255.0, bias=True)
+        scale_weights(model, [conv], 255.0, bias=True)
         self._take_bytes(model)
         _clamp_and_round(model, shuffle)
         self._return_bytes(model)

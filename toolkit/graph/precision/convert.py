@@ -15,7 +15,7 @@ from toolkit.artifact import Artifact, Check, Conversion, Manifest, Precision, S
 from toolkit.atomic import sha256_of
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.numerics import Probes
-from toolkit.graph.passes.matching import GraphPass
+from toolkit.graph.passes.matching import GraphPass, reads_whole_frame
 from toolkit.graph.precision.calibration import PERCENTILE, Method, activation_magnitudes, calibration_images
 from toolkit.graph.precision.lower import LowerPrecision
 from toolkit.graph.precision.quantise import QuantiseConvs
@@ -37,7 +37,8 @@ class ConvertOptions:
 
     Attributes:
         keep_fp32: for fp16 and bf16: names of nodes that stay in float32; a name also means everything below it
-            (`body.0.norm`), and `norm` every norm.
+            (`body.0.norm`), and `norm` every norm. Means over a whole frame always do: two million halves add up to
+            nothing sensible.
         exclude: for int8: convolutions that stay in float32.
         calibration: for int8: directory of images; None takes those that ship with the toolkit.
         method: for int8: how a range is chosen from what was seen.
@@ -128,7 +129,7 @@ def _lowering(model: onnx.ModelProto, precision: Precision, options: ConvertOpti
         if not any(_named(name, [wanted]) for name in names):
             raise InputError(f"no node is called {wanted!r}", "`toolkit inspect --nodes` lists them.")
     target = ir.DataType.FLOAT16 if precision == "fp16" else ir.DataType.BFLOAT16
-    return LowerPrecision(target, lambda node: _named(str(node.name), options.keep_fp32))
+    return LowerPrecision(target, lambda node: _named(str(node.name), options.keep_fp32) or reads_whole_frame(node))
 
 
 def _named(name: str, wanted: Iterable[str]) -> bool:

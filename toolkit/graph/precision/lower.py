@@ -15,9 +15,9 @@ from toolkit.graph.passes.matching import (
     GraphPass,
     add_constant,
     constant,
+    pixel_convs,
     remove_unused_nodes,
     scale_weights,
-    strided_convs,
 )
 
 Keep = Callable[[ir.Node], bool]
@@ -25,6 +25,9 @@ Keep = Callable[[ir.Node], bool]
 
 _FLOAT = ir.DataType.FLOAT
 _NUMPY = {ir.DataType.FLOAT16: np.dtype(np.float16), ir.DataType.BFLOAT16: np.dtype(ml_dtypes.bfloat16)}
+_ALWAYS_FLOAT = {("Resize", 2)}
+"""Inputs, by operator and index, that ONNX wants in float32 whatever the data's type: scales of sizes."""
+
 _BYTE_SCALE = 256.0
 """A power of two, so that moving it between an image and a weight changes no bit of either."""
 
@@ -78,7 +81,11 @@ class LowerPrecision(GraphPass):
     def ensures(self, model: ir.Model) -> None:
         floating = {_FLOAT, *_NUMPY}
         for node in model.graph:
-            kinds = {value.dtype for value in node.inputs if value is not None and value.dtype in floating}
+            kinds = {
+                value.dtype
+                for index, value in enumerate(node.inputs)
+                if value is not None and value.dtype in floating and (node.op_type, index) not in _ALWAYS_FLOAT
+            }
             if len(kinds) > 1:
                 raise ir.passes.PostconditionError(f"{node.name} mixes {sorted(map(str, kinds))}")
 
@@ -93,7 +100,7 @@ class LowerPrecision(GraphPass):
         if node.op_type == "Cast":
             return  # takes anything
         for index, value in enumerate(node.inputs):
-            if value is None:
+            if value is None or (node.op_type, index) in _ALWAYS_FLOAT:
                 continue
             array = constant(value)
             if array is not None:
@@ -175,5 +182,4 @@ def _move_byte_scale(model: ir.Model) -> None:
     model.graph.insert_after(cast, scaled)
     for node, index in readers:
         node.replace_input_with(index, result)
-    for conv in strided_convs(model):
-        scale_weights(model, conv, _BYTE_SCALE)
+    scale_weights(model, pixel_convs(model), _BYTE_SCALE)
