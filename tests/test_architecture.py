@@ -11,14 +11,14 @@ import toolkit
 
 PACKAGE = Path(toolkit.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
-MAY_IMPORT_TORCH = ("network/", "training/", "graph/export.py", "runtimes/torch.py")
+MAY_IMPORT_TORCH = ("network/", "training/", "graph/export.py", "runtimes/torch")
 LAYERS = [
     {"network"},
     {"artifact", "graph"},
     {"runtimes"},
     {"profiling", "quality", "verification", "media", "training"},
 ]
-FOUNDATION = {"errors", "workloads", "atomic", "images"}
+FOUNDATION = {"errors", "workloads", "atomic", "images", "resize"}
 
 
 def imports(path: Path) -> set[str]:

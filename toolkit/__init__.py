@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from toolkit.profiling.profile import profile
     from toolkit.profiling.report import CellReport, ProfileReport
     from toolkit.profiling.statistics import Statistics
+    from toolkit.quality.budget import Limits, read_budgets
+    from toolkit.quality.data import Degradation
+    from toolkit.quality.evaluation import EvaluateOptions, evaluate
+    from toolkit.quality.measurement import Metrics
+    from toolkit.quality.report import QualityReport, SubjectReport
+    from toolkit.quality.subjects import Subject
     from toolkit.runtimes.building import BuildOptions, Built
     from toolkit.runtimes.engine import Engine, EngineInfo
     from toolkit.runtimes.protocol import Session, SessionOptions
@@ -58,6 +64,12 @@ _HOMES = {
     "toolkit.profiling.profile": ("profile",),
     "toolkit.profiling.report": ("CellReport", "ProfileReport"),
     "toolkit.profiling.statistics": ("Statistics",),
+    "toolkit.quality.budget": ("Limits", "read_budgets"),
+    "toolkit.quality.data": ("Degradation",),
+    "toolkit.quality.evaluation": ("EvaluateOptions", "evaluate"),
+    "toolkit.quality.measurement": ("Metrics",),
+    "toolkit.quality.report": ("QualityReport", "SubjectReport"),
+    "toolkit.quality.subjects": ("Subject",),
     "toolkit.runtimes.building": ("BuildOptions", "Built"),
     "toolkit.runtimes.engine": ("Engine", "EngineInfo"),
     "toolkit.runtimes.protocol": ("Session", "SessionOptions"),
@@ -91,21 +103,28 @@ __all__ = [
     "Comparison",
     "Complexity",
     "ConvertOptions",
+    "Degradation",
     "Diagnosis",
     "Engine",
     "EngineInfo",
     "EngineState",
+    "EvaluateOptions",
     "ExportOptions",
     "FusionReport",
     "InputError",
+    "Limits",
     "Manifest",
+    "Metrics",
     "NetworkConfig",
     "Precision",
     "ProfileReport",
+    "QualityReport",
     "Session",
     "SessionOptions",
     "Shape",
     "Statistics",
+    "Subject",
+    "SubjectReport",
     "ToolkitError",
     "Unavailable",
     "Workload",
@@ -114,6 +133,7 @@ __all__ = [
     "complexity",
     "convert",
     "diagnose",
+    "evaluate",
     "export",
     "find_artifacts",
     "is_made_from",
@@ -123,6 +143,7 @@ __all__ = [
     "load_session",
     "parse_shape",
     "profile",
+    "read_budgets",
     "real_images",
     "source_checkpoint",
     "untrained_checkpoint",

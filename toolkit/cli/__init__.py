@@ -23,6 +23,7 @@ for _name, _summary in {
     "build": "Build an engine bundle from an artifact with a runtime.",
     "verify-fusion": "Prove that merged and unmerged blocks, and the exported graph, are the same function.",
     "profile": "Measure runtimes side by side at 720p→4K and 1080p→4K.",
+    "evaluate": "Measure image quality: PSNR and SSIM against originals, bicubic, and fp32.",
     "presets": "Show the networks of the paper's design space, and what they cost.",
     "inspect": "Show what is known about an artifact.",
     "doctor": "Show what is installed, which runtimes work here, and what would make the others work.",

@@ -1,0 +1,215 @@
+"""`evaluate` against the published figures, and what it makes of other input."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+from samples import DATA, checkpoint, needs_data
+
+from toolkit.artifact import Artifact
+from toolkit.errors import InputError
+from toolkit.graph.export import ExportOptions, export
+from toolkit.graph.precision.convert import convert
+from toolkit.quality.budget import BUDGETS, Limits, Spent, held_against, read_budgets
+from toolkit.quality.data import Degradation, find_items, load_pair
+from toolkit.quality.evaluation import EvaluateOptions, evaluate
+from toolkit.quality.subjects import Subject
+from toolkit.runtimes.building import BuildOptions
+from toolkit.runtimes.registry import build
+from toolkit.workloads import Shape
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+@needs_data
+@pytest.mark.parametrize("runtime", ["torch", "ort-cpu", "openvino"])
+def test_the_published_figures(runtime: str, released_artifact: Artifact) -> None:
+    """Within 0.01 dB and 0.0005 SSIM, as the reference file asks."""
+    scale = released_artifact.manifest.network.scale
+    published = json.loads((DATA / "reference.json").read_text())[f"x{scale}"]
+    sets = [DATA / "images" / name for name in ("Set5", "Set14")]
+    report = evaluate([Subject(released_artifact, runtime)], sets)
+    for name, (ours, bicubic) in report.networks[0].subjects[0].sets().items():
+        expected = published[name]
+        assert ours.psnr_y == pytest.approx(expected["psnr_y"], abs=0.01)
+        assert ours.psnr_rgb == pytest.approx(expected["psnr_rgb"], abs=0.01)
+        assert ours.ssim_y == pytest.approx(expected["ssim_y"], abs=0.0005)
+        assert bicubic.psnr_y == pytest.approx(expected["bicubic_psnr_y"], abs=0.01)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Originals of several kinds: odd size, grey, with alpha, in a subdirectory."""
+    directory = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    for name, mode, size in (("a.png", "RGB", (80, 61)), ("b.png", "L", (64, 48)), ("deep/c.png", "RGBA", (50, 70))):
+        channels = len(mode)
+        smooth = random.integers(0, 256, (size[1] // 4 + 1, size[0] // 4 + 1, channels), np.uint8)
+        (directory / name).parent.mkdir(exist_ok=True)
+        image = Image.fromarray(smooth.squeeze(), mode).resize(size, Image.Resampling.BICUBIC)
+        image.save(directory / name)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+    directory = tmp_path_factory.mktemp("artifacts")
+    fp32 = export(checkpoint(), directory=directory)
+    return {
+        "fp32": fp32,
+        "fp16": convert(fp32, "fp16"),
+        "int8": convert(fp32, "int8"),
+        "uint8": export(checkpoint(), ExportOptions(uint8="NHWC"), directory),
+    }
+
+
+def test_every_image_counts(artifacts: dict[str, Artifact], photos: Path) -> None:
+    subjects = [Subject(artifacts[name], "ort-cpu") for name in ("int8", "uint8", "fp16", "fp32")]
+    (network,) = evaluate(subjects, [photos]).networks
+    reference, *others = network.subjects
+    assert (reference.reference, reference.precision, reference.name) == (
+        True,
+        "fp32",
+        artifacts["uint8"].manifest.name,
+    )
+    assert [image.name for image in reference.images] == ["a.png", "b.png", "deep/c.png"]
+    assert [(image.width, image.height) for image in reference.images] == [(80, 60), (64, 48), (48, 68)]
+    assert reference.mean.psnr_y == pytest.approx(np.mean([image.metrics.psnr_y for image in reference.images]))
+    assert network.gain == pytest.approx(reference.mean.psnr_y - network.bicubic.psnr_y)
+    by_name = {subject.name: subject for subject in others}
+    float_io = by_name[artifacts["fp32"].manifest.name]
+    assert max(image.patch_difference for image in float_io.images) < 0.5  # grey levels: roundings only
+    int8, fp16 = (max(i.patch_difference for i in by_name[artifacts[n].manifest.name].images) for n in ("int8", "fp16"))
+    assert int8 > fp16
+
+
+def test_without_an_fp32_artifact_the_source_network_is_the_reference(
+    artifacts: dict[str, Artifact], photos: Path
+) -> None:
+    (network,) = evaluate([Subject(artifacts["fp16"], "ort-cpu")], [photos]).networks
+    assert [(subject.name, subject.runtime) for subject in network.subjects] == [
+        ("source network", "torch"),
+        (artifacts["fp16"].manifest.name, "ort-cpu"),
+    ]
+
+
+def test_engines(artifacts: dict[str, Artifact], photos: Path, tmp_path: Path) -> None:
+    engine = build(artifacts["fp32"], "ort-cpu", BuildOptions(shape=Shape(32, 32)), tmp_path).engine
+    (network,) = evaluate([Subject(engine, "ort-cpu"), Subject(artifacts["fp32"], "openvino")], [photos]).networks
+    assert network.subjects[0].name == engine.path.name
+    assert max(image.patch_difference for image in network.subjects[1].images) < 0.5
+
+
+def test_what_does_not_run_is_in_the_report(artifacts: dict[str, Artifact], photos: Path) -> None:
+    report = evaluate([Subject(artifacts["fp32"], "ort-cpu"), Subject(artifacts["fp16"], "tensorrt")], [photos])
+    (left,) = report.networks[0].not_run
+    assert (left.runtime, left.precision) == ("tensorrt", "fp16")
+    assert left.reason
+    assert not report.complete
+
+
+def test_overspending_fails(artifacts: dict[str, Artifact], photos: Path) -> None:
+    generous = {name: Limits(1e9, 1e9, 1e9) for name in BUDGETS}
+    strict = {name: Limits(-1e9, 1e9, 1e9) for name in BUDGETS}
+    subjects = [Subject(artifacts["fp32"], "ort-cpu"), Subject(artifacts["int8"], "ort-cpu")]
+    # A random network is worse than bicubic: it has no gain to spend, and nothing to lose it with.
+    report = evaluate(subjects, [photos], EvaluateOptions(budgets=generous))
+    assert report.networks[0].gain < 0
+    assert report.networks[0].subjects[1].spent is None
+    assert not report.passed
+    assert not evaluate(subjects, [photos], EvaluateOptions(budgets=strict)).passed
+    assert evaluate(subjects, [photos]).passed
+
+
+def test_spent_against_allowed() -> None:
+    checks = held_against(Spent(0.02, 0.5, 1.0), Limits(0.05, 0.15, 2.0))
+    assert [check.passed for check in checks] == [True, False, True]
+    assert not any(check.passed for check in held_against(Spent(float("nan"), 1, 9), Limits(0.05, 0.15, 2.0)))
+
+
+def test_json_csv_and_page(artifacts: dict[str, Artifact], photos: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    subjects = [Subject(artifacts["fp32"], "ort-cpu"), Subject(artifacts["int8"], "ort-cpu")]
+    report = evaluate(subjects, [photos], EvaluateOptions(page=page, degradation=Degradation("pillow", 90)))
+    assert msgspec.json.decode(report.to_json(), type=type(report)) == report
+    rows = list(csv.DictReader(io.StringIO(report.to_csv())))
+    assert len(rows) == 6
+    assert float(rows[0]["psnr_y"]) == report.networks[0].subjects[0].images[0].metrics.psnr_y
+    text = page.read_text()
+    assert "JPEG quality 90" in text
+    assert text.count("data:image/png;base64,") == 2 * 3 * 7
+    assert "http" not in text.replace("http-equiv", "")  # complete in itself
+
+
+# Image sets
+
+
+def test_pairs_are_found_in_the_usual_places(photos: Path, tmp_path: Path) -> None:
+    for name, size in (("HR", (24, 18)), ("LR", (12, 9))):
+        (tmp_path / "set" / "x2" / name).mkdir(parents=True)
+        Image.new("RGB", size, "red").save(tmp_path / "set" / "x2" / name / "a.png")
+    (item,) = find_items([tmp_path / "set"], 2)
+    assert (item.group, item.name) == ("set", "a.png")
+    pair = load_pair(item, 2, Degradation())
+    assert (pair.low.shape, pair.high.shape) == ((8, 12, 3), (16, 24, 3))  # cut to an even size
+    with pytest.raises(InputError, match="has no x3/HR"):
+        find_items([tmp_path / "set"], 3)
+    Image.new("RGB", (30, 30)).save(tmp_path / "set" / "x2" / "HR" / "b.png")
+    with pytest.raises(InputError, match="has no partner"):
+        find_items([tmp_path / "set"], 2)
+    Image.new("RGB", (30, 30)).save(tmp_path / "set" / "x2" / "LR" / "b.png")
+    with pytest.raises(InputError, match="no pair for x2"):
+        load_pair(find_items([tmp_path / "set"], 2)[1], 2, Degradation())
+
+
+def test_huge_photos_are_cropped_to_4k(tmp_path: Path) -> None:
+    Image.new("RGB", (4000, 5000)).save(tmp_path / "portrait.png")
+    (item,) = find_items([tmp_path], 3)
+    pair = load_pair(item, 3, Degradation())
+    assert pair.high.shape == (3840, 2160, 3)
+    assert pair.low.shape == (1280, 720, 3)
+
+
+def test_tiny_images_are_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (3, 30)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="too small for x2"):
+        load_pair(find_items([tmp_path], 2)[0], 2, Degradation())
+
+
+def test_bad_requests(artifacts: dict[str, Artifact], photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing to evaluate"):
+        evaluate([], [photos])
+    with pytest.raises(InputError, match="is not a directory"):
+        evaluate([Subject(artifacts["fp32"], "ort-cpu")], [tmp_path / "none"])
+    with pytest.raises(InputError, match="between 1 and 100"):
+        Degradation(jpeg=0)
+    with pytest.raises(InputError, match="border -1"):
+        evaluate([Subject(artifacts["fp32"], "ort-cpu")], [photos], EvaluateOptions(border=-1))
+
+
+# Budgets
+
+
+def test_the_projects_budgets_are_the_built_in_ones() -> None:
+    assert read_budgets(REPOSITORY / "validation" / "budgets.toml") == BUDGETS
+
+
+@pytest.mark.parametrize("text", ["[fp99]\nmean = 1", "[fp16]\nmean = 1", "fp16 = 3", "[", "\udc80"])
+def test_files_without_budgets(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "b.toml"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InputError, match="holds no budgets"):
+        read_budgets(path)
+
+
+def test_a_file_may_speak_of_one_precision(tmp_path: Path) -> None:
+    (tmp_path / "b.toml").write_text("[int8]\nmean = 0.5\nworst_image = 1.0\nworst_patch = 9")
+    budgets = read_budgets(tmp_path / "b.toml")
+    assert budgets["int8"] == Limits(0.5, 1.0, 9)
+    assert budgets["fp16"] == BUDGETS["fp16"]

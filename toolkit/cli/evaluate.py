@@ -1,0 +1,145 @@
+"""`toolkit evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.markup import escape
+
+import toolkit
+from toolkit.cli.arguments import find_artifacts, split
+from toolkit.cli.console import bar, err, out, table, verdict
+
+
+def evaluate(
+    *subjects: Path,
+    data: Annotated[list[Path], Parameter(consume_multiple=True)],
+    runtime: str = "ort-cpu",
+    directory: Path = Path("exported"),
+    scale: int | None = None,
+    downscale: Literal["matlab", "pillow"] = "matlab",
+    jpeg: int | None = None,
+    border: int | None = None,
+    budget: Annotated[bool, Parameter(negative=())] = False,
+    budgets: Path | None = None,
+    threads: int = 0,
+    html: Path | None = None,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    csv: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Measure image quality: PSNR and SSIM against originals, bicubic, and fp32.
+
+    Y is luma as MATLAB's rgb2ycbcr has it. (The reference code's "PSNR(Y)" swaps red and blue.) A border as wide as the
+    scale is left out, values are rounded to 8 bits, and low-resolution images are cut to even sizes.
+
+    Parameters
+    ----------
+    subjects
+        Artifacts (.onnx, .json) and engine bundles. Default: everything in the directory of artifacts.
+    data
+        Directories of images, recursively: with HR and LR in them (or x2/HR, ...) pairs, else originals, larger ones
+        cropped to the middle 3840x2160.
+    runtime
+        Comma-separated; runs the artifacts. Engines have their own.
+    directory
+        Where artifacts are.
+    scale
+        Only artifacts of this scale.
+    downscale
+        Whose bicubic makes low-resolution images where there are none.
+    jpeg
+        Compress these as JPEG with this quality (NTIRE 2023: 90).
+    border
+        Pixels left out at each edge; default: the scale.
+    budget
+        Hold what each precision loses against its limits; exit 1 on overspending.
+    budgets
+        TOML file of limits; default: validation/budgets.toml, else built-in ones.
+    threads
+        Processor threads; 0: all usable.
+    html
+        Write a page with the worst patches.
+    json
+        Print one JSON document.
+    csv
+        Print a line an image.
+    """
+    if json and csv:
+        raise toolkit.InputError("--json and --csv exclude each other")
+    options = toolkit.EvaluateOptions(
+        degradation=toolkit.Degradation(downscale, jpeg),
+        border=border,
+        budgets=toolkit.read_budgets(budgets) if budget or budgets is not None else None,
+        page=html,
+    )
+    chosen = _subjects(subjects, directory, split(runtime), scale, threads)
+    with bar() as advance:
+        report = toolkit.evaluate(chosen, data, options, advance)
+    if json or csv:
+        print(report.to_json() if json else report.to_csv(), end="")
+    _print(report, err if json or csv else out)
+    if html is not None:
+        err.print(f"[bold]{escape(str(html))}[/] shows the worst patches", soft_wrap=True)
+    if not report.passed:
+        raise SystemExit(toolkit.CheckFailed.exit_code)
+    if subjects and not report.complete:
+        raise SystemExit(toolkit.Unavailable.exit_code)
+
+
+def _subjects(
+    paths: tuple[Path, ...], directory: Path, runtimes: list[str], scale: int | None, threads: int
+) -> list[toolkit.Subject]:
+    engines = [toolkit.Engine.read(path) for path in paths if path.suffix == ".engine"]
+    artifacts = [toolkit.Artifact.read(path) for path in paths if path.suffix != ".engine"]
+    artifacts = artifacts if paths else find_artifacts(directory)
+    subjects = [toolkit.Subject(item, name, threads) for name in runtimes for item in artifacts]
+    subjects += [toolkit.Subject(engine, engine.info.runtime, threads) for engine in engines]
+    return [subject for subject in subjects if scale in (None, subject.scale)]
+
+
+def _print(report: toolkit.QualityReport, console: Console) -> None:
+    numbers = ("PSNR-Y", "-RGB", "SSIM-Y", "-RGB ", "spent", "worst", "patch")
+    for network in report.networks:
+        console.print(
+            f"[bold]{escape(network.name)}[/], x{network.scale}: gain over bicubic {network.gain:.3f} dB PSNR-Y; "
+            f"{report.degradation} where no LR was given"
+        )
+        names = len({(subject.precision, subject.runtime) for subject in network.subjects}) < len(network.subjects)
+        rows = table("images", "precision", "runtime", *numbers, "", right=numbers)
+        for name, (_, baseline) in network.subjects[0].sets().items():
+            rows.add_row(escape(name), "bicubic", "", *_metrics(baseline))
+        for subject in network.subjects:
+            sets = subject.sets()
+            if names:
+                rows.add_row(f"[dim]{escape(subject.name)}[/]")
+            for name, (mean, _) in sets.items():
+                rows.add_row(escape(name), subject.precision, subject.runtime, *_metrics(mean))
+            rows.add_row("all", subject.precision, subject.runtime, *_metrics(subject.mean), *_spent(subject))
+        console.print(rows)
+        for subject in network.subjects:
+            for check in subject.verdict:
+                if not check.passed:
+                    what = f"{subject.name} on {subject.runtime}: {check.name} {check.measured:.3g}"
+                    console.print(f"[red]{escape(what)}, allowed {check.bound:g}[/]")
+        for left in network.not_run:
+            what = f"{left.name} on {left.runtime}"
+            console.print(f"[yellow]{escape(what)} did not run:[/] {escape(left.reason)}", soft_wrap=True)
+        console.print()
+
+
+def _metrics(mean: toolkit.Metrics) -> tuple[str, str, str, str]:
+    return f"{mean.psnr_y:.3f}", f"{mean.psnr_rgb:.3f}", f"{mean.ssim_y:.4f}", f"{mean.ssim_rgb:.4f}"
+
+
+def _spent(subject: toolkit.SubjectReport) -> tuple[str, ...]:
+    """Shares of the gain, and the verdict; shares are unknown where the network gains nothing."""
+    if subject.reference:
+        return ()
+    shares = ("–", "–")
+    if subject.spent is not None and subject.worst_image_spent is not None:
+        shares = f"{subject.spent:.2%}", f"{subject.worst_image_spent:.1%}"
+    worst = max(image.patch_difference for image in subject.images)
+    return (*shares, f"{worst:.2f}", verdict(subject.passed) if subject.verdict else "")

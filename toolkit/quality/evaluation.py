@@ -1,0 +1,251 @@
+"""`toolkit evaluate`: every subject on every image, one subject loaded at a time."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from toolkit.artifact import Artifact, Precision
+from toolkit.errors import InputError, Unavailable
+from toolkit.quality.budget import Limits, Spent, held_against
+from toolkit.quality.data import Degradation, Item, Pixels, bicubic, find_items, load_pair
+from toolkit.quality.measurement import PATCH, Metrics, mean_of, measure, patch_differences
+from toolkit.quality.page import Pictures, Views
+from toolkit.quality.report import ImageReport, NetworkReport, NotRun, QualityReport, SubjectReport
+from toolkit.quality.subjects import Subject, load
+
+Advance = Callable[[str, float, float | None], None]
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What is measured, and how.
+
+    Attributes:
+        degradation: how low-resolution images are made where a set has none.
+        border: pixels left out at each edge; None: as many as the scale, as is usual.
+        budgets: limits to hold against, by precision; None: only report.
+        page: where to write an HTML page with the worst patches; None: nowhere.
+    """
+
+    degradation: Degradation = field(default_factory=Degradation)
+    border: int | None = None
+    budgets: Mapping[Precision, Limits] | None = None
+    page: Path | None = None
+
+
+def evaluate(
+    subjects: Sequence[Subject],
+    directories: Sequence[Path | str],
+    options: EvaluateOptions = EvaluateOptions(),
+    advance: Advance = lambda _what, _share, _left: None,
+) -> QualityReport:
+    """Measure quality against the originals, the bicubic baseline, and fp32.
+
+    The fp32 reference of each network is one of the subjects or, where there is none, PyTorch with the source weights.
+
+    Args:
+        subjects: what to evaluate; of several networks at once, if you like.
+        directories: image sets; see `find_items`.
+        options: see `EvaluateOptions`.
+        advance: called with what is being done, the share done, and None.
+
+    Raises:
+        InputError: no subjects, or an image that cannot be used.
+        Unavailable: the runtime of an fp32 reference does not work here. Others that do not are in the report.
+    """
+    if not subjects:
+        raise InputError("there is nothing to evaluate", "Name an artifact or an engine.")
+    networks: dict[str, list[Subject]] = {}
+    for subject in subjects:
+        networks.setdefault(subject.weights, []).append(subject)
+    progress = _Progress(advance)
+    plans = [_Plan.of(group, [Path(item) for item in directories], options) for group in networks.values()]
+    progress.steps = sum((len(plan.subjects) + 1) * len(plan.items) for plan in plans)
+    pictures = Pictures()
+    report = QualityReport(
+        options.degradation.described(), tuple(_evaluate_network(plan, options, progress, pictures) for plan in plans)
+    )
+    if options.page is not None:
+        pictures.write(options.page, report)
+    return report
+
+
+@dataclass
+class _Progress:
+    advance: Advance
+    steps: int = 1
+    done: int = 0
+
+    def step(self, what: str) -> None:
+        self.advance(what, self.done / self.steps, None)
+        self.done += 1
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One network's subjects, the reference first, and its images."""
+
+    subjects: list[Subject]
+    items: list[Item]
+    scale: int
+    border: int
+
+    @property
+    def indices(self) -> range:
+        return range(len(self.items))
+
+    @classmethod
+    def of(cls, group: list[Subject], directories: list[Path], options: EvaluateOptions) -> _Plan:
+        scale = group[0].scale
+        border = scale if options.border is None else options.border
+        if border < 0:
+            raise InputError(f"border {border} must not be negative")
+        return cls(_reference_first(group), find_items(directories, scale), scale, border)
+
+
+def _reference_first(group: list[Subject]) -> list[Subject]:
+    exact = [subject for subject in group if subject.precision == "fp32"]
+    if exact:
+        return [exact[0], *(subject for subject in group if subject is not exact[0])]
+    artifact = next((subject.source for subject in group if isinstance(subject.source, Artifact)), None)
+    if artifact is None:
+        raise InputError(
+            f"{group[0].name} is {group[0].precision}, and there is no fp32 to compare it with",
+            "Name the fp32 artifact of the same checkpoint too.",
+        )
+    return [Subject(artifact, "torch", group[0].threads, as_fp32=True), *group]
+
+
+def _evaluate_network(plan: _Plan, options: EvaluateOptions, progress: _Progress, pictures: Pictures) -> NetworkReport:
+    with tempfile.TemporaryDirectory() as directory:
+        store = _Store(Path(directory))
+        bases = [_prepare(plan, index, options.degradation, store, progress) for index in plan.indices]
+        reference, *others = plan.subjects
+        baseline = mean_of(bases)
+        exact = _run(reference, plan, store, progress, pictures, bases, None)
+        gain = exact.mean.psnr_y - baseline.psnr_y
+        held, not_run = [], []
+        for subject in others:
+            try:
+                report = _run(subject, plan, store, progress, pictures, bases, exact)
+            except Unavailable as error:
+                not_run.append(NotRun(subject.name, subject.runtime, subject.precision, error.args[0]))
+            else:
+                held.append(_with_spending(report, exact, gain, options.budgets))
+    name = reference.source.manifest.name.replace(f"_{reference.source.manifest.precision}", "", 1)
+    return NetworkReport(name, plan.scale, plan.border, baseline, gain, (exact, *held), tuple(not_run))
+
+
+class _Store:
+    """Images on disk, so that memory holds few at a time."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def put(self, kind: str, index: int, pixels: Pixels) -> None:
+        np.save(self._path(kind, index), pixels)
+
+    def get(self, kind: str, index: int) -> Pixels:
+        pixels: Pixels = np.load(self._path(kind, index))
+        return pixels
+
+    def _path(self, kind: str, index: int) -> Path:
+        return self._directory / f"{kind}-{index}.npy"
+
+
+def _prepare(plan: _Plan, index: int, degradation: Degradation, store: _Store, progress: _Progress) -> Metrics:
+    """Read or make a pair, keep it, and measure the baseline."""
+    progress.step(f"bicubic: {plan.items[index].name}")
+    pair = load_pair(plan.items[index], plan.scale, degradation)
+    store.put("low", index, pair.low)
+    store.put("high", index, pair.high)
+    return measure(bicubic(pair.low, plan.scale), pair.high, plan.border).metrics
+
+
+def _run(
+    subject: Subject,
+    plan: _Plan,
+    store: _Store,
+    progress: _Progress,
+    pictures: Pictures,
+    bases: Sequence[Metrics],
+    exact: SubjectReport | None,
+) -> SubjectReport:
+    """Upscale and measure every image; the reference itself (`exact` is None) leaves its results in the store."""
+    upscale = load(subject)
+    images = []
+    for index in plan.indices:
+        progress.step(f"{subject.label}: {plan.items[index].name}")
+        result, high = upscale(store.get("low", index)), store.get("high", index)
+        measured = measure(result, high, plan.border)
+        if exact is None:
+            store.put("fp32", index, result)
+            differences = np.sqrt(measured.patches)
+        else:
+            differences = patch_differences(result, store.get("fp32", index), plan.border)
+        place = np.unravel_index(int(np.argmax(differences)), differences.shape)
+        top, left = (plan.border + int(part) * PATCH for part in place)
+        item, size = plan.items[index], (high.shape[1], high.shape[0])
+        images.append(
+            ImageReport(
+                item.group, item.name, *size, measured.metrics, bases[index], (top, left), float(differences[place])
+            )
+        )
+        pictures.offer(subject, images[-1], lambda: _views(plan, store, index, result, (top, left)))  # noqa: B023
+    mean = mean_of([image.metrics for image in images])
+    return SubjectReport(
+        subject.name,
+        subject.runtime,
+        subject.precision,
+        upscale.precisions(),
+        mean,
+        tuple(images),
+        reference=exact is None,
+    )
+
+
+def _views(plan: _Plan, store: _Store, index: int, result: Pixels, corner: tuple[int, int]) -> Views:
+    """A patch as everyone sees it. The low-resolution one is cut a little larger where the grid does not fit."""
+    low = store.get("low", index)
+    top, left = corner
+    rows, columns = slice(top, top + PATCH), slice(left, left + PATCH)
+    small = tuple(slice(start // plan.scale, -(-(start + PATCH) // plan.scale)) for start in corner)
+    return Views(
+        low=low[small],
+        bicubic=bicubic(low, plan.scale)[rows, columns],
+        result=result[rows, columns],
+        fp32=store.get("fp32", index)[rows, columns],
+        original=store.get("high", index)[rows, columns],
+    )
+
+
+def _with_spending(
+    report: SubjectReport, exact: SubjectReport, gain: float, budgets: Mapping[Precision, Limits] | None
+) -> SubjectReport:
+    """What a subject loses against fp32, as a share of the gain; a network that gains nothing has nothing to spend."""
+    losses = [
+        before.metrics.psnr_y - after.metrics.psnr_y for before, after in zip(exact.images, report.images, strict=True)
+    ]
+    worst = int(np.argmax(losses))
+    if gain <= 0:
+        spent = Spent(math.inf, math.inf, max(image.patch_difference for image in report.images))
+    else:
+        spent = Spent(
+            mean=(exact.mean.psnr_y - report.mean.psnr_y) / gain,
+            worst_image=losses[worst] / gain,
+            worst_patch=max(image.patch_difference for image in report.images),
+        )
+    return msgspec.structs.replace(
+        report,
+        spent=spent.mean if gain > 0 else None,
+        worst_image=report.images[worst].name,
+        worst_image_spent=spent.worst_image if gain > 0 else None,
+        verdict=() if budgets is None else held_against(spent, budgets[report.precision]),
+    )

@@ -1,0 +1,117 @@
+"""The result of an evaluation as data, JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import msgspec
+
+from toolkit.artifact import Check, Precision, encode
+from toolkit.quality.measurement import Metrics, mean_of
+
+SCHEMA = 1
+
+
+class ImageReport(msgspec.Struct, frozen=True):
+    """One image, and the bicubic baseline of it. `patch` is the top left corner of its worst 64x64 patch, and how bad that is: the root mean square
+    difference of luma from fp32 in grey levels; for fp32 itself, from the original."""
+
+    group: str
+    name: str
+    width: int
+    height: int
+    metrics: Metrics
+    bicubic: Metrics
+    patch: tuple[int, int]
+    patch_difference: float
+
+
+class SubjectReport(msgspec.Struct, frozen=True):
+    """A network in a precision on a runtime.
+
+    `spent` counts the loss against fp32 as a share of the network's gain over bicubic, in mean PSNR-Y; it is None for
+    the fp32 reference itself, and where the network gains nothing. `verdict` is empty unless a budget was asked for.
+    """
+
+    name: str
+    runtime: str
+    precision: Precision
+    executed: dict[str, int]
+    mean: Metrics
+    images: tuple[ImageReport, ...]
+    reference: bool = False
+    spent: float | None = None
+    worst_image: str = ""
+    worst_image_spent: float | None = None
+    verdict: tuple[Check, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.verdict)
+
+    def sets(self) -> dict[str, tuple[Metrics, Metrics]]:
+        """Mean metrics of each image set, and of bicubic on it."""
+        groups: dict[str, list[ImageReport]] = {}
+        for image in self.images:
+            groups.setdefault(image.group, []).append(image)
+        return {
+            name: (mean_of([image.metrics for image in images]), mean_of([image.bicubic for image in images]))
+            for name, images in groups.items()
+        }
+
+
+class NotRun(msgspec.Struct, frozen=True):
+    """A subject whose runtime cannot run it, and why."""
+
+    name: str
+    runtime: str
+    precision: Precision
+    reason: str
+
+
+class NetworkReport(msgspec.Struct, frozen=True):
+    """One network: the bicubic baseline, fp32, and all else that was asked for. `gain` is in dB of mean PSNR-Y."""
+
+    name: str
+    scale: int
+    border: int
+    bicubic: Metrics
+    gain: float
+    subjects: tuple[SubjectReport, ...]
+    not_run: tuple[NotRun, ...] = ()
+
+
+class QualityReport(msgspec.Struct, frozen=True):
+    """A whole evaluation. `degradation` says how low-resolution images were made where the sets had none."""
+
+    degradation: str
+    networks: tuple[NetworkReport, ...]
+    schema: int = SCHEMA
+
+    @property
+    def passed(self) -> bool:
+        """Whether all budgets that were asked for were kept."""
+        return all(subject.passed for network in self.networks for subject in network.subjects)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every subject ran."""
+        return not any(network.not_run for network in self.networks)
+
+    def to_json(self) -> str:
+        return encode(self).decode()
+
+    def to_csv(self) -> str:
+        """One line an image and subject."""
+        stream = io.StringIO()
+        fields = ["network", "runtime", "precision", "group", "image", "width", "height", *Metrics.__struct_fields__]
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow([*fields, "patch_difference"])
+        for network in self.networks:
+            for subject in network.subjects:
+                for image in subject.images:
+                    place = image.group, image.name, image.width, image.height
+                    numbers = (*msgspec.structs.astuple(image.metrics), image.patch_difference)
+                    writer.writerow([subject.name, subject.runtime, subject.precision, *place, *numbers])
+        return stream.getvalue()

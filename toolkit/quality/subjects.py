@@ -1,0 +1,90 @@
+"""What is evaluated: an artifact or engine bundle, and the runtime that runs it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from toolkit.artifact import Artifact, Precision
+from toolkit.quality.data import Pixels
+from toolkit.runtimes.engine import Engine
+from toolkit.runtimes.protocol import Frame, Session, SessionOptions
+from toolkit.runtimes.registry import find_runtime, load_engine
+from toolkit.workloads import Shape
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network in some precision, run by some runtime."""
+
+    source: Artifact | Engine
+    runtime: str
+    threads: int = 0
+    as_fp32: bool = False
+    """Not the artifact, but the network that it was made from, in fp32: only PyTorch can do that."""
+
+    @property
+    def name(self) -> str:
+        """Of the artifact or bundle."""
+        if self.as_fp32:
+            return "source network"
+        return self.source.path.name if isinstance(self.source, Engine) else self.source.manifest.name
+
+    @property
+    def precision(self) -> Precision:
+        return "fp32" if self.as_fp32 else self.source.manifest.precision
+
+    @property
+    def scale(self) -> int:
+        return self.source.manifest.network.scale
+
+    @property
+    def weights(self) -> str:
+        """What precisions of the same network share."""
+        return self.source.manifest.source.weights_sha256
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} on {self.runtime}"
+
+
+class Upscaler:
+    """A loaded subject as a function of uint8 images, whatever its own input and output are."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._port = session.artifact.manifest.input
+        self._shape: Shape | None = None
+
+    def __call__(self, low: Pixels) -> Pixels:
+        """(H, W, 3) to (scale*H, scale*W, 3): clamped, rounded to nearest."""
+        shape = Shape(*low.shape[:2])
+        if shape != self._shape:
+            self._session.bind(shape)
+            self._shape = shape
+        frame: Frame = low[None] if self._port.layout == "NHWC" else low.transpose(2, 0, 1)[None]
+        if self._port.dtype == "float32":
+            frame = frame.astype(np.float32) / np.float32(255)
+        result = self._session.run(np.ascontiguousarray(frame))[0]
+        result = result if self._port.layout == "NHWC" else result.transpose(1, 2, 0)
+        if result.dtype != np.uint8:
+            result = np.rint(np.clip(result, 0, 1) * 255).astype(np.uint8)
+        return np.array(result, order="C")  # sessions use their buffers again
+
+    def precisions(self) -> dict[str, int]:
+        """Number of nodes per precision that really ran."""
+        return dict(Counter(node.precision for node in self._session.executed().values()))
+
+
+def load(subject: Subject) -> Upscaler:
+    """Load a subject.
+
+    Raises:
+        Unavailable: its runtime does not work here.
+    """
+    options = SessionOptions(subject.threads)
+    if isinstance(subject.source, Engine):
+        return Upscaler(load_engine(subject.source, options))
+    return Upscaler(find_runtime(subject.runtime).load(subject.source, options, subject.precision))
