@@ -17,6 +17,7 @@ LAYERS = [
     {"artifact", "graph"},
     {"runtimes"},
     {"profiling", "quality", "verification", "media", "training"},
+    {"ablation"},
 ]
 FOUNDATION = {"errors", "workloads", "atomic", "images", "resize"}
 

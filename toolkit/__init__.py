@@ -16,31 +16,50 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from toolkit.ablation.ablation import AblateOptions, ablate
+    from toolkit.ablation.report import AblationReport, write_report
     from toolkit.artifact import Artifact, Check, Manifest, Precision, find_artifacts
     from toolkit.diagnosis import Diagnosis, diagnose
     from toolkit.errors import ArtifactError, CheckFailed, CheckpointError, InputError, ToolkitError, Unavailable
     from toolkit.graph.export import ExportOptions, export
     from toolkit.graph.precision.convert import ConvertOptions, convert
     from toolkit.graph.source import is_made_from, source_checkpoint
+    from toolkit.network.bundled import bundled_checkpoint
     from toolkit.network.checkpoint import Checkpoint, load_checkpoint, untrained_checkpoint
     from toolkit.network.complexity import Complexity, complexity
     from toolkit.network.config import NetworkConfig
-    from toolkit.network.presets import PRESETS
+    from toolkit.network.presets import PRESETS, STEPS
     from toolkit.profiling.profile import profile
     from toolkit.profiling.report import CellReport, ProfileReport
     from toolkit.profiling.statistics import Statistics
     from toolkit.quality.budget import Limits, read_budgets
+    from toolkit.quality.curve import plot_curve
     from toolkit.quality.data import Degradation
     from toolkit.quality.evaluation import EvaluateOptions, evaluate
     from toolkit.quality.measurement import Metrics
     from toolkit.quality.report import QualityReport, SubjectReport
     from toolkit.quality.subjects import Subject
+    from toolkit.quality.tuning import Tuned, tune
+    from toolkit.quality.verdict import demand_budget, record_verdicts, verdict_checks
     from toolkit.runtimes.building import BuildOptions, Built
     from toolkit.runtimes.engine import Engine, EngineInfo
     from toolkit.runtimes.protocol import Session, SessionOptions
-    from toolkit.runtimes.registry import RUNTIMES, EngineState, build, list_engines, load_engine, load_session
+    from toolkit.runtimes.registry import (
+        RUNTIMES,
+        EngineState,
+        build,
+        build_script,
+        list_engines,
+        load_engine,
+        load_session,
+    )
+    from toolkit.training.config import TrainingConfig, read_config
+    from toolkit.training.loop import TrainingResult, train
+    from toolkit.verification.comparison import ComparisonReport, compare
+    from toolkit.verification.contestants import Contestant, parse_contestant
     from toolkit.verification.fusion import Comparison, FusionReport, verify_fusion
     from toolkit.verification.inputs import real_images
+    from toolkit.verification.layers import LAYER_BOUND, LayerReport, compare_layers, plot_layers
     from toolkit.workloads import WORKLOADS, Shape, Workload, parse_shape
 
 _HOMES = {
@@ -60,7 +79,7 @@ _HOMES = {
     "toolkit.network.checkpoint": ("Checkpoint", "load_checkpoint", "untrained_checkpoint"),
     "toolkit.network.complexity": ("Complexity", "complexity"),
     "toolkit.network.config": ("NetworkConfig",),
-    "toolkit.network.presets": ("PRESETS",),
+    "toolkit.network.presets": ("PRESETS", "STEPS"),
     "toolkit.profiling.profile": ("profile",),
     "toolkit.profiling.report": ("CellReport", "ProfileReport"),
     "toolkit.profiling.statistics": ("Statistics",),
@@ -77,20 +96,60 @@ _HOMES = {
         "RUNTIMES",
         "EngineState",
         "build",
+        "build_script",
         "list_engines",
         "load_engine",
         "load_session",
     ),
+    "toolkit.training.config": ("TrainingConfig", "read_config"),
+    "toolkit.training.loop": ("TrainingResult", "train"),
     "toolkit.verification.fusion": ("Comparison", "FusionReport", "verify_fusion"),
     "toolkit.verification.inputs": ("real_images",),
     "toolkit.workloads": ("WORKLOADS", "Shape", "Workload", "parse_shape"),
+    "toolkit.verification.comparison": (
+        "ComparisonReport",
+        "compare",
+    ),
+    "toolkit.verification.contestants": (
+        "Contestant",
+        "parse_contestant",
+    ),
+    "toolkit.verification.layers": (
+        "LAYER_BOUND",
+        "LayerReport",
+        "compare_layers",
+        "plot_layers",
+    ),
+    "toolkit.quality.tuning": (
+        "Tuned",
+        "tune",
+    ),
+    "toolkit.quality.curve": ("plot_curve",),
+    "toolkit.quality.verdict": (
+        "demand_budget",
+        "record_verdicts",
+        "verdict_checks",
+    ),
+    "toolkit.ablation.ablation": (
+        "AblateOptions",
+        "ablate",
+    ),
+    "toolkit.ablation.report": (
+        "AblationReport",
+        "write_report",
+    ),
+    "toolkit.network.bundled": ("bundled_checkpoint",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "LAYER_BOUND",
     "PRESETS",
     "RUNTIMES",
+    "STEPS",
     "WORKLOADS",
+    "AblateOptions",
+    "AblationReport",
     "Artifact",
     "ArtifactError",
     "BuildOptions",
@@ -101,7 +160,9 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "Comparison",
+    "ComparisonReport",
     "Complexity",
+    "Contestant",
     "ConvertOptions",
     "Degradation",
     "Diagnosis",
@@ -112,6 +173,7 @@ __all__ = [
     "ExportOptions",
     "FusionReport",
     "InputError",
+    "LayerReport",
     "Limits",
     "Manifest",
     "Metrics",
@@ -126,12 +188,21 @@ __all__ = [
     "Subject",
     "SubjectReport",
     "ToolkitError",
+    "TrainingConfig",
+    "TrainingResult",
+    "Tuned",
     "Unavailable",
     "Workload",
     "__version__",
+    "ablate",
     "build",
+    "build_script",
+    "bundled_checkpoint",
+    "compare",
+    "compare_layers",
     "complexity",
     "convert",
+    "demand_budget",
     "diagnose",
     "evaluate",
     "export",
@@ -141,13 +212,22 @@ __all__ = [
     "load_checkpoint",
     "load_engine",
     "load_session",
+    "parse_contestant",
     "parse_shape",
+    "plot_curve",
+    "plot_layers",
     "profile",
     "read_budgets",
+    "read_config",
     "real_images",
+    "record_verdicts",
     "source_checkpoint",
+    "train",
+    "tune",
     "untrained_checkpoint",
+    "verdict_checks",
     "verify_fusion",
+    "write_report",
 ]
 
 

@@ -74,16 +74,27 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weights_sha256: str
 
 
+class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A mix of precisions that a tuning measured: names kept in float32, their share of the cost, and the share of the
+    network's gain that the mix spends."""
+
+    kept: tuple[str, ...]
+    cost: float
+    spent: float
+
+
 class Conversion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a lower precision was made from the fp32 artifact `parent_sha256`.
 
-    `kept_fp32` and `excluded` are node names as given; `calibration` says what int8 ranges were measured on and how.
+    `kept_fp32` and `excluded` are node names as given; `calibration` says what int8 ranges were measured on and how;
+    `curve` is what a tuning measured on the way to these names.
     """
 
     parent_sha256: str
     kept_fp32: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     calibration: str = ""
+    curve: tuple[CurvePoint, ...] = ()
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,15 +149,23 @@ class Artifact:
         return self.path.with_name(self.manifest.source.weights)
 
     @classmethod
-    def read(cls, path: Path | str) -> Artifact:
+    def read(cls, path: Path | str, *, edited: bool = False) -> Artifact:
         """Read an artifact by its .onnx or .json file.
+
+        Args:
+            path: of either file.
+            edited: accept a graph that was changed after its manifest was written: for finding out what is wrong with
+                it, never for shipping.
 
         Raises:
             ArtifactError: either file is missing or malformed, or the ONNX file is not the one the manifest describes.
         """
         onnx, json = _both(Path(path))
         manifest = decode_manifest(json)
-        if (actual := sha256_of_file(onnx)) != manifest.onnx_sha256:
+        actual = sha256_of_file(onnx)
+        if edited:
+            return cls(onnx, msgspec.structs.replace(manifest, onnx_sha256=actual))
+        if actual != manifest.onnx_sha256:
             raise ArtifactError(
                 f"{onnx} is not what its manifest describes (sha256 {actual[:12]}, not {manifest.onnx_sha256[:12]})",
                 "It was edited or only half copied: export it again.",

@@ -1,23 +1,25 @@
 #!/usr/bin/env bash
-# The three commands on real checkpoints where they are at hand, on an untrained network where not.
+# The three commands as a new user would run them, in an empty directory: without a checkpoint they take the toolkit's
+# own weights. Where the released checkpoints are at hand ($RT4KSR_DATA, default ../shared), on these too.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-data=${RT4KSR_DATA:-../shared}
+root=$(cd "$(dirname "$0")/.." && pwd)
+data=$(cd "$root" && realpath -m "${RT4KSR_DATA:-../shared}")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
 
 run() {
     printf '\n$ %s\n' "$*"
     "$@"
 }
 
-checkpoints=("$data"/checkpoints/rt4ksr_x[23].pth)
-if [ -f "${checkpoints[0]}" ]; then
-    for checkpoint in "${checkpoints[@]}"; do
-        run toolkit export "$checkpoint"
-    done
-else
-    echo "No released checkpoints below $data (set RT4KSR_DATA): showing untrained networks."
-    run toolkit export --scale 2
-    run toolkit export --scale 3
-fi
+run toolkit export
+run toolkit export --scale 3
 run toolkit verify-fusion
-run toolkit profile --duration 3
+run toolkit profile --precision fp32 --duration 3
+
+if [ -f "$data/checkpoints/rt4ksr_x2.pth" ]; then
+    cp "$data"/checkpoints/rt4ksr_x[23].pth .
+    run toolkit export rt4ksr_x2.pth --output released
+    run toolkit verify-fusion rt4ksr_x2.pth --directory released
+fi

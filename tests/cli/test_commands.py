@@ -160,24 +160,32 @@ def test_doctor(toolkit_command: Command) -> None:
 
 
 @pytest.mark.slow
-def test_without_a_checkpoint_an_untrained_network_is_used_and_said_so(
-    tmp_path: Path, toolkit_command: Command
-) -> None:
+def test_without_a_checkpoint_the_toolkits_own_weights_are_used(tmp_path: Path, toolkit_command: Command) -> None:
     result = toolkit_command("export", "--scale", "3", cwd=tmp_path)
     assert result.returncode == 0
-    assert "UNTRAINED" in result.stderr
-    assert (tmp_path / "exported" / "rt4ksr_x3_untrained_fp32.onnx").is_file()
+    assert (tmp_path / "exported" / "rt4ksr_x3_fp32.onnx").is_file()
     empty = tmp_path / "empty"
     empty.mkdir()
     verified = toolkit_command("verify-fusion", "--no-full-frame", cwd=empty)
     assert verified.returncode == 0
-    assert "UNTRAINED" in verified.stderr
+    assert "rt4ksr_x2.safetensors" in verified.stdout
     profiled = toolkit_command(
         "profile", "--workload", "16x16", "--runtime", "ort-cpu", "--duration", "0.02", cwd=empty
     )
     assert profiled.returncode == 0
-    assert "UNTRAINED" in profiled.stderr
     assert not list(empty.iterdir())
+
+
+@pytest.mark.slow
+def test_a_preset_is_untrained_and_says_so(tmp_path: Path, toolkit_command: Command) -> None:
+    result = toolkit_command("export", "--preset", "rt4ksr-s", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "UNTRAINED" in result.stderr
+    assert (tmp_path / "exported" / "rt4ksr_x2_s_untrained_fp32.onnx").is_file()
+    verified = toolkit_command("verify-fusion", "--preset", "naf", "--no-full-frame", cwd=tmp_path)
+    assert verified.returncode == 0
+    assert "UNTRAINED" in verified.stderr
+    assert toolkit_command("export", tmp_path / "x.pth", "--preset", "naf").returncode == 2
 
 
 class Evil:
@@ -292,4 +300,4 @@ def test_the_three_commands_on_a_released_checkpoint(scale: int, tmp_path: Path,
     assert profiled.returncode == 0, profiled.stderr
     cells = json.loads(profiled.stdout)["cells"]
     measured = [cell["runtime"] for cell in cells if cell["statistics"]]
-    assert measured[:4] == ["torch-unfused", "torch", "ort-cpu", "openvino"]
+    assert measured[:5] == ["torch-unfused", "torch", "torch-compile", "ort-cpu", "openvino"]

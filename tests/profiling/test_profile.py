@@ -2,9 +2,14 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +18,7 @@ from samples import checkpoint
 
 import toolkit
 from toolkit.artifact import Artifact
-from toolkit.errors import InputError
+from toolkit.errors import ArtifactError, InputError
 from toolkit.graph.export import ExportOptions, export
 from toolkit.profiling import schedule
 from toolkit.profiling.client import CellFailed, Worker
@@ -21,8 +26,11 @@ from toolkit.profiling.matrix import default_workloads, plan
 from toolkit.profiling.messages import Open
 from toolkit.profiling.schedule import MINIMUM_TRIALS, measure
 from toolkit.profiling.statistics import summarise
+from toolkit.runtimes.building import BuildOptions
+from toolkit.runtimes.engine import Engine
+from toolkit.runtimes.hardware import cuda_devices
 from toolkit.runtimes.protocol import Availability
-from toolkit.runtimes.registry import RUNTIMES
+from toolkit.runtimes.registry import RUNTIMES, build
 from toolkit.workloads import Shape, parse_workload
 
 
@@ -43,7 +51,7 @@ def test_statistics_are_the_textbooks(seconds: list[float]) -> None:
         assert value == pytest.approx(percentile(share), rel=1e-9)
 
 
-GPU_RUNTIMES = {"ort-cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx"}
+GPU_RUNTIMES = {"torch-cuda", "torch-compile-cuda", "ort-cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx"}
 
 
 def request(artifact: Artifact, runtime: str, side: int = 16) -> Open:
@@ -200,3 +208,121 @@ def test_progress_rises_to_the_end(small_artifact: Artifact) -> None:
 def test_bad_requests(options: dict[str, object], message: str, small_artifact: Artifact) -> None:
     with pytest.raises(InputError, match=message):
         toolkit.profile([small_artifact], **({"workloads": ["16x16"]} | options))
+
+
+# Engine bundles
+
+
+@pytest.fixture(scope="module")
+def beside(small_artifact: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with an artifact and its engine."""
+    directory = tmp_path_factory.mktemp("beside")
+    for path in small_artifact.path.parent.glob(f"{small_artifact.path.stem[:12]}*"):
+        shutil.copy(path, directory)
+    build(directory / small_artifact.path.name, "ort-cpu", BuildOptions(shape=Shape(24, 32)))
+    return directory
+
+
+def engine_in(directory: Path) -> Path:
+    (path,) = directory.glob("*.engine")
+    return path
+
+
+def moved(engine: Path, directory: Path) -> Path:
+    return Path(shutil.copytree(engine, directory / engine.name))
+
+
+def test_an_engine_is_a_cell_of_its_own(beside: Path) -> None:
+    path = engine_in(beside)
+    found = toolkit.profile([path], duration=0.02)
+    baseline, cell = found.cells
+    assert (baseline.runtime, baseline.precision, baseline.speed_up) == ("torch-unfused", "fp32", 1)
+    assert (cell.runtime, cell.workload, cell.precision) == ("ort-cpu", "24x32", "fp32")
+    assert cell.artifact == path.name
+    assert cell.is_engine
+    assert cell.io == "float32 NCHW"
+    assert cell.executed is not None
+    assert set(cell.executed) == {"fp32"}
+    assert baseline.statistics is not None
+    assert cell.statistics is not None
+    assert cell.speed_up == pytest.approx(baseline.statistics.median / cell.statistics.median)
+    assert not cell.note
+
+
+def test_an_engine_shares_the_baseline_of_its_artifact(beside: Path) -> None:
+    artifact = next(beside.glob("*.onnx"))
+    found = toolkit.profile([artifact, engine_in(beside)], ["ort-cpu"], ["24x32"], duration=0.02)
+    assert [(cell.runtime, cell.is_engine) for cell in found.cells] == [
+        ("torch-unfused", False),
+        ("ort-cpu", True),
+        ("ort-cpu", False),
+    ]
+    assert all(cell.speed_up for cell in found.cells)
+
+
+def test_an_engine_alone_has_no_speed_up_and_says_why(beside: Path, tmp_path: Path) -> None:
+    alone = moved(engine_in(beside), tmp_path)
+    (cell,) = toolkit.profile([alone], duration=0.02).cells
+    assert cell.statistics is not None
+    assert cell.speed_up is None
+    assert cell.note == "no speed-up: its rt4ksr_x2_c6b2_fp32.onnx is not beside it"
+    # Another artifact of the same name is not what it was built from.
+    export(checkpoint(seed=1), directory=tmp_path)
+    (plan_of,) = plan([], [], [], [], [Engine.read(alone)])
+    assert plan_of.artifact is None
+
+
+def test_an_engine_that_does_not_fit_is_a_cell_with_the_reason(beside: Path, tmp_path: Path) -> None:
+    wrong = moved(engine_in(beside), tmp_path)
+    info = json.loads((wrong / "engine.json").read_text())
+    info["identity"]["version"] = "0.1"
+    (wrong / "engine.json").write_text(json.dumps(info))
+    (cell,) = toolkit.profile([Engine.read(wrong)], duration=0.02).cells
+    assert "it does not fit: version is" in cell.reason
+    assert "Build it again: toolkit build rt4ksr_x2_c6b2_fp32.onnx --runtime ort-cpu --shape 24x32" in cell.reason
+    assert cell.statistics is None
+
+
+@pytest.mark.skipif(bool(cuda_devices()[0]), reason="there is a GPU: it would be used")
+def test_an_engine_for_a_gpu_says_that_there_is_none(small_artifact: Artifact, tmp_path: Path) -> None:
+    engine = build(small_artifact, "tensorrt-rtx", BuildOptions(shape=Shape(24, 32), target=("sm86",)), tmp_path).engine
+    (cell,) = toolkit.profile([engine], duration=0.02).cells
+    assert (cell.runtime, cell.workload) == ("tensorrt-rtx", "24x32")
+    assert "no NVIDIA driver" in cell.reason
+
+
+@pytest.mark.parametrize(
+    ("shape", "workload"),
+    [("1080x1920", "1080p-4k"), ("720x1280", "720x1280"), ("24x32", "24x32"), ("dynamic", "1080p-4k")],
+)
+def test_an_engines_workload_is_that_of_its_size(shape: str, workload: str, beside: Path) -> None:
+    """Of the two 4K workloads only that of its scale: the network is a x2."""
+    engine = Engine.read(engine_in(beside))
+    sized = replace(engine, info=msgspec.structs.replace(engine.info, shape=shape))
+    assert [cell.workload.name for cell in plan([], [], [], [], [sized])] == [workload] * 2
+
+
+def test_a_damaged_engine_is_bad_input(beside: Path, tmp_path: Path) -> None:
+    damaged = moved(engine_in(beside), tmp_path)
+    (damaged / "model.onnx").write_bytes(b"")
+    with pytest.raises(ArtifactError, match="missing, or not what"):
+        toolkit.profile([damaged])
+
+
+def test_the_command_shows_engines(
+    beside: Path, tmp_path: Path, toolkit_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    path = engine_in(beside)
+    shown = toolkit_command("profile", path, "--duration", "0.02", "--json")
+    assert shown.returncode == 0, shown.stderr
+    assert [cell["artifact"] for cell in json.loads(shown.stdout)["cells"]] == ["rt4ksr_x2_c6b2_fp32", path.name]
+    assert "24x32: engines, float32 NCHW" in shown.stderr
+    assert path.name in shown.stderr
+    alone = moved(path, tmp_path)
+    assert "no speed-up: its" in toolkit_command("profile", alone, "--duration", "0.02").stdout
+    info = json.loads((alone / "engine.json").read_text())
+    info["identity"]["version"] = "0.1"
+    (alone / "engine.json").write_text(json.dumps(info))
+    refused = toolkit_command("profile", alone, "--duration", "0.02")
+    assert refused.returncode == 3
+    assert "does not fit" in refused.stdout.replace("\n", " ")

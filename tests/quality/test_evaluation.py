@@ -9,16 +9,18 @@ import msgspec
 import numpy as np
 import pytest
 from PIL import Image
-from samples import DATA, checkpoint, needs_data
+from samples import DATA, checkpoint, needs_data, released
 
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
+from toolkit.network.checkpoint import load_checkpoint
 from toolkit.quality.budget import BUDGETS, Limits, Spent, held_against, read_budgets
 from toolkit.quality.data import Degradation, find_items, load_pair
 from toolkit.quality.evaluation import EvaluateOptions, evaluate
 from toolkit.quality.subjects import Subject
+from toolkit.quality.verdict import demand_budget, verdict_checks
 from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.registry import build
 from toolkit.workloads import Shape
@@ -213,3 +215,22 @@ def test_a_file_may_speak_of_one_precision(tmp_path: Path) -> None:
     budgets = read_budgets(tmp_path / "b.toml")
     assert budgets["int8"] == Limits(0.5, 1.0, 9)
     assert budgets["fp16"] == BUDGETS["fp16"]
+
+
+# Verdicts in manifests
+
+
+@needs_data
+def test_a_demanded_budget_is_in_the_manifests(tmp_path: Path) -> None:
+    fp32 = export(load_checkpoint(released(2)), directory=tmp_path)
+    bf16 = convert(fp32, "bf16")
+    images = [DATA / "images" / "Set5"]
+    report, (exact, lowered) = demand_budget([fp32, bf16], images, EvaluateOptions(budgets=BUDGETS))
+    assert not report.passed  # plain bf16 loses a fifth of the gain, and not a twentieth
+    assert verdict_checks(exact) == ()
+    checks = verdict_checks(Artifact.read(bf16.path))
+    assert checks == verdict_checks(lowered)
+    assert checks[0].name == "budget on simulated: share of the mean gain spent"
+    assert 0.1 < checks[0].measured < 0.4
+    # Measured again, it takes the place of the old verdict.
+    assert demand_budget([fp32, lowered], images, EvaluateOptions(budgets=BUDGETS))[1][1].manifest == lowered.manifest

@@ -18,11 +18,10 @@ from toolkit.errors import ArtifactError, InputError, Unavailable
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
 from toolkit.network.model import numpy_function
-from toolkit.runtimes import tensorrt as tensorrt_module
 from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.hardware import cuda_devices
-from toolkit.runtimes.protocol import Availability
+from toolkit.runtimes.ort_session import OrtSession
 from toolkit.runtimes.registry import RUNTIMES, build, list_engines, load_engine
 from toolkit.workloads import Shape
 
@@ -97,6 +96,14 @@ def edit(engine: Engine, change: Callable[[dict], None]) -> None:
     path.write_text(json.dumps(info))
 
 
+def test_the_command_that_rebuilds_can_be_given(engine: Engine) -> None:
+    """Options that are on or off take no value."""
+    options = {"target": "sm86,sm89", "tf32": "true", "optimization-level": "3", "cuda-graph": "false"}
+    edit(engine, lambda info: info.update(options=options))
+    given = " --target sm86,sm89 --tf32 --optimization-level 3 --no-cuda-graph"
+    assert Engine.read(engine.path).rebuild_command.endswith(given)
+
+
 @pytest.mark.parametrize("field", ["version", "processor", "instructions"])
 def test_an_engine_for_something_else_is_refused_with_the_command_that_rebuilds_it(field: str, engine: Engine) -> None:
     edit(engine, lambda info: info["identity"].update({field: "another"}))
@@ -164,8 +171,9 @@ def test_a_failed_build_leaves_nothing(
     ("runtime", "options", "message"),
     [
         ("torch", BuildOptions(), "builds no engines"),
-        ("ort-cuda", BuildOptions(), "builds no engines"),
+        ("torch-cuda", BuildOptions(), "builds no engines"),
         ("ort-cpu", BuildOptions(tf32=True), "no option tf32"),
+        ("ort-cpu", BuildOptions(nhwc=False), "no option nhwc"),
         ("openvino", BuildOptions(target=("sm86",)), "no option target"),
         ("ort-cpu", BuildOptions(shape=Shape(7, 8)), "not even"),
         ("nonsense", BuildOptions(), "no runtime"),
@@ -197,6 +205,7 @@ def test_tensorrt_rtx_builds_every_precision(precision: str, artifacts: dict[str
     assert engine.path.name == f"{artifacts[precision].manifest.name}.tensorrt-rtx.engine"
     assert engine.info.files["plan"].size > 10_000
     assert engine.info.read_back["typing"] == "strong"
+    assert int(engine.info.read_back["network layers"]) > 20
     assert engine.info.options["target"] == ",".join(targets)
     assert not build(artifacts[precision], "tensorrt-rtx", BuildOptions(target=targets), tmp_path).fresh
 
@@ -245,27 +254,20 @@ def test_without_a_gpu_a_target_must_be_named(small_artifact: Artifact, tmp_path
     assert "sm86" in caught.value.remedy
 
 
-def test_tf32_is_off_unless_asked_for() -> None:
-    trt = pytest.importorskip("tensorrt_rtx")
-    builder = trt.Builder(trt.Logger(trt.Logger.ERROR))
-    for asked in (False, True):
-        config = builder.create_builder_config()
-        config.set_flag(trt.BuilderFlag.TF32)  # TensorRT's default
-        tensorrt_module._configure(trt, config, BuildOptions(tf32=asked))
-        assert config.get_flag(trt.BuilderFlag.TF32) is asked
-
-
 # GPU runtimes on a machine without one
 
 
 @without_gpu
-@pytest.mark.parametrize("name", ["ort-cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx"])
+@pytest.mark.parametrize(
+    "name", ["torch-cuda", "torch-compile-cuda", "ort-cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx"]
+)
 def test_gpu_runtimes_are_refused_before_anything_is_touched(
     name: str, small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def touched(*_: object) -> None:
         raise AssertionError("the library was touched")
 
+    monkeypatch.setattr("torch.cuda.is_available", touched)
     monkeypatch.setattr("toolkit.runtimes.protocol.importlib.import_module", touched)
     with pytest.raises(Unavailable, match="no NVIDIA driver") as caught:
         RUNTIMES[name].load(small_artifact)
@@ -274,25 +276,55 @@ def test_gpu_runtimes_are_refused_before_anything_is_touched(
 
 @without_gpu
 @pytest.mark.parametrize("name", ["ort-cuda", "ort-tensorrt"])
-def test_onnxruntime_itself_does_not_fall_back(
-    name: str, small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_onnxruntime_itself_does_not_fall_back(name: str, small_artifact: Artifact) -> None:
     """Past the probe, ONNX Runtime would load the model on the CPU with a line in the log. It must not."""
-    monkeypatch.setattr(type(RUNTIMES[name]), "probe", lambda self: Availability(True))
+    provider = RUNTIMES[name]._provider(small_artifact, SHAPE, BuildOptions())  # type: ignore[attr-defined]
     with pytest.raises(Unavailable, match=r"cannot run .* on|instead of"):
-        RUNTIMES[name].load(small_artifact)
+        OrtSession(small_artifact, provider, 1)
+
+
+@without_gpu
+@pytest.mark.parametrize("name", ["ort-cuda", "ort-tensorrt", "tensorrt"])
+def test_gpu_engines_are_not_built_without_a_gpu(name: str, small_artifact: Artifact, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=f"building for {name} is not available: there is no NVIDIA driver") as caught:
+        build(small_artifact, name, directory=tmp_path)
+    assert caught.value.exit_code == 3
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", ["ort-cuda", "tensorrt", "tensorrt-rtx"])
+@pytest.mark.parametrize("name", ["ort-cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx"])
 def test_gpu_runtimes_agree_with_float64(name: str, small_artifact: Artifact) -> None:
     available = RUNTIMES[name].probe()
     if not available.ok:
         pytest.skip(f"{name}: {available.reason}")
     session = toolkit.load_session(small_artifact, name)
-    for shape in (SHAPE, Shape(7, 9)):
+    network = numpy_function(toolkit.source_checkpoint(small_artifact).network, "float64")
+    for shape in (SHAPE, Shape(7, 9), SHAPE):
         session.bind(shape)
         x = np.random.default_rng(0).random((1, 3, *shape.sides), np.float32)
-        truth = numpy_function(toolkit.source_checkpoint(small_artifact).network, "float64")(x)
-        np.testing.assert_allclose(session.run(x), truth, rtol=0, atol=1e-4)
-    assert "fp32" in {node.precision for node in session.executed().values()}
+        for image in (x, 1 - x):  # the second time a captured graph is replayed
+            np.testing.assert_allclose(session.run(image), network(image), rtol=0, atol=1e-4)
+    told = {node.precision for node in session.executed().values()}
+    assert told == {"unknown"} if name == "ort-tensorrt" else "fp32" in told
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["ort-cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx"])
+def test_gpu_engines_are_built_loaded_and_reused(name: str, small_artifact: Artifact, tmp_path: Path) -> None:
+    available = RUNTIMES[name].probe()
+    if not available.ok:
+        pytest.skip(f"{name}: {available.reason}")
+    options = BuildOptions(shape=SHAPE)
+    engine = build(small_artifact, name, options, tmp_path).engine
+    assert not build(small_artifact, name, options, tmp_path).fresh
+    session = load_engine(engine.path)
+    session.bind(SHAPE)
+    truth = numpy_function(toolkit.source_checkpoint(small_artifact).network, "float64")(frame())
+    np.testing.assert_allclose(session.run(frame()), truth, rtol=0, atol=1e-4)
+    Engine.read(engine.path)  # and loading it has changed nothing
+    again = build(small_artifact, name, BuildOptions(shape=Shape(32, 32)), tmp_path).engine
+    if name in {"ort-tensorrt", "tensorrt"}:
+        assert again.info.read_back["timings from"] == engine.path.name
+    if name in {"tensorrt", "tensorrt-rtx"}:
+        assert json.loads(again.file("layers.json").read_text())["Layers"]

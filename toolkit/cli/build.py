@@ -26,11 +26,14 @@ def build(
     version_compatible: bool = False,
     hardware_compatible: bool = False,
     tf32: bool = False,
+    cuda_graph: bool | None = None,
+    nhwc: bool | None = None,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    gen: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     list_: Annotated[bool, Parameter(name="--list", negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
-    """Build an engine bundle from an artifact, or list those that are there.
+    """Build an engine bundle from an artifact, list those that are there, or write the script that builds the same.
 
     Parameters
     ----------
@@ -52,14 +55,23 @@ def build(
         Loadable on later GPUs than this one.
     tf32
         Allow TF32 in float32 convolutions.
+    cuda_graph
+        For ort-cuda and ort-tensorrt: replay each frame's kernels as one CUDA graph. Default: yes.
+    nhwc
+        For ort-cuda: keep channels last, as tensor cores take them. Default: yes.
     output
         Directory; default: beside the artifact.
+    gen
+        Build nothing, but write a Python script that does the same without the toolkit and runs one frame of noise. For
+        TensorRT it uses Polygraphy. `-`: to standard output.
     list_
         List the bundles of the directory (default: exported) and whether they fit this machine.
     json
         Print one JSON document.
     """
     if list_:
+        if gen is not None:
+            raise toolkit.InputError("--list and --gen exclude each other")
         _list(output or Path("exported"), json=json)
         return
     if artifact is None or runtime is None:
@@ -72,13 +84,26 @@ def build(
         version_compatible=version_compatible,
         hardware_compatible=hardware_compatible,
         tf32=tf32,
+        cuda_graph=cuda_graph,
+        nhwc=nhwc,
     )
+    if gen is not None:
+        _write_script(artifact, runtime, options, gen, output, json=json)
+    else:
+        _build(artifact, runtime, options, output, json=json)
+
+
+def _build(artifact: Path, runtime: str, options: toolkit.BuildOptions, output: Path | None, *, json: bool) -> None:
     with steps("build") as report:
         built = toolkit.build(artifact, runtime, options, output, report)
-    info = built.engine.info
     if json:
-        print_documents([info])
-        return
+        print_documents([built.engine.info])
+    else:
+        _print(built)
+
+
+def _print(built: toolkit.Built) -> None:
+    info = built.engine.info
     size = sum(file.size for file in info.files.values())
     if built.fresh:
         out.print(f"[bold]{escape(str(built.engine.path))}[/] ({size:,} bytes) in {info.build_seconds:.1f} s")
@@ -86,6 +111,19 @@ def build(
         out.print(f"[bold]{escape(str(built.engine.path))}[/] is there already, and nothing has changed")
     for name, value in (info.identity | info.read_back | {"shape": info.shape}).items():
         out.print(f"  {name}: {value}", markup=False)
+
+
+def _write_script(
+    artifact: Path, runtime: str, options: toolkit.BuildOptions, path: Path, output: Path | None, *, json: bool
+) -> None:
+    if output is not None or json:
+        raise toolkit.InputError("--gen writes a script and builds nothing", "Leave out --output and --json.")
+    to_stdout = path == Path("-")
+    script = toolkit.build_script(artifact, runtime, options, None if to_stdout else path)
+    if to_stdout:
+        print(script, end="")
+    else:
+        out.print(f"[bold]{escape(str(path))}[/]; its --help says what it takes")
 
 
 def _list(directory: Path, *, json: bool) -> None:

@@ -16,7 +16,7 @@ from toolkit.cli.console import bar, err, out, table, verdict
 
 def evaluate(
     *subjects: Path,
-    data: Annotated[list[Path], Parameter(consume_multiple=True)],
+    data: Annotated[list[Path], Parameter(consume_multiple=True, negative=())],
     runtime: str = "ort-cpu",
     directory: Path = Path("exported"),
     scale: int | None = None,
@@ -25,6 +25,7 @@ def evaluate(
     border: int | None = None,
     budget: Annotated[bool, Parameter(negative=())] = False,
     budgets: Path | None = None,
+    record: Annotated[bool, Parameter(negative=())] = False,
     threads: int = 0,
     html: Path | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
@@ -32,7 +33,7 @@ def evaluate(
 ) -> None:
     """Measure image quality: PSNR and SSIM against originals, bicubic, and fp32.
 
-    Y is luma as MATLAB's rgb2ycbcr has it. (The reference code's "PSNR(Y)" swaps red and blue.) A border as wide as the
+    Y is luma as MATLAB's rgb2ycbcr has it; the reference code's "PSNR(Y)" swaps red and blue. A border as wide as the
     scale is left out, values are rounded to 8 bits, and low-resolution images are cut to even sizes.
 
     Parameters
@@ -43,7 +44,8 @@ def evaluate(
         Directories of images, recursively: with HR and LR in them (or x2/HR, ...) pairs, else originals, larger ones
         cropped to the middle 3840x2160.
     runtime
-        Comma-separated; runs the artifacts. Engines have their own.
+        Comma-separated; runs the artifacts. Engines have their own. `simulated`: an artifact's own arithmetic with
+        float32 accumulators, as GPUs have it, on any processor.
     directory
         Where artifacts are.
     scale
@@ -58,6 +60,8 @@ def evaluate(
         Hold what each precision loses against its limits; exit 1 on overspending.
     budgets
         TOML file of limits; default: validation/budgets.toml, else built-in ones.
+    record
+        With --budget: write the verdicts into the artifacts' manifests.
     threads
         Processor threads; 0: all usable.
     html
@@ -69,6 +73,8 @@ def evaluate(
     """
     if json and csv:
         raise toolkit.InputError("--json and --csv exclude each other")
+    if record and not budget and budgets is None:
+        raise toolkit.InputError("--record goes with --budget")
     options = toolkit.EvaluateOptions(
         degradation=toolkit.Degradation(downscale, jpeg),
         border=border,
@@ -78,14 +84,21 @@ def evaluate(
     chosen = _subjects(subjects, directory, split(runtime), scale, threads)
     with bar() as advance:
         report = toolkit.evaluate(chosen, data, options, advance)
+    if record:
+        toolkit.record_verdicts(report, [item.source for item in chosen if isinstance(item.source, toolkit.Artifact)])
     if json or csv:
         print(report.to_json() if json else report.to_csv(), end="")
     _print(report, err if json or csv else out)
     if html is not None:
         err.print(f"[bold]{escape(str(html))}[/] shows the worst patches", soft_wrap=True)
+    _exit(report, named=bool(subjects))
+
+
+def _exit(report: toolkit.QualityReport, *, named: bool) -> None:
+    """Overspending is a failed check; what was named and did not run is an error."""
     if not report.passed:
         raise SystemExit(toolkit.CheckFailed.exit_code)
-    if subjects and not report.complete:
+    if named and not report.complete:
         raise SystemExit(toolkit.Unavailable.exit_code)
 
 

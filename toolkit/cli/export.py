@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -31,7 +32,8 @@ def export(
     high_frequency: Literal["auto", "on", "off"] = "auto",
     scale: int | None = None,
     entry: str | None = None,
-    preset: str = "rt4ksr",
+    preset: str | None = None,
+    within_budget: Path | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Make an ONNX artifact from a checkpoint: merge, trace, rewrite, simplify, check.
@@ -39,7 +41,7 @@ def export(
     Parameters
     ----------
     checkpoint
-        PyTorch or safetensors file with RT4KSR weights; recognised by its tensors. Without one, an UNTRAINED network.
+        PyTorch or safetensors file with RT4KSR weights; recognised by its tensors. Without one, the toolkit's own.
     output
         Directory for the artifact, its manifest and the source weights.
     opset
@@ -64,7 +66,10 @@ def export(
     entry
         Which weights to take when the file has several sets.
     preset
-        Without a checkpoint: which network of the paper's design space. See `toolkit presets`.
+        Instead of a checkpoint: a network of the paper's design space, UNTRAINED. See `toolkit presets`.
+    within_budget
+        Directory of images: measure there what each precision spends of the network's gain over bicubic (see `toolkit
+        evaluate`), write the verdicts into the manifests, and exit 1 on overspending.
     json
         Print the manifest on stdout.
     """
@@ -84,24 +89,51 @@ def export(
         loaded = _load(checkpoint, high_frequency, scale, entry, preset)
         artifact = toolkit.export(loaded, options, output, report)
         converted = [toolkit.convert(artifact, wanted, report=report) for wanted in lower]
+        judged = _judge([artifact, *converted], within_budget, report)
     warn(loaded.notes)
     if json:
-        print_documents([item.manifest for item in (artifact, *converted)])
+        print_documents([item.manifest for item in judged])
     console = err if json else out
     _describe(artifact, time.perf_counter() - begin, console)
-    describe(converted, console)
+    describe(judged[1:], console)
+    _exit_on_overspending(judged, console)
+
+
+def _judge(
+    artifacts: list[toolkit.Artifact], images: Path | None, report: Callable[[str], None]
+) -> list[toolkit.Artifact]:
+    """The same artifacts, with verdicts in their manifests if images were given."""
+    if images is None:
+        return artifacts
+    report("measuring quality")
+    options = toolkit.EvaluateOptions(budgets=toolkit.read_budgets())
+    return toolkit.demand_budget(artifacts, [images], options)[1]
+
+
+def _exit_on_overspending(artifacts: list[toolkit.Artifact], console: Console) -> None:
+    checks = [(item.manifest.name, check) for item in artifacts for check in toolkit.verdict_checks(item)]
+    for name, check in checks:
+        console.print(f"{escape(name)}: {check.name} {check.measured:.3g} of {check.bound:g} {verdict(check.passed)}")
+    if not all(check.passed for _, check in checks):
+        raise SystemExit(toolkit.CheckFailed.exit_code)
 
 
 def _load(
-    path: Path | None, high_frequency: Literal["auto", "on", "off"], scale: int | None, entry: str | None, preset: str
+    path: Path | None,
+    high_frequency: Literal["auto", "on", "off"],
+    scale: int | None,
+    entry: str | None,
+    preset: str | None,
 ) -> toolkit.Checkpoint:
     if path is not None:
-        if preset != "rt4ksr":
+        if preset is not None:
             raise toolkit.InputError("--preset goes without a checkpoint, which says itself what it is")
         return toolkit.load_checkpoint(path, high_frequency=high_frequency, scale=scale, entry=entry)
     if high_frequency != "auto" or entry is not None:
         raise toolkit.InputError("--high-frequency and --entry go with a checkpoint")
-    return toolkit.untrained_checkpoint(2 if scale is None else scale, preset=preset)
+    if preset is not None:
+        return toolkit.untrained_checkpoint(2 if scale is None else scale, preset=preset)
+    return toolkit.bundled_checkpoint(2 if scale is None else scale)
 
 
 def _describe(artifact: toolkit.Artifact, seconds: float, console: Console) -> None:

@@ -13,7 +13,7 @@ from rich.markup import escape
 
 import toolkit
 from toolkit.cli.arguments import find_artifacts, precisions, split
-from toolkit.cli.console import bar, err, out, steps, table, warn
+from toolkit.cli.console import bar, err, out, steps, table
 
 
 def profile(
@@ -35,7 +35,8 @@ def profile(
     Parameters
     ----------
     artifacts
-        What to measure. Default: everything in the directory of artifacts; without any, UNTRAINED networks.
+        What to measure: artifacts, and engine bundles (.engine), which run as they were built whatever the next three
+        say. Default: every artifact in the directory; without any, the toolkit's own weights.
     precision
         Comma-separated: fp32, fp16, bf16, int8.
     runtime
@@ -56,12 +57,12 @@ def profile(
     if json and csv:
         raise toolkit.InputError("--json and --csv exclude each other")
     with ExitStack() as stack:
-        found = [toolkit.Artifact.read(path) for path in artifacts] or find_artifacts(directory)
-        if not found:
-            found = _untrained(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        found: list[toolkit.Artifact] = [] if artifacts else find_artifacts(directory)
+        if not artifacts and not found:
+            found = _bundled(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         advance = stack.enter_context(bar())
         report = toolkit.profile(
-            found,
+            artifacts or found,
             split(runtime) or tuple(toolkit.RUNTIMES),
             split(workload) or None,
             precisions(precision),
@@ -72,49 +73,60 @@ def profile(
     if json or csv:
         print(report.to_json() if json else report.to_csv(), end="")
     _print(report, err if json or csv else out)
-    _exit(report, split(runtime), precisions(precision))
+    only_engines = len(artifacts) > 0 and all(path.suffix == ".engine" for path in artifacts)
+    _exit(report, split(runtime), [] if only_engines else precisions(precision))
 
 
-def _untrained(directory: Path) -> list[toolkit.Artifact]:
-    """Artifacts of random networks, for a first look without a checkpoint."""
+def _bundled(directory: Path) -> list[toolkit.Artifact]:
+    """Artifacts of the toolkit's own weights, for a first look without a checkpoint."""
     made = []
     for workload in toolkit.WORKLOADS.values():
-        checkpoint = toolkit.untrained_checkpoint(workload.scale or 2)
+        checkpoint = toolkit.bundled_checkpoint(workload.scale or 2)
         with steps(f"export x{workload.scale}") as report:
             made.append(toolkit.export(checkpoint, directory=directory, report=report))
-    warn(made[0].manifest.notes)
     return made
 
 
 def _print(report: toolkit.ProfileReport, console: Console) -> None:
     here = report.environment
     console.print(f"{here.processor}, {report.threads} of {here.processors} threads, load {here.load:.1f} at the start")
-    groups = dict.fromkeys((cell.workload, cell.artifact) for cell in report.cells)
-    for workload, artifact in groups:
-        cells = [cell for cell in report.cells if (cell.workload, cell.artifact) == (workload, artifact)]
-        numbers = ("median", "p90", "p95", "p99", "min", "fps", "MB", "speed-up", "n")
-        what = f"{workload}: {artifact}, {cells[0].io}, times in ms" if artifact else workload
-        console.print(f"\n[bold]{escape(what)}[/]")
-        rows = table("runtime", "asked", "ran", *numbers, right=numbers)
-        for cell in cells:
-            if cell.statistics is not None:
-                rows.add_row(cell.runtime, cell.precision, *_numbers(cell, cell.statistics))
-        console.print(rows)
-        _remarks(cells, console)
+    groups: dict[tuple[str, str], list[toolkit.CellReport]] = {}
+    for cell in report.cells:
+        groups.setdefault((cell.workload, "engines" if cell.is_engine else cell.artifact), []).append(cell)
+    for (workload, what), cells in groups.items():
+        _print_table(f"{workload}: {what}" if what else workload, cells, console)
     console.print()
+
+
+def _print_table(title: str, cells: list[toolkit.CellReport], console: Console) -> None:
+    numbers = ("median", "p90", "p95", "p99", "min", "fps", "MB", "speed-up", "n")
+    io = ", ".join(dict.fromkeys(cell.io for cell in cells if cell.io))
+    console.print(f"\n[bold]{escape(f'{title}, {io}, times in ms' if io else title)}[/]")
+    rows = table("engine" if cells[0].is_engine else "runtime", "asked", "ran", *numbers, right=numbers)
+    for cell in cells:
+        if cell.statistics is not None:
+            rows.add_row(escape(_subject(cell)), cell.precision, *_numbers(cell, cell.statistics))
+    console.print(rows)
+    _remarks(cells, console)
+
+
+def _subject(cell: toolkit.CellReport) -> str:
+    return cell.artifact if cell.is_engine else cell.runtime
 
 
 def _remarks(cells: list[toolkit.CellReport], console: Console) -> None:
     """What ran otherwise than asked for, and what did not run; cells with the same reason together."""
     reasons: dict[str, list[str]] = {}
     for cell in cells:
-        name = f"{cell.runtime} {cell.precision}"
+        name = cell.artifact if cell.is_engine else f"{cell.runtime} {cell.precision}"
+        if cell.note:
+            console.print(f"[yellow]{escape(name)}:[/] {escape(cell.note)}")
         if cell.reason:
             reasons.setdefault(cell.reason, []).append(name)
         elif _differs(cell):
-            console.print(f"[yellow]{name}:[/] stored {cell.precision}, computed {_ran(cell)}")
+            console.print(f"[yellow]{escape(name)}:[/] stored {cell.precision}, computed {_ran(cell)}")
     for reason, names in reasons.items():
-        console.print(f"[yellow]{', '.join(names)} did not run:[/] {escape(reason)}")
+        console.print(f"[yellow]{escape(', '.join(names))} did not run:[/] {escape(reason)}")
 
 
 def _ran(cell: toolkit.CellReport) -> str:
@@ -141,8 +153,8 @@ def _numbers(cell: toolkit.CellReport, times: toolkit.Statistics) -> list[str]:
 
 
 def _exit(report: toolkit.ProfileReport, runtimes: list[str], asked: list[toolkit.Precision]) -> None:
-    """A runtime that was named and did not run is an error, and so is a precision that nothing ran."""
-    stuck = any(cell.reason and cell.runtime in runtimes for cell in report.cells)
-    ran = {cell.precision for cell in report.cells if not cell.reason}
+    """A runtime or engine that was named and did not run is an error, and so is a precision that no artifact ran in."""
+    stuck = any(cell.reason and (cell.is_engine or cell.runtime in runtimes) for cell in report.cells)
+    ran = {cell.precision for cell in report.cells if not cell.reason and not cell.is_engine}
     if stuck or not ran.issuperset(asked):
         raise SystemExit(toolkit.Unavailable.exit_code)

@@ -35,7 +35,8 @@ def verify_fusion(
     Parameters
     ----------
     source
-        A checkpoint in training form, or an fp32 artifact. Default: every fp32 artifact of the directory.
+        A checkpoint in training form, or an fp32 artifact. Default: every fp32 artifact of the directory; without
+        any, the toolkit's own x2 weights.
     images
         Directory of real images to compare on.
     full_frame
@@ -102,7 +103,7 @@ def _targets(
         return [(toolkit.source_checkpoint(artifact), artifact)]
     made = _fp32_artifacts(directory)
     if not made:
-        return [(toolkit.untrained_checkpoint(), None)]
+        return [(toolkit.bundled_checkpoint(), None)]
     provable = [item for item in made if item.manifest.source.layout != "rep_conv"]
     if left := [item.manifest.name for item in made if item not in provable]:
         warn((f"nothing to prove for {', '.join(left)}: made from a checkpoint that was fused already",))

@@ -5,25 +5,48 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from toolkit.artifact import Artifact, Precision
-from toolkit.runtimes.registry import BASELINE, find_runtime
-from toolkit.workloads import Shape, Workload, parse_workload
+from toolkit.artifact import Artifact, Manifest, Precision
+from toolkit.errors import ToolkitError
+from toolkit.runtimes.engine import Engine
+from toolkit.runtimes.registry import BASELINE, engine_obstacle, find_runtime
+from toolkit.workloads import WORKLOADS, Shape, Workload, parse_shape, parse_workload
+
+_ANY_SIZE = "720p"
+"""What is measured where nothing says which size is meant."""
 
 
 @dataclass(frozen=True)
 class CellPlan:
-    """A runtime, an artifact and a workload; `obstacle` says why it cannot run, and is empty when it can."""
+    """A runtime, a workload, and an artifact or an engine bundle; `obstacle` says why it cannot run, or is empty.
+
+    `artifact` of an engine is what it was built from, where that still lies beside it.
+    """
 
     runtime: str
     workload: Workload
     precision: Precision
     artifact: Artifact | None
     obstacle: str = ""
+    engine: Engine | None = None
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """Of the network that runs."""
+        if self.engine is not None:
+            return self.engine.manifest
+        return None if self.artifact is None else self.artifact.manifest
+
+    @property
+    def name(self) -> str:
+        """Of the artifact or the bundle."""
+        if self.engine is not None:
+            return self.engine.path.name
+        return "" if self.artifact is None else self.artifact.manifest.name
 
     @property
     def network(self) -> tuple[str, str]:
         """What cells must share for a speed-up between them to mean anything."""
-        return self.workload.name, "" if self.artifact is None else self.artifact.manifest.source.weights_sha256
+        return self.workload.name, "" if self.manifest is None else self.manifest.source.weights_sha256
 
 
 def plan(
@@ -31,16 +54,18 @@ def plan(
     runtimes: Sequence[str],
     workloads: Sequence[Workload],
     precisions: Sequence[Precision],
+    engines: Sequence[Engine] = (),
 ) -> list[CellPlan]:
     """All cells, the baseline of each network and workload first.
 
     Every artifact meets every workload of its scale that it can serve. A precision is that of an artifact; where there
     is no artifact of a precision, PyTorch can still lower the network itself, and the others say what is missing.
+    An engine is a cell of its own, at the size it was built for.
 
     Raises:
         InputError: there is no such runtime.
     """
-    cells: list[CellPlan] = []
+    cells = [_engine_cell(engine) for engine in engines]
     for workload in workloads:
         serving = [artifact for artifact in artifacts if _serves(artifact, workload)]
         if not serving:
@@ -62,7 +87,7 @@ def _with_baselines(cells: Iterable[CellPlan]) -> list[CellPlan]:
         groups.setdefault(cell.network, []).append(cell)
     ordered: list[CellPlan] = []
     for group in groups.values():
-        artifact = group[0].artifact
+        artifact = next((cell.artifact for cell in group if cell.artifact is not None), None)
         others = [cell for cell in group if (cell.runtime, cell.precision) != (BASELINE, "fp32")]
         if artifact is not None:
             ordered.append(_cell(BASELINE, group[0].workload, "fp32", artifact))
@@ -77,6 +102,31 @@ def _cell(runtime_name: str, workload: Workload, precision: Precision, artifact:
     return CellPlan(runtime_name, workload, precision, artifact, obstacle)
 
 
+def _engine_cell(engine: Engine) -> CellPlan:
+    info = engine.info
+    return CellPlan(
+        info.runtime, _engine_workload(engine), info.precision, _origin(engine), engine_obstacle(engine), engine
+    )
+
+
+def _engine_workload(engine: Engine) -> Workload:
+    manifest, size = engine.manifest, engine.info.shape
+    if size == "dynamic":
+        return parse_workload(manifest.workload or _ANY_SIZE)
+    shape = parse_shape(size)
+    named = (job for job in WORKLOADS.values() if (job.shape, job.scale) == (shape, manifest.network.scale))
+    return next(named, Workload(size, shape))
+
+
+def _origin(engine: Engine) -> Artifact | None:
+    """What an engine was built from, if it still lies beside it: only there are the weights of the unfused network."""
+    try:
+        artifact = Artifact.read(engine.path.parent / f"{engine.info.artifact}.onnx")
+    except ToolkitError:
+        return None
+    return artifact if artifact.manifest.onnx_sha256 == engine.info.artifact_sha256 else None
+
+
 def _serves(artifact: Artifact, workload: Workload) -> bool:
     manifest = artifact.manifest
     fixed = None if manifest.shape is None else Shape(*manifest.shape)
@@ -87,7 +137,7 @@ def default_workloads(artifacts: Iterable[Artifact]) -> list[Workload]:
     """The workloads that artifacts were made for; a size of their own where they serve none of the 4K ones."""
     manifests = [artifact.manifest for artifact in artifacts]
     names = [
-        manifest.workload or ("720p" if manifest.shape is None else str(Shape(*manifest.shape)))
+        manifest.workload or (_ANY_SIZE if manifest.shape is None else str(Shape(*manifest.shape)))
         for manifest in manifests
     ]
     return [parse_workload(name) for name in dict.fromkeys(names)]

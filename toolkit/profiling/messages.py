@@ -8,14 +8,15 @@ import msgspec
 
 
 class Open(msgspec.Struct, frozen=True, tag=True):
-    """Load an artifact and bind a size."""
+    """Load an artifact, or an engine bundle, and bind a size."""
 
     runtime: str
-    artifact: str
+    path: str
     precision: str
     height: int
     width: int
     threads: int
+    engine: bool = False
 
 
 class Run(msgspec.Struct, frozen=True, tag=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,6 +16,7 @@ from toolkit.profiling.messages import Open
 from toolkit.profiling.report import CellReport, ProfileReport
 from toolkit.profiling.schedule import Advance, Measurement, measure
 from toolkit.profiling.statistics import summarise
+from toolkit.runtimes.engine import SUFFIX, Engine
 from toolkit.runtimes.protocol import SessionOptions
 from toolkit.runtimes.registry import BASELINE, RUNTIMES
 from toolkit.workloads import parse_workload
@@ -24,7 +25,7 @@ _MOST_THREADS = 512
 
 
 def profile(
-    artifacts: Sequence[Artifact | Path | str],
+    artifacts: Sequence[Artifact | Engine | Path | str],
     runtimes: Sequence[str] = tuple(RUNTIMES),
     workloads: Sequence[str] | None = None,
     precisions: Sequence[Precision] = ("fp32",),
@@ -36,7 +37,8 @@ def profile(
     """Measure runtimes side by side, each cell in a process of its own, in interleaved turns.
 
     Args:
-        artifacts: what to run.
+        artifacts: what to run: artifacts, and engine bundles (`*.engine`). A bundle runs as it was built: its runtime,
+            its precision, its size, whatever the next three say.
         runtimes: names from the registry; the unfused PyTorch baseline is always measured too.
         workloads: `720p-4k` (x3), `1080p-4k` (x2), or sizes (`HxW`); default: what the artifacts were made for.
         precisions: as artifacts have them; PyTorch can lower the network itself.
@@ -46,15 +48,20 @@ def profile(
 
     Raises:
         InputError: an unknown name, a duration that is not positive, or nothing to measure.
-        ArtifactError: an artifact that does not match its manifest.
+        ArtifactError: an artifact that does not match its manifest, or a bundle that was edited.
     """
     if not 0 < duration < math.inf:
         raise InputError(f"duration {duration} must be a positive number of seconds")
     if not 0 <= threads <= _MOST_THREADS:
         raise InputError(f"threads {threads} must be 0 (all usable) to {_MOST_THREADS}")
-    loaded = [item if isinstance(item, Artifact) else Artifact.read(item) for item in artifacts]
-    jobs = default_workloads(loaded) if workloads is None else [parse_workload(name) for name in workloads]
-    cells = plan(loaded, runtimes, jobs, precisions)
+    given = [_read(item) for item in artifacts]
+    loaded = [item for item in given if isinstance(item, Artifact)]
+    engines = [item for item in given if isinstance(item, Engine)]
+    if workloads is None or (engines and not loaded):
+        jobs = default_workloads(loaded)
+    else:
+        jobs = [parse_workload(name) for name in workloads]
+    cells = plan(loaded, runtimes, jobs, precisions, engines)
     if not cells:
         raise InputError("there is nothing to measure", "Name at least one runtime, workload and precision.")
     threads = SessionOptions(threads).resolved_threads()
@@ -67,19 +74,27 @@ def profile(
     return ProfileReport(here, threads, duration, tuple(reports))
 
 
+def _read(item: Artifact | Engine | Path | str) -> Artifact | Engine:
+    if isinstance(item, Artifact | Engine):
+        return item
+    path = Path(item)
+    return Engine.read(path) if path.suffix == SUFFIX else Artifact.read(path)
+
+
 def _request(cell: CellPlan, threads: int) -> Open:
-    assert cell.artifact is not None  # noqa: S101  (runnable)
+    source = cell.engine or cell.artifact
+    assert source is not None  # noqa: S101  (runnable)
     height, width = cell.workload.shape.sides
-    return Open(cell.runtime, str(cell.artifact.path), cell.precision, height, width, threads)
+    return Open(cell.runtime, str(source.path), cell.precision, height, width, threads, cell.engine is not None)
 
 
 def _cell_report(cell: CellPlan, measurement: Measurement | None) -> CellReport:
-    manifest = None if cell.artifact is None else cell.artifact.manifest
+    manifest = cell.manifest
     report = CellReport(
         runtime=cell.runtime,
         workload=cell.workload.name,
         precision=cell.precision,
-        artifact="" if manifest is None else manifest.name,
+        artifact=cell.name,
         io="" if manifest is None else f"{manifest.input.dtype} {manifest.input.layout}",
         reason=cell.obstacle if measurement is None else measurement.failure,
     )
@@ -104,9 +119,15 @@ def _with_speed_ups(cells: Sequence[CellPlan], reports: Sequence[CellReport]) ->
         for cell, report in zip(cells, reports, strict=True)
         if (cell.runtime, cell.precision) == (BASELINE, "fp32") and report.statistics is not None
     }
-    return [
-        report
-        if report.statistics is None or cell.network not in baselines
-        else msgspec.structs.replace(report, speed_up=baselines[cell.network] / report.statistics.median)
-        for cell, report in zip(cells, reports, strict=True)
-    ]
+    return [_with_speed_up(cell, report, baselines) for cell, report in zip(cells, reports, strict=True)]
+
+
+def _with_speed_up(cell: CellPlan, report: CellReport, baselines: Mapping[tuple[str, str], float]) -> CellReport:
+    if report.statistics is None:
+        return report
+    if cell.network in baselines:
+        return msgspec.structs.replace(report, speed_up=baselines[cell.network] / report.statistics.median)
+    if cell.engine is not None and cell.artifact is None:
+        origin = f"{cell.engine.info.artifact}.onnx"
+        return msgspec.structs.replace(report, note=f"no speed-up: its {origin} is not beside it")
+    return report

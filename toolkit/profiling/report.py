@@ -11,6 +11,7 @@ import msgspec
 from toolkit.artifact import Precision, encode
 from toolkit.profiling.environment import Environment
 from toolkit.profiling.statistics import Statistics
+from toolkit.runtimes.engine import SUFFIX
 
 SCHEMA = 1
 
@@ -20,6 +21,7 @@ class CellReport(msgspec.Struct, frozen=True):
 
     `executed` counts nodes per precision that really ran, as the runtime tells. `speed_up` is the median of the unfused
     PyTorch baseline of the same network and workload, divided by this cell's. Memory is the peak of the whole process.
+    `artifact` names what ran: an artifact, or an engine bundle (`*.engine`). `note` says what a reader may miss.
     """
 
     runtime: str
@@ -36,6 +38,12 @@ class CellReport(msgspec.Struct, frozen=True):
     peak_bytes: int | None = None
     executed: dict[str, int] | None = None
     seconds: tuple[float, ...] = ()
+    note: str = ""
+
+    @property
+    def is_engine(self) -> bool:
+        """Whether an engine bundle ran, and not an artifact."""
+        return self.artifact.endswith(SUFFIX)
 
 
 class ProfileReport(msgspec.Struct, frozen=True):
@@ -79,4 +87,5 @@ def _csv_row(cell: CellReport) -> dict[str, object]:
         "load_seconds": cell.load_seconds,
         "speed_up": cell.speed_up,
         "reason": cell.reason,
+        "note": cell.note,
     }

@@ -16,7 +16,7 @@ from toolkit.artifact import Artifact
 from toolkit.errors import ToolkitError
 from toolkit.profiling.messages import Failed, Open, Opened, Reply, Request, Run, Stopped, Timed, receive, send
 from toolkit.runtimes.protocol import Session, SessionOptions, frame_shape
-from toolkit.runtimes.registry import find_runtime
+from toolkit.runtimes.registry import find_runtime, load_engine
 from toolkit.workloads import Shape
 
 
@@ -25,13 +25,10 @@ class Cell:
 
     def __init__(self, request: Open) -> None:
         begin = time.perf_counter()
-        artifact = Artifact.read(request.artifact)
-        runtime = find_runtime(request.runtime)
-        precision: Any = request.precision
-        self._session: Session = runtime.load(artifact, SessionOptions(request.threads), precision)
+        self._session = _load(request)
         shape = Shape(request.height, request.width)
         self._session.bind(shape)
-        self._frame = noise_frame(artifact, shape)
+        self._frame = noise_frame(self._session.artifact, shape)
         self._session.run(self._frame)
         self.load_seconds = time.perf_counter() - begin
 
@@ -47,6 +44,14 @@ class Cell:
             self._session.run(self._frame)
             seconds.append(time.perf_counter() - begin)
         return seconds
+
+
+def _load(request: Open) -> Session:
+    options = SessionOptions(request.threads)
+    if request.engine:
+        return load_engine(request.path, options)
+    precision: Any = request.precision
+    return find_runtime(request.runtime).load(Artifact.read(request.path), options, precision)
 
 
 def noise_frame(artifact: Artifact, shape: Shape) -> NDArray[Any]:

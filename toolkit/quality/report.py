@@ -14,8 +14,11 @@ SCHEMA = 1
 
 
 class ImageReport(msgspec.Struct, frozen=True):
-    """One image, and the bicubic baseline of it. `patch` is the top left corner of its worst 64x64 patch, and how bad that is: the root mean square
-    difference of luma from fp32 in grey levels; for fp32 itself, from the original."""
+    """One image, and the bicubic baseline of it.
+
+    `patch` is the top left corner of its worst 64x64 patch, and `patch_difference` how bad that is: the root mean
+    square difference of luma from fp32 in grey levels; for fp32 itself, from the original.
+    """
 
     group: str
     name: str

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import onnx
 
-from toolkit.artifact import Artifact, Precision
+from toolkit.artifact import Artifact, Port, Precision
+from toolkit.graph.precision.simulate import simulated
 from toolkit.quality.data import Pixels
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.protocol import Frame, Session, SessionOptions
 from toolkit.runtimes.registry import find_runtime, load_engine
 from toolkit.workloads import Shape
+
+SIMULATED = "simulated"
+"""In a runtime's place: the artifact's own arithmetic with float32 accumulators, on any processor, by ONNX Runtime."""
+
+
+def frame_from(pixels: Pixels, port: Port) -> Frame:
+    """An image (H, W, 3) as a graph takes it."""
+    frame: Frame = pixels[None] if port.layout == "NHWC" else np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+    return frame if port.dtype == "uint8" else frame.astype(np.float32) / np.float32(255)
+
+
+def pixels_from(frame: Frame, port: Port) -> Pixels:
+    """What a graph returned, as an image (H, W, 3): clamped, rounded to nearest, ties to even."""
+    image = frame[0] if port.layout == "NHWC" else frame[0].transpose(1, 2, 0)
+    pixels: Pixels = image if image.dtype == np.uint8 else np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return pixels
 
 
 @dataclass(frozen=True)
@@ -53,8 +73,9 @@ class Subject:
 class Upscaler:
     """A loaded subject as a function of uint8 images, whatever its own input and output are."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, files: object = None) -> None:
+        """`files`: what must live as long as the session does."""
+        self._session, self._files = session, files
         self._port = session.artifact.manifest.input
         self._shape: Shape | None = None
 
@@ -64,13 +85,7 @@ class Upscaler:
         if shape != self._shape:
             self._session.bind(shape)
             self._shape = shape
-        frame: Frame = low[None] if self._port.layout == "NHWC" else low.transpose(2, 0, 1)[None]
-        if self._port.dtype == "float32":
-            frame = frame.astype(np.float32) / np.float32(255)
-        result = self._session.run(np.ascontiguousarray(frame))[0]
-        result = result if self._port.layout == "NHWC" else result.transpose(1, 2, 0)
-        if result.dtype != np.uint8:
-            result = np.rint(np.clip(result, 0, 1) * 255).astype(np.uint8)
+        result = pixels_from(self._session.run(frame_from(low, self._port)), self._port)
         return np.array(result, order="C")  # sessions use their buffers again
 
     def precisions(self) -> dict[str, int]:
@@ -87,4 +102,14 @@ def load(subject: Subject) -> Upscaler:
     options = SessionOptions(subject.threads)
     if isinstance(subject.source, Engine):
         return Upscaler(load_engine(subject.source, options))
+    if subject.runtime == SIMULATED:
+        return _simulation(subject.source, options)
     return Upscaler(find_runtime(subject.runtime).load(subject.source, options, subject.precision))
+
+
+def _simulation(artifact: Artifact, options: SessionOptions) -> Upscaler:
+    # ONNX Runtime reads its file again when it is asked what ran.
+    directory = tempfile.TemporaryDirectory()
+    path = Path(directory.name) / artifact.path.name
+    onnx.save(simulated(onnx.load(artifact.path)), path)
+    return Upscaler(find_runtime("ort-cpu").load(Artifact(path, artifact.manifest), options), directory)

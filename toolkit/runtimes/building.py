@@ -10,7 +10,7 @@ from pathlib import Path
 
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError, ToolkitError, Unavailable
-from toolkit.runtimes.engine import Engine, EngineInfo, engine_path, write_engine
+from toolkit.runtimes.engine import SUFFIX, Engine, EngineInfo, engine_path, find_engines, write_engine
 from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions, require
 from toolkit.workloads import WORKLOADS, Shape
 
@@ -27,6 +27,8 @@ class BuildOptions:
         version_compatible: loadable by later TensorRT versions.
         hardware_compatible: loadable on later GPUs than this one.
         tf32: allow TF32 in float32 convolutions, which keeps 10 of 23 mantissa bits.
+        cuda_graph: replay each frame's kernels as one CUDA graph; None: yes, as sizes and addresses stay the same.
+        nhwc: let ONNX Runtime's CUDA provider keep channels last; None: yes, as tensor cores take them so.
     """
 
     shape: Shape | None = None
@@ -36,6 +38,8 @@ class BuildOptions:
     version_compatible: bool = False
     hardware_compatible: bool = False
     tf32: bool = False
+    cuda_graph: bool | None = None
+    nhwc: bool | None = None
 
     def described(self) -> dict[str, str]:
         """As command-line options, leaving out what is not set."""
@@ -47,8 +51,51 @@ class BuildOptions:
             "version-compatible": "true" if self.version_compatible else "",
             "hardware-compatible": "true" if self.hardware_compatible else "",
             "tf32": "true" if self.tf32 else "",
+            "cuda-graph": _switch(self.cuda_graph),
+            "nhwc": _switch(self.nhwc),
         }
         return {name: value for name, value in given.items() if value}
+
+
+@dataclass(frozen=True)
+class BuildJob:
+    """An engine that is to be built.
+
+    Attributes:
+        artifact: what is built from.
+        shape: input size it is built for; None: any.
+        options: as they were given.
+        identity: what the engine will depend on.
+        directory: where the bundle will lie.
+        report: told what is being done.
+    """
+
+    artifact: Artifact
+    shape: Shape | None
+    options: BuildOptions
+    identity: dict[str, str]
+    directory: Path
+    report: Callable[[str], None] = lambda _: None
+
+    def earlier(self, runtime: str) -> list[Engine]:
+        """Sound bundles of a runtime in the same directory, built for the same; the newest last.
+
+        Kernel timings are theirs to give. Of the others it is reported why they have none.
+        """
+        fitting = []
+        for path in find_engines(self.directory):
+            if not path.name.endswith(f".{runtime}{SUFFIX}"):
+                continue
+            try:
+                engine = Engine.read(path)
+            except ToolkitError as error:
+                self.report(f"no timings from {path.name}: {error.args[0]}")
+                continue
+            if engine.info.runtime == runtime and engine.info.identity == self.identity:
+                fitting.append(engine)
+            else:
+                self.report(f"no timings from {path.name}: it was built for something else")
+        return sorted(fitting, key=lambda engine: engine.path.stat().st_mtime)
 
 
 @dataclass(frozen=True)
@@ -74,9 +121,7 @@ class BuildingRuntime(Runtime):
         """All that an engine built now depends on, and that must be the same where it is loaded."""
 
     @abstractmethod
-    def _build(
-        self, artifact: Artifact, shape: Shape | None, options: BuildOptions
-    ) -> tuple[dict[str, bytes], dict[str, str]]:
+    def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
         """Files of the engine, and what the runtime says about it."""
 
     @abstractmethod
@@ -97,18 +142,14 @@ class BuildingRuntime(Runtime):
             InputError: an option that this runtime does not have, or a shape the artifact cannot have.
         """
         require(f"building for {self.name}", self.probe_build())
-        if refusal := self.refusal(artifact, artifact.manifest.precision):
-            raise Unavailable(f"{self.name} cannot build {artifact.manifest.name}: {refusal}")
-        if unknown := options.described().keys() - self.options - {"shape"}:
-            raise InputError(f"{self.name} has no option {', '.join(sorted(unknown))}")
-        shape = _shape(artifact, options)
+        shape = self._accept(artifact, options)
         path = engine_path(artifact, self.name, directory)
         identity = self.identity(options)
         if path.exists() and (present := _still_fits(path, artifact, options, identity)):
             return Built(present, fresh=False)
         report(f"building {path.name}")
         begin = time.perf_counter()
-        files, read_back = self._build(artifact, shape, options)
+        files, read_back = self._build(BuildJob(artifact, shape, options, identity, path.parent, report))
         info = EngineInfo(
             runtime=self.name,
             artifact=artifact.manifest.name,
@@ -122,6 +163,29 @@ class BuildingRuntime(Runtime):
             read_back=read_back,
         )
         return Built(write_engine(path, info, artifact, files), fresh=True)
+
+    def script(self, artifact: Artifact, options: BuildOptions, onnx: Path) -> str:
+        """A Python script that builds the same without the toolkit and runs one frame.
+
+        It is written whether or not the runtime works here. `onnx` is the artifact's path from where the script lies.
+
+        Raises:
+            Unavailable: the runtime cannot take the artifact.
+            InputError: an option that this runtime does not have, a shape the artifact cannot have, or no scripts.
+        """
+        return self._script(artifact, self._accept(artifact, options), options, onnx)
+
+    def _script(self, artifact: Artifact, shape: Shape | None, options: BuildOptions, onnx: Path) -> str:
+        """The script for a request that was accepted."""
+        raise InputError(f"there are no scripts for {self.name}")
+
+    def _accept(self, artifact: Artifact, options: BuildOptions) -> Shape | None:
+        """The shape to build for, if there is nothing against building."""
+        if refusal := self.refusal(artifact, artifact.manifest.precision):
+            raise Unavailable(f"{self.name} cannot build {artifact.manifest.name}: {refusal}")
+        if unknown := options.described().keys() - self.options - {"shape"}:
+            raise InputError(f"{self.name} has no option {', '.join(sorted(unknown))}")
+        return _shape(artifact, options)
 
     def load_engine(self, engine: Engine, options: SessionOptions | None = None) -> Session:
         """A session for an engine.
@@ -144,6 +208,10 @@ class BuildingRuntime(Runtime):
             if here.get(key) != value
         ]
         return "; ".join(wrong)
+
+
+def _switch(value: bool | None) -> str:
+    return "" if value is None else str(value).lower()
 
 
 def _shape(artifact: Artifact, options: BuildOptions) -> Shape | None:

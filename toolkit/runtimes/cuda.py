@@ -6,6 +6,7 @@ Through the driver's own library, so that no CUDA toolkit has to be installed.
 from __future__ import annotations
 
 import ctypes
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -23,12 +24,19 @@ class Cuda:
     """The first device's primary context, made current, and one stream in it."""
 
     def __init__(self) -> None:
-        self._library = ctypes.CDLL(CUDA_DRIVER)
+        """
+        Raises:
+            Unavailable: there is no driver, or no device.
+        """
+        try:
+            self._library = ctypes.CDLL(CUDA_DRIVER)
+        except OSError as error:
+            raise Unavailable(f"there is no NVIDIA driver ({CUDA_DRIVER})") from error
         self.call("cuInit", 0)
         device, self._context = ctypes.c_int(), ctypes.c_void_p()
         self.call("cuDeviceGet", ctypes.byref(device), 0)
         self.call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), device)
-        self.call("cuCtxSetCurrent", self._context)
+        self.make_current()
         self._stream = ctypes.c_void_p()
         self.call("cuStreamCreate", ctypes.byref(self._stream), 0)
 
@@ -49,26 +57,39 @@ class Cuda:
             reason = text.value.decode() if text.value else "unknown error"
             raise Unavailable(f"the CUDA driver's {name} failed: {reason} ({code})")
 
+    def make_current(self) -> None:
+        """Make the context current on the calling thread."""
+        self.call("cuCtxSetCurrent", self._context)
+
     def device_memory(self, size: int) -> int:
         """Address of `size` new bytes on the device."""
         address = ctypes.c_uint64()
         self.call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(size))
         return address.value
 
+    def free(self, address: int) -> None:
+        """Give device memory back, on whatever thread."""
+        self.make_current()
+        self.call("cuMemFree_v2", ctypes.c_uint64(address))
+
     def pinned_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """An array in page-locked host memory, which the device copies from and to at full speed."""
+        """An array in page-locked host memory, which the device copies from and to at full speed.
+
+        The memory is given back when the last array that looks into it is gone.
+        """
         kind = np.dtype(dtype)
         size = int(np.prod(shape)) * kind.itemsize
         pointer = ctypes.c_void_p()
         self.call("cuMemHostAlloc", ctypes.byref(pointer), ctypes.c_size_t(size), 0)
-        memory = memoryview((ctypes.c_uint8 * size).from_address(pointer.value or 0))
-        array: NDArray[Any] = np.frombuffer(memory, kind).reshape(shape)
+        memory = (ctypes.c_uint8 * size).from_address(pointer.value or 0)
+        # Not at exit, where the driver may have shut down already.
+        weakref.finalize(memory, self._free_pinned, pointer).atexit = False
+        array: NDArray[Any] = np.frombuffer(memoryview(memory), kind).reshape(shape)
         return array
 
-    def free(self, device: int, pinned: NDArray[Any]) -> None:
-        """Give back a device address and a pinned array."""
-        self.call("cuMemFree_v2", ctypes.c_uint64(device))
-        self.call("cuMemFreeHost", ctypes.c_void_p(pinned.ctypes.data))
+    def _free_pinned(self, pointer: ctypes.c_void_p) -> None:
+        self.make_current()
+        self.call("cuMemFreeHost", pointer)
 
     def upload(self, device: int, array: NDArray[Any]) -> None:
         """Start a copy to the device."""
@@ -100,13 +121,67 @@ class Cuda:
         self.call("cuEventElapsedTime", ctypes.byref(milliseconds), begin, end)
         return milliseconds.value / 1000
 
-    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Record what `work` starts on the stream as a graph; returns what launches it."""
+    def capture(self, work: Callable[[], None]) -> CudaGraph:
+        """Record what `work` starts on the stream, instead of running it."""
         graph, executable = ctypes.c_void_p(), ctypes.c_void_p()
         self.call("cuStreamBeginCapture_v2", self._stream, _CAPTURE_RELAXED)
         try:
-            work()
+            try:
+                work()
+            finally:
+                self.call("cuStreamEndCapture", self._stream, ctypes.byref(graph))
+            self.call("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, ctypes.c_uint64(0))
         finally:
-            self.call("cuStreamEndCapture", self._stream, ctypes.byref(graph))
-        self.call("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, ctypes.c_uint64(0))
-        return lambda: self.call("cuGraphLaunch", executable, self._stream)
+            if graph:
+                self.call("cuGraphDestroy", graph)
+        return CudaGraph(self, executable)
+
+
+class CudaGraph:
+    """Work that was captured from a stream, and is started with one call."""
+
+    def __init__(self, cuda: Cuda, executable: ctypes.c_void_p) -> None:
+        self._cuda, self._executable = cuda, executable
+        weakref.finalize(self, self._destroy, cuda, executable).atexit = False
+
+    def launch(self) -> None:
+        """Start it on the stream."""
+        self._cuda.call("cuGraphLaunch", self._executable, ctypes.c_void_p(self._cuda.stream))
+
+    @staticmethod
+    def _destroy(cuda: Cuda, executable: ctypes.c_void_p) -> None:
+        cuda.make_current()
+        cuda.call("cuGraphExecDestroy", executable)
+
+
+class DeviceFrames:
+    """An input and an output frame on the device, and the pinned arrays that they are copied from and to.
+
+    All memory is allocated here, none per frame.
+    """
+
+    def __init__(self, cuda: Cuda, given: NDArray[Any], returned: NDArray[Any]) -> None:
+        """
+        Args:
+            given: pinned array for the input.
+            returned: pinned array for the output.
+        """
+        self._cuda, self.given, self.returned = cuda, given, returned
+        self.input_address = self._allocate(given.nbytes)
+        self.output_address = self._allocate(returned.nbytes)
+
+    def upload(self, frame: NDArray[Any]) -> None:
+        """Start to copy a frame to the device."""
+        np.copyto(self.given, frame)
+        self._cuda.upload(self.input_address, self.given)
+
+    def download(self) -> NDArray[Any]:
+        """The result, when all that was started on the stream is done. The next call overwrites it."""
+        self._cuda.download(self.returned, self.output_address)
+        self._cuda.synchronise()
+        return self.returned
+
+    def _allocate(self, size: int) -> int:
+        address = self._cuda.device_memory(size)
+        weakref.finalize(self, self._cuda.free, address).atexit = False
+        return address

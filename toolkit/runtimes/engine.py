@@ -70,8 +70,7 @@ class Engine:
     @property
     def rebuild_command(self) -> str:
         """The command that makes it anew."""
-        options = "".join(f" --{key} {value}" for key, value in self.info.options.items() if value)
-        return f"toolkit build {self.info.artifact}.onnx --runtime {self.info.runtime}{options}"
+        return build_command(self.info.artifact, self.info.runtime, self.info.options)
 
     @classmethod
     def read(cls, path: Path | str) -> Engine:
@@ -96,6 +95,17 @@ class Engine:
         if _MANIFEST not in info.files:
             raise ArtifactError(f"{path} has no {_MANIFEST}", "Build the engine again.")
         return cls(path, info, decode_manifest(path / _MANIFEST))
+
+
+def build_command(artifact: str, runtime: str, options: Mapping[str, str]) -> str:
+    """The command line of a build. Options that are merely on or off take no value."""
+    given = "".join(_option(name, value) for name, value in options.items() if value)
+    return f"toolkit build {artifact}.onnx --runtime {runtime}{given}"
+
+
+def _option(name: str, value: str) -> str:
+    switches = {"true": f" --{name}", "false": f" --no-{name}"}
+    return switches.get(value, f" --{name} {value}")
 
 
 def engine_path(artifact: Artifact, runtime: str, directory: Path | None = None) -> Path:

@@ -55,7 +55,8 @@ def cuda_devices() -> tuple[list[str], str]:
     driver.cuDeviceGetCount(ctypes.byref(count))
     names = []
     for index in range(count.value):
-        name = ctypes.create_string_buffer(256)
-        driver.cuDeviceGetName(name, len(name), index)
+        device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
+        driver.cuDeviceGet(ctypes.byref(device), index)
+        driver.cuDeviceGetName(name, len(name), device)
         names.append(name.value.decode())
     return names, "" if names else "the NVIDIA driver sees no device"

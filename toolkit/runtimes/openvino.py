@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 from collections import Counter
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError
-from toolkit.runtimes.building import BuildingRuntime, BuildOptions
+from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.hardware import processor, usable_processors
 from toolkit.runtimes.protocol import (
@@ -24,6 +25,8 @@ from toolkit.runtimes.protocol import (
     probe_import,
     short_precision,
 )
+from toolkit.runtimes.scripts.openvino import openvino_script
+from toolkit.runtimes.scripts.source import Subject
 from toolkit.workloads import Shape
 
 # OpenVINO lowers float32 to bfloat16 by itself where the processor has it. The hint is the only way to stop it.
@@ -31,6 +34,7 @@ _HINTS: dict[Precision, str] = {"fp32": "f32", "fp16": "f16", "bf16": "bf16", "i
 
 
 _BLOB = "model.blob"
+_THREADS = "INFERENCE_NUM_THREADS"
 _ARITHMETIC = {"Convolution", "Deconvolution", "FullyConnected", "MatMul"}
 _KERNEL_KEYS = {"primitiveType", "layerType", "runtimePrecision"}
 
@@ -131,13 +135,10 @@ class OpenVinoRuntime(BuildingRuntime):
         model, flags = processor()
         return {"version": version("openvino"), "processor": model, "instructions": " ".join(flags)}
 
-    def _build(
-        self, artifact: Artifact, shape: Shape | None, options: BuildOptions
-    ) -> tuple[dict[str, bytes], dict[str, str]]:
-        if shape is None:
-            raise InputError(f"{artifact.manifest.name} has no size to build for", "Name one: --shape 1080p.")
-        session = OpenVinoSession(artifact, artifact.manifest.precision, options.threads or usable_processors())
-        session.bind(shape)
+    def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
+        precision, threads = job.artifact.manifest.precision, job.options.threads or usable_processors()
+        session = OpenVinoSession(job.artifact, precision, threads)
+        session.bind(_required(job.shape, job.artifact))
         ran = Counter(node.precision for node in session.executed().values())
         read_back = {"executed": ", ".join(f"{precision}: {nodes} nodes" for precision, nodes in ran.items())}
         return {_BLOB: session.exported()}, read_back
@@ -145,11 +146,22 @@ class OpenVinoRuntime(BuildingRuntime):
     def _load_engine(self, engine: Engine, options: SessionOptions) -> Session:
         return OpenVinoEngineSession(engine, options.resolved_threads())
 
+    def _script(self, artifact: Artifact, shape: Shape | None, options: BuildOptions, onnx: Path) -> str:
+        subject = Subject(self.name, artifact, _required(shape, artifact), options, onnx)
+        hints = _config(artifact.manifest.precision, options.threads)
+        return openvino_script(subject, {name: hint for name, hint in hints.items() if name != _THREADS})
+
+
+def _required(shape: Shape | None, artifact: Artifact) -> Shape:
+    if shape is None:
+        raise InputError(f"{artifact.manifest.name} has no size to build for", "Name one: --shape 1080p.")
+    return shape
+
 
 def _config(precision: Precision, threads: int) -> dict[str, Any]:
     return {
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
-        "INFERENCE_NUM_THREADS": threads,
+        _THREADS: threads,
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
     }

@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import ClassVar
 
-from toolkit.artifact import Artifact, Precision
-from toolkit.runtimes.building import BuildingRuntime, BuildOptions
+import msgspec
+
+from toolkit.artifact import Artifact, Precision, encode
+from toolkit.errors import ArtifactError, Unavailable
+from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.hardware import cuda_devices, processor, usable_processors
+from toolkit.runtimes.ort_gpu_session import OrtEngineCacheSession, OrtGpuSession
+from toolkit.runtimes.ort_provider import (
+    CACHES,
+    CUDA,
+    ENGINE_CACHE,
+    TENSORRT,
+    TIMING_CACHE,
+    Provider,
+    cuda_provider,
+    tensorrt_provider,
+)
 from toolkit.runtimes.ort_session import CPU, OrtSession
-from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions, probe_import
+from toolkit.runtimes.protocol import Availability, Session, SessionOptions, probe_import
+from toolkit.runtimes.scripts.ort import ort_script
+from toolkit.runtimes.scripts.source import Subject
 from toolkit.workloads import Shape
 
 _PACKAGES = ("onnxruntime-gpu", "onnxruntime")
-_MODEL = "model.onnx"
+_MODEL, _PROVIDER = "model.onnx", "provider.json"
 
 
 class OrtCpuRuntime(BuildingRuntime):
@@ -32,27 +56,32 @@ class OrtCpuRuntime(BuildingRuntime):
         return {"version": _version(), "processor": model, "instructions": " ".join(flags)}
 
     def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
-        return OrtSession(artifact, CPU, {}, options.resolved_threads())
+        return OrtSession(artifact, Provider(CPU, {}), options.resolved_threads())
 
-    def _build(
-        self, artifact: Artifact, shape: Shape | None, options: BuildOptions
-    ) -> tuple[dict[str, bytes], dict[str, str]]:
-        session = OrtSession(artifact, CPU, {}, options.threads or usable_processors())
+    def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
+        session = OrtSession(job.artifact, Provider(CPU, {}), job.options.threads or usable_processors())
         return {_MODEL: session.optimised()}, {"provider": CPU}
 
     def _load_engine(self, engine: Engine, options: SessionOptions) -> Session:
         artifact = Artifact(engine.file(_MODEL), engine.manifest)
-        return OrtSession(artifact, CPU, {}, options.resolved_threads())
+        return OrtSession(artifact, Provider(CPU, {}), options.resolved_threads())
+
+    def _script(self, artifact: Artifact, shape: Shape | None, options: BuildOptions, onnx: Path) -> str:
+        return ort_script(Subject(self.name, artifact, shape, options, onnx), CPU, {})
 
 
-class OrtCudaRuntime(Runtime):
-    """ONNX Runtime, CUDA. Every node runs there, or the session is refused."""
+class OrtGpuRuntime(BuildingRuntime):
+    """ONNX Runtime on an NVIDIA GPU. Every node runs there, or the session is refused.
 
-    name: ClassVar[str] = "ort-cuda"
-    description: ClassVar[str] = "ONNX Runtime, CUDA execution provider, NVIDIA GPU"
-    provider: ClassVar[str] = "CUDAExecutionProvider"
-    # float32 means float32: TF32 keeps 10 of 23 mantissa bits.
-    provider_options: ClassVar[dict[str, str]] = {"use_tf32": "0", "prefer_nhwc": "1"}
+    An engine is the graph as it is, which ONNX Runtime rewrites as it loads it, the options of its provider, and
+    whatever caches that has.
+    """
+
+    provider: ClassVar[str]
+
+    @abstractmethod
+    def _provider(self, artifact: Artifact, shape: Shape | None, options: BuildOptions) -> Provider:
+        """The provider and its options."""
 
     def probe(self) -> Availability:
         devices, reason = cuda_devices()
@@ -61,17 +90,118 @@ class OrtCudaRuntime(Runtime):
             return Availability(False, reason, "Run on a machine with an NVIDIA GPU and its driver.")
         return _probe(self.provider, 'pip install "rt4ksr-toolkit[gpu]"')
 
+    def identity(self, options: BuildOptions) -> dict[str, str]:
+        devices, _ = cuda_devices()
+        return {"version": _version(), "device": devices[0] if devices else "none"}
+
+    def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
+        provider = self._provider(job.artifact, job.shape, job.options)
+        with tempfile.TemporaryDirectory() as place:
+            directory = Path(place)
+            read_back = self._run_once(job, provider, directory)
+            files = {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.suffix in CACHES}
+        files |= {_MODEL: job.artifact.path.read_bytes(), _PROVIDER: encode(provider)}
+        return files, {"provider": provider.name, **read_back}
+
+    def _run_once(self, job: BuildJob, provider: Provider, directory: Path) -> dict[str, str]:
+        """Load the graph and run a frame, which fills the caches in `directory`."""
+        session = OrtGpuSession(_copied(job.artifact, directory), provider, usable_processors())
+        smallest = job.artifact.manifest.smallest
+        session.bind(job.shape or Shape(smallest, smallest))
+        ran = Counter(node.precision for node in session.executed().values())
+        return {"executed": ", ".join(f"{precision}: {nodes} nodes" for precision, nodes in ran.items())}
+
+    def _load_engine(self, engine: Engine, options: SessionOptions) -> Session:
+        artifact = Artifact(engine.file(_MODEL), engine.manifest)
+        return OrtGpuSession(artifact, self._read_provider(engine), options.resolved_threads())
+
+    def _read_provider(self, engine: Engine) -> Provider:
+        path = engine.file(_PROVIDER)
+        try:
+            provider = msgspec.json.decode(path.read_bytes(), type=Provider)
+        except (OSError, msgspec.DecodeError) as error:
+            raise ArtifactError(f"{path} cannot be read: {error}", "Build the engine again.") from error
+        if provider.name != self.provider:
+            raise ArtifactError(f"{path} is for {provider.name}, not {self.provider}", "Build the engine again.")
+        return provider
+
+    def _script(self, artifact: Artifact, shape: Shape | None, options: BuildOptions, onnx: Path) -> str:
+        provider = self._provider(artifact, shape, options)
+        return ort_script(Subject(self.name, artifact, shape, options, onnx), provider.name, provider.options)
+
+
+class OrtCudaRuntime(OrtGpuRuntime):
+    """ONNX Runtime, CUDA."""
+
+    name: ClassVar[str] = "ort-cuda"
+    description: ClassVar[str] = "ONNX Runtime, CUDA execution provider, NVIDIA GPU"
+    provider: ClassVar[str] = CUDA
+    options = frozenset({"tf32", "cuda-graph", "nhwc"})
+
+    def _provider(self, artifact: Artifact, shape: Shape | None, options: BuildOptions) -> Provider:
+        return cuda_provider(options)
+
     def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
-        return OrtSession(artifact, self.provider, self.provider_options, options.resolved_threads())
+        return OrtGpuSession(artifact, cuda_provider(BuildOptions()), options.resolved_threads())
 
 
-class OrtTensorRtRuntime(OrtCudaRuntime):
+class OrtTensorRtRuntime(OrtGpuRuntime):
     """ONNX Runtime, TensorRT. onnxruntime-gpu brings its own TensorRT major version along."""
 
     name: ClassVar[str] = "ort-tensorrt"
     description: ClassVar[str] = "ONNX Runtime, TensorRT execution provider, NVIDIA GPU"
-    provider: ClassVar[str] = "TensorrtExecutionProvider"
-    provider_options: ClassVar[dict[str, str]] = {}
+    provider: ClassVar[str] = TENSORRT
+    options = frozenset({"optimization-level", "hardware-compatible", "cuda-graph"})
+
+    def _provider(self, artifact: Artifact, shape: Shape | None, options: BuildOptions) -> Provider:
+        return tensorrt_provider(artifact, shape, options)
+
+    def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
+        return self.load_engine(self.build(artifact).engine, options)
+
+    def _run_once(self, job: BuildJob, provider: Provider, directory: Path) -> dict[str, str]:
+        timings = [path for engine in job.earlier(self.name) for path in engine.path.glob(f"*{TIMING_CACHE}")]
+        for path in timings:  # named after the kind of GPU: the newest stays
+            shutil.copy(path, directory)
+        with _without_tf32():
+            read_back = super()._run_once(job, provider.caching_in(directory), directory)
+        written = sorted(path.name for path in directory.iterdir() if path.suffix in CACHES)
+        if not any(name.endswith(ENGINE_CACHE) for name in written):
+            raise Unavailable(f"{self.provider} wrote no engine for {job.artifact.manifest.name}")
+        sources = [path.parent.name for path in timings[-1:]]
+        return read_back | {
+            "typing": "strong",
+            "tf32": "off, by NVIDIA_TF32_OVERRIDE",
+            "engine cache": ", ".join(name for name in written if not name.endswith(TIMING_CACHE)),
+            "timing cache": ", ".join(name for name in written if name.endswith(TIMING_CACHE)) or "none",
+            "timings from": ", ".join(sources) or "none",
+        }
+
+    def _load_engine(self, engine: Engine, options: SessionOptions) -> Session:
+        with _without_tf32():
+            return OrtEngineCacheSession(engine, _MODEL, self._read_provider(engine), options.resolved_threads())
+
+
+def _copied(artifact: Artifact, directory: Path) -> Artifact:
+    """Under the name it will have in the bundle: TensorRT's engines are named after the graph's file, too."""
+    path = directory / _MODEL
+    path.write_bytes(artifact.path.read_bytes())
+    return Artifact(path, artifact.manifest)
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
+    """The TensorRT provider has no option for TF32. NVIDIA's libraries look at this when an engine is built."""
+    name = "NVIDIA_TF32_OVERRIDE"
+    before = os.environ.get(name)
+    os.environ[name] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _probe(provider: str, remedy: str) -> Availability:

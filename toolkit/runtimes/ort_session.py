@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,23 @@ import numpy as np
 
 from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
+from toolkit.runtimes.ort_provider import Provider
 from toolkit.runtimes.protocol import Executed, Frame, Session, frame_shape, short_precision
 from toolkit.workloads import Shape
 
 CPU = "CPUExecutionProvider"
 _SMALL = Shape(16, 16)
+_FUSED = "TRTKernel"
+"""How the TensorRT provider calls the nodes that stand for a whole engine."""
 
 
 class OrtSession(Session):
     """InferenceSession with input and output bound to host memory; the toolkit allocates nothing between frames."""
 
-    def __init__(self, artifact: Artifact, provider: str, provider_options: Mapping[str, str], threads: int) -> None:
+    def __init__(self, artifact: Artifact, provider: Provider, threads: int) -> None:
         super().__init__(artifact)
-        self._provider, self._provider_options, self._threads = provider, dict(provider_options), threads
-        self._session = self._open()
+        self._provider, self._threads = provider, threads
+        self._session = self._open(provider)
         self._binding = self._session.io_binding()
         self._output: Frame = np.empty(0)
 
@@ -41,11 +43,16 @@ class OrtSession(Session):
         return self._output
 
     def executed(self) -> dict[str, Executed]:
-        """Provider and element type of every node of the optimised graph, from ONNX Runtime's own profile."""
+        """Provider and element type of every node of the optimised graph, from ONNX Runtime's own profile.
+
+        What goes on inside the engines of the TensorRT provider it does not tell.
+        """
         manifest = self.artifact.manifest
         shape = _SMALL if manifest.shape is None else Shape(*manifest.shape)
         with tempfile.TemporaryDirectory() as directory:
-            session = self._open(enable_profiling=True, profile_file_prefix=str(Path(directory) / "profile"))
+            # A replayed CUDA graph has no nodes.
+            provider = self._provider.without_graphs() if self._provider.captures_graphs else self._provider
+            session = self._open(provider, enable_profiling=True, profile_file_prefix=str(Path(directory) / "profile"))
             port = manifest.input
             session.run(None, {port.name: np.zeros(frame_shape(shape, port.layout), port.dtype)})
             events = json.loads(Path(session.end_profiling()).read_text())
@@ -61,10 +68,10 @@ class OrtSession(Session):
         """The graph as ONNX Runtime rewrote it for this provider and processor."""
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "optimised.onnx"
-            self._open(optimized_model_filepath=str(path))
+            self._open(self._provider, optimized_model_filepath=str(path))
             return path.read_bytes()
 
-    def _open(self, **settings: Any) -> Any:
+    def _open(self, provider: Provider, **settings: Any) -> Any:
         """An InferenceSession on the provider, or an error.
 
         Raises:
@@ -75,7 +82,7 @@ class OrtSession(Session):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = self._threads, 1
         options.log_severity_level = 4
-        if self._provider != CPU:
+        if provider.name != CPU:
             # Otherwise nodes a GPU provider cannot take would run on the CPU with only a line in the log.
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         for name, value in settings.items():
@@ -83,19 +90,22 @@ class OrtSession(Session):
         name = self.artifact.manifest.name
         try:
             session = onnxruntime.InferenceSession(
-                self.artifact.path, options, providers=[(self._provider, self._provider_options)], enable_fallback=0
+                self.artifact.path, options, providers=[(provider.name, provider.options)], enable_fallback=0
             )
         except Exception as error:  # ONNX Runtime has a class of its own for every status code
             reason = str(error).strip().splitlines()[0]
-            raise Unavailable(f"ONNX Runtime cannot run {name} on {self._provider}: {reason}") from error
-        if session.get_providers()[0] != self._provider:
-            raise Unavailable(f"ONNX Runtime chose {session.get_providers()[0]} instead of {self._provider}")
+            raise Unavailable(f"ONNX Runtime cannot run {name} on {provider.name}: {reason}") from error
+        if session.get_providers()[0] != provider.name:
+            raise Unavailable(f"ONNX Runtime chose {session.get_providers()[0]} instead of {provider.name}")
         return session
 
 
 def _element_type(event: dict[str, Any]) -> str:
     """The type a node computed in: int8 for the integer convolutions, whatever they return; else its output's."""
-    if event.get("op_name") in {"QLinearConv", "ConvInteger"}:
+    operator = event.get("op_name", "")
+    if operator in {"QLinearConv", "ConvInteger"}:
         return "int8"
+    if operator.startswith(_FUSED):
+        return "unknown"
     outputs = event.get("output_type_shape") or [{"unknown": []}]
     return short_precision(next(iter(outputs[0])))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from toolkit.artifact import Artifact
+from toolkit.atomic import write_bytes
 from toolkit.errors import InputError, ToolkitError
 from toolkit.runtimes.building import BuildingRuntime, BuildOptions, Built
 from toolkit.runtimes.engine import Engine, find_engines
@@ -15,7 +18,13 @@ from toolkit.runtimes.openvino import OpenVinoRuntime
 from toolkit.runtimes.ort import OrtCpuRuntime, OrtCudaRuntime, OrtTensorRtRuntime
 from toolkit.runtimes.protocol import Runtime, Session, SessionOptions
 from toolkit.runtimes.tensorrt import TensorRtRtxRuntime, TensorRtRuntime
-from toolkit.runtimes.torch import TorchRuntime, UnfusedTorchRuntime
+from toolkit.runtimes.torch import (
+    TorchCompileCudaRuntime,
+    TorchCompileRuntime,
+    TorchCudaRuntime,
+    TorchRuntime,
+    UnfusedTorchRuntime,
+)
 
 BASELINE = UnfusedTorchRuntime.name
 
@@ -24,8 +33,11 @@ RUNTIMES: dict[str, Runtime] = {
     for runtime in (
         UnfusedTorchRuntime(),
         TorchRuntime(),
+        TorchCompileRuntime(),
         OrtCpuRuntime(),
         OpenVinoRuntime(),
+        TorchCudaRuntime(),
+        TorchCompileCudaRuntime(),
         OrtCudaRuntime(),
         OrtTensorRtRuntime(),
         TensorRtRuntime(),
@@ -73,6 +85,31 @@ def build(
     return _building(runtime).build(loaded, options or BuildOptions(), directory, report)
 
 
+def build_script(
+    artifact: Artifact | Path | str, runtime: str, options: BuildOptions | None = None, path: Path | None = None
+) -> str:
+    """A Python script that builds the same engine without the toolkit and runs one frame of noise.
+
+    It needs the runtime's own package and NumPy; TensorRT's go through Polygraphy. Nothing is built, and the runtime
+    need not work here. Where `path` is given the script is written there too, and finds the artifact from there; else
+    from the current directory.
+
+    Raises:
+        InputError: there is no such runtime, or it builds no engines, or not with these options; or `path` cannot be
+            written.
+        Unavailable: the runtime cannot take the artifact.
+    """
+    loaded = artifact if isinstance(artifact, Artifact) else Artifact.read(artifact)
+    home = Path() if path is None else path.parent
+    onnx = Path(os.path.relpath(loaded.path, home))
+    script = _building(runtime).script(loaded, options or BuildOptions(), onnx)
+    if path is not None:
+        if re.search(rf"^(import|from) {re.escape(path.stem)}\b", script, re.MULTILINE):
+            raise InputError(f"{path} would import itself in the place of {path.stem}", "Give it another name.")
+        write_bytes(path, script.encode())
+    return script
+
+
 def load_engine(engine: Engine | Path | str, options: SessionOptions | None = None) -> Session:
     """A session for an engine bundle.
 
@@ -82,6 +119,16 @@ def load_engine(engine: Engine | Path | str, options: SessionOptions | None = No
     """
     loaded = engine if isinstance(engine, Engine) else Engine.read(engine)
     return _building(loaded.info.runtime).load_engine(loaded, options)
+
+
+def engine_obstacle(engine: Engine) -> str:
+    """Why an engine cannot run here, and what to do; empty when it can."""
+    runtime = _building(engine.info.runtime)
+    available = runtime.probe()
+    if not available.ok:
+        return f"{available.reason}. {available.remedy}"
+    mismatch = runtime.mismatch(engine)
+    return f"it does not fit: {mismatch}. Build it again: {engine.rebuild_command}" if mismatch else ""
 
 
 class EngineState(msgspec.Struct, frozen=True):

@@ -6,21 +6,28 @@ Networks are strongly typed: an artifact's precision is what runs, and there is 
 from __future__ import annotations
 
 import importlib
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, ClassVar
 
 from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError, Unavailable
-from toolkit.runtimes.building import BuildingRuntime, BuildOptions
+from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
 from toolkit.runtimes.engine import PLAN, Engine
 from toolkit.runtimes.hardware import cuda_devices
 from toolkit.runtimes.protocol import Availability, Session, SessionOptions, frame_shape, probe_import
+from toolkit.runtimes.scripts.source import Subject
+from toolkit.runtimes.scripts.tensorrt import Shapes, tensorrt_rtx_script, tensorrt_script
 from toolkit.workloads import Shape
 
 _LARGEST = Shape(2160, 3840)
 """Of the optimization profile for dynamic artifacts without a workload."""
+
+_TIMING_CACHE, _RUNTIME_CACHE, _LAYERS = "timing.cache", "runtime.cache", "layers.json"
 
 
 class TensorRtRuntime(BuildingRuntime):
@@ -31,6 +38,8 @@ class TensorRtRuntime(BuildingRuntime):
     module: ClassVar[str] = "tensorrt"
     remedy: ClassVar[str] = 'pip install "rt4ksr-toolkit[gpu]" on a machine with an NVIDIA GPU'
     options = frozenset({"optimization-level", "version-compatible", "hardware-compatible", "tf32"})
+    keeps_timings: ClassVar[bool] = True
+    """Whether it measures kernels as it builds."""
 
     def probe(self) -> Availability:
         devices, reason = cuda_devices()
@@ -63,24 +72,57 @@ class TensorRtRuntime(BuildingRuntime):
     def _load_engine(self, engine: Engine, options: SessionOptions) -> Session:
         from toolkit.runtimes.tensorrt_session import TensorRtSession
 
-        return TensorRtSession(engine, importlib.import_module(self.module))
+        cached = engine.file(_RUNTIME_CACHE).read_bytes() if _RUNTIME_CACHE in engine.info.files else b""
+        artifact, trt = Artifact(engine.file(PLAN), engine.manifest), importlib.import_module(self.module)
+        return TensorRtSession(artifact, trt, artifact.path.read_bytes(), cached)
 
-    def _build(
-        self, artifact: Artifact, shape: Shape | None, options: BuildOptions
-    ) -> tuple[dict[str, bytes], dict[str, str]]:
+    def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
         trt = importlib.import_module(self.module)
         logger = _collecting_logger(trt)
         builder = trt.Builder(logger)
         network = builder.create_network(_network_flags(trt))
-        _parse(trt, network, logger, artifact, self.name)
+        _parse(trt, network, logger, job.artifact, self.name)
         config = builder.create_builder_config()
-        _configure(trt, config, options)
-        _set_profile(builder, config, artifact, shape)
-        self._set_targets(trt, config, options.target)
+        _configure(trt, config, job.options)
+        _set_profile(builder, config, job.artifact, job.shape)
+        self._set_targets(trt, config, job.options.target)
+        sources = start_timings(config, job, self.name) if self.keeps_timings else []
         plan = builder.build_serialized_network(network, config)
         if plan is None:
-            raise Unavailable(f"{self.name} cannot build {artifact.manifest.name}: {logger.last()}")
-        return {PLAN: bytes(plan)}, {"layers": str(network.num_layers), "typing": "strong"}
+            raise Unavailable(f"{self.name} cannot build {job.artifact.manifest.name}: {logger.last()}")
+        files = {PLAN: bytes(plan)}
+        read_back = {"typing": "strong", "network layers": str(network.num_layers)}
+        if self.keeps_timings:
+            files[_TIMING_CACHE] = bytes(config.get_timing_cache().serialize())
+            read_back |= {"timing cache": _TIMING_CACHE, "timings from": ", ".join(sources) or "none"}
+        inspected, seen = self._inspect(trt, job, files[PLAN])
+        return files | inspected, read_back | seen
+
+    def _inspect(self, trt: Any, job: BuildJob, plan: bytes) -> tuple[dict[str, bytes], dict[str, str]]:
+        """Layers of the engine, and what was compiled as it was loaded and run: where there is a device."""
+        if not cuda_devices()[0]:
+            return {}, {"layers": "unknown without a GPU"}
+        from toolkit.runtimes.tensorrt_session import TensorRtSession, layer_precisions
+
+        try:
+            session = TensorRtSession(job.artifact, trt, plan)
+            session.bind(job.shape or _LARGEST)
+        except Unavailable as error:
+            if not job.options.target:
+                raise
+            return {}, {"layers": f"unknown, as it does not run on the GPU here: {error.args[0]}"}
+        layers, cached = session.layers(), session.runtime_cache()
+        ran = Counter(layer_precisions(layers).values())
+        described = ", ".join(f"{precision}: {count} layers" for precision, count in ran.items())
+        files, read_back = {_LAYERS: layers.encode()}, {"layers": _LAYERS, "executed": described}
+        if cached:
+            files[_RUNTIME_CACHE], read_back["runtime cache"] = cached, _RUNTIME_CACHE
+        return files, read_back
+
+    def _script(self, artifact: Artifact, shape: Shape | None, options: BuildOptions, onnx: Path) -> str:
+        return tensorrt_script(
+            Subject(self.name, artifact, shape, options, onnx), optimization_profile(artifact, shape)
+        )
 
     def _set_targets(self, trt: Any, config: Any, targets: Sequence[str]) -> None:
         """Only TensorRT for RTX builds for GPUs that are not here."""
@@ -94,6 +136,7 @@ class TensorRtRtxRuntime(TensorRtRuntime):
     module: ClassVar[str] = "tensorrt_rtx"
     remedy: ClassVar[str] = 'pip install "rt4ksr-toolkit[rtx]"'
     options = frozenset({"target", "optimization-level", "tf32"})
+    keeps_timings: ClassVar[bool] = False  # its timing cache does nothing; it compiles as it loads
 
     def probe_build(self) -> Availability:
         return self._installed()
@@ -101,6 +144,12 @@ class TensorRtRtxRuntime(TensorRtRuntime):
     def identity(self, options: BuildOptions) -> dict[str, str]:
         """The plan is compiled for its targets, and finished on the device: only the version must be the same."""
         return {"version": self._version() if self._installed().ok else "not installed"}
+
+    def _script(self, artifact: Artifact, shape: Shape | None, options: BuildOptions, onnx: Path) -> str:
+        subject = Subject(self.name, artifact, shape, options, onnx)
+        return tensorrt_rtx_script(
+            subject, optimization_profile(artifact, shape), [_capability(name) for name in options.target]
+        )
 
     def _set_targets(self, trt: Any, config: Any, targets: Sequence[str]) -> None:
         known = {name.lower(): value for name, value in trt.ComputeCapability.__members__.items() if name[:2] == "SM"}
@@ -114,6 +163,13 @@ class TensorRtRtxRuntime(TensorRtRuntime):
         config.num_compute_capabilities = len(chosen)
         for index, capability in enumerate(chosen):
             config.set_compute_capability(capability, index)
+
+
+def _capability(target: str) -> tuple[int, int]:
+    """Major and minor number of `sm86`, `sm120`, and the like."""
+    if not (match := re.fullmatch(r"sm(\d+)(\d)", target.lower())):
+        raise InputError(f"{target!r} is no target", "Write them as sm86,sm120.")
+    return int(match[1]), int(match[2])
 
 
 def _network_flags(trt: Any) -> int:
@@ -143,18 +199,39 @@ def _configure(trt: Any, config: Any, options: BuildOptions) -> None:
         config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
 
 
+def start_timings(config: Any, job: BuildJob, runtime: str) -> list[str]:
+    """Give a builder the kernel timings of earlier bundles; returns the names of those that had some to give."""
+    timings, sources = config.create_timing_cache(b""), []
+    for engine in job.earlier(runtime):
+        if _TIMING_CACHE not in engine.info.files:
+            continue
+        earlier = config.create_timing_cache(engine.file(_TIMING_CACHE).read_bytes())
+        if earlier is not None and timings.combine(earlier, False):
+            sources.append(engine.path.name)
+        else:
+            job.report(f"no timings from {engine.path.name}: TensorRT does not take them")
+    config.set_timing_cache(timings, False)
+    return sources
+
+
 def _set_profile(builder: Any, config: Any, artifact: Artifact, shape: Shape | None) -> None:
+    if (shapes := optimization_profile(artifact, shape)) is None:
+        return
+    profile = builder.create_optimization_profile()
+    profile.set_shape(artifact.manifest.input.name, *shapes)
+    config.add_optimization_profile(profile)
+
+
+def optimization_profile(artifact: Artifact, shape: Shape | None) -> Shapes | None:
+    """Smallest, best and largest input shape; None for a static artifact, which needs no profile."""
     manifest = artifact.manifest
     if manifest.shape is not None:
-        return
-    smallest = Shape(manifest.smallest, manifest.smallest)
+        return None
     best = shape or _LARGEST
     largest = Shape(*(max(sides) for sides in zip(best.sides, _LARGEST.sides, strict=True)))
-    profile = builder.create_optimization_profile()
-    profile.set_shape(
-        manifest.input.name, *(frame_shape(size, manifest.input.layout) for size in (smallest, best, largest))
-    )
-    config.add_optimization_profile(profile)
+    layout = manifest.input.layout
+    smallest = frame_shape(Shape(manifest.smallest, manifest.smallest), layout)
+    return smallest, frame_shape(best, layout), frame_shape(largest, layout)
 
 
 def _collecting_logger(trt: Any) -> Any:

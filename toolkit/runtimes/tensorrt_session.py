@@ -3,89 +3,124 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
-from toolkit.runtimes.cuda import Cuda
-from toolkit.runtimes.engine import PLAN, Engine
+from toolkit.runtimes.cuda import Cuda, CudaGraph, DeviceFrames
 from toolkit.runtimes.protocol import Executed, Frame, Session, frame_shape, short_precision
 from toolkit.workloads import Shape
+
+_PRECISIONS = {"fp32", "fp16", "bf16", "int8", "uint8"}
 
 
 class TensorRtSession(Session):
     """A plan with device-resident buffers and pinned host frames. A frame is upload, graph launch, download."""
 
-    def __init__(self, engine: Engine, trt: Any) -> None:
-        super().__init__(Artifact(engine.file(PLAN), engine.manifest))
+    def __init__(self, artifact: Artifact, trt: Any, plan: bytes, runtime_cache: bytes = b"") -> None:
+        """
+        Args:
+            artifact: what the plan was built from.
+            trt: `tensorrt` or `tensorrt_rtx`.
+            plan: the serialised engine.
+            runtime_cache: kernels that TensorRT for RTX compiled before, on this machine or another.
+        """
+        super().__init__(artifact)
         self._trt, self._cuda = trt, Cuda()
         self._logger = trt.Logger(trt.Logger.ERROR)
         self._runtime = trt.Runtime(self._logger)
-        self._engine = self._runtime.deserialize_cuda_engine(engine.file(PLAN).read_bytes())
+        self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            raise Unavailable(f"TensorRT cannot load {engine.path}", f"Build it again: {engine.rebuild_command}")
-        self._context = self._engine.create_execution_context()
+            raise Unavailable(f"TensorRT cannot load the engine of {artifact.manifest.name}", "Build it again.")
+        self._runtime_cache: Any = None
+        self._context = self._new_context(runtime_cache)
+        if self._context is None:
+            raise Unavailable(f"TensorRT cannot prepare the engine of {artifact.manifest.name}: too little memory?")
         self._begin, self._end = self._cuda.event(), self._cuda.event()
-        self._buffers: tuple[tuple[int, NDArray[Any]], tuple[int, NDArray[Any]]] | None = None
-        self._launch: Callable[[], None] = self._enqueue
+        self._frames: DeviceFrames | None = None
+        self._graph: CudaGraph | None = None
 
     def device_seconds(self) -> float:
         """Device time of the last frame's inference, without copies."""
         return self._cuda.seconds_between(self._begin, self._end)
 
-    def executed(self) -> dict[str, Executed]:
-        """Type of each layer's first output, from the engine inspector."""
+    def layers(self) -> str:
+        """What the engine inspector says of every layer, as JSON; at the bound size, if one is bound."""
         inspector = self._engine.create_engine_inspector()
         inspector.execution_context = self._context
-        content = json.loads(inspector.get_engine_information(self._trt.LayerInformationFormat.JSON))
-        return {layer["Name"]: Executed(_layer_type(layer), "cuda:0") for layer in content["Layers"]}
+        return str(inspector.get_engine_information(self._trt.LayerInformationFormat.JSON))
+
+    def executed(self) -> dict[str, Executed]:
+        """Type that each layer computes in, from the engine inspector."""
+        return {name: Executed(precision, "cuda:0") for name, precision in layer_precisions(self.layers()).items()}
+
+    def runtime_cache(self) -> bytes:
+        """Kernels that TensorRT for RTX compiled as it loaded the engine; empty for TensorRT, which did so before."""
+        return b"" if self._runtime_cache is None else bytes(self._runtime_cache.serialize())
+
+    def _new_context(self, runtime_cache: bytes) -> Any:
+        config = self._engine.create_runtime_config() if hasattr(self._engine, "create_runtime_config") else None
+        if config is None or not hasattr(config, "create_runtime_cache"):
+            return self._engine.create_execution_context()
+        self._runtime_cache = config.create_runtime_cache()
+        if runtime_cache:
+            # Refused, and left empty, where device, driver or version are others. Then kernels are compiled anew.
+            self._runtime_cache.deserialize(runtime_cache)
+        config.set_runtime_cache(self._runtime_cache)
+        # Sizes are bound before the first frame. Lazily, the CUDA graph would capture the slow kernels for any size.
+        strategies = self._trt.DynamicShapesKernelSpecializationStrategy
+        config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
+        return self._engine.create_execution_context(config)
 
     def _bind(self, shape: Shape) -> None:
+        self._graph = self._frames = None  # gives their memory back
         manifest = self.artifact.manifest
-        if self._buffers is not None:
-            for buffer in self._buffers:
-                self._cuda.free(*buffer)
         given = frame_shape(shape, manifest.input.layout)
         returned = frame_shape(shape.upscaled(manifest.network.scale), manifest.output.layout)
         if not self._context.set_input_shape(manifest.input.name, given):
             raise Unavailable(f"{manifest.name} was not built for {shape}", f"Build it with --shape {shape}.")
-        host = (
+        frames = DeviceFrames(
+            self._cuda,
             self._cuda.pinned_array(given, manifest.input.dtype),
             self._cuda.pinned_array(returned, manifest.output.dtype),
         )
-        self._buffers = tuple((self._cuda.device_memory(array.nbytes), array) for array in host)  # type: ignore[assignment]
-        for port, buffer in zip((manifest.input, manifest.output), self._buffers or (), strict=True):
-            self._context.set_tensor_address(port.name, buffer[0])
-        self._launch = self._enqueue
+        self._context.set_tensor_address(manifest.input.name, frames.input_address)
+        self._context.set_tensor_address(manifest.output.name, frames.output_address)
         self._enqueue()  # TensorRT wants one plain run before a capture
         self._cuda.synchronise()
-        self._launch = self._cuda.capture(self._enqueue)
+        self._graph = self._cuda.capture(self._enqueue)
+        self._frames = frames
 
     def _enqueue(self) -> None:
         if not self._context.execute_async_v3(self._cuda.stream):
             raise Unavailable(f"TensorRT could not run {self.artifact.manifest.name}")
 
     def _run(self, frame: Frame) -> Frame:
-        if self._buffers is None:
+        if self._frames is None or self._graph is None:
             raise Unavailable("the session was not bound")
-        (device_in, host_in), (device_out, host_out) = self._buffers
-        np.copyto(host_in, frame)
-        self._cuda.upload(device_in, host_in)
+        self._frames.upload(frame)
         self._cuda.record(self._begin)
-        self._launch()
+        self._graph.launch()
         self._cuda.record(self._end)
-        self._cuda.download(host_out, device_out)
-        self._cuda.synchronise()
-        return host_out
+        return self._frames.download()
 
 
-def _layer_type(layer: dict[str, Any]) -> str:
-    """`Half` of "Row major linear FP16 format" and the like, by our names."""
-    outputs = layer.get("Outputs") or [{}]
-    words = str(outputs[0].get("Format/Datatype", "unknown")).replace(",", " ").split()
-    known = (short_precision(word) for word in words)
-    return next((name for name in known if name in {"fp32", "fp16", "bf16", "int8", "uint8"}), "unknown")
+def layer_precisions(layers: str) -> dict[str, str]:
+    """Precision of each layer of the engine inspector's JSON."""
+    found = json.loads(layers)["Layers"]
+    # Engines that were built without detail give names only.
+    named = [{"Name": layer} if isinstance(layer, str) else layer for layer in found]
+    return {layer["Name"]: _layer_precision(layer) for layer in named}
+
+
+def _layer_precision(layer: dict[str, Any]) -> str:
+    """By our names: of the weights where there are some, as an int8 convolution may return fp16; else of the output.
+
+    The inspector writes `Half`, or "Row major linear FP16 format", or "N/A due to dynamic shapes".
+    """
+    weights, outputs = layer.get("Weights"), layer.get("Outputs") or [{}]
+    told = [weights.get("Type", "")] if isinstance(weights, dict) else []
+    told.append(outputs[0].get("Format/Datatype", outputs[0].get("Datatype", "")))
+    words = " ".join(map(str, told)).replace(",", " ").split()
+    known = (short_precision(word.rstrip(".")) for word in words)
+    return next((name for name in known if name in _PRECISIONS), "unknown")

@@ -1,81 +1,25 @@
-"""PyTorch on the CPU: the fused network, and the unfused one as the baseline everything is compared with."""
+"""PyTorch on the CPU and on an NVIDIA GPU: the fused network, eager and compiled, and the unfused one as the baseline
+everything is compared with."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import shutil
+import sys
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, ClassVar
 
 from toolkit.artifact import Artifact, Precision
-from toolkit.runtimes.hardware import computes_in
-from toolkit.runtimes.protocol import (
-    Availability,
-    Executed,
-    Frame,
-    Runtime,
-    Session,
-    SessionOptions,
-    probe_import,
-    short_precision,
-)
-from toolkit.workloads import Shape
+from toolkit.runtimes.hardware import computes_in, cuda_devices
+from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions, probe_import
 
 if TYPE_CHECKING:
-    import torch
-
-    from toolkit.network.model import RT4KSR
+    from toolkit.runtimes.torch_program import FrameNetwork, Program
 
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
-
-
-class TorchSession(Session):
-    """The source network of an artifact, eager, on the CPU."""
-
-    def __init__(self, artifact: Artifact, network: RT4KSR, dtype: torch.dtype, threads: int) -> None:
-        import torch
-
-        super().__init__(artifact)
-        torch.set_num_threads(threads)
-        self._network, self._dtype = network.to(dtype), dtype
-        self._uint8 = artifact.manifest.input.dtype == "uint8"
-        self._nhwc = artifact.manifest.input.layout == "NHWC"
-
-    def _bind(self, shape: Shape) -> None:
-        """PyTorch takes any size."""
-
-    def _run(self, frame: Frame) -> Frame:
-        import torch
-
-        with torch.inference_mode():
-            image = torch.from_numpy(frame if frame.flags.writeable else frame.copy())
-            image = image.permute(0, 3, 1, 2) if self._nhwc else image
-            image = image.to(self._dtype) / 255 if self._uint8 else image.to(self._dtype)
-            result = self._network(image)
-            result = (result * 255).round().clamp(0, 255).byte() if self._uint8 else result.float()
-            array: Frame = (result.permute(0, 2, 3, 1).contiguous() if self._nhwc else result).numpy()
-        return array
-
-    def executed(self) -> dict[str, Executed]:
-        """Dtype and device of every leaf module's output, seen on a small frame."""
-        import torch
-
-        seen: dict[str, Executed] = {}
-
-        def note(name: str) -> object:
-            def hook(_module: object, _inputs: object, output: torch.Tensor) -> None:
-                seen[name] = Executed(short_precision(str(output.dtype)), str(output.device))
-
-            return hook
-
-        modules = [(name, module) for name, module in self._network.named_modules() if not list(module.children())]
-        handles = [module.register_forward_hook(note(name)) for name, module in modules]
-        try:
-            with torch.inference_mode():
-                self._network(torch.zeros(1, 3, 8, 8, dtype=self._dtype))
-        finally:
-            for handle in handles:
-                handle.remove()
-        return seen
+_CPU, _CUDA = "cpu", "cuda:0"
 
 
 class TorchRuntime(Runtime):
@@ -84,6 +28,7 @@ class TorchRuntime(Runtime):
     name: ClassVar[str] = "torch"
     description: ClassVar[str] = "PyTorch, eager, fused network, CPU"
     fused: ClassVar[bool] = True
+    device: ClassVar[str] = _CPU
 
     def probe(self) -> Availability:
         found = probe_import("torch", "pip install torch")
@@ -91,22 +36,38 @@ class TorchRuntime(Runtime):
 
     def refusal(self, artifact: Artifact, precision: Precision) -> str:
         if precision not in _DTYPES:
-            return f"PyTorch's eager mode has no {precision} for this network"
-        if precision != "fp32" and not computes_in(precision):
-            return f"this processor has no {precision} arithmetic, and PyTorch emulates it some thirty times slower"
+            return f"PyTorch has no {precision} for this network"
+        if precision != "fp32" and (reason := self._no_arithmetic(precision)):
+            return reason
         if not self.fused and artifact.manifest.source.layout == "rep_conv":
             return "its checkpoint was already fused"
         return ""
+
+    def _no_arithmetic(self, precision: Precision) -> str:
+        """Why the device does not compute in fp16 or bf16; empty when it does."""
+        if computes_in(precision):
+            return ""
+        return f"this processor has no {precision} arithmetic, and PyTorch emulates it some thirty times slower"
 
     def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
         import torch
 
         from toolkit.graph.source import source_checkpoint
         from toolkit.network.fusion import fuse
+        from toolkit.runtimes.torch_program import FrameNetwork
+        from toolkit.runtimes.torch_session import TorchCudaSession, TorchSession
 
-        network = source_checkpoint(artifact).network
+        source = source_checkpoint(artifact).network
+        network = fuse(source) if self.fused else source
         dtype: torch.dtype = getattr(torch, _DTYPES[precision])
-        return TorchSession(artifact, fuse(network) if self.fused else network, dtype, options.resolved_threads())
+        program = self._program(FrameNetwork(network, artifact.manifest, dtype, self.device))
+        session = TorchSession if self.device == _CPU else TorchCudaSession
+        return session(artifact, program, options.resolved_threads())
+
+    def _program(self, network: FrameNetwork) -> Program:
+        from toolkit.runtimes.torch_program import EagerProgram
+
+        return EagerProgram(network)
 
 
 class UnfusedTorchRuntime(TorchRuntime):
@@ -115,3 +76,76 @@ class UnfusedTorchRuntime(TorchRuntime):
     name: ClassVar[str] = "torch-unfused"
     description: ClassVar[str] = "PyTorch, eager, network as trained (the baseline), CPU"
     fused: ClassVar[bool] = False
+
+
+class TorchCompileRuntime(TorchRuntime):
+    """Fused network, compiled by Inductor through the machine's C++ compiler when a size is bound."""
+
+    name: ClassVar[str] = "torch-compile"
+    description: ClassVar[str] = "PyTorch, torch.compile (Inductor), fused network, CPU"
+
+    def probe(self) -> Availability:
+        found = super().probe()
+        # As Inductor looks for it, which takes a second to import.
+        compiler = os.environ.get("CXX", {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++"))
+        if not found.ok or shutil.which(compiler):
+            return found
+        reason = f"torch.compile needs a C++ compiler, and there is no {compiler!r}"
+        return Availability(False, reason, "Install one (Debian, Ubuntu: apt install g++), or name it in $CXX.")
+
+    def _program(self, network: FrameNetwork) -> Program:
+        from toolkit.runtimes.torch_program import CompiledProgram
+
+        return CompiledProgram(network, {})
+
+
+class TorchCudaRuntime(TorchRuntime):
+    """Fused network, eager, on the first NVIDIA GPU. It runs there or is refused."""
+
+    name: ClassVar[str] = "torch-cuda"
+    description: ClassVar[str] = "PyTorch, eager, fused network, NVIDIA GPU"
+    device: ClassVar[str] = _CUDA
+
+    def probe(self) -> Availability:
+        devices, reason = cuda_devices()
+        if not devices:
+            return Availability(False, reason, "Run on a machine with an NVIDIA GPU and its driver.")
+        found = super().probe()
+        if not found.ok:
+            return found
+        import torch
+
+        if torch.version.cuda is None:
+            return Availability(False, f"torch {found.version} is built without CUDA", "Install a CUDA build of torch.")
+        if not torch.cuda.is_available():
+            remedy = "Update the driver, or install a torch built for the CUDA version that it has."
+            return Availability(False, f"torch's CUDA {torch.version.cuda} does not start with this driver", remedy)
+        return replace(found, version=f"{found.version} (CUDA {torch.version.cuda})")
+
+    def _no_arithmetic(self, precision: Precision) -> str:
+        import torch
+
+        # Asking touches the device, which must be there.
+        if precision != "bf16" or not self.probe().ok or torch.cuda.is_bf16_supported(including_emulation=False):
+            return ""
+        return "this GPU has no bf16 arithmetic: it comes with compute capability 8.0"
+
+
+class TorchCompileCudaRuntime(TorchCudaRuntime):
+    """Fused network, compiled by Inductor with its kernels tuned, replayed as a CUDA graph."""
+
+    name: ClassVar[str] = "torch-compile-cuda"
+    description: ClassVar[str] = "PyTorch, torch.compile (max-autotune, CUDA graphs), NVIDIA GPU"
+
+    def probe(self) -> Availability:
+        found = super().probe()
+        if not found.ok or importlib.util.find_spec("triton"):
+            return found
+        return Availability(False, "torch.compile needs Triton to compile for a GPU", "pip install triton")
+
+    def _program(self, network: FrameNetwork) -> Program:
+        import torch._inductor
+
+        from toolkit.runtimes.torch_program import CompiledProgram
+
+        return CompiledProgram(network, torch._inductor.list_mode_options("max-autotune"))

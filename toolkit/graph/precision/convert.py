@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from toolkit.artifact import Artifact, Check, Conversion, Manifest, Precision, Step
+from toolkit.artifact import Artifact, Check, Conversion, CurvePoint, Manifest, Precision, Step
 from toolkit.atomic import sha256_of
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.numerics import Probes
@@ -43,6 +43,8 @@ class ConvertOptions:
         calibration: for int8: directory of images; None takes those that ship with the toolkit.
         method: for int8: how a range is chosen from what was seen.
         percentile: of magnitudes, for method `percentile`.
+        suffix: after the precision in the artifact's name.
+        curve: of the tuning that chose the names, for the manifest.
     """
 
     keep_fp32: tuple[str, ...] = ()
@@ -50,6 +52,8 @@ class ConvertOptions:
     calibration: Path | None = None
     method: Method = "percentile"
     percentile: float = PERCENTILE
+    suffix: str = ""
+    curve: tuple[CurvePoint, ...] = ()
 
 
 def convert(
@@ -71,9 +75,52 @@ def convert(
     """
     manifest = artifact.manifest
     _check(manifest, precision, options)
-    model = onnx.load(artifact.path)
     report(f"converting to {precision}")
-    graph_pass = _int8_pass(model, manifest, options) if precision == "int8" else _lowering(model, precision, options)
+    converted, graph_pass = rewritten(onnx.load(artifact.path), manifest, precision, options)
+    report("measuring the error")
+    checks = _measure(converted, artifact, precision)
+    content = converted.SerializeToString(deterministic=True)
+    losses = graph_pass.losses if isinstance(graph_pass, LowerPrecision) else {}
+    notes = tuple(f"{precision} weights of {name}: {loss}" for name, loss in losses.items())
+    made = msgspec.structs.replace(
+        manifest,
+        name=manifest.name.replace("_fp32", f"_{precision}{options.suffix}", 1),
+        precision=precision,
+        opset=max(manifest.opset, BF16_OPSET) if precision == "bf16" else manifest.opset,
+        onnx_sha256=sha256_of(content),
+        onnx_bytes=len(content),
+        steps=(*manifest.steps, Step(graph_pass.title, len(converted.graph.node), "; ".join(graph_pass.refusals))),
+        checks=(*manifest.checks, *checks),
+        notes=(*manifest.notes, *notes),
+        conversion=_conversion(artifact, precision, options),
+    )
+    return Artifact.write(directory or artifact.path.parent, content, made, artifact.read_weights().read_bytes())
+
+
+def rewritten(
+    model: onnx.ModelProto,
+    manifest: Manifest,
+    precision: Precision,
+    options: ConvertOptions,
+    magnitudes: Mapping[str, float] | None = None,
+) -> tuple[onnx.ModelProto, GraphPass]:
+    """The graph in another precision, valid, not yet measured; and the pass that did it.
+
+    Args:
+        model: of an fp32 artifact; it is left as it is.
+        manifest: of that artifact.
+        precision: the target.
+        options: see `ConvertOptions`.
+        magnitudes: for int8: ranges that were measured already; None: measure them.
+
+    Raises:
+        InputError: an option does not fit the graph.
+    """
+    if precision == "int8":
+        ranges = calibrated(model, manifest, options) if magnitudes is None else magnitudes
+        graph_pass: GraphPass = QuantiseConvs(ranges, options.exclude)
+    else:
+        graph_pass = _lowering(model, precision, options)
     if precision == "bf16" and manifest.opset < BF16_OPSET:
         model = onnx.version_converter.convert_version(model, BF16_OPSET)
     graph = ir.from_proto(model)
@@ -85,24 +132,13 @@ def convert(
     del converted.graph.value_info[:]
     _mark(converted, precision)
     onnx.checker.check_model(converted, full_check=True)
-    report("measuring the error")
-    checks = _measure(converted, artifact, precision)
-    content = converted.SerializeToString(deterministic=True)
-    losses = graph_pass.losses if isinstance(graph_pass, LowerPrecision) else {}
-    notes = tuple(f"{precision} weights of {name}: {loss}" for name, loss in losses.items())
-    made = msgspec.structs.replace(
-        manifest,
-        name=manifest.name.replace("_fp32", f"_{precision}", 1),
-        precision=precision,
-        opset=max(manifest.opset, BF16_OPSET) if precision == "bf16" else manifest.opset,
-        onnx_sha256=sha256_of(content),
-        onnx_bytes=len(content),
-        steps=(*manifest.steps, Step(graph_pass.title, len(converted.graph.node), "; ".join(graph_pass.refusals))),
-        checks=(*manifest.checks, *checks),
-        notes=(*manifest.notes, *notes),
-        conversion=_conversion(artifact, precision, options),
-    )
-    return Artifact.write(directory or artifact.path.parent, content, made, artifact.read_weights().read_bytes())
+    return converted, graph_pass
+
+
+def calibrated(model: onnx.ModelProto, manifest: Manifest, options: ConvertOptions) -> dict[str, float]:
+    """The magnitude of every tensor around a convolution that int8's 127 should stand for."""
+    images = calibration_images(options.calibration)
+    return activation_magnitudes(_sizeless(model, manifest), manifest.input, images, options.method, options.percentile)
 
 
 def _check(manifest: Manifest, precision: Precision, options: ConvertOptions) -> None:
@@ -134,13 +170,6 @@ def _lowering(model: onnx.ModelProto, precision: Precision, options: ConvertOpti
 
 def _named(name: str, wanted: Iterable[str]) -> bool:
     return any(name == item or name.startswith(f"{item}.") or (item == "norm" and ".norm." in name) for item in wanted)
-
-
-def _int8_pass(model: onnx.ModelProto, manifest: Manifest, options: ConvertOptions) -> GraphPass:
-    images = calibration_images(options.calibration)
-    free = _sizeless(model, manifest)
-    magnitudes = activation_magnitudes(free, manifest.input, images, options.method, options.percentile)
-    return QuantiseConvs(magnitudes, options.exclude)
 
 
 def _measure(converted: onnx.ModelProto, artifact: Artifact, precision: Precision) -> list[Check]:
@@ -186,4 +215,4 @@ def _conversion(artifact: Artifact, precision: Precision, options: ConvertOption
         images = "images of the toolkit" if options.calibration is None else f"images of {options.calibration.name}"
         share = f" {options.percentile}" if options.method == "percentile" else ""
         calibration = f"{images}, {options.method}{share}"
-    return Conversion(artifact.manifest.onnx_sha256, options.keep_fp32, options.exclude, calibration)
+    return Conversion(artifact.manifest.onnx_sha256, options.keep_fp32, options.exclude, calibration, options.curve)

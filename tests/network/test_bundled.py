@@ -1,0 +1,72 @@
+"""The weights that ship: of the toolkit's own training, better than bicubic, and what exported/ holds."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from samples import DATA, needs_data, released
+
+from toolkit.artifact import Artifact
+from toolkit.errors import CheckpointError
+from toolkit.graph.export import export
+from toolkit.network.bundled import bundled_checkpoint
+from toolkit.network.checkpoint import load_checkpoint
+from toolkit.network.config import NetworkConfig
+from toolkit.quality.evaluation import evaluate
+from toolkit.quality.subjects import Subject
+
+REPOSITORY = Path(__file__).parents[2]
+SCALES = pytest.mark.parametrize("scale", [2, 3])
+
+
+@SCALES
+def test_they_are_the_released_architecture(scale: int) -> None:
+    checkpoint = bundled_checkpoint(scale)
+    assert checkpoint.config == NetworkConfig(scale=scale)
+    assert checkpoint.notes == ()
+
+
+def test_there_are_no_others() -> None:
+    with pytest.raises(CheckpointError, match="x4"):
+        bundled_checkpoint(4)
+
+
+@needs_data
+@SCALES
+def test_they_are_not_the_released_weights(scale: int) -> None:
+    """Distilled from those, but begun from random weights: nothing is nearly parallel."""
+    ours, theirs = bundled_checkpoint(scale).network.state_dict(), load_checkpoint(released(scale)).network.state_dict()
+    for name in ("head.weight", "body.0.conv.spatial.weight", "upsample.weight"):
+        a, b = ours[name].flatten(), theirs[name].flatten()
+        assert abs(float(a @ b / (a.norm() * b.norm()))) < 0.5
+
+
+@pytest.mark.slow
+@SCALES
+def test_exported_holds_their_artifacts(scale: int, tmp_path: Path) -> None:
+    """Made anew they have the same bytes; a manifest also says what was measured, and with which Python."""
+    committed = Artifact.read(REPOSITORY / "exported" / f"rt4ksr_x{scale}_fp32.onnx")
+    made = export(bundled_checkpoint(scale), directory=tmp_path)
+    assert made.path.read_bytes() == committed.path.read_bytes()
+    assert made.read_weights().read_bytes() == committed.read_weights().read_bytes()
+    manifests = []
+    for artifact in (made, committed):
+        facts = msgspec.to_builtins(artifact.manifest)
+        del facts["tools"]
+        assert all(check.pop("passed") and check.pop("measured") >= 0 for check in facts["checks"])
+        manifests.append(facts)
+    assert manifests[0] == manifests[1]
+
+
+@pytest.mark.slow
+@needs_data
+@SCALES
+def test_the_model_card_tells_the_truth(scale: int) -> None:
+    card = json.loads((REPOSITORY / "toolkit" / "network" / "weights" / "figures.json").read_text())[f"x{scale}"]
+    artifact = Artifact.read(REPOSITORY / "exported" / f"rt4ksr_x{scale}_fp32.onnx")
+    sets = [DATA / "images" / name for name in ("Set5", "Set14")]
+    (network,) = evaluate([Subject(artifact, "ort-cpu")], sets).networks
+    for name, (ours, bicubic) in network.subjects[0].sets().items():
+        assert ours.psnr_y == pytest.approx(card[name]["psnr_y"], abs=0.005)
+        assert ours.psnr_y > bicubic.psnr_y

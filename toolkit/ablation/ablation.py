@@ -1,0 +1,227 @@
+"""`toolkit ablate`: train every step alike, measure each, and put them side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+
+from toolkit.ablation.report import AblationReport, FrameTime, StepReport
+from toolkit.artifact import Artifact
+from toolkit.atomic import write_bytes
+from toolkit.errors import CheckFailed, InputError
+from toolkit.graph.export import ExportOptions, export
+from toolkit.network.checkpoint import load_checkpoint, untrained_checkpoint
+from toolkit.network.complexity import complexity
+from toolkit.network.config import NetworkConfig
+from toolkit.network.presets import PRESETS
+from toolkit.profiling.environment import environment
+from toolkit.profiling.messages import Open
+from toolkit.profiling.schedule import measure
+from toolkit.profiling.statistics import summarise
+from toolkit.quality.evaluation import evaluate
+from toolkit.quality.report import NetworkReport
+from toolkit.quality.subjects import Subject
+from toolkit.runtimes.protocol import SessionOptions
+from toolkit.training.config import TrainingConfig
+from toolkit.training.loop import train
+from toolkit.workloads import WORKLOADS, Workload
+
+Advance = Callable[[str, float, float | None], None]
+
+T = TypeVar("T")
+
+_QUALITY, _TIMES = "quality.json", "times.json"
+_TRAINING_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class AblateOptions:
+    """What is compared, and how long it is measured.
+
+    Attributes:
+        presets: names, in the order of the table.
+        images: image sets that quality is measured on after the training.
+        runtimes: what frame times are measured with.
+        duration: seconds of measuring per cell.
+        threads: processor threads of every cell and of the training; 0: all usable.
+        cache: directory for decoded photographs; None: the user's cache directory.
+    """
+
+    presets: tuple[str, ...]
+    images: tuple[Path, ...]
+    runtimes: tuple[str, ...] = ("ort-cpu", "openvino")
+    duration: float = 3.0
+    threads: int = 0
+    cache: Path | None = None
+
+
+def ablate(
+    config: TrainingConfig,
+    directory: Path,
+    options: AblateOptions,
+    advance: Advance = lambda _what, _share, _left: None,
+) -> AblationReport:
+    """Train each preset as `config` says, export, evaluate and profile it.
+
+    What is done already in `directory` is not done again: an ablation that was stopped goes on where it was. Frame
+    times are measured at both 4K workloads, the networks taking turns; at the scale that is not trained with random
+    weights, which takes as long.
+
+    Args:
+        config: of the trainings; its network's scale is kept, everything else of the network comes from the preset.
+        directory: of the ablation; a run, an artifact and results for each preset are kept there.
+        options: see `AblateOptions`.
+        advance: called with what is being done, the share done, and None.
+
+    Raises:
+        InputError: unknown presets, or settings, photographs or images that cannot be used.
+        CheckFailed: a training diverged, or was interrupted.
+    """
+    if unknown := [name for name in options.presets if name not in PRESETS]:
+        raise InputError(f"there is no preset {unknown[0]!r}", f"Choose from {', '.join(PRESETS)}.")
+    if not options.presets or not options.images:
+        raise InputError("an ablation needs presets, and images to measure quality on")
+    scale = config.network.scale
+    artifacts, qualities = {}, {}
+    for index, name in enumerate(options.presets):
+        start = _TRAINING_SHARE * index / len(options.presets)
+        step = _Step(name, scale, directory / name, config, options)
+        artifacts[name] = step.trained(lambda what, share, _: advance(what, start + share * step.width, None))  # noqa: B023
+        qualities[name] = step.quality(artifacts[name])
+    times = _times(artifacts, directory, options, advance)
+    steps = [_reported(name, scale, qualities[name], times[name]) for name in options.presets]
+    first = qualities[options.presets[0]]
+    return AblationReport(
+        scale=scale,
+        iterations=config.iterations,
+        training=_described(config),
+        images=", ".join(path.name for path in options.images),
+        bicubic=first.bicubic.psnr_y,
+        environment=environment(),
+        threads=SessionOptions(options.threads).resolved_threads(),
+        steps=tuple(steps),
+    )
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One preset on its way."""
+
+    name: str
+    scale: int
+    directory: Path
+    config: TrainingConfig
+    options: AblateOptions
+
+    @property
+    def width(self) -> float:
+        """Share of the ablation that its training is."""
+        return _TRAINING_SHARE / len(self.options.presets)
+
+    @property
+    def network(self) -> NetworkConfig:
+        return replace(PRESETS[self.name], scale=self.scale)
+
+    def trained(self, advance: Advance) -> Artifact:
+        """The artifact after the training, which is gone on with where it was stopped."""
+        config = msgspec.structs.replace(self.config, network=self.network, threads=self.options.threads)
+        result = train(
+            config,
+            self.directory,
+            resume=True,
+            cache=self.options.cache,
+            advance=lambda what, share, left: advance(f"{self.name}: {what}", share, left),
+        )
+        if not result.finished:
+            raise CheckFailed(f"the training of {self.name} was interrupted", "Run the same command to go on.")
+        checkpoint = load_checkpoint(result.output / "last.safetensors", high_frequency=self._branch())
+        return export(checkpoint, ExportOptions(name=f"{self.name}_x{self.scale}"), self.directory)
+
+    def quality(self, artifact: Artifact) -> NetworkReport:
+        """Measured once for these weights and images."""
+        path = self.directory / _QUALITY
+        key = [artifact.manifest.onnx_sha256, *(str(image.resolve()) for image in self.options.images)]
+        if (stored := _stored(path, key, NetworkReport)) is not None:
+            return stored
+        subject = Subject(artifact, "ort-cpu", self.options.threads)
+        (report,) = evaluate([subject], self.options.images).networks
+        write_bytes(path, msgspec.json.encode({"of": key, "report": report}))
+        return report
+
+    def _branch(self) -> Literal["on", "off"]:
+        return "on" if self.network.high_frequency else "off"
+
+
+def _stored(path: Path, key: list[str], kind: type[T]) -> T | None:
+    """A result that was kept, if it is about the same thing."""
+    if not path.is_file():
+        return None
+    found = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
+    if msgspec.json.decode(found["of"]) != key:
+        return None
+    return msgspec.json.decode(found["report"], type=kind)
+
+
+def _times(
+    artifacts: dict[str, Artifact], directory: Path, options: AblateOptions, advance: Advance
+) -> dict[str, list[FrameTime]]:
+    """Frame times of all presets: for each workload and runtime, all networks in turns."""
+    path = directory / _TIMES
+    key = [str(options.duration), str(options.threads), *options.runtimes]
+    key += [artifact.manifest.onnx_sha256 for artifact in artifacts.values()]
+    if (stored := _stored(path, key, dict[str, list[FrameTime]])) is not None:
+        return stored
+    times: dict[str, list[FrameTime]] = {name: [] for name in artifacts}
+    groups = [(workload, runtime) for workload in WORKLOADS.values() for runtime in options.runtimes]
+    for index, (workload, runtime) in enumerate(groups):
+        served = {name: _serving(name, artifact, workload, directory) for name, artifact in artifacts.items()}
+
+        def report(what: str, share: float, _left: float | None, done: int = index) -> None:
+            advance(what, _TRAINING_SHARE + (1 - _TRAINING_SHARE) * (done + share) / len(groups), None)
+
+        requests = [_request(artifact, runtime, workload, options.threads) for artifact in served.values()]
+        for name, measured in zip(served, measure(requests, options.duration, report), strict=True):
+            median = None if measured.failure else summarise(measured.seconds).median
+            times[name].append(FrameTime(runtime, workload.name, median, measured.failure))
+    write_bytes(path, msgspec.json.encode({"of": key, "report": times}))
+    return times
+
+
+def _serving(name: str, artifact: Artifact, workload: Workload, directory: Path) -> Artifact:
+    """The trained artifact, or one of the workload's scale with random weights."""
+    scale = workload.scale or artifact.manifest.network.scale
+    if scale == artifact.manifest.network.scale:
+        return artifact
+    options = ExportOptions(name=f"{name}_x{scale}")
+    return export(untrained_checkpoint(scale, preset=name), options, directory / name)
+
+
+def _request(artifact: Artifact, runtime: str, workload: Workload, threads: int) -> Open:
+    count = SessionOptions(threads).resolved_threads()
+    return Open(runtime, str(artifact.path), artifact.manifest.precision, *workload.shape.sides, count)
+
+
+def _reported(name: str, scale: int, quality: NetworkReport, times: list[FrameTime]) -> StepReport:
+    config = replace(PRESETS[name], scale=scale)
+    costs = {
+        workload.name: complexity(replace(config, scale=workload.scale or scale), workload.shape)
+        for workload in WORKLOADS.values()
+    }
+    own = complexity(config, next(iter(WORKLOADS.values())).shape)
+    return StepReport(
+        preset=name,
+        parameters=own.parameters,
+        fused_parameters=own.fused_parameters,
+        multiply_adds={workload: cost.multiply_adds for workload, cost in costs.items()},
+        psnr_y=quality.subjects[0].mean.psnr_y,
+        times=tuple(times),
+    )
+
+
+def _described(config: TrainingConfig) -> str:
+    patches = "/".join(map(str, config.patches))
+    return f"batch {config.batch}, patches {patches}, {config.loss}, seed {config.seed}"

@@ -1,0 +1,134 @@
+"""The result of an ablation as data, JSON, Markdown, and a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from toolkit.artifact import encode
+from toolkit.atomic import write_bytes
+from toolkit.errors import InputError, Unavailable
+from toolkit.profiling.environment import Environment
+
+SCHEMA = 1
+
+
+class FrameTime(msgspec.Struct, frozen=True):
+    """Median seconds of a frame; None and the reason where it was not measured."""
+
+    runtime: str
+    workload: str
+    median: float | None
+    reason: str = ""
+
+
+class StepReport(msgspec.Struct, frozen=True):
+    """One network. `psnr_y` in dB after training; multiply-adds of the merged network, for one frame of a workload."""
+
+    preset: str
+    parameters: int
+    fused_parameters: int
+    multiply_adds: dict[str, int]
+    psnr_y: float
+    times: tuple[FrameTime, ...]
+
+    def seconds(self, runtime: str, workload: str) -> float | None:
+        found = (time.median for time in self.times if (time.runtime, time.workload) == (runtime, workload))
+        return next(found, None)
+
+
+class AblationReport(msgspec.Struct, frozen=True):
+    """All steps, in order. `bicubic` is the baseline's PSNR-Y on the same images."""
+
+    scale: int
+    iterations: int
+    training: str
+    images: str
+    bicubic: float
+    environment: Environment
+    threads: int
+    steps: tuple[StepReport, ...]
+    schema: int = SCHEMA
+
+    @property
+    def cells(self) -> list[tuple[str, str]]:
+        """Runtimes and workloads with at least one frame time."""
+        found = [(time.runtime, time.workload) for step in self.steps for time in step.times if time.median is not None]
+        return list(dict.fromkeys(found))
+
+    def to_json(self) -> str:
+        return encode(self).decode()
+
+    def to_markdown(self) -> str:
+        """A table for a README or a pull request."""
+        workloads = list(self.steps[0].multiply_adds)
+        header = ["step", "parameters", "fused", *(f"GMAC {name}" for name in workloads)]
+        header += [f"{runtime} {workload}, ms" for runtime, workload in self.cells] + ["PSNR-Y, dB", "over bicubic"]
+        lines = [_row(header), _row(["---", *["---:"] * (len(header) - 1)])]
+        for step in self.steps:
+            seconds = [step.seconds(*cell) for cell in self.cells]
+            lines.append(
+                _row(
+                    [
+                        step.preset,
+                        f"{step.parameters:,}",
+                        f"{step.fused_parameters:,}",
+                        *(f"{step.multiply_adds[name] / 1e9:.1f}" for name in workloads),
+                        *("–" if value is None else f"{1000 * value:.0f}" for value in seconds),
+                        f"{step.psnr_y:.3f}",
+                        f"{step.psnr_y - self.bicubic:+.3f}",
+                    ]
+                )
+            )
+        about = (
+            f"x{self.scale}, {self.iterations:,} iterations each ({self.training}); PSNR-Y on {self.images}, bicubic "
+            f"{self.bicubic:.3f} dB. {self.environment.processor}, {self.threads} threads; frame times are medians of "
+            "interleaved runs."
+        )
+        return "\n".join([*lines, "", about, ""])
+
+    def plot(self, path: Path) -> None:
+        """Quality against frame time, a line a runtime and workload (PNG, SVG or PDF by the file's name).
+
+        Raises:
+            Unavailable: matplotlib is not installed.
+            InputError: the file cannot be written.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise Unavailable(f"plots need matplotlib: {error}", 'pip install "rt4ksr-toolkit[plot]"') from error
+        figure = Figure(figsize=(9, 5.5), layout="constrained")
+        axes = figure.subplots()
+        for runtime, workload in self.cells:
+            points = [(step.seconds(runtime, workload), step) for step in self.steps]
+            known = [(1000 * seconds, step) for seconds, step in points if seconds is not None]
+            axes.plot([x for x, _ in known], [step.psnr_y for _, step in known], "o", label=f"{runtime}, {workload}")
+            for x, step in known:
+                axes.annotate(step.preset, (x, step.psnr_y), fontsize=7, xytext=(4, 3), textcoords="offset points")
+        axes.axhline(self.bicubic, color="tab:gray", linewidth=1, label="bicubic")
+        axes.set_xscale("log")
+        axes.set_xlabel("frame time, ms")
+        axes.set_ylabel(f"PSNR-Y after {self.iterations:,} iterations, dB")
+        axes.legend(fontsize=8)
+        try:
+            figure.savefig(path)
+        except (OSError, ValueError) as error:
+            raise InputError(f"cannot write {path}: {error}", "Name a .png, .svg or .pdf file.") from error
+
+
+def write_report(report: AblationReport, directory: Path) -> None:
+    """report.json, report.md and report.svg, in `directory`.
+
+    Raises:
+        Unavailable: matplotlib is not installed; the other two are written.
+        InputError: they cannot be written.
+    """
+    write_bytes(directory / "report.json", report.to_json().encode())
+    write_bytes(directory / "report.md", report.to_markdown().encode())
+    report.plot(directory / "report.svg")
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,93 @@
+"""`toolkit ablate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.markdown import Markdown
+from rich.markup import escape
+
+import toolkit
+from toolkit.cli.arguments import split
+from toolkit.cli.console import bar, err, out
+
+
+def ablate(
+    *,
+    data: Path,
+    images: Annotated[list[Path], Parameter(consume_multiple=True, negative=())],
+    presets: str | None = None,
+    iterations: int = 1000,
+    batch: int = 16,
+    patch: int = 48,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    scale: int = 2,
+    runtime: str = "ort-cpu,openvino",
+    duration: float = 3.0,
+    threads: int = 0,
+    output: Annotated[Path, Parameter(alias="-o")] = Path("runs/ablation"),
+    cache: Path | None = None,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Train the steps of the paper's progression alike, and set their cost and quality side by side.
+
+    Writes report.json, report.md and report.svg (quality against frame time). Stopped with Ctrl-C, the same command
+    goes on where it was.
+
+    Parameters
+    ----------
+    data
+        Directory of photographs to train on.
+    images
+        Image sets that quality is measured on, as for `toolkit evaluate`.
+    presets
+        Comma-separated, see `toolkit presets`; default: all steps from baseline to rt4ksr.
+    iterations
+        Of each training.
+    batch
+        Patches per iteration.
+    patch
+        Low-resolution pixels to a side, even.
+    learning_rate
+        Of Adam, at its highest; it follows half a cosine.
+    seed
+        Of weights and batches.
+    scale
+        That is trained; frame times are measured at both.
+    runtime
+        Comma-separated: what frame times are measured with.
+    duration
+        Seconds of measuring per cell.
+    threads
+        Processor threads; 0: all usable.
+    output
+        Directory of the ablation.
+    cache
+        Directory for decoded photographs. Default: the user's cache directory.
+    json
+        Print report.json.
+    """
+    config = toolkit.TrainingConfig(
+        data=str(data),
+        network=toolkit.NetworkConfig(scale=scale),
+        patches=(patch,),
+        batch=batch,
+        iterations=iterations,
+        learning_rate=learning_rate,
+        schedule="cosine",
+        seed=seed,
+        checkpoint_interval=200,
+    )
+    chosen = tuple(split(presets)) or tuple(toolkit.STEPS)
+    options = toolkit.AblateOptions(chosen, tuple(images), tuple(split(runtime)), duration, threads, cache)
+    with bar() as advance:
+        report = toolkit.ablate(config, output, options, advance)
+    toolkit.write_report(report, output)
+    if json:
+        print(report.to_json(), end="")
+    console = err if json else out
+    console.print(Markdown(report.to_markdown()))
+    console.print(f"[bold]{escape(str(output))}[/]: report.json, report.md, report.svg", soft_wrap=True)

@@ -1,0 +1,125 @@
+"""`toolkit compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.markup import escape
+
+import toolkit
+from toolkit.cli.console import err, out, print_documents, steps, table, verdict, warn
+
+
+def compare(
+    first: str,
+    second: str,
+    /,
+    *,
+    layers: Annotated[bool, Parameter(negative=())] = False,
+    bound: float | None = None,
+    images: Path | None = None,
+    steadiness: bool = True,
+    edited: Annotated[bool, Parameter(negative=())] = False,
+    plot: Path | None = None,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Run two subjects on the same inputs and show how far they are apart, and where.
+
+    A subject is a checkpoint, an artifact or an engine bundle: PATH, or PATH@RUNTIME, for instance ckpt.pth@float64,
+    a.onnx@openvino. Default runtimes: torch-unfused for checkpoints, ort-cpu for artifacts.
+
+    Parameters
+    ----------
+    first
+        The reference.
+    second
+        What is held against it.
+    layers
+        Compare the tensors inside two artifacts, and name the first node that leaves the bound. Runtimes that show
+        them: ort-cpu, openvino, and reference (ONNX's own implementation, for bf16).
+    bound
+        Largest error allowed, for values 0..1: exit 1 beyond it. With --layers: as a share of a tensor's largest value
+        (default 1e-4).
+    images
+        Directory of real images to compare on.
+    steadiness
+        Also check that results are the same bits again and for any number of threads.
+    edited
+        Accept a graph that was changed after its manifest was written.
+    plot
+        With --layers: write the growth of the error as a picture (.png, .svg, .pdf).
+    json
+        Print one JSON document.
+    """
+    if plot is not None and not layers:
+        raise toolkit.InputError("--plot goes with --layers")
+    one, other = (toolkit.parse_contestant(text, edited=edited) for text in (first, second))
+    console = err if json else out
+    report: toolkit.LayerReport | toolkit.ComparisonReport
+    with steps("compare") as step:
+        if layers:
+            report = toolkit.compare_layers(
+                one, other, bound=toolkit.LAYER_BOUND if bound is None else bound, report=step
+            )
+        else:
+            given = None if images is None else toolkit.real_images(images, one.fixed or other.fixed)
+            report = toolkit.compare(one, other, given, bound=bound, steadiness=steadiness, report=step)
+    if isinstance(report, toolkit.LayerReport):
+        _print_layers(report, console)
+        if plot is not None:
+            toolkit.plot_layers(report, plot)
+    else:
+        _print(report, console)
+    if json:
+        print_documents([report])
+    if not report.passed:
+        raise SystemExit(toolkit.CheckFailed.exit_code)
+
+
+def _print(report: toolkit.ComparisonReport, console: Console) -> None:
+    console.print(f"[bold]{escape(report.first)}[/] and [bold]{escape(report.second)}[/]", soft_wrap=True)
+    numbers = ("largest", "mean", "p99", "PSNR", "ULP", "levels", "differ")
+    rows = table("input", "size", *numbers, "worst at", right=numbers)
+    for item in report.inputs:
+        rows.add_row(
+            escape(item.input),
+            item.size,
+            f"{item.largest:.1e}",
+            *(f"{value:.0e}" for value in (item.mean, item.p99)),
+            "equal" if item.psnr is None else f"{item.psnr:.1f}",
+            "–" if item.ulp is None else f"{item.ulp:,}",
+            str(item.grey_levels),
+            f"{item.differing:.2%}",
+            f"{item.worst[1]},{item.worst[0]} {'edge' if item.at_border else ''}" if item.largest else "",
+        )
+    console.print(rows)
+    for steady in report.steadiness:
+        repeats = verdict(steady.deterministic)
+        threads = f", with {', '.join(map(str, steady.threads))} threads " if steady.threads else ""
+        verdicts = {True: "[green]too[/]", False: "[yellow]other ones[/]"}
+        console.print(
+            f"{escape(steady.subject)}: same bits again {repeats}{threads}"
+            f"{verdicts[steady.same_for_threads] if threads else ''}"
+        )
+    warn(report.notes)
+    if report.bound is not None:
+        console.print(f"{verdict(report.passed)}: bound {report.bound:g}")
+
+
+def _print_layers(report: toolkit.LayerReport, console: Console) -> None:
+    console.print(f"[bold]{escape(report.second)}[/] against [bold]{escape(report.first)}[/]", soft_wrap=True)
+    numbers = ("largest", "mean", "relative")
+    rows = table("tensor", "operator", *numbers, "", right=numbers)
+    for layer in report.layers:
+        values = (f"{value:.1e}" for value in (layer.largest, layer.mean, layer.relative))
+        rows.add_row(escape(layer.name), layer.operator, *values, verdict(layer.relative <= report.bound))
+    console.print(rows)
+    if report.unmatched:
+        console.print(f"only in the first: {escape(', '.join(report.unmatched))}", style="dim")
+    if report.culprit is None:
+        console.print(f"[green]no tensor leaves the bound[/] {report.bound:g}")
+    else:
+        console.print(f"[bold red]{escape(report.culprit)}[/] is the first beyond the bound {report.bound:g}")

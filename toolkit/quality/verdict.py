@@ -1,0 +1,59 @@
+"""Quality verdicts in manifests: what an artifact spends of its budget, and on which runtime that was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from toolkit.artifact import Artifact, Check, encode
+from toolkit.atomic import write_bytes
+from toolkit.quality.evaluation import EvaluateOptions, evaluate
+from toolkit.quality.report import QualityReport
+from toolkit.quality.subjects import SIMULATED, Subject
+
+_PREFIX = "budget on "
+
+
+def verdict_checks(artifact: Artifact) -> tuple[Check, ...]:
+    """The budget checks in an artifact's manifest, on all runtimes they were measured on."""
+    return tuple(check for check in artifact.manifest.checks if check.name.startswith(_PREFIX))
+
+
+def record_verdicts(report: QualityReport, artifacts: Sequence[Artifact]) -> list[Artifact]:
+    """Write what `report` found about artifacts into their manifests, in the place of older verdicts on that runtime.
+
+    Raises:
+        InputError: a manifest cannot be written.
+    """
+    subjects = [subject for network in report.networks for subject in network.subjects if subject.verdict]
+    recorded = []
+    for artifact in artifacts:
+        manifest = artifact.manifest
+        for subject in subjects:
+            if subject.name == manifest.name:
+                prefix = f"{_PREFIX}{subject.runtime}: "
+                kept = [check for check in manifest.checks if not check.name.startswith(prefix)]
+                new = [msgspec.structs.replace(check, name=prefix + check.name) for check in subject.verdict]
+                manifest = msgspec.structs.replace(manifest, checks=(*kept, *new))
+        if manifest != artifact.manifest:
+            write_bytes(artifact.path.with_suffix(".json"), encode(manifest))
+        recorded.append(Artifact(artifact.path, manifest))
+    return recorded
+
+
+def demand_budget(
+    artifacts: Sequence[Artifact], directories: Sequence[Path], options: EvaluateOptions, threads: int = 0
+) -> tuple[QualityReport, list[Artifact]]:
+    """Measure lowered artifacts of one network, simulated as hardware with float32 accumulators computes them, and
+    record the verdicts.
+
+    Args:
+        artifacts: the fp32 artifact first.
+        directories: image sets.
+        options: with budgets.
+        threads: processor threads; 0: all usable.
+    """
+    report = evaluate([Subject(artifact, SIMULATED, threads) for artifact in artifacts], directories, options)
+    return report, record_verdicts(report, artifacts)

@@ -1,0 +1,1 @@
+"""Scripts that do what `toolkit build` does, written out: to read, to change, to hand to others."""

@@ -1,0 +1,254 @@
+"""`toolkit train`: the run from its first iteration, or from where it was left, to its last."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import takewhile
+from pathlib import Path
+
+import msgspec
+import torch
+
+from toolkit.atomic import write_bytes
+from toolkit.errors import CheckFailed, InputError
+from toolkit.network.checkpoint import serialised_weights
+from toolkit.quality.data import Item, find_items
+from toolkit.runtimes.hardware import usable_processors
+from toolkit.training.config import TrainingConfig, checked, differences
+from toolkit.training.interval import Interval
+from toolkit.training.journal import Journal, ValidationLine, journal
+from toolkit.training.photos import Advance, Photos, default_cache, index_photos
+from toolkit.training.processes import Processes, processes
+from toolkit.training.sampling import Sampler, prepared
+from toolkit.training.state import STATE_FILE, Progress, TrainingState, load_state, new_state, save_state
+from toolkit.training.step import Outcome, Step
+from toolkit.training.stopping import Stop, stop_on_signals
+from toolkit.training.validation import validate
+
+CONFIG_FILE = "config.toml"
+BEST_FILE = "best.safetensors"
+LAST_FILE = "last.safetensors"
+
+Note = Callable[[str], None]
+"""Told, in a sentence, what a user should know."""
+
+_MOST_WORKERS = 8
+
+
+class TrainingResult(msgspec.Struct, frozen=True):
+    """How a run ended.
+
+    Attributes:
+        output: the directory of the run.
+        weights: the averaged weights to use: the best by validation, or the last where nothing was validated.
+        iteration: finished iterations; `finished` says whether these are all.
+        psnr_y: best validation PSNR of luma in dB, if validated, and after how many iterations.
+        seconds: that this part of the run took.
+        rank: of the process; the first, 0, has written the files.
+    """
+
+    output: Path
+    weights: Path
+    iteration: int
+    finished: bool
+    psnr_y: float | None
+    best_iteration: int
+    seconds: float
+    rank: int = 0
+
+
+def train(
+    config: TrainingConfig,
+    output: Path,
+    *,
+    resume: bool = False,
+    cache: Path | None = None,
+    advance: Advance = lambda _what, _share, _left: None,
+    note: Note = lambda _text: None,
+) -> TrainingResult:
+    """Train a network. The first SIGINT or SIGTERM ends the run after its current iteration, resumable.
+
+    On the same machine, with as many threads and processes, a run that was stopped any number of times has the same
+    result as one that was not, to the bit (on CUDA some sums have no fixed order).
+
+    Started by torchrun, every process does its part of each batch, and the first writes.
+
+    Args:
+        config: what to do.
+        output: directory of the run. Written there: `config.toml`, `last.pth` (everything), `last.safetensors` and
+            `best.safetensors` (averaged weights), `log.jsonl`, and `tensorboard`.
+        resume: go on where the run in `output` was left; where there is none, begin one.
+        cache: directory for decoded photographs; default: the user's cache directory.
+        advance: called in every iteration with what is being done, the share done, and the seconds left.
+        note: called with what a user should know.
+
+    Raises:
+        InputError: settings, photographs or files that cannot be used; or there is a run in `output` already.
+        CheckFailed: the loss is no longer finite. The state before that is saved.
+        Unavailable: there is no CUDA device, and it was asked for.
+    """
+    checked(config)
+    started = time.monotonic()
+    _check_output(output, resume)
+    with ExitStack() as stack:
+        group = stack.enter_context(processes(config.device))
+        if not group.first:
+            advance, note = (lambda _what, _share, _left: None), (lambda _text: None)
+        if config.batch % group.size:
+            raise InputError(f"a batch of {config.batch} cannot be shared by {group.size} processes evenly")
+        torch.set_num_threads(config.threads or usable_processors())
+        photos = _photos(config, cache or default_cache(), group, advance)
+        for text in photos.notes():
+            note(text)
+        run = Run(config, output, group, photos, advance)
+        run.begin(resume, note)
+        lines = stack.enter_context(journal(output, run.state.progress.iteration, note)) if group.first else None
+        run.to_the_end(lines, stack.enter_context(stop_on_signals()))
+    return run.result(time.monotonic() - started)
+
+
+@dataclass
+class Run:
+    """A run under way."""
+
+    config: TrainingConfig
+    output: Path
+    group: Processes
+    photos: Photos
+    advance: Advance
+    items: list[Item] = field(init=False)
+    step: Step = field(init=False)
+    state: TrainingState = field(init=False)
+
+    def begin(self, resume: bool, note: Note) -> None:
+        """Load or make everything there is before the first iteration, and write the first files."""
+        config, device = self.config, self.group.device
+        self.items = find_items([Path(config.validation)], config.network.scale) if config.validation else []
+        self.step = Step(config, self.group)
+        path = self.output / STATE_FILE
+        if resume and path.exists():
+            self.state, before = load_state(path, config, device)
+            for difference in differences(before, config):
+                note(f"goes on with another setting: {difference}")
+            if self.state.progress.photos != self.photos.fingerprint:
+                note("the photographs are not those that the run began with")
+        else:
+            self.state = new_state(config, device)
+            if resume:
+                note(f"there is no run in {self.output} yet: beginning one")
+        self.state.progress = msgspec.structs.replace(self.state.progress, photos=self.photos.fingerprint)
+        self.group.wait()  # nobody writes before all have read
+        if self.group.first:
+            write_bytes(self.output / CONFIG_FILE, config.to_toml().encode())
+
+    def to_the_end(self, lines: Journal | None, stop: Stop) -> None:
+        """Iterate until the last iteration or a wish to stop, and save.
+
+        Raises:
+            CheckFailed: the loss is not finite.
+        """
+        config, start = self.config, self.state.progress.iteration
+        sampler = Sampler(self.photos, config, (self.group.rank, self.group.size))
+        interval = Interval(config, start, self.advance)
+        with prepared(sampler, start, config.iterations, self._workers()) as batches:
+            # The first shows where the run begins, and images that cannot be used; later, a stop may have left one out.
+            going = self._validated(lines, stop)
+            while going and self.state.progress.iteration < config.iterations:
+                outcome = self.step(self.state, next(batches), stop.asked)
+                if not outcome.finite:
+                    self._save()
+                    raise self._diverged(outcome)
+                progress = self._counted()
+                if (line := interval.add(outcome, progress)) is not None and lines is not None:
+                    lines.write(line)
+                going = not outcome.stop and self._validated(lines, stop)
+                if going and progress.iteration % config.checkpoint_interval == 0:
+                    self._save()
+        self._save()
+
+    def result(self, seconds: float) -> TrainingResult:
+        """How it ended."""
+        progress = self.state.progress
+        weights = self.output / (BEST_FILE if progress.best is not None else LAST_FILE)
+        finished = progress.iteration >= self.config.iterations and not self._validation_due()
+        return TrainingResult(
+            self.output,
+            weights,
+            progress.iteration,
+            finished,
+            progress.best,
+            progress.best_iteration,
+            seconds,
+            self.group.rank,
+        )
+
+    def _counted(self) -> Progress:
+        progress = self.state.progress
+        self.state.progress = msgspec.structs.replace(progress, iteration=progress.iteration + 1)
+        return self.state.progress
+
+    def _workers(self) -> int:
+        if self.config.workers or self.group.device.type != "cuda":
+            return self.config.workers or 1
+        return min(_MOST_WORKERS, max(1, usable_processors() // self.group.size))
+
+    def _validation_due(self) -> bool:
+        progress = self.state.progress
+        last = progress.iteration >= self.config.iterations
+        scheduled = last or progress.iteration % self.config.validation_interval == 0
+        return bool(self.items) and progress.validated != progress.iteration and scheduled
+
+    def _validated(self, lines: Journal | None, stop: Stop) -> bool:
+        """Where it is due, measure the averaged weights, and keep them if they are the best. False: stopped within."""
+        if not self._validation_due():
+            return True
+        own = self.items[self.group.rank :: self.group.size]
+        measured = validate(self.state.average, own, self.config.jpeg_quality, self.group.device)
+        found = self.group.gather(list(takewhile(lambda _: not stop.asked, measured)))
+        if len(found) < len(self.items):
+            return False
+        psnr, progress = math.fsum(found) / len(found), self.state.progress
+        validated = progress.iteration
+        best, when = progress.best, progress.best_iteration
+        if best is None or psnr > best:
+            best, when = psnr, validated
+            if self.group.first:
+                write_bytes(self.output / BEST_FILE, serialised_weights(self.state.average))
+        self.state.progress = msgspec.structs.replace(progress, validated=validated, best=best, best_iteration=when)
+        if lines is not None:
+            lines.write(ValidationLine(validated, psnr, best))
+        return True
+
+    def _save(self) -> None:
+        if self.group.first:
+            save_state(self.state, self.config, self.output / STATE_FILE)
+            write_bytes(self.output / LAST_FILE, serialised_weights(self.state.average))
+
+    def _diverged(self, outcome: Outcome) -> CheckFailed:
+        what = "loss" if not math.isfinite(outcome.loss) else "gradient"
+        value = outcome.loss if what == "loss" else outcome.norm
+        return CheckFailed(
+            f"the {what} of iteration {self.state.progress.iteration + 1} is {value}: training has diverged",
+            f"The state before it is saved. Lower --learning-rate (now {self.config.learning_rate}), set --clip, "
+            "or look for damaged photographs; then --resume.",
+        )
+
+
+def _check_output(output: Path, resume: bool) -> None:
+    if not resume and (output / STATE_FILE).exists():
+        raise InputError(f"there is a run in {output} already", "Go on with --resume, or choose another --output.")
+
+
+def _photos(config: TrainingConfig, cache: Path, group: Processes, advance: Advance) -> Photos:
+    """Indexed by the first process, then found in the cache by the others."""
+    smallest = max(config.patches) * config.network.scale
+    if not group.first:
+        group.wait()
+    photos = index_photos(Path(config.data), cache, smallest, usable_processors(), advance)
+    if group.first:
+        group.wait()
+    return photos

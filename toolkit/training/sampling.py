@@ -1,0 +1,98 @@
+"""Which patches the batch of an iteration is made of: a function of seed and iteration, and of nothing before."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.training.config import TrainingConfig
+from toolkit.training.degradation import Pixels, degrade
+from toolkit.training.photos import Photos
+
+_OPEN = 256
+"""Photographs kept mapped at a time; each takes one of the files a process may have open."""
+
+_AHEAD = 2
+"""Batches per worker that are prepared before they are asked for."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Low-resolution patches, uint8 (N, H, W, 3), and what they were made from, (N, scale * H, scale * W, 3)."""
+
+    low: Pixels
+    high: Pixels
+
+
+class Sampler:
+    """Random patches of photographs, turned and mirrored at random.
+
+    Every position in every photograph is equally likely to be in a patch's corner, so a photograph counts by its area.
+
+    Args:
+        photos: none with a side shorter than the largest patch.
+        config: patches, batch, seed, scale and JPEG quality matter here.
+        part: this process makes the patches at part[0], part[0] + part[1], ... of each batch.
+    """
+
+    def __init__(self, photos: Photos, config: TrainingConfig, part: tuple[int, int] = (0, 1)) -> None:
+        self._config = config
+        self._sizes = np.array([(photo.height, photo.width) for photo in photos.photos])
+        self._part = part
+        self._mapped = lru_cache(_OPEN)(lambda index: photos.photos[index].pixels())
+
+    def batch(self, iteration: int) -> Batch:
+        """This process's part of the batch that follows `iteration` finished iterations."""
+        config = self._config
+        # Counter-based: the generator of an iteration needs nothing of those before.
+        random = np.random.Generator(np.random.Philox(key=np.array([config.seed, iteration], np.uint64)))
+        size = config.patches[random.integers(len(config.patches))] * config.network.scale
+        places = self._sizes - size + 1
+        photos = random.choice(len(places), config.batch, p=_shares(places))
+        corners = random.integers(0, places[photos])
+        turns = random.integers(8, size=config.batch)
+        own = slice(self._part[0], None, self._part[1])
+        patches = [
+            _turned(self._mapped(photo)[top : top + size, left : left + size], turn)
+            for photo, (top, left), turn in zip(photos[own], corners[own], turns[own], strict=True)
+        ]
+        high = np.stack(patches)
+        return Batch(degrade(high, config.network.scale, config.jpeg_quality), high)
+
+
+@contextmanager
+def prepared(sampler: Sampler, start: int, stop: int, workers: int) -> Iterator[Iterator[Batch]]:
+    """The batches of iterations `start` to `stop` in order, made by threads ahead of their use."""
+    with ThreadPoolExecutor(workers, thread_name_prefix="batch") as pool:
+        try:
+            yield _in_order(pool, sampler, range(start, stop), workers * _AHEAD)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _in_order(pool: ThreadPoolExecutor, sampler: Sampler, iterations: range, ahead: int) -> Iterator[Batch]:
+    pending: deque[Future[Batch]] = deque()
+    for iteration in iterations:
+        pending.append(pool.submit(sampler.batch, iteration))
+        if len(pending) > ahead:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+def _shares(places: NDArray[np.int64]) -> NDArray[np.float64]:
+    areas = places.prod(axis=1, dtype=np.float64)
+    shares: NDArray[np.float64] = areas / areas.sum()
+    return shares
+
+
+def _turned(patch: Pixels, turn: int) -> Pixels:
+    """One of the eight ways to lay down a square."""
+    return np.rot90(patch[:, ::-1] if turn >= 4 else patch, turn % 4)

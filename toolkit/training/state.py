@@ -1,0 +1,136 @@
+"""All that a run needs to go on as if it had never stopped, and the file that holds it."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from toolkit.atomic import write_bytes
+from toolkit.errors import CheckpointError, InputError
+from toolkit.network.checkpoint import load_checkpoint
+from toolkit.network.fusion import train_through_merge
+from toolkit.network.model import RT4KSR, untrained_network
+from toolkit.network.reading import CONFIG_KEY
+from toolkit.training.config import TrainingConfig
+from toolkit.training.processes import placed
+
+STATE_FILE = "last.pth"
+_FORMAT = 1
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a run has come.
+
+    Attributes:
+        iteration: finished optimizer steps.
+        validated: the iteration validated last; -1: none.
+        best: the best validation PSNR so far in dB, and when; None: none yet.
+        photos: fingerprint of the photographs it was trained on.
+    """
+
+    iteration: int = 0
+    validated: int = -1
+    best: float | None = None
+    best_iteration: int = 0
+    photos: str = ""
+
+
+@dataclass
+class TrainingState:
+    """What changes while training. `average` is the moving average of the weights of `network`."""
+
+    network: RT4KSR
+    average: RT4KSR
+    optimizer: torch.optim.Adam
+    scaler: torch.amp.GradScaler
+    progress: Progress
+
+
+def new_state(config: TrainingConfig, device: torch.device) -> TrainingState:
+    """Before the first iteration: weights from `config.init`, or random from `config.seed`.
+
+    Raises:
+        CheckpointError: `config.init` cannot be read, or is of another network.
+    """
+    network = untrained_network(config.network, config.seed)
+    if config.init:
+        network.load_state_dict(_initial_weights(config))
+    placed(network, device).train()
+    train_through_merge(network, config.merge)
+    average = copy.deepcopy(network).eval().requires_grad_(False)
+    optimizer = torch.optim.Adam(
+        network.parameters(), config.learning_rate, (config.beta1, config.beta2), fused=device.type in ("cpu", "cuda")
+    )
+    scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+    return TrainingState(network, average, optimizer, scaler, Progress())
+
+
+def save_state(state: TrainingState, config: TrainingConfig, path: Path) -> None:
+    """Write everything into one file, whole or not at all: plain tensors and JSON, nothing that runs code."""
+    content = {
+        "format": _FORMAT,
+        "progress": msgspec.json.encode(state.progress).decode(),
+        "training": msgspec.json.encode(config).decode(),
+        CONFIG_KEY: json.dumps(asdict(state.network.config), sort_keys=True),
+        "network": state.network.state_dict(),
+        "ema": state.average.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "scaler": state.scaler.state_dict(),
+    }
+    stream = io.BytesIO()
+    torch.save(content, stream)
+    write_bytes(path, stream.getvalue())
+
+
+def load_state(path: Path, config: TrainingConfig, device: torch.device) -> tuple[TrainingState, TrainingConfig]:
+    """The state in a file and the configuration it was written under.
+
+    Args:
+        path: what `save_state` wrote.
+        config: of the run that goes on; its network must be the same.
+
+    Raises:
+        CheckpointError: damaged, or no training state.
+        InputError: the state is of another network.
+    """
+    try:
+        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        if content["format"] != _FORMAT:
+            raise ValueError(f"format {content['format']} is not {_FORMAT}")
+        progress = msgspec.json.decode(content["progress"], type=Progress)
+        before = msgspec.json.decode(content["training"], type=TrainingConfig)
+    except Exception as error:  # damaged bytes make the unpickler fail in any way there is
+        first_line = (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise CheckpointError(
+            f"{path} is not the state of a training run ({first_line[:160]})",
+            "Delete it to begin anew, or begin with the weights beside it: --init last.safetensors.",
+        ) from error
+    if before.network != config.network:
+        raise InputError(f"{path} is the state of another network: {before.network}", "Choose another --output.")
+    state = new_state(msgspec.structs.replace(config, init=""), device)
+    state.network.load_state_dict(content["network"])
+    state.average.load_state_dict(content["ema"])
+    state.optimizer.load_state_dict(content["optimizer"])
+    for group in state.optimizer.param_groups:
+        group["betas"] = (config.beta1, config.beta2)
+    if content["scaler"] and state.scaler.is_enabled():
+        state.scaler.load_state_dict(content["scaler"])
+    state.progress = progress
+    return state, before
+
+
+def _initial_weights(config: TrainingConfig) -> dict[str, torch.Tensor]:
+    checkpoint = load_checkpoint(config.init, scale=config.network.scale)
+    if checkpoint.config != config.network:
+        raise CheckpointError(
+            f"{config.init} holds {checkpoint.config}, and {config.network} is to be trained",
+            "Choose its --preset and --scale.",
+        )
+    return checkpoint.network.state_dict()

@@ -1,0 +1,120 @@
+"""One iteration: forward, backward, and the update of weights and their average."""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from toolkit.errors import InputError
+from toolkit.network.checkpoint import load_checkpoint
+from toolkit.network.fusion import fuse
+from toolkit.network.model import RT4KSR
+from toolkit.training.config import TrainingConfig
+from toolkit.training.losses import Objective
+from toolkit.training.processes import Processes, placed
+from toolkit.training.sampling import Batch
+from toolkit.training.schedule import learning_rate
+from toolkit.training.state import TrainingState
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of an iteration, over all processes: its loss, the gradient's norm before clipping, and whether any is to stop.
+
+    When one of them is not finite, nothing was updated.
+    """
+
+    loss: float
+    norm: float
+    stop: bool
+
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.loss) and math.isfinite(self.norm)
+
+
+class Step:
+    """What iterations do to a state."""
+
+    def __init__(self, config: TrainingConfig, processes: Processes) -> None:
+        self._config, self._processes = config, processes
+        device = processes.device
+        teacher = _teacher(config, device) if config.teacher and config.teacher_weight else None
+        self._objective = placed(Objective(config, teacher), device)
+        self._precision = resolved_precision(config, device)
+
+    def __call__(self, state: TrainingState, batch: Batch, stop: bool) -> Outcome:
+        """One iteration on this process's part of a batch; `stop`: whether this process wants to be the last."""
+        low, high = self._on_device(batch)
+        state.optimizer.zero_grad(set_to_none=True)
+        with self._autocast():
+            loss = self._objective(state.network(low), low, high)
+        state.scaler.scale(loss).backward()
+        parameters = [parameter for parameter in state.network.parameters() if parameter.grad is not None]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        shared = torch.stack([loss.detach(), loss.new_tensor(float(stop))])
+        self._processes.average([*gradients, shared])
+        state.scaler.unscale_(state.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self._config.clip or math.inf)
+        mean_loss, stops, size = torch.cat([shared, norm[None]]).tolist()
+        if self._precision == "fp16" and not math.isfinite(size):
+            size = 0.0  # the scaler leaves such an update out, and scales less from now on
+        outcome = Outcome(mean_loss, size, stops > 0)
+        if outcome.finite:
+            self._update(state)
+        return outcome
+
+    def _update(self, state: TrainingState) -> None:
+        iteration = state.progress.iteration
+        for group in state.optimizer.param_groups:
+            group["lr"] = learning_rate(self._config, iteration)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        # The first averages are of few weights, not of the random ones a run begins with.
+        decay = min(self._config.ema, (1 + iteration) / (10 + iteration))
+        with torch.no_grad():
+            averages: list[Tensor] = list(state.average.parameters())
+            weights: list[Tensor] = list(state.network.parameters())
+            torch._foreach_lerp_(averages, weights, 1 - decay)
+
+    def _on_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """As (N, 3, H, W) of values 0..1; in memory the channels stay last, which convolutions like."""
+        cuda = self._processes.device.type == "cuda"
+        made = []
+        for pixels in (batch.low, batch.high):
+            tensor = torch.from_numpy(pixels)
+            tensor = tensor.pin_memory() if cuda else tensor
+            made.append(tensor.to(self._processes.device, non_blocking=cuda).permute(0, 3, 1, 2).float() / 255)
+        return made[0], made[1]
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self._precision == "fp32":
+            return nullcontext()
+        return torch.autocast("cuda", torch.bfloat16 if self._precision == "bf16" else torch.float16)
+
+
+def resolved_precision(config: TrainingConfig, device: torch.device) -> str:
+    """`fp32`, `bf16` or `fp16`: what `auto` is here.
+
+    Raises:
+        InputError: half precision without CUDA.
+    """
+    if config.precision == "auto":
+        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    if config.precision != "fp32" and device.type != "cuda":
+        raise InputError(f"precision {config.precision} is for CUDA", "Leave --precision at auto.")
+    return config.precision
+
+
+def _teacher(config: TrainingConfig, device: torch.device) -> RT4KSR:
+    """The teacher merged, frozen, and on its device.
+
+    Raises:
+        CheckpointError: it cannot be read, or has another scale.
+    """
+    network = fuse(load_checkpoint(config.teacher, scale=config.network.scale).network)
+    return placed(network.eval().requires_grad_(False), device)

@@ -1,0 +1,43 @@
+"""Quality of the network while it is trained: PSNR of luma."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from toolkit.network.fusion import fuse
+from toolkit.network.model import RT4KSR
+from toolkit.quality.data import Degradation, Item, load_pair
+from toolkit.quality.measurement import BEST_PSNR
+from toolkit.quality.metrics import luma, psnr, squared_error
+from toolkit.training.processes import placed
+
+BORDER = 0
+"""Pixels left out at each edge: none. `toolkit evaluate` leaves out as many as the scale, as most papers do."""
+
+
+def psnr_y(output: NDArray[np.uint8], original: NDArray[np.uint8], border: int = BORDER) -> float:
+    """PSNR in dB of ITU-R BT.601 luma (16..235) of two images (H, W, 3), at most 100, which means equal."""
+    inner = slice(border, -border or None)
+    return min(psnr(squared_error(luma(output[inner, inner]), luma(original[inner, inner]))), BEST_PSNR)
+
+
+def validate(
+    network: RT4KSR, items: Sequence[Item], jpeg_quality: int | None, device: torch.device, border: int = BORDER
+) -> Iterator[float]:
+    """`psnr_y` of each image as the merged network makes it, in float32 and rounded to uint8.
+
+    Raises:
+        InputError: an image cannot be read.
+    """
+    scale = network.config.scale
+    fused = placed(fuse(network).eval(), device)
+    for item in items:
+        pair = load_pair(item, scale, Degradation(jpeg=jpeg_quality))
+        low = torch.from_numpy(np.array(pair.low)).to(device).permute(2, 0, 1)[None]
+        with torch.inference_mode():
+            output = fused(low.float() / 255).clamp(0, 1).mul(255).round().to(torch.uint8)
+        yield psnr_y(output[0].permute(1, 2, 0).cpu().numpy(), pair.high, border)

@@ -1,0 +1,185 @@
+"""`toolkit compare`: two subjects on the same inputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.errors import InputError
+from toolkit.network.checkpoint import Checkpoint
+from toolkit.verification.contestants import Contestant, Run, as_grey
+from toolkit.verification.inputs import TestInput, real_images, synthetic_inputs
+from toolkit.workloads import Shape
+
+RUNS = 5
+"""How often the same frame is run to see whether the result is always the same."""
+
+THREADS = (1, 2, 3)
+
+NEAR_BORDER = 16
+"""Pixels from the edge that count as the border: as far as padding can be felt."""
+
+
+class InputComparison(msgspec.Struct, frozen=True):
+    """Two results for one input. Errors are absolute, for values 0..1 (uint8 results: in 255ths).
+
+    `psnr` has peak 1.0, whatever the largest value; None when there is no difference. `ulp` is the largest distance in
+    steps between neighbouring float32 numbers, counted where both are at least 1/16 in magnitude; None for uint8.
+    `grey_levels` is the largest difference after rounding to 8 bits, `differing` the share of values that differ then.
+    `worst` is the position (row, column) of the largest error.
+    """
+
+    input: str
+    size: str
+    largest: float
+    mean: float
+    p99: float
+    psnr: float | None
+    ulp: int | None
+    grey_levels: int
+    differing: float
+    worst: tuple[int, int]
+    at_border: bool
+
+
+class Steadiness(msgspec.Struct, frozen=True):
+    """Whether a subject always gives the same bits: run again, and with these numbers of threads."""
+
+    subject: str
+    deterministic: bool
+    same_for_threads: bool
+    threads: tuple[int, ...]
+
+
+class ComparisonReport(msgspec.Struct, frozen=True):
+    """Two subjects side by side. `passed` holds the largest error on images against `bound`, if one was given."""
+
+    first: str
+    second: str
+    inputs: tuple[InputComparison, ...]
+    steadiness: tuple[Steadiness, ...]
+    bound: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return self.bound is None or all(item.largest <= self.bound for item in self.inputs)
+
+
+def compare(
+    first: Contestant,
+    second: Contestant,
+    images: Sequence[TestInput] | None = None,
+    *,
+    bound: float | None = None,
+    steadiness: bool = True,
+    report: Callable[[str], None] = lambda _: None,
+) -> ComparisonReport:
+    """Run both on real images, noise, and extremes.
+
+    Where one of them returns uint8, both are compared as images, and inputs that are none are left out.
+
+    Args:
+        first: the reference of the two, if one is.
+        second: likewise.
+        images: real images; default: `real_images()`.
+        bound: largest error allowed on values 0..1.
+        steadiness: also run repeatedly and with several numbers of threads.
+        report: called with what is being compared.
+
+    Raises:
+        InputError: they upscale differently, or take different fixed sizes.
+        Unavailable: a runtime does not work here.
+    """
+    if first.scale != second.scale:
+        raise InputError(f"{first.label} upscales x{first.scale}, and {second.label} x{second.scale}")
+    shape = first.fixed or second.fixed
+    if None not in (first.fixed, second.fixed) and first.fixed != second.fixed:
+        raise InputError(f"{first.label} takes {first.fixed}, and {second.label} takes {second.fixed}")
+    pictures = "uint8" in (first.returns, second.returns)
+    notes = ("compared as 8-bit images: one of them returns such",) if pictures else ()
+    runs = first.load(), second.load()
+    found = []
+    given = real_images(shape=shape) if images is None else images
+    for item in _inputs(given, shape, pictures):
+        report(item.name)
+        found.append(_compared(item, runs, pictures))
+    steady: list[Steadiness] = []
+    if steadiness:
+        for subject, run in zip((first, second), runs, strict=True):
+            report(f"{subject.label}: again, and with other numbers of threads")
+            steady.append(_steadiness(subject, run, shape))
+    return ComparisonReport(first.label, second.label, tuple(found), tuple(steady), bound, notes)
+
+
+def _inputs(images: Sequence[TestInput], shape: Shape | None, pictures: bool) -> Iterable[TestInput]:
+    for item in (*images, *synthetic_inputs(shape)):
+        if item.image or not pictures:
+            yield item
+
+
+def _compared(item: TestInput, runs: tuple[Run, Run], pictures: bool) -> InputComparison:
+    array = as_grey(item.array).astype(np.float32) / np.float32(255) if pictures else item.array
+    results = [run(array) for run in runs]
+    if pictures:
+        results = [result if result.dtype == np.uint8 else as_grey(result) for result in results]
+    unit = 255.0 if pictures else 1.0
+    a, b = (result.astype(np.float64) / unit for result in results)
+    error = np.abs(a - b)
+    squared = float(np.mean(error**2))
+    row, column = (int(place) for place in np.unravel_index(int(np.argmax(error.max(axis=(0, 1)))), error.shape[2:]))
+    height, width = error.shape[2:]
+    nearest = min(row, column, height - 1 - row, width - 1 - column)
+    levels = np.abs(as_grey(a).astype(int) - as_grey(b))
+    return InputComparison(
+        input=item.name,
+        size=str(Shape(*item.array.shape[2:])),
+        largest=float(error.max()),
+        mean=float(error.mean()),
+        p99=float(np.percentile(error, 99)),
+        psnr=-10 * math.log10(squared) if squared > 0 else None,
+        ulp=None if pictures else _ulp_distance(a, b),
+        grey_levels=int(levels.max()),
+        differing=float(np.mean(levels > 0)),
+        worst=(row, column),
+        at_border=nearest < NEAR_BORDER,
+    )
+
+
+_SMALLEST_COUNTED = 2.0**-4
+"""Near zero, neighbouring floats are so close that any rounding error is millions of steps."""
+
+
+def _ulp_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> int:
+    """Largest number of float32 steps between two arrays, tiny values aside."""
+    counted = np.minimum(np.abs(a), np.abs(b)) >= _SMALLEST_COUNTED
+    if not counted.any():
+        return 0
+    ordered = [_ordered_bits(values[counted].astype(np.float32)) for values in (a, b)]
+    return int(np.abs(ordered[0] - ordered[1]).max())
+
+
+def _ordered_bits(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Floats as integers whose differences count representable numbers."""
+    bits = values.view(np.int32).astype(np.int64)
+    return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+
+
+def _steadiness(subject: Contestant, run: Run, shape: Shape | None) -> Steadiness:
+    size = (1, 3, *(shape.sides if shape is not None else (96, 128)))
+    frame = np.random.default_rng(2).random(size, np.float32)
+    first = run(frame)
+    deterministic = all(_same_bits(run(frame), first) for _ in range(RUNS - 1))
+    # PyTorch's number of threads belongs to the whole process: it is left alone.
+    counts = () if isinstance(subject.source, Checkpoint) else THREADS
+    same = all(_same_bits(subject.load(threads)(frame), first) for threads in counts)
+    return Steadiness(subject.label, deterministic, same, counts)
+
+
+def _same_bits(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()

@@ -1,0 +1,150 @@
+"""`toolkit compare --layers`: the first node at which two graphs part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.artifact import Artifact, Port
+from toolkit.errors import InputError, Unavailable
+from toolkit.graph.tensors import EVALUATORS, read_model, tensors
+from toolkit.runtimes.engine import Engine
+from toolkit.verification.contestants import Contestant, as_grey
+from toolkit.workloads import Shape
+
+LAYER_BOUND = 1e-4
+"""Of the largest error of a tensor, as a share of the tensor's largest value: far above float32's rounding."""
+
+_SIZE = Shape(32, 48)
+
+OPTIMISED = "model.onnx"
+"""The graph in an engine of ONNX Runtime."""
+
+
+class LayerComparison(msgspec.Struct, frozen=True):
+    """A tensor that both graphs have. `relative` is the largest error as a share of the first side's largest value."""
+
+    name: str
+    operator: str
+    largest: float
+    mean: float
+    relative: float
+
+
+class LayerReport(msgspec.Struct, frozen=True):
+    """Tensors in the order of the first graph, and the first of them that leaves the bound.
+
+    `unmatched` are tensors of the first graph that the second does not have, because it was rewritten or fused.
+    """
+
+    first: str
+    second: str
+    bound: float
+    layers: tuple[LayerComparison, ...]
+    unmatched: tuple[str, ...]
+    culprit: str | None
+
+    @property
+    def passed(self) -> bool:
+        return self.culprit is None
+
+
+def compare_layers(
+    first: Contestant,
+    second: Contestant,
+    image: NDArray[np.float32] | None = None,
+    bound: float = LAYER_BOUND,
+    report: Callable[[str], None] = lambda _: None,
+) -> LayerReport:
+    """Match the tensors inside two artifacts, or engines of ONNX Runtime, by name and compare them.
+
+    Args:
+        first: the reference. On `reference`, ONNX's own implementation, it is exact to the graph's types.
+        second: what is suspected.
+        image: float32 (1, 3, H, W); default: seeded noise of 32x48.
+        bound: see `LAYER_BOUND`.
+        report: called with what is being run.
+
+    Raises:
+        InputError: one of them is no graph, or they have no tensor in common.
+        Unavailable: a runtime cannot run a graph.
+    """
+    sides = [_graph(first), _graph(second)]
+    shape = first.fixed or second.fixed or _SIZE
+    given = np.random.default_rng(0).random((1, 3, *shape.sides), np.float32) if image is None else image
+    found = []
+    for contestant, (path, port) in zip((first, second), sides, strict=True):
+        report(contestant.label)
+        found.append(tensors(read_model(path), _frame(given, port), contestant.runtime))
+    model = read_model(sides[0][0])
+    layers, unmatched = [], []
+    for node in model.graph.node:
+        for name in node.output:
+            if name not in found[0]:
+                continue  # integers
+            if name not in found[1] or found[0][name].shape != found[1][name].shape:
+                unmatched.append(name)
+            else:
+                layers.append(_compared(name, node.op_type, found[0][name], found[1][name]))
+    if not layers:
+        raise InputError(f"{first.label} and {second.label} have no tensor in common", "Were they exported alike?")
+    # Not `relative > bound`: NaN must be found.
+    culprit = next((layer.name for layer in layers if not layer.relative <= bound), None)
+    return LayerReport(first.label, second.label, bound, tuple(layers), tuple(unmatched), culprit)
+
+
+def plot_layers(report: LayerReport, path: Path) -> None:
+    """The growth of the error along the graph, as a picture (PNG, SVG or PDF by its name).
+
+    Raises:
+        Unavailable: matplotlib is not installed.
+        InputError: the file cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise Unavailable(f"plots need matplotlib: {error}", 'pip install "rt4ksr-toolkit[plot]"') from error
+    figure = Figure(figsize=(max(6, 0.22 * len(report.layers)), 4.5), layout="constrained")
+    axes = figure.subplots()
+    places = range(len(report.layers))
+    tiny = 1e-9
+    axes.semilogy(places, [max(layer.relative, tiny) for layer in report.layers], marker="o", markersize=3)
+    axes.axhline(report.bound, color="tab:red", linewidth=1, label=f"bound {report.bound:g}")
+    axes.set_xticks(places, [layer.name for layer in report.layers], rotation=90, fontsize=6)
+    axes.set_ylabel("largest error / largest value")
+    axes.set_title(f"{report.second} against {report.first}", fontsize=9)
+    axes.legend()
+    try:
+        figure.savefig(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot write {path}: {error}", "Name a .png, .svg or .pdf file.") from error
+
+
+def _graph(contestant: Contestant) -> tuple[Path, Port]:
+    """The file and input of the graph that runs: an engine of ONNX Runtime holds one too, as it was optimised."""
+    source = contestant.source
+    if isinstance(source, Artifact):
+        return source.path, source.manifest.input
+    if isinstance(source, Engine) and source.file(OPTIMISED).is_file():
+        return source.file(OPTIMISED), source.manifest.input
+    raise InputError(
+        f"{contestant.label} does not show its tensors: its engine fused them away, or it is no graph at all",
+        f"Compare artifacts, each on one of {', '.join(EVALUATORS)}, or engines of ort-cpu.",
+    )
+
+
+def _frame(image: NDArray[np.float32], port: Port) -> NDArray[Any]:
+    frame: NDArray[Any] = as_grey(image) if port.dtype == "uint8" else image
+    return np.ascontiguousarray(frame.transpose(0, 2, 3, 1) if port.layout == "NHWC" else frame)
+
+
+def _compared(name: str, operator: str, a: NDArray[np.float64], b: NDArray[np.float64]) -> LayerComparison:
+    error = np.abs(a - b)
+    largest, magnitude = float(error.max()), float(np.abs(a).max())
+    relative = largest / magnitude if magnitude > 0 else largest
+    return LayerComparison(name, operator, largest, float(error.mean()), relative)
