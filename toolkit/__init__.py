@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from toolkit.quality.report import QualityReport, SubjectReport
     from toolkit.quality.subjects import Subject
     from toolkit.quality.tuning import Tuned, tune
-    from toolkit.quality.verdict import demand_budget, record_verdicts, verdict_checks
+    from toolkit.quality.verdict import demand_budget, record_verdicts
     from toolkit.runtimes.building import BuildOptions, Built
     from toolkit.runtimes.engine import Engine, EngineInfo
     from toolkit.runtimes.protocol import Session, SessionOptions
@@ -128,7 +128,6 @@ _HOMES = {
     "toolkit.quality.verdict": (
         "demand_budget",
         "record_verdicts",
-        "verdict_checks",
     ),
     "toolkit.ablation.ablation": (
         "AblateOptions",
@@ -225,7 +224,6 @@ __all__ = [
     "train",
     "tune",
     "untrained_checkpoint",
-    "verdict_checks",
     "verify_fusion",
     "write_report",
 ]

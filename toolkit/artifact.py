@@ -15,6 +15,9 @@ from toolkit.errors import ArtifactError
 SCHEMA = 1
 DEFAULT_DIRECTORY = Path("exported")
 
+BUDGET_PREFIX = "budget on "
+"""How the names of checks begin that `toolkit evaluate --record` adds."""
+
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 Layout = Literal["NCHW", "NHWC"]
 PortType = Literal["float32", "uint8"]
@@ -128,6 +131,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notes: tuple[str, ...] = ()
     conversion: Conversion | None = None
     schema: int = SCHEMA
+
+    @property
+    def budget_checks(self) -> tuple[Check, ...]:
+        """Verdicts on quality, on every runtime they were measured on."""
+        return tuple(check for check in self.checks if check.name.startswith(BUDGET_PREFIX))
 
     def __post_init__(self) -> None:
         for name in (self.name, self.source.weights):

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from samples import checkpoint
 
 import toolkit
-from toolkit.artifact import Artifact
-from toolkit.errors import ArtifactError, InputError
+from toolkit.artifact import Artifact, Check
+from toolkit.errors import ArtifactError, CheckFailed, InputError
 from toolkit.graph.export import ExportOptions, export
+from toolkit.graph.precision.convert import convert
 from toolkit.profiling import schedule
 from toolkit.profiling.client import CellFailed, Worker
 from toolkit.profiling.matrix import default_workloads, plan
@@ -326,3 +327,23 @@ def test_the_command_shows_engines(
     refused = toolkit_command("profile", alone, "--duration", "0.02")
     assert refused.returncode == 3
     assert "does not fit" in refused.stdout.replace("\n", " ")
+
+
+def test_a_budget_can_be_demanded(small_artifact: Artifact, tmp_path: Path) -> None:
+    """fp32 needs no verdict; another precision needs a good one."""
+    fp16 = convert(small_artifact, "fp16", directory=tmp_path)
+
+    def demanded(*checks: Check) -> None:
+        manifest = msgspec.structs.replace(fp16.manifest, checks=(*fp16.manifest.checks, *checks))
+        judged = Artifact(fp16.path, manifest)
+        toolkit.profile(
+            [small_artifact, judged], ["tensorrt"], ["16x16"], ["fp32", "fp16"], duration=0.01, within_budget=True
+        )
+
+    with pytest.raises(CheckFailed, match="has no verdict on its quality") as caught:
+        demanded()
+    assert "toolkit evaluate" in caught.value.remedy
+    good, bad = (Check.of("budget on ort-cpu: share of the mean gain spent", spent, 0.01) for spent in (0.002, 0.2))
+    with pytest.raises(CheckFailed, match=r"is 0\.2, allowed 0\.01"):
+        demanded(good, bad)
+    demanded(good)

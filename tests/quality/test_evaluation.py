@@ -20,7 +20,7 @@ from toolkit.quality.budget import BUDGETS, Limits, Spent, held_against, read_bu
 from toolkit.quality.data import Degradation, find_items, load_pair
 from toolkit.quality.evaluation import EvaluateOptions, evaluate
 from toolkit.quality.subjects import Subject
-from toolkit.quality.verdict import demand_budget, verdict_checks
+from toolkit.quality.verdict import demand_budget
 from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.registry import build
 from toolkit.workloads import Shape
@@ -227,9 +227,9 @@ def test_a_demanded_budget_is_in_the_manifests(tmp_path: Path) -> None:
     images = [DATA / "images" / "Set5"]
     report, (exact, lowered) = demand_budget([fp32, bf16], images, EvaluateOptions(budgets=BUDGETS))
     assert not report.passed  # plain bf16 loses a fifth of the gain, and not a twentieth
-    assert verdict_checks(exact) == ()
-    checks = verdict_checks(Artifact.read(bf16.path))
-    assert checks == verdict_checks(lowered)
+    assert exact.manifest.budget_checks == ()
+    checks = Artifact.read(bf16.path).manifest.budget_checks
+    assert checks == lowered.manifest.budget_checks
     assert checks[0].name == "budget on simulated: share of the mean gain spent"
     assert 0.1 < checks[0].measured < 0.4
     # Measured again, it takes the place of the old verdict.

@@ -8,7 +8,7 @@ import msgspec
 
 from toolkit.artifact import encode
 from toolkit.atomic import write_bytes
-from toolkit.errors import InputError, Unavailable
+from toolkit.drawing import drawn
 from toolkit.profiling.environment import Environment
 
 SCHEMA = 1
@@ -95,27 +95,20 @@ class AblationReport(msgspec.Struct, frozen=True):
             Unavailable: matplotlib is not installed.
             InputError: the file cannot be written.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise Unavailable(f"plots need matplotlib: {error}", 'pip install "rt4ksr-toolkit[plot]"') from error
-        figure = Figure(figsize=(9, 5.5), layout="constrained")
-        axes = figure.subplots()
-        for runtime, workload in self.cells:
-            points = [(step.seconds(runtime, workload), step) for step in self.steps]
-            known = [(1000 * seconds, step) for seconds, step in points if seconds is not None]
-            axes.plot([x for x, _ in known], [step.psnr_y for _, step in known], "o", label=f"{runtime}, {workload}")
-            for x, step in known:
-                axes.annotate(step.preset, (x, step.psnr_y), fontsize=7, xytext=(4, 3), textcoords="offset points")
-        axes.axhline(self.bicubic, color="tab:gray", linewidth=1, label="bicubic")
-        axes.set_xscale("log")
-        axes.set_xlabel("frame time, ms")
-        axes.set_ylabel(f"PSNR-Y after {self.iterations:,} iterations, dB")
-        axes.legend(fontsize=8)
-        try:
-            figure.savefig(path)
-        except (OSError, ValueError) as error:
-            raise InputError(f"cannot write {path}: {error}", "Name a .png, .svg or .pdf file.") from error
+        with drawn(path, 9, 5.5) as axes:
+            for runtime, workload in self.cells:
+                points = [(step.seconds(runtime, workload), step) for step in self.steps]
+                known = [(1000 * seconds, step) for seconds, step in points if seconds is not None]
+                quality = [step.psnr_y for _, step in known]
+                axes.plot([x for x, _ in known], quality, "o", label=f"{runtime}, {workload}")
+                for x, step in known:
+                    place = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": 7}
+                    axes.annotate(step.preset, (x, step.psnr_y), **place)
+            axes.axhline(self.bicubic, color="tab:gray", linewidth=1, label="bicubic")
+            axes.set_xscale("log")
+            axes.set_xlabel("frame time, ms")
+            axes.set_ylabel(f"PSNR-Y after {self.iterations:,} iterations, dB")
+            axes.legend(fontsize=8)
 
 
 def write_report(report: AblationReport, directory: Path) -> None:

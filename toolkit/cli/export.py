@@ -111,7 +111,7 @@ def _judge(
 
 
 def _exit_on_overspending(artifacts: list[toolkit.Artifact], console: Console) -> None:
-    checks = [(item.manifest.name, check) for item in artifacts for check in toolkit.verdict_checks(item)]
+    checks = [(item.manifest.name, check) for item in artifacts for check in item.manifest.budget_checks]
     for name, check in checks:
         console.print(f"{escape(name)}: {check.name} {check.measured:.3g} of {check.bound:g} {verdict(check.passed)}")
     if not all(check.passed for _, check in checks):

@@ -24,6 +24,7 @@ def profile(
     duration: float = 5.0,
     threads: int = 0,
     directory: Path = Path("exported"),
+    within_budget: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
     csv: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
@@ -49,6 +50,8 @@ def profile(
         Processor threads per cell; 0: all usable.
     directory
         Where artifacts are.
+    within_budget
+        Exit 1, measuring nothing, where a lowered precision has no good verdict on its quality in its manifest.
     json
         Print one JSON document.
     csv
@@ -68,6 +71,7 @@ def profile(
             precisions(precision),
             duration=duration,
             threads=threads,
+            within_budget=within_budget,
             advance=advance,
         )
     if json or csv:

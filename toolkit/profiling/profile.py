@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from toolkit.artifact import Artifact, Precision
-from toolkit.errors import InputError
+from toolkit.artifact import Artifact, Manifest, Precision
+from toolkit.errors import CheckFailed, InputError
 from toolkit.profiling.environment import environment
 from toolkit.profiling.matrix import CellPlan, default_workloads, plan
 from toolkit.profiling.messages import Open
@@ -32,6 +32,7 @@ def profile(
     *,
     duration: float = 5.0,
     threads: int = 0,
+    within_budget: bool = False,
     advance: Advance = lambda _what, _share, _left: None,
 ) -> ProfileReport:
     """Measure runtimes side by side, each cell in a process of its own, in interleaved turns.
@@ -44,11 +45,13 @@ def profile(
         precisions: as artifacts have them; PyTorch can lower the network itself.
         duration: seconds per cell, more where five frames take longer.
         threads: processor threads per cell; 0 takes all that this process may use.
+        within_budget: refuse lowered precisions whose manifests have no verdict on their quality, or a bad one.
         advance: called with what is being done, the share done, and the seconds left or None.
 
     Raises:
         InputError: an unknown name, a duration that is not positive, or nothing to measure.
         ArtifactError: an artifact that does not match its manifest, or a bundle that was edited.
+        CheckFailed: a precision is not within its budget, and that was demanded.
     """
     if not 0 < duration < math.inf:
         raise InputError(f"duration {duration} must be a positive number of seconds")
@@ -61,6 +64,10 @@ def profile(
         jobs = default_workloads(loaded)
     else:
         jobs = [parse_workload(name) for name in workloads]
+    if within_budget:
+        _demand_budget(
+            [item.manifest for item in given if isinstance(item, Engine) or item.manifest.precision in precisions]
+        )
     cells = plan(loaded, runtimes, jobs, precisions, engines)
     if not cells:
         raise InputError("there is nothing to measure", "Name at least one runtime, workload and precision.")
@@ -79,6 +86,19 @@ def _read(item: Artifact | Engine | Path | str) -> Artifact | Engine:
         return item
     path = Path(item)
     return Engine.read(path) if path.suffix == SUFFIX else Artifact.read(path)
+
+
+def _demand_budget(manifests: Sequence[Manifest]) -> None:
+    """Nobody is tempted by the speed of what looks worse than it may."""
+    for manifest in manifests:
+        if manifest.precision == "fp32":
+            continue  # what the others are held against
+        remedy = "Measure it: `toolkit evaluate --data IMAGES --budget --record`, or tune it: `toolkit tune`."
+        if not manifest.budget_checks:
+            raise CheckFailed(f"{manifest.name} has no verdict on its quality", remedy)
+        if over := next((check for check in manifest.budget_checks if not check.passed), None):
+            measured = f"{over.name} is {over.measured:.3g}, allowed {over.bound:g}"
+            raise CheckFailed(f"{manifest.name} is not within its budget: {measured}", remedy)
 
 
 def _request(cell: CellPlan, threads: int) -> Open:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from toolkit.errors import InputError, Unavailable
+from toolkit.drawing import drawn
 from toolkit.quality.tuning import Tuned
 
 
@@ -15,21 +15,12 @@ def plot_curve(tuned: Tuned, budget: float, path: Path) -> None:
         Unavailable: matplotlib is not installed.
         InputError: the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise Unavailable(f"plots need matplotlib: {error}", 'pip install "rt4ksr-toolkit[plot]"') from error
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
-    cost, spent = ([100 * getattr(point, name) for point in tuned.curve] for name in ("cost", "spent"))
-    axes.step(cost, spent, where="post", marker="o", markersize=4)
-    axes.axhline(100 * budget, color="tab:red", linewidth=1, label=f"budget {budget:.1%}")
-    axes.plot([100 * tuned.chosen.cost], [100 * tuned.chosen.spent], "*", markersize=14, label="chosen")
-    axes.set_xlabel("share of the work in float32, %")
-    axes.set_ylabel("share of the gain over bicubic spent, %")
-    axes.set_title(tuned.artifact.manifest.name, fontsize=10)
-    axes.legend()
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot write {path}: {error}", "Name a .png, .svg or .pdf file.") from error
+    with drawn(path) as axes:
+        cost, spent = ([100 * getattr(point, name) for point in tuned.curve] for name in ("cost", "spent"))
+        axes.step(cost, spent, where="post", marker="o", markersize=4)
+        axes.axhline(100 * budget, color="tab:red", linewidth=1, label=f"budget {budget:.1%}")
+        axes.plot([100 * tuned.chosen.cost], [100 * tuned.chosen.spent], "*", markersize=14, label="chosen")
+        axes.set_xlabel("share of the work in float32, %")
+        axes.set_ylabel("share of the gain over bicubic spent, %")
+        axes.set_title(tuned.artifact.manifest.name, fontsize=10)
+        axes.legend()

@@ -7,18 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from toolkit.artifact import Artifact, Check, encode
+from toolkit.artifact import BUDGET_PREFIX, Artifact, encode
 from toolkit.atomic import write_bytes
 from toolkit.quality.evaluation import EvaluateOptions, evaluate
 from toolkit.quality.report import QualityReport
 from toolkit.quality.subjects import SIMULATED, Subject
-
-_PREFIX = "budget on "
-
-
-def verdict_checks(artifact: Artifact) -> tuple[Check, ...]:
-    """The budget checks in an artifact's manifest, on all runtimes they were measured on."""
-    return tuple(check for check in artifact.manifest.checks if check.name.startswith(_PREFIX))
 
 
 def record_verdicts(report: QualityReport, artifacts: Sequence[Artifact]) -> list[Artifact]:
@@ -33,7 +26,7 @@ def record_verdicts(report: QualityReport, artifacts: Sequence[Artifact]) -> lis
         manifest = artifact.manifest
         for subject in subjects:
             if subject.name == manifest.name:
-                prefix = f"{_PREFIX}{subject.runtime}: "
+                prefix = f"{BUDGET_PREFIX}{subject.runtime}: "
                 kept = [check for check in manifest.checks if not check.name.startswith(prefix)]
                 new = [msgspec.structs.replace(check, name=prefix + check.name) for check in subject.verdict]
                 manifest = msgspec.structs.replace(manifest, checks=(*kept, *new))

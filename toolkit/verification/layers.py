@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.artifact import Artifact, Port
-from toolkit.errors import InputError, Unavailable
+from toolkit.drawing import drawn
+from toolkit.errors import InputError
 from toolkit.graph.tensors import EVALUATORS, read_model, tensors
 from toolkit.runtimes.engine import Engine
 from toolkit.verification.contestants import Contestant, as_grey
@@ -105,24 +106,14 @@ def plot_layers(report: LayerReport, path: Path) -> None:
         Unavailable: matplotlib is not installed.
         InputError: the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise Unavailable(f"plots need matplotlib: {error}", 'pip install "rt4ksr-toolkit[plot]"') from error
-    figure = Figure(figsize=(max(6, 0.22 * len(report.layers)), 4.5), layout="constrained")
-    axes = figure.subplots()
-    places = range(len(report.layers))
-    tiny = 1e-9
-    axes.semilogy(places, [max(layer.relative, tiny) for layer in report.layers], marker="o", markersize=3)
-    axes.axhline(report.bound, color="tab:red", linewidth=1, label=f"bound {report.bound:g}")
-    axes.set_xticks(places, [layer.name for layer in report.layers], rotation=90, fontsize=6)
-    axes.set_ylabel("largest error / largest value")
-    axes.set_title(f"{report.second} against {report.first}", fontsize=9)
-    axes.legend()
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot write {path}: {error}", "Name a .png, .svg or .pdf file.") from error
+    tiny, places = 1e-9, range(len(report.layers))
+    with drawn(path, width=max(6, 0.22 * len(report.layers))) as axes:
+        axes.semilogy(places, [max(layer.relative, tiny) for layer in report.layers], marker="o", markersize=3)
+        axes.axhline(report.bound, color="tab:red", linewidth=1, label=f"bound {report.bound:g}")
+        axes.set_xticks(places, [layer.name for layer in report.layers], rotation=90, fontsize=6)
+        axes.set_ylabel("largest error / largest value")
+        axes.set_title(f"{report.second} against {report.first}", fontsize=9)
+        axes.legend()
 
 
 def _graph(contestant: Contestant) -> tuple[Path, Port]:
