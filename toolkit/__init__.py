@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from toolkit.verification.fusion import Comparison, FusionReport, verify_fusion
     from toolkit.verification.inputs import real_images
     from toolkit.verification.layers import LAYER_BOUND, LayerReport, compare_layers, plot_layers
+    from toolkit.verification.polygraphy import polygraphy_script
     from toolkit.workloads import WORKLOADS, Shape, Workload, parse_shape
 
 _HOMES = {
@@ -138,6 +139,7 @@ _HOMES = {
         "write_report",
     ),
     "toolkit.network.bundled": ("bundled_checkpoint",),
+    "toolkit.verification.polygraphy": ("polygraphy_script",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -215,6 +217,7 @@ __all__ = [
     "parse_shape",
     "plot_curve",
     "plot_layers",
+    "polygraphy_script",
     "profile",
     "read_budgets",
     "read_config",

@@ -1,5 +1,7 @@
 """`compare`: numbers against their definitions, and a planted fault that must be found."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -19,6 +21,7 @@ from toolkit.verification.comparison import compare
 from toolkit.verification.contestants import Contestant, parse_contestant
 from toolkit.verification.inputs import TestInput
 from toolkit.verification.layers import compare_layers, plot_layers
+from toolkit.verification.polygraphy import polygraphy_script
 from toolkit.workloads import Shape
 
 
@@ -205,3 +208,32 @@ def test_the_command(toolkit_command, small_artifact: Artifact) -> None:
     done = toolkit_command("compare", "--layers", "--json", small_artifact.path, f"{small_artifact.path}@reference")
     assert done.returncode == 0, done.stderr
     assert msgspec.json.decode(done.stdout)["culprit"] is None
+
+
+# Handed to Polygraphy
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("uint8", [None, "NHWC"])
+def test_a_pair_goes_to_polygraphy(uint8: str | None, tmp_path: Path) -> None:
+    good = export(checkpoint(), ExportOptions(uint8=uint8), tmp_path / "good")
+    (tmp_path / "bad").mkdir()
+    bad = parse_contestant(str(planted(good, tmp_path / "bad", "upsample", 2.0)), edited=True)
+    script = tmp_path / "scripts" / "pair.py"
+    for other, code in ((Contestant(good, "ort-cpu"), 0), (bad, 1)):
+        polygraphy_script(Contestant(good, "ort-cpu"), other, 1e-4, script)
+        done = subprocess.run([sys.executable, script, "--all"], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == code, done.stdout + done.stderr
+    assert "FAILED" in done.stdout
+    assert "upsample" in done.stdout
+
+
+def test_scripts_for_tensorrt_compile_and_others_are_refused(small_artifact: Artifact, tmp_path: Path) -> None:
+    mine = Contestant(small_artifact, "ort-cpu")
+    for runtime in ("tensorrt", "tensorrt-rtx"):
+        polygraphy_script(mine, Contestant(small_artifact, runtime), 1e-3, tmp_path / "s.py")
+        compile((tmp_path / "s.py").read_text(), "s.py", "exec")
+        assert ("RTX" in (tmp_path / "s.py").read_text()) == (runtime == "tensorrt-rtx")
+    for other in (Contestant(small_artifact, "openvino"), Contestant(checkpoint(), "torch")):
+        with pytest.raises(InputError, match="Polygraphy cannot compare"):
+            polygraphy_script(mine, other, 1e-3, tmp_path / "s.py")

@@ -24,6 +24,7 @@ def compare(
     steadiness: bool = True,
     edited: Annotated[bool, Parameter(negative=())] = False,
     plot: Path | None = None,
+    gen: Path | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Run two subjects on the same inputs and show how far they are apart, and where.
@@ -51,12 +52,16 @@ def compare(
         Accept a graph that was changed after its manifest was written.
     plot
         With --layers: write the growth of the error as a picture (.png, .svg, .pdf).
+    gen
+        Also write a Polygraphy script that compares the two, to go on with by hand. For two artifacts.
     json
         Print one JSON document.
     """
     if plot is not None and not layers:
         raise toolkit.InputError("--plot goes with --layers")
     one, other = (toolkit.parse_contestant(text, edited=edited) for text in (first, second))
+    if gen is not None:
+        toolkit.polygraphy_script(one, other, 1e-4 if bound is None else bound, gen)
     console = err if json else out
     report: toolkit.LayerReport | toolkit.ComparisonReport
     with steps("compare") as step:

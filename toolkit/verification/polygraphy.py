@@ -1,0 +1,125 @@
+"""A failing pair handed to Polygraphy: a script that compares two graphs tensor by tensor, to go on with by hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from string import Template
+
+from toolkit.artifact import Artifact
+from toolkit.atomic import write_bytes
+from toolkit.errors import InputError
+from toolkit.runtimes.protocol import frame_shape
+from toolkit.verification.contestants import Contestant
+from toolkit.workloads import Shape
+
+_SIZE = Shape(64, 96)
+
+_SCRIPT = Template('''\
+"""$first against $second, tensor by tensor, by Polygraphy.
+
+Needs: $needs
+$second is held against $first; with --all every tensor that both graphs have, else the outputs only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import OrderedDict
+from pathlib import Path
+$environment
+import numpy as np
+from polygraphy import constants
+from polygraphy.backend.onnx import BytesFromOnnx, ModifyOutputs, OnnxFromPath
+from polygraphy.backend.onnxrt import OnnxrtRunner, SessionFromOnnx
+$imports
+from polygraphy.comparator import Comparator, CompareFunc
+
+FIRST = $first_path
+SECOND = $second_path
+
+
+def graph(path: str, every: bool) -> BytesFromOnnx:
+    model = OnnxFromPath(str(Path(globals().get("__file__", "")).parent / path))
+    return BytesFromOnnx(ModifyOutputs(model, outputs=constants.MARK_ALL) if every else model)
+
+
+def frame() -> np.ndarray:
+    """Seeded noise."""
+    levels = np.random.default_rng(0).integers(0, 256, $shape, np.uint8)
+    return levels if "$dtype" == "uint8" else levels.astype(np.float32) / np.float32(255)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--all", action="store_true", help="compare every tensor")
+    parser.add_argument("--tolerance", type=float, default=$tolerance, help="largest absolute error (%(default)s)")
+    given = parser.parse_args()
+    runners = [
+        OnnxrtRunner(SessionFromOnnx(graph(FIRST, given.all)), name="first"),
+        $runner,
+    ]
+    results = Comparator.run(runners, data_loader=[OrderedDict({"$input": frame()})])
+    compare = CompareFunc.simple(atol=given.tolerance, rtol=0.0, check_shapes=True)
+    sys.exit(not bool(Comparator.compare_accuracy(results, compare_func=compare)))
+
+
+if __name__ == "__main__":
+    main()
+''')
+
+_TENSORRT = (
+    "from polygraphy.backend.trt import EngineFromNetwork, NetworkFromOnnxBytes, TrtRunner",
+    "TrtRunner(\n            EngineFromNetwork(NetworkFromOnnxBytes(graph(SECOND, given.all), strongly_typed=True)),\n"
+    '            name="second",\n        )',
+)
+_RTX = 'import os\n\nos.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1"  # Polygraphy asks when it is imported\n'
+_ONNXRUNTIME = "", 'OnnxrtRunner(SessionFromOnnx(graph(SECOND, given.all)), name="second")'
+
+_RUNNERS = {
+    "ort-cpu": ("onnxruntime, polygraphy", "", *_ONNXRUNTIME),
+    "tensorrt": ("tensorrt, polygraphy, onnxruntime, a GPU", "", *_TENSORRT),
+    "tensorrt-rtx": ("tensorrt-rtx, polygraphy, onnxruntime, a GPU", _RTX, *_TENSORRT),
+}
+"""Of the second side: what it needs, what comes before all imports, imports, and the runner."""
+
+
+def polygraphy_script(first: Contestant, second: Contestant, tolerance: float, path: Path) -> None:
+    """Write the script.
+
+    Args:
+        first: an artifact, which ONNX Runtime runs.
+        second: an artifact on ort-cpu, tensorrt or tensorrt-rtx, with the same ends as the first.
+        tolerance: largest absolute error.
+        path: of the script; it finds the graphs from there.
+
+    Raises:
+        InputError: they are no such pair, or it cannot be written.
+    """
+    graphs = [item.source for item in (first, second) if isinstance(item.source, Artifact)]
+    if len(graphs) < 2 or first.runtime != "ort-cpu" or second.runtime not in _RUNNERS:
+        raise InputError(
+            f"Polygraphy cannot compare {first.label} with {second.label}",
+            f"Name an artifact on ort-cpu, then one on {', '.join(_RUNNERS)}.",
+        )
+    ports = [graph.manifest.input for graph in graphs]
+    if (ports[0].dtype, ports[0].layout) != (ports[1].dtype, ports[1].layout):
+        raise InputError(f"{first.label} and {second.label} take different frames", "Export both with the same --io.")
+    needs, environment, imports, runner = _RUNNERS[second.runtime]
+    shape = first.fixed or second.fixed or _SIZE
+    text = _SCRIPT.substitute(
+        first=first.label,
+        second=second.label,
+        needs=needs,
+        environment=environment,
+        imports=imports,
+        first_path=repr(os.path.relpath(graphs[0].path, path.parent)),
+        second_path=repr(os.path.relpath(graphs[1].path, path.parent)),
+        shape=frame_shape(shape, ports[0].layout),
+        dtype=ports[0].dtype,
+        input=ports[0].name,
+        tolerance=tolerance,
+        runner=runner,
+    )
+    write_bytes(path, text.encode())
