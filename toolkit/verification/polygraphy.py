@@ -71,10 +71,9 @@ if __name__ == "__main__":
 
 _TENSORRT = (
     "from polygraphy.backend.trt import EngineFromNetwork, NetworkFromOnnxBytes, TrtRunner",
-    (
-        "TrtRunner(\n            EngineFromNetwork(NetworkFromOnnxBytes(graph(SECOND, given.all), strongly_typed=True)),\n"
-        '            name="second",\n        )'
-    ),
+    """TrtRunner(
+            EngineFromNetwork(NetworkFromOnnxBytes(graph(SECOND, given.all), strongly_typed=True)), name="second"
+        )""",
 )
 _RTX = 'import os\n\nos.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1"  # Polygraphy asks when it is imported\n'
 _ONNXRUNTIME = "", 'OnnxrtRunner(SessionFromOnnx(graph(SECOND, given.all)), name="second")'
