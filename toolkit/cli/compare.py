@@ -42,8 +42,8 @@ def compare(
         Compare the tensors inside two artifacts, and name the first node that leaves the bound. Runtimes that show
         them: ort-cpu, openvino, and reference (ONNX's own implementation, for bf16).
     bound
-        Largest error allowed, for values 0..1: exit 1 beyond it. With --layers: as a share of a tensor's largest value
-        (default 1e-4).
+        Largest error allowed on images, for values 0..1: exit 1 beyond it. With --layers: as a share of a tensor's
+        largest value (default 1e-4).
     images
         Directory of real images to compare on.
     steadiness

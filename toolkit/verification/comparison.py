@@ -26,16 +26,18 @@ NEAR_BORDER = 16
 
 
 class InputComparison(msgspec.Struct, frozen=True):
-    """Two results for one input. Errors are absolute, for values 0..1 (uint8 results: in 255ths).
+    """Two results for one input; `image` says whether all its values lie in 0..1.
 
-    `psnr` has peak 1.0, whatever the largest value; None when there is no difference. `ulp` is the largest distance in
-    steps between neighbouring float32 numbers, counted where both are at least 1/16 in magnitude; None for uint8.
+    Errors are absolute, for values 0..1 (uint8 results: in 255ths). `psnr` has peak 1.0, whatever the
+    largest value; None when there is no difference. `ulp` is the largest distance in steps between neighbouring float32
+    numbers, counted where both are at least 1/16 in magnitude; None for uint8.
     `grey_levels` is the largest difference after rounding to 8 bits, `differing` the share of values that differ then.
     `worst` is the position (row, column) of the largest error.
     """
 
     input: str
     size: str
+    image: bool
     largest: float
     mean: float
     p99: float
@@ -68,7 +70,7 @@ class ComparisonReport(msgspec.Struct, frozen=True):
 
     @property
     def passed(self) -> bool:
-        return self.bound is None or all(item.largest <= self.bound for item in self.inputs)
+        return self.bound is None or all(item.largest <= self.bound for item in self.inputs if item.image)
 
 
 def compare(
@@ -139,6 +141,7 @@ def _compared(item: TestInput, runs: tuple[Run, Run], pictures: bool) -> InputCo
     return InputComparison(
         input=item.name,
         size=str(Shape(*item.array.shape[2:])),
+        image=item.image,
         largest=float(error.max()),
         mean=float(error.mean()),
         p99=float(np.percentile(error, 99)),
