@@ -155,7 +155,7 @@ def test_without_tensorboard_it_is_said_once(
 def test_training_makes_pictures_better(config: TrainingConfig, tmp_path: Path) -> None:
     network = replace(config.network, channels=24, hidden=24)
     config = msgspec.structs.replace(
-        config, network=network, iterations=200, validation_interval=100, learning_rate=5e-3, ema=0.9
+        config, network=network, iterations=200, validation_interval=100, learning_rate=5e-3, ema=0.9, start="random"
     )
     train(config, tmp_path / "run", cache=tmp_path / "cache")
     lines = read_log(tmp_path / "run" / "log.jsonl")

@@ -74,12 +74,13 @@ class ReparameterizableBlock(nn.Module):
         inner = self.spatial.weight + _identity_kernel(self.spatial.weight)
         # The small matrices first: two products of (C, 2C) with (2C, 2C) per tap.
         weight = torch.einsum("om,mnyx,ni->oiyx", reduce, inner, expand)
-        biases = _bias(self.expand), _bias(self.spatial), _bias(self.reduce)
-        bias = reduce @ (inner.sum(dim=(2, 3)) @ biases[0] + biases[1]) + biases[2]
-        return weight + _identity_kernel(weight), bias
+        biases = bias(self.expand), bias(self.spatial), bias(self.reduce)
+        merged_bias = reduce @ (inner.sum(dim=(2, 3)) @ biases[0] + biases[1]) + biases[2]
+        return weight + _identity_kernel(weight), merged_bias
 
 
-def _bias(conv: nn.Conv2d) -> Tensor:
+def bias(conv: nn.Conv2d) -> Tensor:
+    """The bias of a convolution that has one."""
     if conv.bias is None:
         raise ValueError("a reparameterizable block has biases")
     return conv.bias
@@ -91,7 +92,7 @@ def _identity_kernel(like: Tensor) -> Tensor:
     return kernel
 
 
-def residual_block(channels: int, hidden: int | None) -> nn.Module:
+def residual_block(channels: int, hidden: int | None) -> ReparameterizableBlock | nn.Conv2d:
     """A block in training form or, when `hidden` is None, in fused form: one zero-padded 3x3 convolution."""
     if hidden is None:
         return nn.Conv2d(channels, channels, 3, padding=1)

@@ -20,6 +20,7 @@ Loss = Literal["l1", "charbonnier"]
 Schedule = Literal["step", "cosine"]
 TrainingPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 Device = Literal["auto", "cpu", "cuda"]
+Start = Literal["fitted", "random"]
 
 Size = Annotated[int, Meta(ge=2, le=4096)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
@@ -41,6 +42,10 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = ""
     teacher: Annotated[str, Meta(description="Checkpoint whose output is imitated too. Default: none.")] = ""
     init: Annotated[str, Meta(description="Checkpoint to begin with instead of random weights.")] = ""
+    start: Annotated[
+        Start,
+        Meta(description="Random weights that hand on the pixels, the last layer fitted to photographs; or PyTorch's."),
+    ] = "fitted"
     network: NetworkConfig = NetworkConfig()
 
     loss: Annotated[Loss, Meta(description="Of the image: mean of |d|, or of sqrt(d² + 1e-6).")] = "l1"

@@ -24,8 +24,9 @@ from toolkit.training.journal import Journal, ValidationLine, journal
 from toolkit.training.photos import Advance, Photos, default_cache, index_photos
 from toolkit.training.processes import Processes, processes
 from toolkit.training.sampling import Sampler, prepared
+from toolkit.training.start import FITTED_PATCHES, fitted_start
 from toolkit.training.state import STATE_FILE, Progress, TrainingState, load_state, new_state, save_state
-from toolkit.training.step import Outcome, Step
+from toolkit.training.step import Outcome, Step, on_device
 from toolkit.training.stopping import Stop, stop_on_signals
 from toolkit.training.validation import validate
 
@@ -140,10 +141,21 @@ class Run:
             self.state = new_state(config, device)
             if resume:
                 note(f"there is no run in {self.output} yet: beginning one")
+            if config.start == "fitted" and not config.init:
+                self._fit()
         self.state.progress = msgspec.structs.replace(self.state.progress, photos=self.photos.fingerprint)
         self.group.wait()  # nobody writes before all have read
         if self.group.first:
             write_bytes(self.output / CONFIG_FILE, config.to_toml().encode())
+
+    def _fit(self) -> None:
+        """Begin with weights fitted to patches that no iteration sees; the same in all processes."""
+        config = msgspec.structs.replace(self.config, batch=FITTED_PATCHES)
+        low, high = on_device(Sampler(self.photos, config).batch(config.iterations), self.group.device)
+        fitted_start(self.state.network, low, high)
+        weights = [parameter.data for parameter in self.state.network.parameters()]
+        self.group.average(weights)
+        self.state.average.load_state_dict(self.state.network.state_dict())
 
     def to_the_end(self, lines: Journal | None, stop: Stop) -> None:
         """Iterate until the last iteration or a wish to stop, and save.

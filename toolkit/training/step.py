@@ -49,7 +49,7 @@ class Step:
 
     def __call__(self, state: TrainingState, batch: Batch, stop: bool) -> Outcome:
         """One iteration on this process's part of a batch; `stop`: whether this process wants to be the last."""
-        low, high = self._on_device(batch)
+        low, high = on_device(batch, self._processes.device)
         state.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
             loss = self._objective(state.network(low), low, high)
@@ -81,20 +81,21 @@ class Step:
             weights: list[Tensor] = list(state.network.parameters())
             torch._foreach_lerp_(averages, weights, 1 - decay)
 
-    def _on_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """As (N, 3, H, W) of values 0..1; in memory the channels stay last, which convolutions like."""
-        cuda = self._processes.device.type == "cuda"
-        made = []
-        for pixels in (batch.low, batch.high):
-            tensor = torch.from_numpy(pixels)
-            tensor = tensor.pin_memory() if cuda else tensor
-            made.append(tensor.to(self._processes.device, non_blocking=cuda).permute(0, 3, 1, 2).float() / 255)
-        return made[0], made[1]
-
     def _autocast(self) -> AbstractContextManager[object]:
         if self._precision == "fp32":
             return nullcontext()
         return torch.autocast("cuda", torch.bfloat16 if self._precision == "bf16" else torch.float16)
+
+
+def on_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Both kinds of patches as (N, 3, H, W) of values 0..1; in memory the channels stay last, as convolutions like."""
+    cuda = device.type == "cuda"
+    made = []
+    for pixels in (batch.low, batch.high):
+        tensor = torch.from_numpy(pixels)
+        tensor = tensor.pin_memory() if cuda else tensor
+        made.append(tensor.to(device, non_blocking=cuda).permute(0, 3, 1, 2).float() / 255)
+    return made[0], made[1]
 
 
 def resolved_precision(config: TrainingConfig, device: torch.device) -> str:
