@@ -11,7 +11,7 @@ demo: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash validation/demo.sh
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "$(MARKS)"
+	$(BIN)/python -m pytest -n 2 --durations 30 -m "$(MARKS)"
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
