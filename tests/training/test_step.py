@@ -54,11 +54,21 @@ def test_the_loss_is_what_it_is_said_to_be(loss: str, config: TrainingConfig) ->
     assert found == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("merge", [True, False])
-def test_iterations_are_adam_with_clipping_and_an_average(merge: bool, config: TrainingConfig) -> None:
+@pytest.mark.parametrize(
+    ("merge", "compiled"), [(True, False), (False, False), pytest.param(True, True, marks=pytest.mark.slow)]
+)
+def test_iterations_are_adam_with_clipping_and_an_average(merge: bool, compiled: bool, config: TrainingConfig) -> None:
     """Four of them, through merged kernels and fused kernels, against the formulas on the unmerged network."""
     config = msgspec.structs.replace(
-        config, merge=merge, clip=0.25, ema=0.3, beta1=0.8, beta2=0.95, warmup=2, high_frequency_weight=0.0
+        config,
+        merge=merge,
+        compile=compiled,
+        clip=0.25,
+        ema=0.3,
+        beta1=0.8,
+        beta2=0.95,
+        warmup=2,
+        high_frequency_weight=0.0,
     )
     state, step = new_state(config, CPU), Step(config, Processes(CPU))
     reference = copy.deepcopy(state.network).double()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -46,13 +47,14 @@ class Step:
         teacher = _teacher(config, device) if config.teacher and config.teacher_weight else None
         self._objective = placed(Objective(config, teacher), device)
         self._precision = resolved_precision(config, device)
+        self._loss: Callable[..., Tensor] = torch.compile(_loss, dynamic=False) if config.compile else _loss
 
     def __call__(self, state: TrainingState, batch: Batch, stop: bool) -> Outcome:
         """One iteration on this process's part of a batch; `stop`: whether this process wants to be the last."""
         low, high = on_device(batch, self._processes.device)
         state.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
-            loss = self._objective(state.network(low), low, high)
+            loss = self._loss(state.network, self._objective, low, high)
         state.scaler.scale(loss).backward()
         parameters = [parameter for parameter in state.network.parameters() if parameter.grad is not None]
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -85,6 +87,11 @@ class Step:
         if self._precision == "fp32":
             return nullcontext()
         return torch.autocast("cuda", torch.bfloat16 if self._precision == "bf16" else torch.float16)
+
+
+def _loss(network: RT4KSR, objective: Objective, low: Tensor, high: Tensor) -> Tensor:
+    loss: Tensor = objective(network(low), low, high)
+    return loss
 
 
 def on_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
