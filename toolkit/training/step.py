@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,7 +48,7 @@ class Step:
         teacher = _teacher(config, device) if config.teacher and config.teacher_weight else None
         self._objective = placed(Objective(config, teacher), device)
         self._precision = resolved_precision(config, device)
-        self._loss: Callable[..., Tensor] = torch.compile(_loss, dynamic=False) if config.compile else _loss
+        self._loss: Callable[..., Any] = torch.compile(_loss, dynamic=False) if config.compile else _loss
 
     def __call__(self, state: TrainingState, batch: Batch, stop: bool) -> Outcome:
         """One iteration on this process's part of a batch; `stop`: whether this process wants to be the last."""
