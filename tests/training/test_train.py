@@ -24,7 +24,7 @@ from toolkit.training import photos as photographs
 from toolkit.training import step as stepping
 from toolkit.training.config import TrainingConfig, read_config
 from toolkit.training.journal import TrainingLine, ValidationLine, read_log
-from toolkit.training.loop import TrainingResult, train
+from toolkit.training.loop import LAST_FILE, TrainingResult, train
 
 COMMAND = Path(sys.executable).with_name("toolkit")
 
@@ -44,7 +44,8 @@ def assert_same_run(one: Path, other: Path) -> None:
     for moments, others in zip(
         first["optimizer"]["state"].values(), second["optimizer"]["state"].values(), strict=True
     ):
-        assert all(torch.equal(moments[name], others[name]) for name in ("step", "exp_avg", "exp_avg_sq"))
+        assert moments.keys() == others.keys() and len(moments) >= 3
+        assert all(torch.equal(moments[name], others[name]) for name in moments)
     assert first["progress"] == second["progress"]
     for name in ("best.safetensors", "last.safetensors"):
         assert (one / name).read_bytes() == (other / name).read_bytes()
@@ -86,6 +87,17 @@ def test_stopped_at_any_moment_a_run_ends_the_same(
         assert parts < 10
     assert parts > 1
     assert_same_run(whole, output)
+
+
+def test_so_does_one_with_another_optimizer(config: TrainingConfig, whole: Path, tmp_path: Path) -> None:
+    config = msgspec.structs.replace(config, optimizer="soap")
+    train(config, tmp_path / "soap", cache=tmp_path / "cache")
+    assert not train(config, tmp_path / "parts", cache=tmp_path / "cache", advance=Stopping(3)).finished
+    with pytest.raises(InputError, match="--optimizer soap"):
+        train(msgspec.structs.replace(config, optimizer="adam"), tmp_path / "parts", resume=True)
+    train(config, tmp_path / "parts", resume=True, cache=tmp_path / "cache")
+    assert_same_run(tmp_path / "soap", tmp_path / "parts")
+    assert (whole / LAST_FILE).read_bytes() != (tmp_path / "soap" / LAST_FILE).read_bytes()
 
 
 def test_a_crash_loses_what_came_after_the_last_checkpoint_and_nothing_else(

@@ -21,6 +21,7 @@ Schedule = Literal["step", "cosine"]
 TrainingPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 Device = Literal["auto", "cpu", "cuda"]
 Start = Literal["fitted", "random"]
+OptimizerName = Literal["adam", "soap"]
 
 Size = Annotated[int, Meta(ge=2, le=4096)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
@@ -64,9 +65,15 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = None
 
     iterations: Annotated[Positive, Meta(description="Optimizer steps of the whole run.")] = 250_000
-    learning_rate: Annotated[Rate, Meta(description="Of Adam, at its highest.")] = 5e-4
-    beta1: Annotated[Share, Meta(description="Of Adam: decay of the mean gradient.")] = 0.9
-    beta2: Annotated[Share, Meta(description="Of Adam: decay of the mean squared gradient.")] = 0.999
+    optimizer: Annotated[
+        OptimizerName,
+        Meta(
+            description="soap: Adam in the gradients' eigenbasis, several times fewer iterations for the same quality."
+        ),
+    ] = "adam"
+    learning_rate: Annotated[Rate, Meta(description="At its highest.")] = 5e-4
+    beta1: Annotated[Share, Meta(description="Decay of the mean gradient.")] = 0.9
+    beta2: Annotated[Share, Meta(description="Decay of the mean squared gradient.")] = 0.999
     schedule: Annotated[
         Schedule, Meta(description="Halve the learning rate at 20, 40, 60 and 80 %, or follow half a cosine.")
     ] = "step"

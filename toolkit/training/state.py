@@ -20,6 +20,7 @@ from toolkit.network.model import RT4KSR, untrained_network
 from toolkit.network.reading import CONFIG_KEY
 from toolkit.training.config import TrainingConfig
 from toolkit.training.processes import placed
+from toolkit.training.soap import Soap
 
 STATE_FILE = "last.pth"
 _FORMAT = 1
@@ -48,7 +49,7 @@ class TrainingState:
 
     network: RT4KSR
     average: RT4KSR
-    optimizer: torch.optim.Adam
+    optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     progress: Progress
 
@@ -65,11 +66,16 @@ def new_state(config: TrainingConfig, device: torch.device) -> TrainingState:
     placed(network, device).train()
     train_through_merge(network, config.merge)
     average = copy.deepcopy(network).eval().requires_grad_(False)
-    optimizer = torch.optim.Adam(
-        network.parameters(), config.learning_rate, (config.beta1, config.beta2), fused=device.type in ("cpu", "cuda")
-    )
+    optimizer = _optimizer(network, config, device)
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
     return TrainingState(network, average, optimizer, scaler, Progress())
+
+
+def _optimizer(network: RT4KSR, config: TrainingConfig, device: torch.device) -> torch.optim.Optimizer:
+    betas = (config.beta1, config.beta2)
+    if config.optimizer == "soap":
+        return Soap(network.parameters(), config.learning_rate, betas)
+    return torch.optim.Adam(network.parameters(), config.learning_rate, betas, fused=device.type in ("cpu", "cuda"))
 
 
 def save_state(state: TrainingState, config: TrainingConfig, path: Path) -> None:
@@ -98,7 +104,7 @@ def load_state(path: Path, config: TrainingConfig, device: torch.device) -> tupl
 
     Raises:
         CheckpointError: damaged, or no training state.
-        InputError: the state is of another network.
+        InputError: the state is of another network or optimizer.
     """
     try:
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
@@ -114,6 +120,8 @@ def load_state(path: Path, config: TrainingConfig, device: torch.device) -> tupl
         ) from error
     if before.network != config.network:
         raise InputError(f"{path} is the state of another network: {before.network}", "Choose another --output.")
+    if before.optimizer != config.optimizer:
+        raise InputError(f"{path} is the state of --optimizer {before.optimizer}", "Go on with that.")
     state = new_state(msgspec.structs.replace(config, init=""), device)
     state.network.load_state_dict(content["network"])
     state.average.load_state_dict(content["ema"])
