@@ -224,4 +224,5 @@ def _reported(name: str, scale: int, quality: NetworkReport, times: list[FrameTi
 
 def _described(config: TrainingConfig) -> str:
     patches = "/".join(map(str, config.patches))
-    return f"batch {config.batch}, patches {patches}, {config.loss}, seed {config.seed}"
+    step = f"{config.optimizer} at {config.learning_rate:g}"
+    return f"{step}, batch {config.batch}, patches {patches}, {config.loss}, seed {config.seed}"

@@ -22,7 +22,7 @@ def ablate(
     iterations: int = 1000,
     batch: int = 16,
     patch: int = 48,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 3e-3,
     seed: int = 0,
     scale: int = 2,
     runtime: str = "ort-cpu,openvino",
@@ -52,7 +52,7 @@ def ablate(
     patch
         Low-resolution pixels to a side, even.
     learning_rate
-        Of Adam, at its highest; it follows half a cosine.
+        Of SOAP, at its highest; it follows half a cosine.
     seed
         Of weights and batches.
     scale
@@ -76,7 +76,10 @@ def ablate(
         patches=(patch,),
         batch=batch,
         iterations=iterations,
+        optimizer="soap",  # with which a short training tells more of where a long one would end
         learning_rate=learning_rate,
+        beta1=0.95,
+        beta2=0.95,
         schedule="cosine",
         seed=seed,
         checkpoint_interval=200,
