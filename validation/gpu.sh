@@ -26,10 +26,10 @@ working() {
 import json, sys
 wanted = sys.argv[2].split(",")
 found = {runtime["name"]: runtime for runtime in json.load(sys.stdin)["runtimes"]}
-missing = [f"{name}: {found[name]['reason']}" for name in wanted if not found[name]["ok"]]
+missing = [name + ": " + found[name]["reason"] for name in wanted if not found[name]["ok"]]
 with open(sys.argv[1], "a") as stream:
-    print(*missing, sep="\n", end="\n" if missing else "", file=stream)
-print(*(name for name in wanted if found[name]["ok"]), sep="\n")
+    stream.writelines(line + "\n" for line in missing)
+print("".join(name + "\n" for name in wanted if found[name]["ok"]), end="")
 ' "$out/missing.txt" "$1"
 }
 
@@ -54,13 +54,11 @@ python -m pytest -m gpu | tee "$out/tests.txt"
 tests=${PIPESTATUS[0]}
 
 # An engine that cannot be built is one line in the report; the others go on.
-engines=()
 for runtime in "${gpu[@]}"; do
     case $runtime in ort-cuda | ort-tensorrt | tensorrt | tensorrt-rtx) ;; *) continue ;; esac
     for artifact in "$artifacts"/*.onnx; do
         name=$(basename "$artifact" .onnx).$runtime.engine
         if toolkit build "$artifact" --runtime "$runtime"; then
-            engines+=("$artifacts/$name")
             cp "$artifacts/$name/engine.json" "$out/$name.json"
             [ ! -f "$artifacts/$name/layers.json" ] || cp "$artifacts/$name/layers.json" "$out/$name.layers.json"
         else
@@ -69,6 +67,7 @@ for runtime in "${gpu[@]}"; do
     done
 done 2>&1 | tee "$out/engines.txt"
 
+shopt -s nullglob  # perhaps there is no engine
 runtimes=$(IFS=,; echo "${cpu[*]},${gpu[*]}")
 toolkit profile "$artifacts"/*.onnx "$artifacts"/*.engine --precision "$precisions" --duration 10 \
     --runtime "$runtimes" --json >"$out/profile.json" 2> >(tee "$out/profile.txt" >&2)
