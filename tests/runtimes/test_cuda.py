@@ -24,6 +24,7 @@ def test_on_a_stand_in_for_the_driver(tmp_path: Path) -> None:
     subprocess.run(
         [str(COMPILER), "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", library, source], check=True
     )
+    shutil.copy(library, tmp_path / "libnvidia-ml.so.1")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "on_fake_cuda.py"],
         env=os.environ | {"LD_LIBRARY_PATH": str(tmp_path)},

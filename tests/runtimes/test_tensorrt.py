@@ -125,7 +125,19 @@ class Config:
 
 
 def bundle(artifact: Artifact, directory: Path, name: str, timings: bytes | None, **changes: Any) -> Engine:
-    info = EngineInfo("tensorrt", name, "0", "fp32", "dynamic", IDENTITY, {}, 1.0, {})
+    info = EngineInfo(
+        runtime="tensorrt",
+        artifact=name,
+        artifact_sha256=artifact.manifest.onnx_sha256,
+        precision="fp32",
+        shape="dynamic",
+        identity=IDENTITY,
+        machine={},
+        options={},
+        settings={},
+        build_seconds=1.0,
+        files={},
+    )
     manifest = msgspec.structs.replace(artifact.manifest, name=name)
     made = Artifact(artifact.path, manifest)
     files = {"plan": b"plan"} | ({} if timings is None else {"timing.cache": timings})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError
 from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.hardware import processor, usable_processors
+from toolkit.runtimes.hardware import processor, processor_identity, usable_processors
 from toolkit.runtimes.protocol import (
     Availability,
     Executed,
@@ -132,8 +132,14 @@ class OpenVinoRuntime(BuildingRuntime):
         return OpenVinoSession(artifact, precision, options.resolved_threads())
 
     def identity(self, options: BuildOptions) -> dict[str, str]:
-        model, flags = processor()
-        return {"version": version("openvino"), "processor": model, "instructions": " ".join(flags)}
+        try:
+            found = version("openvino")
+        except PackageNotFoundError:
+            found = "not installed"
+        return {"version": found, **processor_identity()}
+
+    def machine(self) -> dict[str, str]:
+        return {"processor": processor()[0]}
 
     def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
         precision, threads = job.artifact.manifest.precision, job.options.threads or usable_processors()

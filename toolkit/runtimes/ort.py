@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -19,7 +20,14 @@ from toolkit.artifact import Artifact, Precision, encode
 from toolkit.errors import ArtifactError, Unavailable
 from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.hardware import cuda_devices, processor, usable_processors
+from toolkit.runtimes.hardware import (
+    cuda_devices,
+    device_identity,
+    device_machine,
+    processor,
+    processor_identity,
+    usable_processors,
+)
 from toolkit.runtimes.ort_gpu_session import OrtEngineCacheSession, OrtGpuSession
 from toolkit.runtimes.ort_provider import (
     CACHES,
@@ -52,8 +60,10 @@ class OrtCpuRuntime(BuildingRuntime):
         return _probe(CPU, 'pip install "rt4ksr-toolkit[cpu]"')
 
     def identity(self, options: BuildOptions) -> dict[str, str]:
-        model, flags = processor()
-        return {"version": _version(), "processor": model, "instructions": " ".join(flags)}
+        return {"version": _version(), **processor_identity()}
+
+    def machine(self) -> dict[str, str]:
+        return {"processor": processor()[0]}
 
     def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
         return OrtSession(artifact, Provider(CPU, {}), options.resolved_threads())
@@ -91,8 +101,10 @@ class OrtGpuRuntime(BuildingRuntime):
         return _probe(self.provider, 'pip install "rt4ksr-toolkit[gpu]"')
 
     def identity(self, options: BuildOptions) -> dict[str, str]:
-        devices, _ = cuda_devices()
-        return {"version": _version(), "device": devices[0] if devices else "none"}
+        return {"version": _version(), **device_identity(hardware_compatible=options.hardware_compatible)}
+
+    def machine(self) -> dict[str, str]:
+        return device_machine()
 
     def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
         provider = self._provider(job.artifact, job.shape, job.options)
@@ -222,4 +234,4 @@ def _version() -> str:
             return f"{version(package)} ({package})"
         except PackageNotFoundError:
             continue
-    return "built from source"
+    return "built from source" if importlib.util.find_spec("onnxruntime") else "not installed"

@@ -18,7 +18,7 @@ from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError, Unavailable
 from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
 from toolkit.runtimes.engine import PLAN, Engine
-from toolkit.runtimes.hardware import cuda_devices
+from toolkit.runtimes.hardware import compute_capability, cuda_devices, device_identity, device_machine
 from toolkit.runtimes.protocol import Availability, Session, SessionOptions, frame_shape, probe_import
 from toolkit.runtimes.scripts.source import Subject
 from toolkit.runtimes.scripts.tensorrt import Shapes, tensorrt_rtx_script, tensorrt_script
@@ -62,9 +62,14 @@ class TensorRtRuntime(BuildingRuntime):
             return str(importlib.import_module(self.module).__version__)
 
     def identity(self, options: BuildOptions) -> dict[str, str]:
-        found = {"version": self._version() if self._installed().ok else "not installed"}
-        devices, _ = cuda_devices()
-        return found | {"device": devices[0] if devices else "none"}
+        """A version-compatible engine is for this version or a later one of the same major number."""
+        found = self._version() if self._installed().ok else "not installed"
+        if options.version_compatible:
+            found = f"{found.partition('.')[0]}.x"
+        return {"version": found, **device_identity(hardware_compatible=options.hardware_compatible)}
+
+    def machine(self) -> dict[str, str]:
+        return {"version": self._version(), **device_machine()}
 
     def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
         return self.load_engine(self.build(artifact).engine, options)
@@ -74,7 +79,9 @@ class TensorRtRuntime(BuildingRuntime):
 
         cached = engine.file(_RUNTIME_CACHE).read_bytes() if _RUNTIME_CACHE in engine.info.files else b""
         artifact, trt = Artifact(engine.file(PLAN), engine.manifest), importlib.import_module(self.module)
-        return TensorRtSession(artifact, trt, artifact.path.read_bytes(), cached)
+        return TensorRtSession(
+            artifact, trt, artifact.path.read_bytes(), cached, host_code="version-compatible" in engine.info.options
+        )
 
     def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
         trt = importlib.import_module(self.module)
@@ -105,7 +112,7 @@ class TensorRtRuntime(BuildingRuntime):
         from toolkit.runtimes.tensorrt_session import TensorRtSession, layer_precisions
 
         try:
-            session = TensorRtSession(job.artifact, trt, plan)
+            session = TensorRtSession(job.artifact, trt, plan, host_code=job.options.version_compatible)
             session.bind(job.shape or _LARGEST)
         except Unavailable as error:
             if not job.options.target:
@@ -142,8 +149,16 @@ class TensorRtRtxRuntime(TensorRtRuntime):
         return self._installed()
 
     def identity(self, options: BuildOptions) -> dict[str, str]:
-        """The plan is compiled for its targets, and finished on the device: only the version must be the same."""
-        return {"version": self._version() if self._installed().ok else "not installed"}
+        """Of an engine for targets that were named, these are its options; else it is for GPUs like the one here."""
+        found = {"version": self._version() if self._installed().ok else "not installed"}
+        return found if options.target else found | {"compute capability": compute_capability() or "none"}
+
+    def mismatch(self, engine: Engine) -> str:
+        targets, here = engine.info.options.get("target", "").lower(), compute_capability().replace(".", "")
+        wrong = [super().mismatch(engine)]
+        if targets and here and f"sm{here}" not in targets.split(","):
+            wrong.append(f"the GPU here is sm{here}, and it was built for {targets}")
+        return "; ".join(filter(None, wrong))
 
     def _script(self, artifact: Artifact, shape: Shape | None, options: BuildOptions, onnx: Path) -> str:
         subject = Subject(self.name, artifact, shape, options, onnx)
