@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 from samples import checkpoint
 
 import toolkit
-from toolkit.artifact import Artifact
+from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError, Unavailable
 from toolkit.graph.export import ExportOptions, export
+from toolkit.graph.precision.convert import convert
 from toolkit.network.config import NetworkConfig
 from toolkit.network.model import numpy_function
+from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.protocol import Availability, SessionOptions, short_precision
-from toolkit.runtimes.registry import RUNTIMES
+from toolkit.runtimes.registry import RUNTIMES, build, load_engine
 from toolkit.workloads import Shape
 
 NAMES = ["torch-unfused", "torch", "ort-cpu", "openvino"]
@@ -132,6 +134,23 @@ def test_openvino_is_told_the_precision(small_artifact: Artifact) -> None:
     compiled = session._compiled  # type: ignore[attr-defined]
     assert compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
     assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_openvino_puts_no_other_precision_in_the_place_of_the_asked_for(
+    precision: Precision, small_artifact: Artifact, tmp_path: Path
+) -> None:
+    """A hint for float16 means bfloat16 on a processor without float16, which then loses eight times as much."""
+    import openvino
+
+    artifact = convert(small_artifact, precision, directory=tmp_path)
+    session = toolkit.load_session(artifact, "openvino")
+    able = precision.upper() in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    ran = {node.precision for node in session.executed().values()}
+    assert ran <= {"fp32", precision}
+    assert precision in ran or not able
+    engine = build(artifact, "openvino", BuildOptions(shape=Shape(8, 8))).engine
+    assert {node.precision for node in load_engine(engine).executed().values()} == ran
 
 
 @pytest.mark.parametrize("name", ["ort-cpu", "openvino"])
