@@ -22,6 +22,7 @@ from toolkit.runtimes import ort_gpu_session
 from toolkit.runtimes.building import BuildJob, BuildOptions
 from toolkit.runtimes.cuda import Cuda, DeviceFrames
 from toolkit.runtimes.hardware import CUDA_DRIVER, compute_capability, cuda_devices, driver_version
+from toolkit.runtimes.ort import OrtGpuRuntime
 from toolkit.runtimes.ort_gpu_session import OrtGpuSession
 from toolkit.runtimes.ort_provider import cuda_provider, tensorrt_provider
 from toolkit.runtimes.protocol import Availability
@@ -184,6 +185,9 @@ class OnDevice(onnxruntime.InferenceSession):
     def get_providers(self) -> list[str]:
         return [self.provider]
 
+    def get_provider_graph_assignment_info(self) -> list[Any]:
+        return []
+
     def io_binding(self) -> Any:
         return Binding(super().io_binding())
 
@@ -212,6 +216,7 @@ def on_device(monkeypatch: pytest.MonkeyPatch) -> type[OnDevice]:
     monkeypatch.setattr(onnxruntime, "InferenceSession", OnDevice)
     monkeypatch.setattr(OnDevice, "opened", [])
     monkeypatch.setattr(OnDevice, "graphs", [])
+    monkeypatch.setattr(OrtGpuRuntime, "probe", lambda self: Availability(True))
     # What the sessions say of themselves cannot be asked without a profile of the real provider.
     monkeypatch.setattr(ort_gpu_session.OrtGpuSession, "executed", lambda self: {})
     return OnDevice

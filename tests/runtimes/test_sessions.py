@@ -16,6 +16,8 @@ from toolkit.graph.precision.convert import convert
 from toolkit.network.config import NetworkConfig
 from toolkit.network.model import numpy_function
 from toolkit.runtimes.building import BuildOptions
+from toolkit.runtimes.ort_provider import cuda_provider
+from toolkit.runtimes.ort_session import OrtSession
 from toolkit.runtimes.protocol import Availability, SessionOptions, short_precision
 from toolkit.runtimes.registry import RUNTIMES, build, load_engine
 from toolkit.workloads import Shape
@@ -213,6 +215,24 @@ def test_ort_does_not_fall_back(small_artifact: Artifact, monkeypatch: pytest.Mo
     monkeypatch.setattr(onnxruntime, "InferenceSession", Fallen)
     with pytest.raises(Unavailable, match="SomeOtherExecutionProvider instead of CPUExecutionProvider"):
         toolkit.load_session(small_artifact, "ort-cpu")
+
+
+def test_ort_says_where_its_nodes_are(small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that calls itself CUDA's while its nodes are on the CPU, as ONNX Runtime itself tells."""
+    import onnxruntime
+
+    class Half(onnxruntime.InferenceSession):
+        def __init__(self, path: Path, options: onnxruntime.SessionOptions, **_: object) -> None:
+            assert options.get_session_config_entry("session.disable_cpu_ep_fallback") == "1"
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "0")
+            super().__init__(path, options, providers=["CPUExecutionProvider"])
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider"]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Half)
+    with pytest.raises(Unavailable, match=r"not run all of .* on CUDA.*: \S+ is on CPUExecutionProvider and \d+ more"):
+        OrtSession(small_artifact, cuda_provider(BuildOptions()), 1)
 
 
 def test_there_is_no_such_runtime(small_artifact: Artifact) -> None:

@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import ClassVar
@@ -19,6 +20,7 @@ import msgspec
 from toolkit.artifact import Artifact, Precision, encode
 from toolkit.errors import ArtifactError, Unavailable
 from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
+from toolkit.runtimes.child import ask
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.hardware import (
     cuda_devices,
@@ -47,6 +49,21 @@ from toolkit.workloads import Shape
 
 _PACKAGES = ("onnxruntime-gpu", "onnxruntime")
 _MODEL, _PROVIDER = "model.onnx", "provider.json"
+
+_START = """
+import sys, numpy, onnxruntime
+# One node is not worth an engine to TensorRT, which would take seconds: it goes to the CPU.
+limits = {{"trt_min_subgraph_size": "1000"}} if {provider!r}.startswith("Tensorrt") else {{}}
+options = onnxruntime.SessionOptions()
+options.log_severity_level = 4
+session = onnxruntime.InferenceSession(
+    sys.stdin.buffer.read(), options, providers=[({provider!r}, limits)], enable_fallback=0
+)
+if session.get_providers()[0] != {provider!r}:
+    sys.exit("ONNX Runtime chose " + session.get_providers()[0] + " instead of {provider}")
+session.run(None, {{"x": numpy.zeros(1, numpy.float32)}})
+"""
+"""Starts an execution provider, in a process of its own."""
 
 
 class OrtCpuRuntime(BuildingRuntime):
@@ -98,7 +115,13 @@ class OrtGpuRuntime(BuildingRuntime):
         if not devices:
             # get_available_providers says what was compiled in, not what works.
             return Availability(False, reason, "Run on a machine with an NVIDIA GPU and its driver.")
-        return _probe(self.provider, 'pip install "rt4ksr-toolkit[gpu]"')
+        remedy = 'pip install "rt4ksr-toolkit[gpu]", and the CUDA libraries that it names'
+        found = _probe(self.provider, remedy)
+        if not found.ok:
+            return found
+        # Its libraries are loaded with the first session, and what they miss or break shows only there.
+        started = ask(_START.format(provider=self.provider), remedy, _tiny_graph())
+        return replace(started, version=found.version) if started.ok else started
 
     def identity(self, options: BuildOptions) -> dict[str, str]:
         return {"version": _version(), **device_identity(hardware_compatible=options.hardware_compatible)}
@@ -192,6 +215,16 @@ class OrtTensorRtRuntime(OrtGpuRuntime):
     def _load_engine(self, engine: Engine, options: SessionOptions) -> Session:
         with _without_tf32():
             return OrtEngineCacheSession(engine, _MODEL, self._read_provider(engine), options.resolved_threads())
+
+
+def _tiny_graph() -> bytes:
+    from onnx import TensorProto, helper
+
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "tiny", values[:1], values[1:])
+    opset = helper.make_opsetid("", 13)
+    model: bytes = helper.make_model(graph, opset_imports=[opset], ir_version=8).SerializeToString()
+    return model
 
 
 def _copied(artifact: Artifact, directory: Path) -> Artifact:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError, Unavailable
 from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
+from toolkit.runtimes.child import ask
 from toolkit.runtimes.engine import PLAN, Engine
 from toolkit.runtimes.hardware import compute_capability, cuda_devices, device_identity, device_machine
 from toolkit.runtimes.protocol import Availability, Session, SessionOptions, frame_shape, probe_import
@@ -26,6 +27,14 @@ from toolkit.workloads import Shape
 
 _LARGEST = Shape(2160, 3840)
 """Of the optimization profile for dynamic artifacts without a workload."""
+
+_START = """
+import {module} as trt
+logger = trt.Logger(trt.Logger.ERROR)
+if trt.Runtime(logger) is None or trt.Builder(logger) is None:
+    raise SystemExit("TensorRT makes no runtime and no builder here")
+"""
+"""What touches the device, in a process of its own: with a driver that is too old TensorRT may crash."""
 
 _TIMING_CACHE, _RUNTIME_CACHE, _LAYERS = "timing.cache", "runtime.cache", "layers.json"
 
@@ -45,7 +54,11 @@ class TensorRtRuntime(BuildingRuntime):
         devices, reason = cuda_devices()
         if not devices:
             return Availability(False, reason, "Run on a machine with an NVIDIA GPU and its driver.")
-        return self._installed()
+        found = self._installed()
+        if not found.ok:
+            return found
+        started = ask(_START.format(module=self.module), self.remedy)
+        return replace(started, version=found.version) if started.ok else started
 
     def probe_build(self) -> Availability:
         return self.probe()
