@@ -25,7 +25,7 @@ from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.hardware import cuda_devices, processor
 from toolkit.runtimes.ort_session import OrtSession
-from toolkit.runtimes.protocol import SessionOptions
+from toolkit.runtimes.protocol import Availability, SessionOptions
 from toolkit.runtimes.registry import RUNTIMES, build, list_engines, load_engine
 from toolkit.workloads import Shape
 
@@ -253,6 +253,24 @@ def test_half_a_bundle_is_refused_and_listed(engine: Engine) -> None:
         load_engine(engine.path)
     with pytest.raises(ArtifactError, match="is not an engine"):
         load_engine(engine.path.parent)
+
+
+def test_listing_needs_a_directory(tmp_path: Path) -> None:
+    assert list_engines(tmp_path) == []
+    with pytest.raises(InputError, match="there is no directory"):
+        list_engines(tmp_path / "missing")
+
+
+def test_an_engine_that_fits_may_have_no_runtime_here(
+    small_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(small_artifact, "ort-cpu", BuildOptions(shape=SHAPE), tmp_path)
+    (state,) = list_engines(tmp_path)
+    assert (state.fits, state.runs, state.reason, state.remedy) == (True, True, "", "")
+    gone = Availability(False, "it is broken", "mend it")
+    monkeypatch.setattr(type(RUNTIMES["ort-cpu"]), "probe", lambda self: gone)
+    (state,) = list_engines(tmp_path)
+    assert (state.fits, state.runs, state.reason, state.remedy) == (True, False, "it is broken", "mend it")
 
 
 def test_an_openvino_engine_has_one_size(small_artifact: Artifact, tmp_path: Path) -> None:

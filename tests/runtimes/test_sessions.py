@@ -222,7 +222,8 @@ def test_ort_says_where_its_nodes_are(small_artifact: Artifact, monkeypatch: pyt
     import onnxruntime
 
     class Half(onnxruntime.InferenceSession):
-        def __init__(self, path: Path, options: onnxruntime.SessionOptions, **_: object) -> None:
+        def __init__(self, path: Path, options: onnxruntime.SessionOptions, **more: object) -> None:
+            assert more["enable_fallback"] == 0
             assert options.get_session_config_entry("session.disable_cpu_ep_fallback") == "1"
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "0")
             super().__init__(path, options, providers=["CPUExecutionProvider"])
