@@ -2,8 +2,7 @@
 
     python validation/bench/precisions.py
 
-On a crop of noise and real images, for both scales. Runtimes that do not run here show whether they build; Turing, sm75,
-has no bfloat16.
+On a crop of noise and real images, for both scales. Runtimes that do not run here show whether they build.
 """
 
 from __future__ import annotations
@@ -69,6 +68,7 @@ def built(runtime: object, artifact: Artifact) -> str:
     if not isinstance(runtime, BuildingRuntime) or not runtime.probe_build().ok:
         return ""
     try:
+        # Turing, sm75, has no bfloat16.
         targets = TARGETS[1:] if artifact.manifest.precision == "bf16" else TARGETS
         options = BuildOptions(target=targets if "target" in runtime.options else ())
         engine = runtime.build(artifact, options).engine
