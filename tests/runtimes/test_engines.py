@@ -316,6 +316,16 @@ def test_bad_requests(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("options", [{"threads": -3}, {"threads": 100_000}, {"optimization_level": 6}])
+def test_numbers_out_of_range(options: dict[str, int]) -> None:
+    (name,) = options
+    with pytest.raises(InputError, match=f"{name.replace('_', '-')} .* must be 0"):
+        BuildOptions(**options)
+    if name == "threads":
+        with pytest.raises(InputError, match="must be 0"):
+            SessionOptions(**options)
+
+
 def test_a_static_artifact_is_built_for_its_own_size(tmp_path: Path) -> None:
     artifact = export(checkpoint(), ExportOptions(shape=SHAPE), tmp_path)
     assert build(artifact, "openvino").engine.info.shape == "16x24"

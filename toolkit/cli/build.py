@@ -70,8 +70,10 @@ def build(
         Print one JSON document.
     """
     if list_:
-        if gen is not None:
-            raise toolkit.InputError("--list and --gen exclude each other")
+        if gen is not None or artifact is not None or runtime is not None:
+            raise toolkit.InputError(
+                "--list takes a directory, --output, and nothing else", "Not --gen, nor what to build."
+            )
         _list(output, json=json)
         return
     if artifact is None or runtime is None:

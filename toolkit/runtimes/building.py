@@ -13,8 +13,11 @@ from toolkit.atomic import sha256_of_file
 from toolkit.errors import InputError, ToolkitError, Unavailable
 from toolkit.runtimes.engine import SUFFIX, Engine, EngineInfo, engine_path, find_engines, write_engine
 from toolkit.runtimes.hardware import INSTRUCTIONS
-from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions, require
+from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions, check_threads, require
 from toolkit.workloads import WORKLOADS, Shape
+
+_LEVELS = 6
+"""TensorRT's builder optimization levels, from 0. A higher one would be taken for the highest, without a word."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,9 @@ class BuildOptions:
         tf32: allow TF32 in float32 convolutions, which keeps 10 of 23 mantissa bits.
         cuda_graph: replay each frame's kernels as one CUDA graph; None: yes, as sizes and addresses stay the same.
         nhwc: let ONNX Runtime's CUDA provider keep channels last; None: yes, as tensor cores take them so.
+
+    Raises:
+        InputError: a number that is out of range.
     """
 
     shape: Shape | None = None
@@ -43,11 +49,16 @@ class BuildOptions:
     cuda_graph: bool | None = None
     nhwc: bool | None = None
 
+    def __post_init__(self) -> None:
+        check_threads(self.threads)
+        if self.optimization_level not in (None, *range(_LEVELS)):
+            raise InputError(f"optimization-level {self.optimization_level} must be 0 to {_LEVELS - 1}")
+
     def described(self) -> dict[str, str]:
         """As command-line options, leaving out what is not set."""
         given = {
             "shape": "" if self.shape is None else str(self.shape),
-            "target": ",".join(self.target),
+            "target": ",".join(dict.fromkeys(target.lower() for target in self.target)),
             "threads": str(self.threads or ""),
             "optimization-level": "" if self.optimization_level is None else str(self.optimization_level),
             "version-compatible": "true" if self.version_compatible else "",

@@ -183,7 +183,7 @@ class TensorRtRtxRuntime(TensorRtRuntime):
         known = {name.lower(): value for name, value in trt.ComputeCapability.__members__.items() if name[:2] == "SM"}
         if unknown := [target for target in targets if target.lower() not in known]:
             raise InputError(f"{self.name} has no target {unknown[0]!r}", f"Choose from {', '.join(sorted(known))}.")
-        chosen = [known[target.lower()] for target in targets]
+        chosen = list(dict.fromkeys(known[target.lower()] for target in targets))
         if not chosen:
             if not cuda_devices()[0]:
                 raise InputError("there is no GPU here to build for", f"Name some: --target {','.join(sorted(known))}.")
