@@ -196,7 +196,7 @@ def test_an_engine_of_another_artifact_is_refused(small_artifact: Artifact, tmp_
     [
         (lambda info: info.update(schema=9), "schema 9"),
         (lambda info: info["files"].pop("manifest.json"), "has no manifest"),
-        (lambda info: info["files"].update({"../x": {"sha256": "0", "size": 1}}), "missing, or not what"),
+        (lambda info: info["files"].update({"../x": {"sha256": sha256_of(b"x"), "size": 1}}), "missing, or not what"),
         (lambda info: info.update(precision="fp16"), "of different artifacts"),
         (lambda info: info.update(artifact="other"), "of different artifacts"),
         (lambda info: info.update(artifact_sha256="0" * 64), "of different artifacts"),
@@ -205,7 +205,8 @@ def test_an_engine_of_another_artifact_is_refused(small_artifact: Artifact, tmp_
 def test_a_description_that_does_not_fit_its_files_is_refused(
     change: Callable[[dict], None], message: str, engine: Engine
 ) -> None:
-    """Even with a seal."""
+    """Even with a seal. Of files outside of the bundle it must not speak, though they be as it says."""
+    (engine.path.parent / "x").write_bytes(b"x")
     rewrite_engine(engine.path, change)
     with pytest.raises(ArtifactError, match=message):
         load_engine(engine.path)
@@ -249,8 +250,13 @@ def test_half_a_bundle_is_refused_and_listed(engine: Engine) -> None:
     (state,) = list_engines(engine.path.parent)
     assert not state.fits
     (engine.path / "engine.json").write_text("{")
-    with pytest.raises(ArtifactError, match="cannot be read"):
+    with pytest.raises(ArtifactError, match="cannot be read") as caught:
         load_engine(engine.path)
+    assert f"toolkit build rt4ksr_x2_c6b2_fp32.onnx --runtime {engine.info.runtime}" in caught.value.remedy
+    nameless = engine.path.rename(engine.path.with_name("x.engine"))
+    with pytest.raises(ArtifactError, match="cannot be read") as caught:
+        load_engine(nameless)
+    assert caught.value.remedy == "Build it again: `toolkit build`"
     with pytest.raises(ArtifactError, match="is not an engine"):
         load_engine(engine.path.parent)
 

@@ -89,7 +89,7 @@ class Engine:
     @property
     def rebuild_command(self) -> str:
         """The command that makes it anew."""
-        return _rebuild_command(self.path, self.info)
+        return _command_beside(self.path, self.info.artifact, self.info.runtime, self.info.options)
 
     @classmethod
     def read(cls, path: Path | str) -> Engine:
@@ -102,7 +102,7 @@ class Engine:
         if not (path / _INFO).is_file():
             raise ArtifactError(f"{path} is not an engine: it has no {_INFO}", "`toolkit build` makes one.")
         info = _read_info(path)
-        remedy = f"Build it again: {_rebuild_command(path, info)}"
+        remedy = f"Build it again: {_command_beside(path, info.artifact, info.runtime, info.options)}"
         for name, expected in info.files.items():
             file = path / name
             if Path(name).name != name or not file.is_file() or sha256_of_file(file) != expected.sha256:
@@ -117,8 +117,13 @@ class Engine:
 
 
 def _read_info(path: Path) -> EngineInfo:
-    """The description of a bundle, which must be byte by byte as it was written."""
-    content, remedy = (path / _INFO).read_bytes(), f"Build it again: {_rebuild_command(path)}"
+    """The description of a bundle, which must be byte by byte as it was written.
+
+    Where it is not, the bundle's name still tells artifact and runtime.
+    """
+    name, _, runtime = path.name.removesuffix(SUFFIX).rpartition(".")
+    command = _command_beside(path, name, runtime, {}) if name and runtime else "`toolkit build`"
+    content, remedy = (path / _INFO).read_bytes(), f"Build it again: {command}"
     try:
         schema = msgspec.json.decode(content, type=_Schema).schema
         if schema != SCHEMA:
@@ -135,15 +140,8 @@ class _Schema(msgspec.Struct, frozen=True):
     schema: int
 
 
-def _rebuild_command(path: Path, info: EngineInfo | None = None) -> str:
-    """What makes a bundle anew, where it lies. Of one that cannot be read its name still tells artifact and runtime."""
-    if info is None:
-        name, _, runtime = path.name.removesuffix(SUFFIX).rpartition(".")
-        return _command_beside(path, name, runtime, {})
-    return _command_beside(path, info.artifact, info.runtime, info.options)
-
-
 def _command_beside(path: Path, artifact: str, runtime: str, options: Mapping[str, str]) -> str:
+    """What makes a bundle anew, where it lies."""
     onnx = path.parent / f"{artifact}.onnx"
     if onnx.is_file() or path.parent == Path():
         return build_command(str(onnx), runtime, options)
