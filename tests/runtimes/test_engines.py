@@ -428,6 +428,21 @@ def test_gpu_runtimes_are_refused_before_anything_is_touched(
 
 
 @without_gpu
+def test_an_engine_is_refused_before_anything_is_touched(
+    small_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a driver TensorRT may crash as it loads an engine."""
+    engine = build(small_artifact, "tensorrt-rtx", BuildOptions(shape=SHAPE, target=("sm86",)), tmp_path).engine
+
+    def touched(*_: object) -> None:
+        raise AssertionError("the engine was loaded")
+
+    monkeypatch.setattr(type(RUNTIMES["tensorrt-rtx"]), "_load_engine", touched)
+    with pytest.raises(Unavailable, match="tensorrt-rtx is not available: there is no NVIDIA driver"):
+        load_engine(engine.path)
+
+
+@without_gpu
 @pytest.mark.parametrize("name", ["ort-cuda", "ort-tensorrt"])
 def test_onnxruntime_itself_does_not_fall_back(name: str, small_artifact: Artifact) -> None:
     """Past the probe, ONNX Runtime would load the model on the CPU with a line in the log. It must not."""

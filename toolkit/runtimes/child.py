@@ -9,6 +9,8 @@ import sys
 
 from toolkit.runtimes.protocol import Availability
 
+DRIVER_REMEDY = "Install the libraries that it names, or update the NVIDIA driver."
+
 _SECONDS = 120
 """More than a cold start of CUDA's libraries from a slow disk takes."""
 

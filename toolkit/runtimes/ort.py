@@ -20,7 +20,7 @@ import msgspec
 from toolkit.artifact import Artifact, Precision, encode
 from toolkit.errors import ArtifactError, Unavailable
 from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
-from toolkit.runtimes.child import ask
+from toolkit.runtimes.child import DRIVER_REMEDY, ask
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.hardware import (
     cuda_devices,
@@ -115,12 +115,11 @@ class OrtGpuRuntime(BuildingRuntime):
         if not devices:
             # get_available_providers says what was compiled in, not what works.
             return Availability(False, reason, "Run on a machine with an NVIDIA GPU and its driver.")
-        remedy = 'pip install "rt4ksr-toolkit[gpu]", and the CUDA libraries that it names'
-        found = _probe(self.provider, remedy)
+        found = _probe(self.provider, 'pip install "rt4ksr-toolkit[gpu]"')
         if not found.ok:
             return found
         # Its libraries are loaded with the first session, and what they miss or break shows only there.
-        started = ask(_START.format(provider=self.provider), remedy, _tiny_graph())
+        started = ask(_START.format(provider=self.provider), DRIVER_REMEDY, _tiny_graph())
         return replace(started, version=found.version) if started.ok else started
 
     def identity(self, options: BuildOptions) -> dict[str, str]:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError, Unavailable
 from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
-from toolkit.runtimes.child import ask
+from toolkit.runtimes.child import DRIVER_REMEDY, ask
 from toolkit.runtimes.engine import PLAN, Engine
 from toolkit.runtimes.hardware import compute_capability, cuda_devices, device_identity, device_machine
 from toolkit.runtimes.protocol import Availability, Session, SessionOptions, frame_shape, probe_import
@@ -30,11 +30,30 @@ _LARGEST = Shape(2160, 3840)
 
 _START = """
 import {module} as trt
-logger = trt.Logger(trt.Logger.ERROR)
-if trt.Runtime(logger) is None or trt.Builder(logger) is None:
-    raise SystemExit("TensorRT makes no runtime and no builder here")
+
+class Logger(trt.ILogger):
+    def __init__(self):
+        trt.ILogger.__init__(self)
+        self.errors = []
+
+    def log(self, severity, message):
+        if severity <= trt.ILogger.Severity.ERROR:
+            self.errors.append(message)
+
+logger = Logger()
+builder = trt.Builder(logger)
+network, config = builder.create_network(0), builder.create_builder_config()
+given = network.add_input("x", trt.DataType.FLOAT, (1,))
+network.mark_output(network.add_identity(given).get_output(0))
+if hasattr(config, "set_compute_capability"):
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(trt.ComputeCapability.CURRENT, 0)
+plan, runtime = builder.build_serialized_network(network, config), trt.Runtime(logger)
+engine = None if plan is None else runtime.deserialize_cuda_engine(plan)
+if engine is None:
+    raise SystemExit(" ".join(logger.errors[:1]) or "it builds no engine")
 """
-"""What touches the device, in a process of its own: with a driver that is too old TensorRT may crash."""
+"""Builds and loads an engine that does nothing, in a process of its own: with a driver that is too old it may crash."""
 
 _TIMING_CACHE, _RUNTIME_CACHE, _LAYERS = "timing.cache", "runtime.cache", "layers.json"
 
@@ -57,7 +76,7 @@ class TensorRtRuntime(BuildingRuntime):
         found = self._installed()
         if not found.ok:
             return found
-        started = ask(_START.format(module=self.module), self.remedy)
+        started = ask(_START.format(module=self.module), DRIVER_REMEDY)
         return replace(started, version=found.version) if started.ok else started
 
     def probe_build(self) -> Availability:
