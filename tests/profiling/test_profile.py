@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import checkpoint
+from samples import checkpoint, rewrite_engine
 
 import toolkit
 from toolkit.artifact import Artifact, Check
@@ -275,9 +275,7 @@ def test_an_engine_alone_has_no_speed_up_and_says_why(beside: Path, tmp_path: Pa
 
 def test_an_engine_that_does_not_fit_is_a_cell_with_the_reason(beside: Path, tmp_path: Path) -> None:
     wrong = moved(engine_in(beside), tmp_path)
-    info = json.loads((wrong / "engine.json").read_text())
-    info["identity"]["version"] = "0.1"
-    (wrong / "engine.json").write_text(json.dumps(info))
+    rewrite_engine(wrong, lambda info: info["identity"].update(version="0.1"))
     (cell,) = toolkit.profile([Engine.read(wrong)], duration=0.02).cells
     assert "it does not fit: version is" in cell.reason
     assert "Build it again: toolkit build rt4ksr_x2_c6b2_fp32.onnx --runtime ort-cpu --shape 24x32" in cell.reason
@@ -321,9 +319,7 @@ def test_the_command_shows_engines(
     assert path.name in shown.stderr
     alone = moved(path, tmp_path)
     assert "no speed-up: its" in toolkit_command("profile", alone, "--duration", "0.02").stdout
-    info = json.loads((alone / "engine.json").read_text())
-    info["identity"]["version"] = "0.1"
-    (alone / "engine.json").write_text(json.dumps(info))
+    rewrite_engine(alone, lambda info: info["identity"].update(version="0.1"))
     refused = toolkit_command("profile", alone, "--duration", "0.02")
     assert refused.returncode == 3
     assert "does not fit" in refused.stdout.replace("\n", " ")

