@@ -29,6 +29,11 @@ class ImageReport(msgspec.Struct, frozen=True):
     patch: tuple[int, int]
     patch_difference: float
 
+    @property
+    def label(self) -> str:
+        """Which image of which set."""
+        return f"{self.group}/{self.name}"
+
 
 class SubjectReport(msgspec.Struct, frozen=True):
     """A network in a precision on a runtime.
@@ -53,6 +58,19 @@ class SubjectReport(msgspec.Struct, frozen=True):
     def passed(self) -> bool:
         return all(check.passed for check in self.verdict)
 
+    @property
+    def worst_patch(self) -> ImageReport:
+        """The image with the worst patch of all."""
+        return max(self.images, key=lambda image: image.patch_difference)
+
+    @property
+    def ran(self) -> str:
+        """Precisions that nodes really ran in, where the artifact's own is none of them; else nothing."""
+        computed = {name: count for name, count in self.executed.items() if name != "uint8"}
+        if not computed or self.precision in computed:
+            return ""
+        return "+".join(sorted(computed, key=lambda name: -computed[name]))
+
     def sets(self) -> dict[str, tuple[Metrics, Metrics]]:
         """Mean metrics of each image set, and of bicubic on it."""
         groups: dict[str, list[ImageReport]] = {}
@@ -74,7 +92,11 @@ class NotRun(msgspec.Struct, frozen=True):
 
 
 class NetworkReport(msgspec.Struct, frozen=True):
-    """One network: the bicubic baseline, fp32, and all else that was asked for. `gain` is in dB of mean PSNR-Y."""
+    """One network: the bicubic baseline, fp32, and all else that was asked for.
+
+    `gain` is in dB of mean PSNR-Y. `cut_to` is the low-resolution size that all images were cut to, where one of the
+    subjects takes no other.
+    """
 
     name: str
     scale: int
@@ -83,6 +105,7 @@ class NetworkReport(msgspec.Struct, frozen=True):
     gain: float
     subjects: tuple[SubjectReport, ...]
     not_run: tuple[NotRun, ...] = ()
+    cut_to: str = ""
 
 
 class QualityReport(msgspec.Struct, frozen=True):

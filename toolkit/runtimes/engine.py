@@ -20,6 +20,7 @@ import msgspec
 from toolkit.artifact import Artifact, Manifest, Precision, decode_manifest, encode
 from toolkit.atomic import sha256_of, sha256_of_file, writable
 from toolkit.errors import ArtifactError
+from toolkit.workloads import Shape, parse_shape
 
 SCHEMA = 1
 SUFFIX = ".engine"
@@ -27,6 +28,7 @@ PLAN = "plan"
 """What TensorRT calls its engines."""
 
 _INFO, _MANIFEST = "engine.json", "manifest.json"
+_COMPILED_FOR_ONE_SIZE = frozenset({"openvino"})
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,6 +68,13 @@ class Engine:
 
     def file(self, name: str) -> Path:
         return self.path / name
+
+    @property
+    def fixed(self) -> Shape | None:
+        """The one input size it takes, if there is only one."""
+        if self.info.runtime in _COMPILED_FOR_ONE_SIZE:
+            return parse_shape(self.info.shape)
+        return None if self.manifest.shape is None else Shape(*self.manifest.shape)
 
     @property
     def rebuild_command(self) -> str:

@@ -29,8 +29,9 @@ from toolkit.runtimes.scripts.openvino import openvino_script
 from toolkit.runtimes.scripts.source import Subject
 from toolkit.workloads import Shape
 
-# OpenVINO lowers float32 to bfloat16 by itself where the processor has it. The hint is the only way to stop it.
-_HINTS: dict[Precision, str] = {"fp32": "f32", "fp16": "f16", "bf16": "bf16", "int8": "f32"}
+# OpenVINO lowers float32 to bfloat16 by itself where the processor has it. The hint is the only way to stop it. With
+# f32 it computes bfloat16 where the graph has that type; with bf16 it would lower the nodes that were kept in float32.
+_HINTS: dict[Precision, str] = {"fp32": "f32", "fp16": "f16", "bf16": "f32", "int8": "f32"}
 
 
 _BLOB = "model.blob"

@@ -59,6 +59,8 @@ class Contestant:
     @property
     def fixed(self) -> Shape | None:
         """The one size it takes, if there is only one."""
+        if isinstance(self.source, Engine):
+            return self.source.fixed
         if isinstance(self.source, Checkpoint) or self.source.manifest.shape is None:
             return None
         return Shape(*self.source.manifest.shape)
