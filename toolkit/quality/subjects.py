@@ -30,13 +30,12 @@ def frame_from(pixels: Pixels, port: Port) -> Frame:
 
 def pixels_from(frame: Frame, port: Port) -> Pixels:
     """What a graph returned, as an image (H, W, 3): clamped, rounded to nearest, ties to even."""
-    image = frame[0] if port.layout == "NHWC" else frame[0].transpose(1, 2, 0)
-    if image.dtype == np.uint8:
-        return image
-    levels = np.clip(image, 0, 1)
-    levels *= 255
-    pixels: Pixels = np.rint(levels, out=levels).astype(np.uint8)
-    return pixels
+    pixels: Pixels = frame[0] if port.layout == "NHWC" else frame[0].transpose(1, 2, 0)
+    if pixels.dtype == np.uint8:
+        return pixels
+    levels = np.clip(pixels, 0, 1)
+    levels *= 255  # in place: 4K in float32 is 100 megabytes
+    return np.rint(levels, out=levels).astype(np.uint8)
 
 
 @dataclass(frozen=True)

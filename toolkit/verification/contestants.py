@@ -72,7 +72,7 @@ class Contestant:
             Unavailable: its runtime does not work here.
         """
         if isinstance(self.source, Checkpoint):
-            return _network_function(self.source, self.runtime)
+            return _network_function(self.source, self.runtime, threads)
         options = SessionOptions(threads)
         if isinstance(self.source, Engine):
             return _session_function(load_engine(self.source, options))
@@ -104,14 +104,14 @@ def parse_contestant(text: str, *, edited: bool = False) -> Contestant:
 
 
 def as_grey(image: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Float 0..1 as uint8."""
-    levels: NDArray[np.uint8] = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    """Float 0..1 as uint8; NaN is black."""
+    levels: NDArray[np.uint8] = np.rint(np.clip(np.nan_to_num(image), 0, 1) * 255).astype(np.uint8)
     return levels
 
 
-def _network_function(checkpoint: Checkpoint, runtime: str) -> Run:
+def _network_function(checkpoint: Checkpoint, runtime: str, threads: int) -> Run:
     network = fuse(checkpoint.network) if runtime == FUSED else checkpoint.network
-    return numpy_function(network, "float64" if runtime == EXACT else "float32")
+    return numpy_function(network, "float64" if runtime == EXACT else "float32", threads)
 
 
 def _session_function(session: Session) -> Run:
