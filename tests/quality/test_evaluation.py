@@ -142,8 +142,9 @@ def test_json_csv_and_page(artifacts: dict[str, Artifact], photos: Path, tmp_pat
     report = evaluate(subjects, [photos], EvaluateOptions(page=page, degradation=Degradation("pillow", 90)))
     assert msgspec.json.decode(report.to_json(), type=type(report)) == report
     rows = list(csv.DictReader(io.StringIO(report.to_csv())))
-    assert len(rows) == 6
-    assert float(rows[0]["psnr_y"]) == report.networks[0].subjects[0].images[0].metrics.psnr_y
+    assert [row["network"] for row in rows[::3]] == ["bicubic x2", *(one.name for one in report.networks[0].subjects)]
+    first = report.networks[0].subjects[0].images[0]
+    assert (float(rows[0]["psnr_y"]), float(rows[3]["psnr_y"])) == (first.bicubic.psnr_y, first.metrics.psnr_y)
     text = page.read_text()
     assert "JPEG quality 90" in text
     assert text.count("data:image/png;base64,") == 3 * 5 + 3 * 7  # fp32 itself has no fp32 beside it

@@ -129,15 +129,20 @@ class QualityReport(msgspec.Struct, frozen=True):
         return encode(self).decode()
 
     def to_csv(self) -> str:
-        """One line an image and subject."""
+        """One line an image and subject, bicubic first."""
         stream = io.StringIO()
         fields = ["network", "runtime", "precision", "group", "image", "width", "height", *Metrics.__struct_fields__]
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow([*fields, "patch_difference"])
         for network in self.networks:
+            for image in network.subjects[0].images:
+                writer.writerow([f"bicubic x{network.scale}", "", "", *_row(image, image.bicubic), ""])
             for subject in network.subjects:
                 for image in subject.images:
-                    place = image.group, image.name, image.width, image.height
-                    numbers = (*msgspec.structs.astuple(image.metrics), image.patch_difference)
-                    writer.writerow([subject.name, subject.runtime, subject.precision, *place, *numbers])
+                    numbers = (*_row(image, image.metrics), image.patch_difference)
+                    writer.writerow([subject.name, subject.runtime, subject.precision, *numbers])
         return stream.getvalue()
+
+
+def _row(image: ImageReport, metrics: Metrics) -> tuple[object, ...]:
+    return image.group, image.name, image.width, image.height, *msgspec.structs.astuple(metrics)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.errors import InputError
-from toolkit.verification.contestants import Contestant, Run, as_grey
+from toolkit.verification.contestants import Contestant, Run, as_grey, same_scale
 from toolkit.verification.inputs import TestInput, real_images, synthetic_inputs
 from toolkit.workloads import Shape
 
@@ -98,8 +98,7 @@ def compare(
         InputError: they upscale differently, or take different fixed sizes.
         Unavailable: a runtime does not work here.
     """
-    if first.scale != second.scale:
-        raise InputError(f"{first.label} upscales x{first.scale}, and {second.label} x{second.scale}")
+    same_scale(first, second)
     shape = first.fixed or second.fixed
     if None not in (first.fixed, second.fixed) and first.fixed != second.fixed:
         raise InputError(f"{first.label} takes {first.fixed}, and {second.label} takes {second.fixed}")

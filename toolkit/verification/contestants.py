@@ -103,6 +103,18 @@ def parse_contestant(text: str, *, edited: bool = False) -> Contestant:
     return Contestant(load_checkpoint(path), runtime or UNFUSED)
 
 
+def same_scale(first: Contestant, second: Contestant) -> None:
+    """Make sure that two can be compared.
+
+    Raises:
+        InputError: they upscale differently.
+    """
+    if first.scale != second.scale:
+        raise InputError(
+            f"{first.label} upscales x{first.scale}, and {second.label} x{second.scale}", "Name two of one scale."
+        )
+
+
 def as_grey(image: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Float 0..1 as uint8; NaN is black."""
     levels: NDArray[np.uint8] = np.rint(np.clip(np.nan_to_num(image), 0, 1) * 255).astype(np.uint8)
