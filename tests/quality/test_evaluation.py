@@ -12,6 +12,7 @@ from PIL import Image
 from samples import DATA, checkpoint, needs_data, released
 
 from toolkit.artifact import Artifact
+from toolkit.cli.evaluate import _exit
 from toolkit.errors import InputError
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
@@ -115,6 +116,11 @@ def test_what_does_not_run_is_in_the_report(artifacts: dict[str, Artifact], phot
     assert (left.runtime, left.precision) == ("tensorrt", "fp16")
     assert left.reason
     assert not report.complete
+    # Of all that lies in a directory, what cannot run here is only told; but a budget is not kept by what did not run.
+    _exit(report, demanded=False)
+    with pytest.raises(SystemExit) as caught:
+        _exit(report, demanded=True)
+    assert caught.value.code == 3
 
 
 def test_overspending_fails(artifacts: dict[str, Artifact], photos: Path) -> None:

@@ -21,6 +21,7 @@ from toolkit.quality.curve import plot_curve
 from toolkit.quality.search import Search
 from toolkit.quality.timing import Stopwatch
 from toolkit.quality.tuning import _chosen, _points, pareto, tune
+from toolkit.runtimes.registry import load_session
 
 
 def elementwise(dtype: int) -> onnx.ModelProto:
@@ -182,6 +183,17 @@ def test_the_released_network(precision: str, released_artifact: Artifact, tmp_p
     assert all(check.passed for check in checks)
     plot_curve(tuned, tmp_path / "c.svg")
     assert "budget" in (tmp_path / "c.svg").read_text()
+
+
+def test_openvino_computes_a_mix_as_it_is(small_artifact: Artifact, tmp_path: Path) -> None:
+    """Or tuned artifacts would be as bad there as plain ones."""
+    kept = ConvertOptions(keep_fp32=("body.1.conv",))
+    session = load_session(convert(small_artifact, "bf16", kept, tmp_path), "openvino")
+    ran = {name.partition("/")[0]: node.precision for name, node in session.executed().items()}
+    if ran["head"] != "bf16":
+        pytest.skip("this processor has no bf16 arithmetic")
+    convolutions = {name: ran[name] for name in ("head", "body.0.conv", "body.1.conv", "tail.conv", "upsample")}
+    assert convolutions == dict.fromkeys(convolutions, "bf16") | {"body.1.conv": "fp32"}
 
 
 def test_what_is_not_worth_shipping_is_refused() -> None:

@@ -42,8 +42,9 @@ def evaluate(
     subjects
         Artifacts (.onnx, .json) and engine bundles. Default: everything in the directory of artifacts.
     data
-        Directories of images, recursively: with HR and LR in them (or x2/HR, ...) pairs, else originals, larger ones
-        cropped to the middle 3840x2160.
+        Directories of images, recursively. Where HR and LR lie side by side (in x2, x3, ... that of the network's
+        scale) these are pairs; all others are originals. What is larger is cropped to the middle 3840x2160, and where
+        an engine takes one size only, all are cut to that.
     runtime
         Comma-separated; runs the artifacts. Engines have their own. `simulated`: an artifact's own arithmetic with
         float32 accumulators, as GPUs have it, on any processor.
