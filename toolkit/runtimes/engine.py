@@ -22,6 +22,7 @@ import msgspec
 from toolkit.artifact import Artifact, Manifest, Precision, decode_manifest, encode
 from toolkit.atomic import sha256_of, sha256_of_file, writable
 from toolkit.errors import ArtifactError
+from toolkit.workloads import Shape, parse_shape
 
 SCHEMA = 2
 SUFFIX = ".engine"
@@ -31,6 +32,7 @@ PLAN = "plan"
 _INFO, _MANIFEST = "engine.json", "manifest.json"
 _HERE, _EXCHANGE = -100, 2
 """AT_FDCWD and RENAME_EXCHANGE of Linux."""
+_COMPILED_FOR_ONE_SIZE = frozenset({"openvino"})
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,6 +87,13 @@ class Engine:
     def threads(self) -> int:
         """Processor threads it was built for; 0: all usable."""
         return int(self.info.options.get("threads", "0"))
+
+    @property
+    def fixed(self) -> Shape | None:
+        """The one input size it takes, if there is only one."""
+        if self.info.runtime in _COMPILED_FOR_ONE_SIZE:
+            return parse_shape(self.info.shape)
+        return None if self.manifest.shape is None else Shape(*self.manifest.shape)
 
     @property
     def rebuild_command(self) -> str:

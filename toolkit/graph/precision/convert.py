@@ -45,6 +45,7 @@ class ConvertOptions:
         percentile: of magnitudes, for method `percentile`.
         suffix: after the precision in the artifact's name.
         curve: of the tuning that chose the names, for the manifest.
+        curve_cost: what its costs are shares of.
     """
 
     keep_fp32: tuple[str, ...] = ()
@@ -54,6 +55,7 @@ class ConvertOptions:
     percentile: float = PERCENTILE
     suffix: str = ""
     curve: tuple[CurvePoint, ...] = ()
+    curve_cost: str = ""
 
     def shared_out(self, precisions: Collection[Precision]) -> dict[Precision, ConvertOptions]:
         """To each precision those of the options that go with it.
@@ -240,4 +242,11 @@ def _conversion(artifact: Artifact, precision: Precision, options: ConvertOption
         images = "images of the toolkit" if options.calibration is None else f"images of {options.calibration.name}"
         share = f" {options.percentile}" if options.method == "percentile" else ""
         calibration = f"{images}, {options.method}{share}"
-    return Conversion(artifact.manifest.onnx_sha256, options.keep_fp32, options.exclude, calibration, options.curve)
+    return Conversion(
+        artifact.manifest.onnx_sha256,
+        options.keep_fp32,
+        options.exclude,
+        calibration,
+        options.curve,
+        options.curve_cost,
+    )
