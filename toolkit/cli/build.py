@@ -71,7 +71,7 @@ def build(
     """
     if list_:
         if gen is not None or artifact is not None or runtime is not None:
-            raise toolkit.InputError("--list takes a directory, --output, and nothing else of these")
+            raise toolkit.InputError("--list takes a directory, --output; an artifact, --runtime and --gen go without it")
         _list(output, json=json)
         return
     if artifact is None or runtime is None:
