@@ -90,6 +90,11 @@ class Upscaler:
         self._compute(extended, result, white)
         return result[:, : height * scale, : width * scale]
 
+    def forget(self) -> None:
+        """The next frame has nothing to do with the one before."""
+        self._before = self._result = None
+        self.reused = Reused()
+
     def _compute(self, frame: Planes, result: Planes, white: int) -> None:
         before, old = self._before, self._result
         scale, height = self.model.scale, frame.shape[1]
