@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +13,7 @@ from toolkit.media.tasks import Result, Task, run_task
 
 _RETRIES = 3
 _POLL = 0.5
+_ANSWER_SECONDS = 5
 _AHEAD = 2
 """Tasks that wait for each processor: none starves, and little is lost when somebody stops."""
 
@@ -42,8 +44,9 @@ class RayWorkers:
             else:
                 settings |= {"address": self._address}
             try:
+                _knock(self._address)
                 self._ray.init(**settings)
-            except (ConnectionError, RuntimeError, ValueError) as error:
+            except (OSError, RuntimeError, ValueError) as error:
                 raise Unavailable(
                     f"there is no Ray cluster at {self._address}: {error}", "Start one: `ray start --head`."
                 ) from error
@@ -88,6 +91,17 @@ class RayWorkers:
                 f"a task failed on the cluster {_RETRIES + 1} times: {error}", "See Ray's logs on its machines."
             ) from error
         return outcome
+
+
+def _knock(address: str) -> None:
+    """Ray itself waits for minutes where nobody answers.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
 
 
 def _run(task: Task) -> Result | ToolkitError:
