@@ -93,9 +93,9 @@ class SegmentRun:
 
         def sink(item: Any) -> None:
             if isinstance(item, End):
-                done(self._finish(item.segment), item.whole)
+                done(self.finish(item.segment), item.whole)
                 return
-            self._encode(*item)
+            self.encode(*item)
             frame_done()
 
         return pipelined(self.frames(segments, stopped), self._upscale, sink)
@@ -125,7 +125,8 @@ class SegmentRun:
             made = resized(made.transpose(1, 2, 0), self.job.result).transpose(2, 0, 1)
         return divided(item.planes, made, item.white) if self.job.split else made
 
-    def _encode(self, pts: int, planes: Planes, white: int) -> None:
+    def encode(self, pts: int, planes: Planes, white: int) -> None:
+        """Give a frame to the encoder of the current segment."""
         encoding = self.job.encoding
         if self._encoder is None:
             self._encoder = SegmentEncoder(encoding, global_header=self.job.global_header)
@@ -136,7 +137,8 @@ class SegmentRun:
             self._from_rgb = FromRgb(encoding.width, encoding.height, white, encoding.colour, encoding.pix_fmt)
         self._encoder.encode(self._from_rgb(planes), pts)
 
-    def _finish(self, segment: Segment) -> Part:
+    def finish(self, segment: Segment) -> Part:
+        """The current segment, encoded."""
         encoder, self._encoder = self._encoder, None
         reused, damage = self.upscaler.reused, self.damage
         now = (reused.rows, reused.reused, damage.corrupt, damage.misplaced)
