@@ -96,7 +96,7 @@ class Videos:
         Go on with what an interrupted run has left.
     """
 
-    container: Literal["mp4", "mov", "mkv", "webm", "avi", "ts", "nut"] | None = None
+    container: Literal["mp4", "mov", "mkv", "webm", "ts", "nut"] | None = None
     codec: str | None = None
     crf: float | None = None
     preset: str | None = None
@@ -137,7 +137,7 @@ def upscale(
         Pictures, videos, and folders, which are taken recursively.
     output
         A file for a single file, else a folder. Its name says the format: .png .jpg .webp .avif .tiff; .mp4 .mov .mkv
-        .webm .avi .ts .nut.
+        .webm .ts .nut.
     scale
         2 or 3; default 2.
     to

@@ -16,13 +16,13 @@ from toolkit.media.video_file import VideoFile, opened
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
 
+# Not AVI, which keeps no times.
 FORMATS = {
     ".mp4": "mp4",
     ".m4v": "mp4",
     ".mov": "mov",
     ".mkv": "matroska",
     ".webm": "webm",
-    ".avi": "avi",
     ".ts": "mpegts",
     ".nut": "nut",
 }
@@ -134,7 +134,7 @@ def _prepare(
     configure(stream.codec_context, encoding, global_header=wants_global_header(output))
     stream.time_base = Fraction(*encoding.time_base)
     stream.metadata.update(_kept(source.streams[video.stream].metadata))
-    copies, notes = _copies(source, target, output)
+    copies, notes = _copies(source, target, output, video.stream)
     target.metadata.update(_kept(source.metadata))
     if chapters := source.chapters():
         target.set_chapters([chapter for chapter in chapters if end is None or _start(chapter) < end])
@@ -151,13 +151,15 @@ def _start(chapter: Any) -> Fraction:
     return Fraction(chapter["start"] * chapter["time_base"])
 
 
-def _copies(source: InputContainer, target: OutputContainer, output: Path) -> tuple[dict[int, Any], list[str]]:
+def _copies(
+    source: InputContainer, target: OutputContainer, output: Path, chosen: int
+) -> tuple[dict[int, Any], list[str]]:
     """The output's stream for each that is copied."""
     copies, notes = {}, []
     for stream in source.streams:
         if stream.type in _COPIED:
             name = stream.codec_context.name
-            if not _takes(target, name):
+            if not _takes(target, name, stream.type):
                 if stream.type == "audio":
                     raise InputError(f"{output.suffix} takes no {name} audio", "Write a .mkv, which takes all.")
                 notes.append(f"{output.suffix} takes no {name} subtitles: left out; .mkv takes them")
@@ -166,13 +168,16 @@ def _copies(source: InputContainer, target: OutputContainer, output: Path) -> tu
             copy.metadata.update(_kept(stream.metadata))
             copy.disposition = stream.disposition
             copies[stream.index] = copy
-        elif stream.type != "video":
-            notes.append(f"a stream of {stream.type} was left out")
+        elif stream.index != chosen:
+            notes.append(f"a further stream ({stream.type}) was left out")
     return copies, notes
 
 
-def _takes(target: OutputContainer, codec: str) -> bool:
+def _takes(target: OutputContainer, codec: str, kind: str) -> bool:
     import av
+
+    if target.format.name == "mpegts":
+        return kind == "audio"  # it does not tell
 
     canonical = av.Codec(codec, "r").canonical_name
     return bool({codec, canonical} & target.supported_codecs)

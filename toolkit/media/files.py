@@ -19,7 +19,7 @@ Kind = Literal["image", "video"]
 _VIDEOS = frozenset(
     {
         *CONTAINERS,
-        *(".3gp", ".asf", ".flv", ".m2ts", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".vob", ".wmv", ".y4m"),
+        *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".vob", ".wmv", ".y4m"),
     }
 )
 _NO_VIDEO_HOME = ".mkv"

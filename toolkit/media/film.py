@@ -27,6 +27,8 @@ from toolkit.media.video_file import Segment, VideoFile, read_video
 from toolkit.runtimes.hardware import usable_processors
 
 _MOST_ENCODER_THREADS = 16
+_HDR = (16, 18)
+"""AVCOL_TRC numbers of PQ and HLG."""
 
 
 @dataclass
@@ -190,6 +192,8 @@ def _notes(video: VideoFile, encoding: Encoding, item: Item) -> list[str]:
         notes.append(f"{item.source.name} does not say its colour: {video.colour.assumed} was assumed, and is tagged")
     if (video.colour.matrix == RGB) != (encoding.matrix == RGB):
         notes.append(f"RGB became {encoding.pix_fmt}" if video.colour.matrix == RGB else "YCbCr became RGB")
+    if video.colour.transfer in _HDR:
+        notes.append("high dynamic range: its curve and primaries are tagged, what the mastering display was is not")
     if video.pix_fmt.startswith(("yuva", "rgba", "bgra", "gbra", "ya", "argb", "abgr")):
         notes.append("transparency was left out")
     return notes
