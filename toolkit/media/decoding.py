@@ -137,6 +137,20 @@ def _replaced(
 
 def _read(video: VideoFile, start: int | None, threads: int) -> Iterator[tuple[int, av.VideoFrame | None]]:
     """All frames from `start` on and perhaps some before; None stands for an error of the decoder."""
+    if start is None or not video.seekable:
+        yield from _decode(video, None, threads)
+        return
+    sought = _decode(video, start, threads)
+    first = next((item for item in sought if item[1] is not None), None)
+    if first is None or first[0] > start:
+        # The seek went past where it should have gone: from the beginning, then.
+        yield from _decode(video, None, threads)
+    else:
+        yield first
+        yield from sought
+
+
+def _decode(video: VideoFile, start: int | None, threads: int) -> Iterator[tuple[int, av.VideoFrame | None]]:
     import av
 
     with opened(video.path) as container:
@@ -145,7 +159,8 @@ def _read(video: VideoFile, start: int | None, threads: int) -> Iterator[tuple[i
         stream.codec_context.thread_count = threads
         if start is not None:
             container.seek(start, stream=stream, backward=True)
-        begun, last = False, video.times[0] - 1
+        usual = round(1 / (video.rate * video.time_base)) or 1
+        last = video.times[0] - usual
         for packet in _packets(container, stream):
             try:
                 frames = packet.decode()
@@ -154,20 +169,8 @@ def _read(video: VideoFile, start: int | None, threads: int) -> Iterator[tuple[i
                 continue
             for frame in frames:
                 pts = frame.pts if frame.pts is not None else frame.dts
-                last = last + 1 if pts is None else pts
-                if not begun and start is not None and last > start:
-                    break
-                begun = True
+                last = last + (frame.duration or usual) if pts is None else pts
                 yield last, frame
-            else:
-                continue
-            break
-        else:
-            return
-    # The seek went past where it should have gone: from the beginning, then.
-    for pts, again in _read(video, None, threads):
-        if start is None or pts >= start:
-            yield pts, again
 
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 SEGMENT_SECONDS = 10
+_SEEKABLE = frozenset({"mov", "matroska", "nut", "avi"})
+"""Those with an index. Others are decoded from the start, which costs little beside upscaling."""
 _LOG_LOCK = threading.Lock()
 
 
@@ -53,6 +55,7 @@ class VideoFile:
         times: pts of all frames, ascending.
         segments: the file cut at key frames.
         interlaced: whether the first frame is.
+        seekable: whether FFmpeg finds key frames of this container reliably.
     """
 
     path: Path
@@ -68,6 +71,7 @@ class VideoFile:
     times: tuple[int, ...]
     segments: tuple[Segment, ...]
     interlaced: bool
+    seekable: bool = True
 
     @property
     def upright(self) -> Shape:
@@ -150,6 +154,7 @@ def read_video(path: Path, duration: float | None = None) -> VideoFile:
             times=tuple(times),
             segments=_segments(times, keys, time_base, bounded=duration is not None),
             interlaced=first.interlaced_frame,
+            seekable=not _SEEKABLE.isdisjoint(container.format.name.split(",")),
         )
 
 
