@@ -88,6 +88,12 @@ def test_a_disk_that_is_full(home: Path) -> None:
     assert "Traceback" not in result.stderr
     assert (home / "full" / "out.mkv").read_bytes() == b"a good file"
     assert [path.name for path in (home / "full").iterdir()] == ["out.mkv"]
+    Image.effect_noise((300, 300), 99).save(home / "noise.png")
+    picture_command = [*command[:5], "upscale", "noise.png", "-o", "full/out.tif"]
+    result = subprocess.run(picture_command, cwd=home, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 2, result.stderr
+    assert "cannot write full/out.tif: File too large" in result.stderr
+    assert [path.name for path in (home / "full").iterdir()] == ["out.mkv"]
 
 
 def test_ctrl_c(home: Path) -> None:

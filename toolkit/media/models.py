@@ -34,7 +34,7 @@ class Models:
     def upscaler(self, scale: int) -> Upscaler:
         """For pictures, loaded once."""
         if scale not in self._open:
-            self._open[scale] = Upscaler(self(scale))
+            self._open[scale] = Upscaler(self(scale), packed=True)
         return self._open[scale]
 
     def all(self) -> dict[int, Model]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
-from toolkit.atomic import write_bytes
+from toolkit.atomic import writable, write_bytes
 from toolkit.errors import InputError
 from toolkit.media.picture import Metadata, Picture, Samples
 from toolkit.media.png import png_16
@@ -81,10 +82,9 @@ def write_picture(path: Path, picture: Picture, options: PictureFormat) -> tuple
         )
     fitting, notes = _fitting(picture, kind)
     if fitting.samples.dtype == np.uint16 and kind == "PNG":
-        content = png_16(fitting.samples, fitting.metadata)
+        write_bytes(path, png_16(fitting.samples, fitting.metadata))
     else:
-        content = _encoded(fitting, kind, options)
-    write_bytes(path, content)
+        _save(path, fitting, kind, options)
     return notes
 
 
@@ -127,14 +127,28 @@ def _cmyk_to_rgb(samples: Samples, icc: bytes | None) -> tuple[Samples, bytes | 
     return np.asarray(converted), target.tobytes()
 
 
-def _encoded(picture: Picture, kind: str, options: PictureFormat) -> bytes:
-    buffer = io.BytesIO()
+class _Stream:
+    """A file that Pillow writes to piece by piece: large pictures need not be in memory once more, and a full disk is
+    the operating system's error, which Pillow's own writing to a file descriptor hides."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.write, self.seek, self.tell, self.flush = file.write, file.seek, file.tell, file.flush
+
+
+def _save(path: Path, picture: Picture, kind: str, options: PictureFormat) -> None:
+    """Write through a temporary file beside it."""
     settings = _common(picture.metadata) | _SETTINGS[kind](picture, options)
-    try:
-        _image(picture).save(buffer, kind, **settings)
-    except (OSError, ValueError, MemoryError) as error:
-        raise InputError(f"cannot write {kind}: {error}", "Write another format.") from error
-    return buffer.getvalue()
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with writable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                _image(picture).save(cast("IO[bytes]", _Stream(file)), kind, **settings)
+            temporary.replace(path)
+        except (ValueError, MemoryError) as error:
+            raise InputError(f"cannot write {path} as {kind}: {error}", "Write another format.") from error
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _common(metadata: Metadata) -> dict[str, Any]:
@@ -189,4 +203,5 @@ def _image(picture: Picture) -> Image.Image:
     if picture.mode == "L":
         return Image.fromarray(samples[..., 0])
     height, width = samples.shape[:2]
-    return Image.frombytes(picture.mode, (width, height), samples.tobytes())
+    # By its buffer: a copy of a large picture is gigabytes.
+    return Image.frombuffer(picture.mode, (width, height), samples.reshape(-1), "raw", picture.mode, 0, 1)

@@ -49,7 +49,7 @@ class ImageDone:
 Task = ImageTask | SegmentTask
 Result = ImageDone | Part
 
-_OPEN: dict[tuple[str, str, int, int, bool], Upscaler] = {}
+_OPEN: dict[tuple[str, str, int, int, bool, bool], Upscaler] = {}
 """Networks that this process has loaded."""
 
 
@@ -67,24 +67,25 @@ def run_task(task: Task) -> Result:
         notes = upscale_image(
             task.source,
             task.output,
-            lambda scale: opened_upscaler(task.models[scale], reuse=False),
+            lambda scale: opened_upscaler(task.models[scale], reuse=False, pictures=True),
             task.target,
             task.picture,
         )
         return ImageDone(notes, time.perf_counter() - begun)
     job = task.job
     parts: list[Part] = []
-    upscaler = opened_upscaler(task.model or job.model, reuse=job.reuse)
+    upscaler = opened_upscaler(task.model or job.model, reuse=job.reuse, pictures=False)
     upscaler.forget()
     run = SegmentRun(replace(job, model=upscaler.model), upscaler)
     run.run((task.segment,), lambda part, _whole: parts.append(part))
     return parts[0]
 
 
-def opened_upscaler(model: Model | PackedModel, *, reuse: bool) -> Upscaler:
+def opened_upscaler(model: Model | PackedModel, *, reuse: bool, pictures: bool) -> Upscaler:
     """A network, loaded once a process."""
     name = sha256_of(model.onnx) if isinstance(model, PackedModel) else str(model.source.path)
-    key = (name, model.runtime, model.threads, model.memory, reuse)
+    key = (name, model.runtime, model.threads, model.memory, reuse, pictures)
     if key not in _OPEN:
-        _OPEN[key] = Upscaler(model.unpack() if isinstance(model, PackedModel) else model, reuse=reuse)
+        loaded = model.unpack() if isinstance(model, PackedModel) else model
+        _OPEN[key] = Upscaler(loaded, reuse=reuse, packed=pictures)
     return _OPEN[key]

@@ -51,8 +51,9 @@ class Upscaler:
     showed that this runtime gives the same bits both ways.
     """
 
-    def __init__(self, model: Model, *, reuse: bool = False) -> None:
-        self.model, self.reuse = model, reuse
+    def __init__(self, model: Model, *, reuse: bool = False, packed: bool = False) -> None:
+        """`packed`: results lie in memory as (H, W, 3), as picture files want them, under the same view."""
+        self.model, self.reuse, self._packed = model, reuse, packed
         self.reused = Reused()
         self._port = model.manifest.input
         self._sessions: dict[int, Session] = {}
@@ -86,7 +87,11 @@ class Upscaler:
         if shape != self._shape:
             self._plan(shape)
         scale = self.model.scale
-        result = np.empty((3, shape.height * scale, shape.width * scale), frame.dtype)
+        large = shape.upscaled(scale).sides
+        if self._packed:
+            result: Planes = np.empty((*large, 3), frame.dtype).transpose(2, 0, 1)
+        else:
+            result = np.empty((3, *large), frame.dtype)
         self._compute(extended, result, white)
         return result[:, : height * scale, : width * scale]
 
