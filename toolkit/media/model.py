@@ -15,7 +15,6 @@ from toolkit.runtimes.protocol import Session, SessionOptions
 from toolkit.runtimes.registry import find_runtime, load_engine
 
 MEMORY = 256 << 20
-SCALES = (2, 3)
 
 
 @dataclass(frozen=True)

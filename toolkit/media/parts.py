@@ -58,9 +58,6 @@ class Parts:
                 f"cannot read {self._path(number)}: {error}", "Leave out --resume to begin anew."
             ) from error
 
-    def numbers(self) -> list[int]:
-        return sorted(int(item.stem) for item in self.directory.glob("*.part"))
-
     def remove(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)
 

@@ -57,6 +57,7 @@ class Upscaler:
         self.reused = Reused()
         self._port = model.manifest.input
         self._sessions: dict[int, Session] = {}
+        self._spare: list[Session] = []
         self._shape: Shape | None = None
         self._strips: tuple[Strip, ...] = ()
         self._whole = True
@@ -136,7 +137,7 @@ class Upscaler:
     def _session(self, shape: Shape) -> Session:
         """One per height, kept bound."""
         if shape.height not in self._sessions:
-            session = self.model.open()
+            session = self._spare.pop() if self._spare else self.model.open()
             session.bind(shape)
             self._sessions[shape.height] = session
         return self._sessions[shape.height]
@@ -160,7 +161,9 @@ class Upscaler:
         return _read_locality(source)[0]
 
     def _plan(self, shape: Shape) -> None:
-        self._shape, self._sessions = shape, {}
+        self._shape = shape
+        self._spare += self._sessions.values()
+        self._sessions = {}
         self._before = self._result = None
         local = self._local()
         whole = Strip(0, shape.height, 0, shape.height)
