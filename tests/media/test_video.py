@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from toolkit.errors import InputError, ToolkitError
 from toolkit.media import video_file
 from toolkit.media.colour import ToRgb
+from toolkit.media.decoding import Damage, Decoding, decoded
 from toolkit.media.encoding import VideoFormat
 from toolkit.media.model import Model
 from toolkit.media.options import UpscaleOptions
@@ -360,6 +361,34 @@ def test_stopping_leaves_a_playable_file(
     (report_2,) = upscale([source], tmp_path / "out.mp4", replace(encoded, resume=True)).files
     assert report_2.outcome == "done"
     assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "settings"),
+    [
+        ("closed.mp4", "libx264", {}),
+        ("open.mp4", "libx264", {"x264-params": "open-gop=1:keyint=6:bframes=3"}),
+        ("open.ts", "libx264", {"x264-params": "open-gop=1:keyint=6:bframes=3"}),
+        ("hidden.webm", "libvpx", {}),
+    ],
+)
+def test_segments_decoded_alone_are_those_of_the_whole(
+    name: str, codec: str, settings: dict[str, str], tmp_path: Path, short_segments: None
+) -> None:
+    """Frames before an open key frame belong to the segment before it; not all containers have an index."""
+    video = read_video(write_film(tmp_path / name, moving(30), codec=codec, options=settings))
+    assert len(video.segments) > 3
+
+    def frames(segments: tuple[video_file.Segment, ...]) -> list[tuple[int, bytes]]:
+        return [
+            (timed.pts, plane(timed.frame, 0).tobytes())
+            for _, made in decoded(video, segments, Decoding(), Damage())
+            for timed in made
+        ]
+
+    whole = frames(video.segments)
+    assert [pts for pts, _ in whole] == list(video.times)
+    assert [frame for segment in video.segments for frame in frames((segment,))] == whole
 
 
 def test_jobs_give_the_same_file(tmp_path: Path, options: UpscaleOptions) -> None:

@@ -162,7 +162,7 @@ def _lossy(picture: Picture, options: PictureFormat) -> dict[str, Any]:
 
 
 def _jpeg(picture: Picture, options: PictureFormat) -> dict[str, Any]:
-    settings = _lossy(picture, options) | {"subsampling": 0 if options.quality >= _FULL_COLOUR else 2, "optimize": True}
+    settings = _lossy(picture, options) | {"subsampling": 0 if options.quality >= _FULL_COLOUR else 2}
     comment = dict(picture.metadata.text).get(_COMMENT)
     return settings | {"comment": comment} if comment else settings
 
