@@ -114,7 +114,6 @@ class Upscaler:
             ):
                 rows = slice(strip.keep_start * scale, strip.keep_stop * scale)
                 result[:, rows] = old[:, rows]
-                self.reused.reused += strip.keep_stop - strip.keep_start
             else:
                 changed.append(strip)
         if self._whole and sum(strip.stop - strip.start for strip in changed) >= height:
@@ -123,6 +122,7 @@ class Upscaler:
         for strip in changed:
             self._run(frame, strip, result, white)
         self.reused.rows += height
+        self.reused.reused += height - sum(strip.keep_stop - strip.keep_start for strip in changed)
         if self.reuse:
             self._before, self._result = frame, result
 
