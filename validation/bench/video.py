@@ -73,7 +73,28 @@ def main() -> None:
         print(f"{name:17} {1000 * seconds:8.1f} ms a frame  {1 / seconds:7.2f} frames/s")
     print(f"all at once runs at {stages[slowest] / medians['all at once']:.0%} of the slowest stage, {slowest}")
     print(f"all at once runs at {medians['bare engine'] / medians['all at once']:.0%} of the bare engine")
+    print(f"three stages that only wait run at {waiting():.0%} of the slowest")
     print(f"all at once is {medians['plain script'] / medians['all at once']:.2f}x as fast as the plain script")
+
+
+def waiting() -> float:
+    """What the pipeline itself costs: stages that need no processor, the slowest in the middle."""
+    count, slowest = 100, 0.02
+
+    def stage(seconds: float) -> Callable[[int], int]:
+        def wait(item: int) -> int:
+            time.sleep(seconds)
+            return item
+
+        return wait
+
+    alone = stage(slowest)
+    begun = time.perf_counter()
+    for item in range(count):
+        alone(item)
+    slowest_alone = time.perf_counter() - begun
+    times = pipelined(map(stage(slowest / 2), range(count)), alone, stage(slowest * 0.8))
+    return slowest_alone / times.wall
 
 
 def measured(job: VideoJob, count: int, path: Path, directory: Path) -> dict[str, Callable[[], object]]:
