@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from toolkit.network.complexity import Complexity, complexity
     from toolkit.network.config import NetworkConfig
     from toolkit.network.presets import PRESETS, STEPS
+    from toolkit.profiling.messages import Boundary
     from toolkit.profiling.profile import profile
-    from toolkit.profiling.report import CellReport, ProfileReport
-    from toolkit.profiling.statistics import Statistics
+    from toolkit.profiling.report import CellReport, ProfileReport, read_report, report_schema
+    from toolkit.profiling.statistics import Interval, Statistics
     from toolkit.quality.budget import Limits, read_budgets
     from toolkit.quality.curve import plot_curve
     from toolkit.quality.data import Degradation
@@ -82,8 +83,9 @@ _HOMES = {
     "toolkit.network.config": ("NetworkConfig",),
     "toolkit.network.presets": ("PRESETS", "STEPS"),
     "toolkit.profiling.profile": ("profile",),
-    "toolkit.profiling.report": ("CellReport", "ProfileReport"),
-    "toolkit.profiling.statistics": ("Statistics",),
+    "toolkit.profiling.messages": ("Boundary",),
+    "toolkit.profiling.report": ("CellReport", "ProfileReport", "read_report", "report_schema"),
+    "toolkit.profiling.statistics": ("Interval", "Statistics"),
     "toolkit.quality.budget": ("Limits", "read_budgets"),
     "toolkit.quality.data": ("Degradation",),
     "toolkit.quality.evaluation": ("EvaluateOptions", "evaluate"),
@@ -153,6 +155,7 @@ __all__ = [
     "AblationReport",
     "Artifact",
     "ArtifactError",
+    "Boundary",
     "BuildOptions",
     "Built",
     "CellReport",
@@ -174,6 +177,7 @@ __all__ = [
     "ExportOptions",
     "FusionReport",
     "InputError",
+    "Interval",
     "LayerReport",
     "Limits",
     "Manifest",
@@ -221,8 +225,10 @@ __all__ = [
     "profile",
     "read_budgets",
     "read_config",
+    "read_report",
     "real_images",
     "record_verdicts",
+    "report_schema",
     "source_checkpoint",
     "train",
     "tune",

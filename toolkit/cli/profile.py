@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
-from rich.markup import escape
 
 import toolkit
-from toolkit.cli.arguments import find_artifacts, precisions, split
-from toolkit.cli.console import bar, err, out, steps, table
+from toolkit.cli.arguments import find_artifacts, precisions, processors, share, split
+from toolkit.cli.console import bar, err, out, steps
+from toolkit.cli.profile_table import print_report
 
 
 def profile(
@@ -21,17 +22,28 @@ def profile(
     precision: str = "fp32",
     runtime: str | None = None,
     workload: str | None = None,
+    boundary: toolkit.Boundary = "host",
     duration: float = 5.0,
+    precision_of_timing: str = "2%",
+    cell_timeout: float = 300.0,
     threads: int = 0,
+    cpus: str | None = None,
+    streams: int = 1,
+    per_layer: Annotated[bool, Parameter(negative=())] = False,
+    builds: int = 1,
+    roofline: bool = True,
     directory: Path = Path("exported"),
     within_budget: Annotated[bool, Parameter(negative=())] = False,
+    output: Annotated[Path, Parameter(alias="-o")] = Path("report.json"),
+    resume: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
     csv: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Measure runtimes side by side at 720p→4K and 1080p→4K.
 
-    Each cell runs in a process of its own; cells take turns, so that a machine's drift hits all alike. Times are from
-    host memory to host memory, after warm-up. Speed-up is over the unfused PyTorch network in the same run.
+    Each cell runs in a process of its own; cells take turns, so that a machine's drift hits all alike. They are warmed
+    up until their times are steady, and measured until the median is known. Speed-up is over the unfused PyTorch
+    network in the same run.
 
     Parameters
     ----------
@@ -44,14 +56,35 @@ def profile(
         Comma-separated; default: all. See `toolkit doctor`.
     workload
         Comma-separated: 720p-4k, 1080p-4k; default: those the artifacts serve.
+    boundary
+        What a frame time is. compute: input and output stay where the runtime wants them; host: from host memory to
+        host memory, copies included; image: from a decoded uint8 image to another, conversion included.
     duration
         Seconds of measuring per cell; at least five frames are taken.
+    precision_of_timing
+        A cell ends earlier when the 95 % interval of its median is narrower than this share of it.
+    cell_timeout
+        Seconds after which a cell that does not answer is ended; the others go on.
     threads
         Processor threads per cell; 0: all usable.
+    cpus
+        Processors that cells may run on, as 0-3,8. Default: as many as there are threads, one of every core first.
+    streams
+        Measure also the throughput of so many sessions at once, which share the threads.
+    per_layer
+        Show also the time of every layer, from the runtime's own profiler.
+    builds
+        Build so many engines of the same thing, where the runtime builds any, and show how far they are apart.
+    roofline
+        Hold cells against what the machine can do at best, which is measured once.
     directory
         Where artifacts are.
     within_budget
         Exit 1, measuring nothing, where a lowered precision has no good verdict on its quality in its manifest.
+    output
+        The report, which `toolkit report` and `toolkit gate` read.
+    resume
+        Go on with the report that an interrupted run of the same command left at --output.
     json
         Print one JSON document.
     csv
@@ -71,12 +104,24 @@ def profile(
             precisions(precision),
             duration=duration,
             threads=threads,
+            cpus=processors(cpus),
+            boundary=boundary,
+            timing_precision=share(precision_of_timing, "--precision-of-timing"),
+            cell_timeout=cell_timeout,
+            streams=streams,
+            per_layer=per_layer,
+            builds=builds,
+            roofline=roofline,
             within_budget=within_budget,
+            output=output,
+            resume=resume,
+            command=shlex.join(["toolkit", *sys.argv[1:]]),
             advance=advance,
         )
     if json or csv:
         print(report.to_json() if json else report.to_csv(), end="")
-    _print(report, err if json or csv else out)
+    print_report(report, err if json or csv else out)
+    err.print(f"report: {output}", markup=False, soft_wrap=True)
     only_engines = len(artifacts) > 0 and all(path.suffix == ".engine" for path in artifacts)
     _exit(report, split(runtime), [] if only_engines else precisions(precision))
 
@@ -89,71 +134,6 @@ def _bundled(directory: Path) -> list[toolkit.Artifact]:
         with steps(f"export x{workload.scale}") as report:
             made.append(toolkit.export(checkpoint, directory=directory, report=report))
     return made
-
-
-def _print(report: toolkit.ProfileReport, console: Console) -> None:
-    here = report.environment
-    console.print(f"{here.processor}, {report.threads} of {here.processors} threads, load {here.load:.1f} at the start")
-    groups: dict[tuple[str, str], list[toolkit.CellReport]] = {}
-    for cell in report.cells:
-        groups.setdefault((cell.workload, "engines" if cell.is_engine else cell.artifact), []).append(cell)
-    for (workload, what), cells in groups.items():
-        _print_table(f"{workload}: {what}" if what else workload, cells, console)
-    console.print()
-
-
-def _print_table(title: str, cells: list[toolkit.CellReport], console: Console) -> None:
-    numbers = ("median", "p90", "p95", "p99", "min", "fps", "MB", "speed-up", "n")
-    io = ", ".join(dict.fromkeys(cell.io for cell in cells if cell.io))
-    console.print(f"\n[bold]{escape(f'{title}, {io}, times in ms' if io else title)}[/]")
-    rows = table("engine" if cells[0].is_engine else "runtime", "asked", "ran", *numbers, right=numbers)
-    for cell in cells:
-        if cell.statistics is not None:
-            rows.add_row(escape(_subject(cell)), cell.precision, *_numbers(cell, cell.statistics))
-    console.print(rows)
-    _remarks(cells, console)
-
-
-def _subject(cell: toolkit.CellReport) -> str:
-    return cell.artifact if cell.is_engine else cell.runtime
-
-
-def _remarks(cells: list[toolkit.CellReport], console: Console) -> None:
-    """What ran otherwise than asked for, and what did not run; cells with the same reason together."""
-    reasons: dict[str, list[str]] = {}
-    for cell in cells:
-        name = cell.artifact if cell.is_engine else f"{cell.runtime} {cell.precision}"
-        if cell.note:
-            console.print(f"[yellow]{escape(name)}:[/] {escape(cell.note)}")
-        if cell.reason:
-            reasons.setdefault(cell.reason, []).append(name)
-        elif _differs(cell):
-            console.print(f"[yellow]{escape(name)}:[/] stored {cell.precision}, computed {_ran(cell)}")
-    for reason, names in reasons.items():
-        console.print(f"[yellow]{escape(', '.join(names))} did not run:[/] {escape(reason)}")
-
-
-def _ran(cell: toolkit.CellReport) -> str:
-    """Precisions of the nodes that compute, most of them first; uint8 is only how images come and go."""
-    executed = {name: count for name, count in (cell.executed or {}).items() if name != "uint8"}
-    return "+".join(sorted(executed, key=lambda name: -executed[name]))
-
-
-def _differs(cell: toolkit.CellReport) -> bool:
-    return cell.executed is not None and cell.precision not in cell.executed
-
-
-def _numbers(cell: toolkit.CellReport, times: toolkit.Statistics) -> list[str]:
-    seconds = (times.median, times.p90, times.p95, times.p99, times.minimum)
-    ran = _ran(cell)
-    return [
-        f"[yellow]{ran}[/]" if _differs(cell) else ran,
-        *(f"{1000 * value:.1f}" for value in seconds),
-        f"{1 / times.median:.2f}",
-        "–" if cell.peak_bytes is None else f"{cell.peak_bytes / 1e6:.0f}",
-        "–" if cell.speed_up is None else f"{cell.speed_up:.2f}x",
-        str(times.trials),
-    ]
 
 
 def _exit(report: toolkit.ProfileReport, runtimes: list[str], asked: list[toolkit.Precision]) -> None:

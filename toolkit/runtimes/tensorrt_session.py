@@ -8,7 +8,7 @@ from typing import Any
 from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
 from toolkit.runtimes.cuda import Cuda, CudaGraph, DeviceFrames
-from toolkit.runtimes.protocol import Executed, Frame, Session, frame_shape, short_precision
+from toolkit.runtimes.protocol import Executed, Frame, Session, Stages, frame_shape, short_precision
 from toolkit.workloads import Shape
 
 _PRECISIONS = {"fp32", "fp16", "bf16", "int8", "uint8"}
@@ -38,11 +38,18 @@ class TensorRtSession(Session):
             raise Unavailable(f"TensorRT cannot prepare the engine of {artifact.manifest.name}: too little memory?")
         self._begin, self._end = self._cuda.event(), self._cuda.event()
         self._frames: DeviceFrames | None = None
+        self._stages_known = False
         self._graph: CudaGraph | None = None
 
     def device_seconds(self) -> float:
         """Device time of the last frame's inference, without copies."""
         return self._cuda.seconds_between(self._begin, self._end)
+
+    def stages(self) -> Stages | None:
+        """Device time of the last frame that was copied there and back."""
+        if self._frames is None or not self._stages_known:
+            return None
+        return self._frames.stages(self._begin, self._end)
 
     def layers(self) -> str:
         """What the engine inspector says of every layer, as JSON; at the bound size, if one is bound."""
@@ -74,6 +81,7 @@ class TensorRtSession(Session):
 
     def _bind(self, shape: Shape) -> None:
         self._graph = self._frames = None  # gives their memory back
+        self._stages_known = False
         manifest = self.artifact.manifest
         given = frame_shape(shape, manifest.input.layout)
         returned = frame_shape(shape.upscaled(manifest.network.scale), manifest.output.layout)
@@ -102,7 +110,21 @@ class TensorRtSession(Session):
         self._cuda.record(self._begin)
         self._graph.launch()
         self._cuda.record(self._end)
+        self._stages_known = True
         return self._frames.download()
+
+    def _put(self, frame: Frame) -> None:
+        if self._frames is None:
+            raise Unavailable("the session was not bound")
+        self._frames.upload(frame)
+        self._cuda.synchronise()
+
+    def _compute(self, frame: Frame) -> None:
+        if self._frames is None or self._graph is None:
+            raise Unavailable("the session was not bound")
+        self._stages_known = False
+        self._graph.launch()
+        self._cuda.synchronise()
 
 
 def layer_precisions(layers: str) -> dict[str, str]:
