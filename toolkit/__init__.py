@@ -29,9 +29,13 @@ if TYPE_CHECKING:
     from toolkit.network.complexity import Complexity, complexity
     from toolkit.network.config import NetworkConfig
     from toolkit.network.presets import PRESETS, STEPS
+    from toolkit.profiling.gate import CellVerdict, GateReport, gate
+    from toolkit.profiling.markdown import markdown
     from toolkit.profiling.messages import Boundary
+    from toolkit.profiling.pages import write_pages
     from toolkit.profiling.profile import profile
     from toolkit.profiling.report import CellReport, ProfileReport, read_report, report_schema
+    from toolkit.profiling.side_by_side import TitledReport, read_titled, side_by_side
     from toolkit.profiling.statistics import Interval, Statistics
     from toolkit.quality.budget import Limits, read_budgets
     from toolkit.quality.curve import plot_curve
@@ -83,7 +87,11 @@ _HOMES = {
     "toolkit.network.config": ("NetworkConfig",),
     "toolkit.network.presets": ("PRESETS", "STEPS"),
     "toolkit.profiling.profile": ("profile",),
+    "toolkit.profiling.gate": ("CellVerdict", "GateReport", "gate"),
+    "toolkit.profiling.markdown": ("markdown",),
     "toolkit.profiling.messages": ("Boundary",),
+    "toolkit.profiling.pages": ("write_pages",),
+    "toolkit.profiling.side_by_side": ("TitledReport", "read_titled", "side_by_side"),
     "toolkit.profiling.report": ("CellReport", "ProfileReport", "read_report", "report_schema"),
     "toolkit.profiling.statistics": ("Interval", "Statistics"),
     "toolkit.quality.budget": ("Limits", "read_budgets"),
@@ -159,6 +167,7 @@ __all__ = [
     "BuildOptions",
     "Built",
     "CellReport",
+    "CellVerdict",
     "Check",
     "CheckFailed",
     "Checkpoint",
@@ -176,6 +185,7 @@ __all__ = [
     "EvaluateOptions",
     "ExportOptions",
     "FusionReport",
+    "GateReport",
     "InputError",
     "Interval",
     "LayerReport",
@@ -192,6 +202,7 @@ __all__ = [
     "Statistics",
     "Subject",
     "SubjectReport",
+    "TitledReport",
     "ToolkitError",
     "TrainingConfig",
     "TrainingResult",
@@ -212,11 +223,13 @@ __all__ = [
     "evaluate",
     "export",
     "find_artifacts",
+    "gate",
     "is_made_from",
     "list_engines",
     "load_checkpoint",
     "load_engine",
     "load_session",
+    "markdown",
     "parse_contestant",
     "parse_shape",
     "plot_curve",
@@ -226,14 +239,17 @@ __all__ = [
     "read_budgets",
     "read_config",
     "read_report",
+    "read_titled",
     "real_images",
     "record_verdicts",
     "report_schema",
+    "side_by_side",
     "source_checkpoint",
     "train",
     "tune",
     "untrained_checkpoint",
     "verify_fusion",
+    "write_pages",
     "write_report",
 ]
 

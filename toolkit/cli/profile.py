@@ -35,6 +35,8 @@ def profile(
     directory: Path = Path("exported"),
     within_budget: Annotated[bool, Parameter(negative=())] = False,
     output: Annotated[Path, Parameter(alias="-o")] = Path("report.json"),
+    html: Path | None = None,
+    markdown: Path | None = None,
     resume: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
     csv: Annotated[bool, Parameter(negative=())] = False,
@@ -83,6 +85,10 @@ def profile(
         Exit 1, measuring nothing, where a lowered precision has no good verdict on its quality in its manifest.
     output
         The report, which `toolkit report` and `toolkit gate` read.
+    html
+        Write also a page with charts, complete in itself.
+    markdown
+        Write also tables for a README or a pull request.
     resume
         Go on with the report that an interrupted run of the same command left at --output.
     json
@@ -121,7 +127,9 @@ def profile(
     if json or csv:
         print(report.to_json() if json else report.to_csv(), end="")
     print_report(report, err if json or csv else out)
-    err.print(f"report: {output}", markup=False, soft_wrap=True)
+    toolkit.write_pages([toolkit.TitledReport(output.stem, report)], html, markdown)
+    written = ", ".join(str(path) for path in (output, html, markdown) if path is not None)
+    err.print(f"written: {written}", markup=False, soft_wrap=True)
     only_engines = len(artifacts) > 0 and all(path.suffix == ".engine" for path in artifacts)
     _exit(report, split(runtime), [] if only_engines else precisions(precision))
 
