@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from toolkit.profiling.pages import write_pages
     from toolkit.profiling.profile import profile
     from toolkit.profiling.report import CellReport, ProfileReport, read_report, report_schema
+    from toolkit.profiling.script import profile_script
     from toolkit.profiling.side_by_side import TitledReport, read_titled, side_by_side
     from toolkit.profiling.statistics import Interval, Statistics
     from toolkit.quality.budget import Limits, read_budgets
@@ -91,6 +92,7 @@ _HOMES = {
     "toolkit.profiling.markdown": ("markdown",),
     "toolkit.profiling.messages": ("Boundary",),
     "toolkit.profiling.pages": ("write_pages",),
+    "toolkit.profiling.script": ("profile_script",),
     "toolkit.profiling.side_by_side": ("TitledReport", "read_titled", "side_by_side"),
     "toolkit.profiling.report": ("CellReport", "ProfileReport", "read_report", "report_schema"),
     "toolkit.profiling.statistics": ("Interval", "Statistics"),
@@ -236,6 +238,7 @@ __all__ = [
     "plot_layers",
     "polygraphy_script",
     "profile",
+    "profile_script",
     "read_budgets",
     "read_config",
     "read_report",

@@ -6,15 +6,30 @@ import shlex
 import sys
 import tempfile
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from rich.markup import escape
 
 import toolkit
 from toolkit.cli.arguments import find_artifacts, precisions, processors, share, split
 from toolkit.cli.console import bar, err, out, steps
+from toolkit.cli.profile_options import Measuring, Results
 from toolkit.cli.profile_table import print_report
+
+_MEASURING, _RESULTS = Measuring(), Results()
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """What is measured."""
+
+    subjects: tuple[toolkit.Artifact | Path, ...]
+    runtimes: list[str]
+    workloads: list[str] | None
+    precisions: list[toolkit.Precision]
 
 
 def profile(
@@ -22,24 +37,10 @@ def profile(
     precision: str = "fp32",
     runtime: str | None = None,
     workload: str | None = None,
-    boundary: toolkit.Boundary = "host",
-    duration: float = 5.0,
-    precision_of_timing: str = "2%",
-    cell_timeout: float = 300.0,
-    threads: int = 0,
-    cpus: str | None = None,
-    streams: int = 1,
-    per_layer: Annotated[bool, Parameter(negative=())] = False,
-    builds: int = 1,
-    roofline: bool = True,
     directory: Path = Path("exported"),
     within_budget: Annotated[bool, Parameter(negative=())] = False,
-    output: Annotated[Path, Parameter(alias="-o")] = Path("report.json"),
-    html: Path | None = None,
-    markdown: Path | None = None,
-    resume: Annotated[bool, Parameter(negative=())] = False,
-    json: Annotated[bool, Parameter(negative=())] = False,
-    csv: Annotated[bool, Parameter(negative=())] = False,
+    measuring: Annotated[Measuring, Parameter(name="*")] = _MEASURING,
+    results: Annotated[Results, Parameter(name="*")] = _RESULTS,
 ) -> None:
     """Measure runtimes side by side at 720p→4K and 1080p→4K.
 
@@ -58,80 +59,79 @@ def profile(
         Comma-separated; default: all. See `toolkit doctor`.
     workload
         Comma-separated: 720p-4k, 1080p-4k; default: those the artifacts serve.
-    boundary
-        What a frame time is. compute: input and output stay where the runtime wants them; host: from host memory to
-        host memory, copies included; image: from a decoded uint8 image to another, conversion included.
-    duration
-        Seconds of measuring per cell; at least five frames are taken.
-    precision_of_timing
-        A cell ends earlier when the 95 % interval of its median is narrower than this share of it.
-    cell_timeout
-        Seconds after which a cell that does not answer is ended; the others go on.
-    threads
-        Processor threads per cell; 0: all usable.
-    cpus
-        Processors that cells may run on, as 0-3,8. Default: as many as there are threads, one of every core first.
-    streams
-        Measure also the throughput of so many sessions at once, which share the threads.
-    per_layer
-        Show also the time of every layer, from the runtime's own profiler.
-    builds
-        Build so many engines of the same thing, where the runtime builds any, and show how far they are apart.
-    roofline
-        Hold cells against what the machine can do at best, which is measured once.
     directory
         Where artifacts are.
     within_budget
         Exit 1, measuring nothing, where a lowered precision has no good verdict on its quality in its manifest.
-    output
-        The report, which `toolkit report` and `toolkit gate` read.
-    html
-        Write also a page with charts, complete in itself.
-    markdown
-        Write also tables for a README or a pull request.
-    resume
-        Go on with the report that an interrupted run of the same command left at --output.
-    json
-        Print one JSON document.
-    csv
-        Print comma-separated values.
     """
-    if json and csv:
+    if results.json and results.csv:
         raise toolkit.InputError("--json and --csv exclude each other")
     with ExitStack() as stack:
-        found: list[toolkit.Artifact] = [] if artifacts else find_artifacts(directory)
-        if not artifacts and not found:
-            found = _bundled(Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        advance = stack.enter_context(bar())
-        report = toolkit.profile(
-            artifacts or found,
-            split(runtime) or tuple(toolkit.RUNTIMES),
-            split(workload) or None,
-            precisions(precision),
-            duration=duration,
-            threads=threads,
-            cpus=processors(cpus),
-            boundary=boundary,
-            timing_precision=share(precision_of_timing, "--precision-of-timing"),
-            cell_timeout=cell_timeout,
-            streams=streams,
-            per_layer=per_layer,
-            builds=builds,
-            roofline=roofline,
+        subjects: tuple[toolkit.Artifact | Path, ...] = artifacts or tuple(find_artifacts(directory))
+        if not subjects:
+            subjects = tuple(_bundled(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
+        cells = _Cells(subjects, split(runtime), split(workload) or None, precisions(precision))
+        if results.gen is not None:
+            _write_script(cells, measuring, results.gen)
+            return
+        report = _measure(cells, measuring, results, within_budget=within_budget)
+    _show(report, results)
+    only_engines = len(artifacts) > 0 and all(path.suffix == ".engine" for path in artifacts)
+    _exit(report, cells.runtimes, [] if only_engines else cells.precisions)
+
+
+def _measure(cells: _Cells, how: Measuring, results: Results, *, within_budget: bool) -> toolkit.ProfileReport:
+    with bar() as advance:
+        return toolkit.profile(
+            cells.subjects,
+            cells.runtimes or tuple(toolkit.RUNTIMES),
+            cells.workloads,
+            cells.precisions,
+            duration=how.duration,
+            threads=how.threads,
+            cpus=processors(how.cpus),
+            boundary=how.boundary,
+            timing_precision=share(how.precision_of_timing, "--precision-of-timing"),
+            cell_timeout=how.cell_timeout,
+            streams=how.streams,
+            per_layer=how.per_layer,
+            builds=how.builds,
+            roofline=how.roofline,
             within_budget=within_budget,
-            output=output,
-            resume=resume,
+            output=results.output,
+            resume=results.resume,
             command=shlex.join(["toolkit", *sys.argv[1:]]),
             advance=advance,
         )
-    if json or csv:
-        print(report.to_json() if json else report.to_csv(), end="")
-    print_report(report, err if json or csv else out)
-    toolkit.write_pages([toolkit.TitledReport(output.stem, report)], html, markdown)
-    written = ", ".join(str(path) for path in (output, html, markdown) if path is not None)
+
+
+def _write_script(cells: _Cells, how: Measuring, path: Path) -> None:
+    to_stdout = path == Path("-")
+    script = toolkit.profile_script(
+        cells.subjects,
+        cells.runtimes,
+        cells.workloads,
+        cells.precisions,
+        duration=how.duration,
+        threads=how.threads,
+        cpus=processors(how.cpus),
+        boundary=how.boundary,
+        path=None if to_stdout else path,
+    )
+    if to_stdout:
+        print(script, end="")
+    else:
+        out.print(f"[bold]{escape(str(path))}[/]; its --help says what it takes")
+
+
+def _show(report: toolkit.ProfileReport, results: Results) -> None:
+    on_stdout = results.json or results.csv
+    if on_stdout:
+        print(report.to_json() if results.json else report.to_csv(), end="")
+    print_report(report, err if on_stdout else out)
+    toolkit.write_pages([toolkit.TitledReport(results.output.stem, report)], results.html, results.markdown)
+    written = ", ".join(str(path) for path in (results.output, results.html, results.markdown) if path is not None)
     err.print(f"written: {written}", markup=False, soft_wrap=True)
-    only_engines = len(artifacts) > 0 and all(path.suffix == ".engine" for path in artifacts)
-    _exit(report, split(runtime), [] if only_engines else precisions(precision))
 
 
 def _bundled(directory: Path) -> list[toolkit.Artifact]:

@@ -101,19 +101,11 @@ def profile(
         )
     )
     given = [_read(item) for item in artifacts]
-    loaded = [item for item in given if isinstance(item, Artifact)]
-    engines = [item for item in given if isinstance(item, Engine)]
-    if workloads is None or (engines and not loaded):
-        jobs = default_workloads(loaded)
-    else:
-        jobs = [parse_workload(name) for name in workloads]
     if within_budget:
         _demand_budget(
             [item.manifest for item in given if isinstance(item, Engine) or item.manifest.precision in precisions]
         )
-    cells = plan(loaded, runtimes, jobs, precisions, engines)
-    if not cells:
-        raise InputError("there is nothing to measure", "Name at least one runtime, workload and precision.")
+    cells = _planned(given, runtimes, workloads, precisions)
     journal = Journal(output)
     earlier = journal.read() if resume else None
     begun = datetime.now(UTC).isoformat(timespec="seconds") if earlier is None else earlier.begun
@@ -227,6 +219,24 @@ def _settled(given: Settings) -> Settings:
         raise InputError(f"processor {min(wrong)} is none that this process may use", f"Choose from {usable}.")
     threads = given.threads or len(given.cpus) or usable_processors()
     return msgspec.structs.replace(given, threads=threads, cpus=given.cpus or choose_processors(threads))
+
+
+def _planned(
+    given: Sequence[Artifact | Engine],
+    runtimes: Sequence[str],
+    workloads: Sequence[str] | None,
+    precisions: Sequence[Precision],
+) -> list[CellPlan]:
+    loaded = [item for item in given if isinstance(item, Artifact)]
+    engines = [item for item in given if isinstance(item, Engine)]
+    if workloads is None or (engines and not loaded):
+        jobs = default_workloads(loaded)
+    else:
+        jobs = [parse_workload(name) for name in workloads]
+    cells = plan(loaded, runtimes, jobs, precisions, engines)
+    if not cells:
+        raise InputError("there is nothing to measure", "Name at least one runtime, workload and precision.")
+    return cells
 
 
 def _read(item: Artifact | Engine | Path | str) -> Artifact | Engine:

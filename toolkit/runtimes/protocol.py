@@ -145,7 +145,7 @@ class Session(ABC):
         return None
 
     def layer_times(self, frame: Frame, frames: int) -> list[LayerTime]:
-        """Median seconds of every layer over some frames, from the runtime's own profiler, in a session of its own.
+        """Mean seconds of every layer over some frames, from the runtime's own profiler, in a session of its own.
 
         Raises:
             Unavailable: the runtime has none.

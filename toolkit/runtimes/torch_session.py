@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
-from toolkit.runtimes.protocol import Executed, Frame, Session, Stages, frame_shape
+from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
+from toolkit.runtimes.protocol import Executed, Frame, LayerTime, Session, Stages, frame_shape
 from toolkit.runtimes.torch_program import Program
 from toolkit.workloads import Shape
 
@@ -33,6 +34,16 @@ class TorchSession(Session):
             self.bind(_SMALL if self.artifact.manifest.shape is None else Shape(*self.artifact.manifest.shape))
             found = self._program.executed()
         return found
+
+    def layer_times(self, frame: Frame, frames: int) -> list[LayerTime]:
+        """Per module or compiled kernel, from PyTorch's profiler."""
+        self._settle()
+        known = graph_nodes(self.artifact)
+        given = torch.from_numpy(np.array(self._extended(frame))).to(self._program.network.device)
+        clock = LayerClock()
+        for name, seconds in self._program.layer_seconds(given, frames + 1):
+            clock.note(name, "", seconds)
+        return clock.layers(frames, lambda name: nodes_in(name, known))
 
     def _bind(self, shape: Shape) -> None:
         port = self.artifact.manifest.input
