@@ -24,9 +24,8 @@ def test_blocks_add_up() -> None:
     """Two processors for 10 s: busy for 12 processor seconds, of which the cell used 8; 1 was stolen."""
     gpu = [GpuReading(1000, 50, joules, reasons) for joules, reasons in ((1.0, ()), (7.0, ("SwPowerCap",)))]
     ledger = Ledger()
-    ledger.add(
-        reading(0, busy=0, joules=5.0, gpu=gpu[0]), reading(10, busy=6, stolen=1, joules=25.0, gpu=gpu[1]), 4, 10
-    )
+    after = reading(10, busy=6, stolen=1, joules=25.0, gpu=gpu[1])
+    ledger.add(reading(0, busy=0, joules=5.0, gpu=gpu[0]), after, 4, 10)
     ledger.add(reading(10, busy=6, stolen=1, joules=9e9), reading(20, busy=12, stolen=1, joules=1.0), 4, 10)
     found = ledger.conditions()
     assert (found.steal_share, found.foreign_share) == (pytest.approx(1 / 20), pytest.approx(4 / 20))

@@ -86,6 +86,20 @@ def test_layers_are_means_without_the_first_frame() -> None:
     assert (layer.seconds, layer.kind, layer.nodes) == (3.0, "Conv", ("conv",))
 
 
+_TRACE = """\
+Fatal Python error: Segmentation fault
+
+Thread 0x1 (most recent call first):
+  File "a/wait.py", line 1 in wait
+
+Current thread 0x2 (most recent call first):
+  File "/b/engine.py", line 20 in run
+  File "c.py", line 3 in main
+
+Extension modules: numpy (total: 1)
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -93,9 +107,7 @@ def test_layers_are_means_without_the_first_frame() -> None:
         ("one\ntwo\n", "two"),
         ("Fatal Python error: Aborted\n", "Fatal Python error: Aborted"),
         (
-            'Fatal Python error: Segmentation fault\n\nThread 0x1 (most recent call first):\n  File "a/wait.py", line 1 in wait\n'
-            '\nCurrent thread 0x2 (most recent call first):\n  File "/b/engine.py", line 20 in run\n  File "c.py", line 3 in main\n'
-            "\nExtension modules: numpy (total: 1)\n",
+            _TRACE,
             "Fatal Python error: Segmentation fault, at engine.py:20 in run",
         ),
     ],
