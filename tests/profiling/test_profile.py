@@ -21,6 +21,7 @@ from toolkit.artifact import Artifact, Check
 from toolkit.errors import ArtifactError, CheckFailed, InputError
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
+from toolkit.profiling import schedule
 from toolkit.profiling.client import CellFailed, Worker
 from toolkit.profiling.matrix import default_workloads, plan
 from toolkit.profiling.messages import Open
@@ -191,6 +192,18 @@ def test_last_words_of_a_worker(tmp_path: Path) -> None:
         worker.open(Open("ort-cpu", str(tmp_path / "gone.onnx"), "fp32", 8, 8, 1))
     with Worker() as worker, pytest.raises(CellFailed, match="before anything was opened"):
         worker.run(1)
+
+
+def test_cells_that_memory_has_no_room_for_wait(small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for one at a time they are measured one after the other."""
+    monkeypatch.setattr(schedule, "available_bytes", lambda: 1000)
+    shares: list[float] = []
+    requests = [request(small_artifact, "ort-cpu", side) for side in (16, 24)]
+    first, second = measure(requests, Pace(0.02), lambda _what, share, _left: shares.append(share))
+    assert first.finished
+    assert second.finished
+    assert first.blocks[-1].round < second.blocks[0].round
+    assert shares == sorted(shares)
 
 
 def test_slow_cells_get_a_minimum_of_rounds(small_artifact: Artifact) -> None:

@@ -92,6 +92,8 @@ def _print_remarks(cells: Sequence[toolkit.CellReport], console: Console) -> Non
         if cell.throughput is not None:
             rate = cell.throughput
             console.print(f"{escape(cell.name)}: {rate.frames_per_second:.2f} fps with {rate.streams} streams")
+        elif cell.throughput_note:
+            console.print(f"{escape(cell.name)}: no throughput: {escape(cell.throughput_note)}")
         if cell.stages is not None:
             parts = (cell.stages.upload, cell.stages.compute, cell.stages.download)
             shown = ", ".join(_milliseconds(part) for part in parts)

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from toolkit.errors import ToolkitError
 from toolkit.profiling.client import Worker
 from toolkit.profiling.matrix import CellPlan
 from toolkit.profiling.messages import Open
@@ -41,7 +42,10 @@ def measure_builds(
         for index in range(count):
             advance(f"{cell.runtime}: build {index + 1} of {count}", index / count / 2, None)
             directory = Path(place) / str(index)
-            engine = build(cell.artifact, cell.runtime, _options(cell, request), directory).engine
+            try:
+                engine = build(cell.artifact, cell.runtime, _options(cell, request), directory).engine
+            except ToolkitError as error:
+                return (), error.args[0]
             requests.append(msgspec.structs.replace(request, path=str(engine.path), engine=True))
 
         def save(index: int, worker: Worker, _result: Measurement) -> None:

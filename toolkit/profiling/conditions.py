@@ -12,6 +12,7 @@ import psutil
 from toolkit.profiling.nvidia import GpuReading, Nvidia
 
 _POWERCAP = Path("/sys/class/powercap")
+_CGROUP = Path("/sys/fs/cgroup")
 _BUSY = ("user", "nice", "system", "irq", "softirq")
 
 
@@ -124,6 +125,16 @@ class Ledger:
             processor_joules=_mean(self.joules),
             gpu_joules=_mean(self.gpu_joules),
         )
+
+
+def available_bytes() -> int:
+    """Memory that can still be had: of the machine, or of this process's control group where that has less."""
+    available = psutil.virtual_memory().available
+    try:
+        limit, used = ((_CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        return available if limit == "max" else min(available, int(limit) - int(used))
+    except (OSError, ValueError):
+        return available
 
 
 def _mean(values: Sequence[float]) -> float | None:

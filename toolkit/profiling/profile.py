@@ -172,8 +172,11 @@ class _Run:
         extra = self.extras[index]
         if self.settings.streams > 1:
             self.advance(f"{self.settings.streams} streams: {self.cells[index].runtime}", 1.0, None)
-            produced = worker.concurrent(self.settings.streams, min(_STREAM_SECONDS, self.settings.duration))
-            extra.throughput = Throughput(self.settings.streams, produced.frames / produced.seconds)
+            try:
+                produced = worker.concurrent(self.settings.streams, min(_STREAM_SECONDS, self.settings.duration))
+                extra.throughput = Throughput(self.settings.streams, produced.frames / produced.seconds)
+            except CellFailed as error:
+                extra.throughput_note = error.args[0]
         if self.settings.per_layer:
             self.advance(f"layers: {self.cells[index].runtime}", 1.0, None)
             try:

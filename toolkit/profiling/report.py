@@ -101,7 +101,7 @@ class CellReport(msgspec.Struct, frozen=True):
     PyTorch baseline of the same network and workload over this cell's, in the rounds that both measured. `artifact`
     names what ran: an artifact, or an engine bundle (`*.engine`); `sha256` is the artifact's. `spent` is the share of
     the network's gain over bicubic that the precision costs, as `toolkit evaluate --budget --record` measured it.
-    `stages` are medians. `layers_note` and `builds_note` say why there are none of what was asked for. `finished` is
+    `stages` are medians. The notes of throughput, layers and builds say why there is none of what was asked for. `finished` is
     false where a run was interrupted. `note` says what a reader may miss.
     """
 
@@ -119,6 +119,7 @@ class CellReport(msgspec.Struct, frozen=True):
     speed_up: float | None = None
     speed_up_interval: Interval | None = None
     throughput: Throughput | None = None
+    throughput_note: str = ""
     stages: Stages | None = None
     executed: dict[str, int] | None = None
     cold_start: ColdStart | None = None

@@ -13,7 +13,7 @@ from toolkit.profiling.matrix import CellPlan
 from toolkit.profiling.report import Build, CellReport, ColdStart, Memory, Throughput, WarmUp
 from toolkit.profiling.roofline import roofline
 from toolkit.profiling.schedule import Measurement
-from toolkit.profiling.statistics import Interval, paired_ratio, summarise
+from toolkit.profiling.statistics import Interval, independent_ratio, paired_ratio, summarise
 from toolkit.profiling.work import Work, count_work
 from toolkit.runtimes.hardware import Ceiling
 from toolkit.runtimes.protocol import LayerTime, Stages
@@ -28,6 +28,7 @@ class Extras:
     """What was asked of a cell's worker besides frame times."""
 
     throughput: Throughput | None = None
+    throughput_note: str = ""
     layers: list[LayerTime] = field(default_factory=list)
     layers_note: str = ""
     builds: tuple[Build, ...] = ()
@@ -88,6 +89,7 @@ def cell_report(
         statistics=statistics,
         frames_per_second=1 / statistics.median,
         throughput=extras.throughput,
+        throughput_note=extras.throughput_note,
         stages=_median_stages(result.stages),
         executed=result.executed if result.finished else None,
         cold_start=ColdStart(before_load, opened.load_seconds, opened.first_seconds, result.steady_seconds),
@@ -130,12 +132,13 @@ def _with_speed_up(cell: CellPlan, report: CellReport, baseline: CellReport | No
     return report
 
 
-def speed_up(baseline: CellReport, cell: CellReport) -> tuple[float | None, Interval | None]:
-    """Of a cell over another of the same run; None where they share no round."""
+def speed_up(baseline: CellReport, cell: CellReport) -> tuple[float, Interval | None]:
+    """Of a cell over another of the same run: paired by rounds; with the noise of both where they share none, as they
+    were not loaded at the same time."""
     theirs, ours = ({block.round: block.seconds for block in report.blocks} for report in (baseline, cell))
     common = sorted(theirs.keys() & ours.keys())
     if not common:
-        return None, None
+        return independent_ratio(baseline.times, cell.times)
     return paired_ratio([theirs[number] for number in common], [ours[number] for number in common])
 
 

@@ -15,7 +15,7 @@ from functools import partial
 import msgspec
 
 from toolkit.profiling.client import CELL_TIMEOUT, CellFailed, Worker
-from toolkit.profiling.conditions import Conditions, Ledger, Meter
+from toolkit.profiling.conditions import Conditions, Ledger, Meter, available_bytes
 from toolkit.profiling.messages import Open, Opened
 from toolkit.profiling.nvidia import Nvidia
 from toolkit.profiling.statistics import median_interval
@@ -38,6 +38,9 @@ _AWAKE_SECONDS = 1.0
 """A frame that takes longer does not notice that the others' turns have emptied the caches."""
 
 _LOADING_SHARE = 0.2
+
+_SPARE = 2.0
+"""Another cell is loaded while there is this many times the memory that the largest so far takes."""
 
 Advance = Callable[[str, float, float | None], None]
 """Called with what is being done, the share done, and the seconds left when they are known."""
@@ -104,19 +107,16 @@ Finish = Callable[[int, Worker, Measurement], None]
 class Turns:
     """One cell's share of the schedule."""
 
-    def __init__(
-        self, request: Open, worker: Callable[[], Worker], pace: Pace, meter: Meter, done: Measurement
-    ) -> None:
+    def __init__(self, request: Open, pace: Pace, meter: Meter, done: Measurement) -> None:
         """
         Args:
             request: what is measured.
-            worker: starts its process.
             pace: how long.
             meter: of the machine.
             done: of an earlier run that was interrupted, or empty.
         """
         self.request, self.result = request, done
-        self._start, self._pace, self._meter = worker, pace, meter
+        self._pace, self._meter = pace, meter
         self._worker: Worker | None = None
         self._ledger = Ledger()
         self._frame_seconds = 0.0
@@ -150,19 +150,18 @@ class Turns:
         missing = max(MINIMUM_ROUNDS - len(self.result.blocks), 0) * self._frame_seconds
         return max(missing, self._pace.duration - sum(self.result.seconds))
 
-    def begin(self) -> None:
-        """Start the process, load, and warm up."""
-        self._worker = self._start()
-        result = self.result
-        result.opened = self._worker.open(self.request)
-        result.start_seconds = self._worker.age
-        result.warm_up = list(self._worker.run(1).seconds)
+    def begin(self, worker: Worker) -> None:
+        """Load in a process that was just started, and warm up."""
+        self._worker, result = worker, self.result
+        result.opened = worker.open(self.request)
+        result.start_seconds = worker.age
+        result.warm_up = list(worker.run(1).seconds)
         window = window_frames(result.warm_up[0])
         limit = min(LIMIT_SECONDS, _LONGEST_WARM_UP * self._pace.duration)
         while not (steady := is_steady(result.warm_up, window)) and sum(result.warm_up) < limit:
             # One frame first, so as to see a slow start; then window by window.
-            result.warm_up += self._worker.run(window if len(result.warm_up) > 1 else 1).seconds
-        result.steady, result.steady_seconds = steady, self._worker.age
+            result.warm_up += worker.run(window if len(result.warm_up) > 1 else 1).seconds
+        result.steady, result.steady_seconds = steady, worker.age
         self._frame_seconds = min(result.warm_up)
 
     def turn(self, number: int) -> None:
@@ -209,6 +208,8 @@ def measure(
 ) -> list[Measurement]:
     """Measure cells in interleaved turns: in each round every cell measures a block, in random order.
 
+    All cells are loaded at once, as far as there is memory for them; the others are measured after those.
+
     Args:
         requests: one per cell.
         pace: how long.
@@ -218,35 +219,70 @@ def measure(
         finish: see `Finish`.
         nvidia: the GPU, to be watched too.
     """
-    order = random.Random(0)  # noqa: S311  (a schedule needs no secrets)
     meter = Meter(nvidia)
     known = list(earlier) or [None] * len(requests)
-    with ExitStack() as stack:
-
-        def start() -> Worker:
-            return stack.enter_context(Worker(pace.timeout))
-
-        cells = [
-            Turns(request, start, pace, meter, done or Measurement())
-            for request, done in zip(requests, known, strict=True)
-        ]
-        results = [cell.result for cell in cells]
-        for index, cell in enumerate(cells):
-            advance(f"loading {cell.request.runtime}", _LOADING_SHARE * index / len(cells), None)
-            cell.attempt(cell.begin)
+    cells = [Turns(request, pace, meter, done or Measurement()) for request, done in zip(requests, known, strict=True)]
+    results = [cell.result for cell in cells]
+    progress = _Progress(advance, len(cells))
+    waiting = list(enumerate(cells))
+    while waiting:
+        with ExitStack() as stack:
+            batch = _begin(waiting, stack, pace, progress)
             keep(results)
-        total = sum(cell.seconds_left for cell in cells) or 1.0
-        number = max((block.round for result in results for block in result.blocks), default=0)
-        while active := [cell for cell in cells if cell.active]:
-            number += 1
-            for cell in order.sample(active, len(active)):
-                left = sum(other.seconds_left for other in active)
-                advance("measuring", _LOADING_SHARE + (1 - _LOADING_SHARE) * (1 - left / total), left)
-                cell.attempt(partial(cell.turn, number))
-            keep(results)
-        for index, cell in enumerate(cells):
-            cell.attempt(partial(cell.end, partial(_finish, finish, index, cell.result), nvidia))
-        return results
+            _take_turns([cell for _, cell in batch], results, progress, keep)
+            for index, cell in batch:
+                cell.attempt(partial(cell.end, partial(_finish, finish, index, cell.result), nvidia))
+            progress.done += len(batch)
+    return results
+
+
+@dataclass
+class _Progress:
+    """Loading is a fifth of what there is to do with a cell."""
+
+    advance: Advance
+    cells: int
+    done: int = 0
+
+    def loading(self, what: str, loaded: int) -> None:
+        self.advance(f"loading {what}", (self.done + _LOADING_SHARE * loaded) / self.cells, None)
+
+    def measuring(self, batch: int, share: float, left: float) -> None:
+        measured = batch * (_LOADING_SHARE + (1 - _LOADING_SHARE) * share)
+        self.advance("measuring", (self.done + measured) / self.cells, left)
+
+
+def _begin(
+    waiting: list[tuple[int, Turns]], stack: ExitStack, pace: Pace, progress: _Progress
+) -> list[tuple[int, Turns]]:
+    """Load cells, until none is waiting or the next might not have enough memory."""
+    batch: list[tuple[int, Turns]] = []
+    largest = 0
+    while waiting and (not batch or available_bytes() > _SPARE * largest):
+        index, cell = waiting.pop(0)
+        progress.loading(cell.request.runtime, len(batch))
+        cell.attempt(partial(cell.begin, stack.enter_context(Worker(pace.timeout))))
+        largest = max(largest, cell.result.opened.resident_loaded if cell.result.opened else 0)
+        batch.append((index, cell))
+    return batch
+
+
+def _take_turns(
+    cells: Sequence[Turns],
+    results: list[Measurement],
+    progress: _Progress,
+    keep: Callable[[list[Measurement]], None],
+) -> None:
+    order = random.Random(0)  # noqa: S311  (a schedule needs no secrets)
+    total = sum(cell.seconds_left for cell in cells) or 1.0
+    number = max((block.round for result in results for block in result.blocks), default=0)
+    while active := [cell for cell in cells if cell.active]:
+        number += 1
+        for cell in order.sample(active, len(active)):
+            left = sum(other.seconds_left for other in active)
+            progress.measuring(len(cells), 1 - left / total, left)
+            cell.attempt(partial(cell.turn, number))
+        keep(results)
 
 
 def _finish(finish: Finish, index: int, result: Measurement, worker: Worker) -> None:
