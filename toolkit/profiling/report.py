@@ -101,8 +101,8 @@ class CellReport(msgspec.Struct, frozen=True):
     PyTorch baseline of the same network and workload over this cell's, in the rounds that both measured. `artifact`
     names what ran: an artifact, or an engine bundle (`*.engine`); `sha256` is the artifact's. `spent` is the share of
     the network's gain over bicubic that the precision costs, as `toolkit evaluate --budget --record` measured it.
-    `stages` are medians. The notes of throughput, layers and builds say why there is none of what was asked for. `finished` is
-    false where a run was interrupted. `note` says what a reader may miss.
+    `stages` are medians. The notes of throughput, layers and builds say why there is none of what was asked for.
+    `finished` is false where a run was interrupted. `note` says what a reader may miss.
     """
 
     runtime: str
