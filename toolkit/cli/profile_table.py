@@ -10,7 +10,7 @@ from rich.markup import escape
 import toolkit
 from toolkit.cli.console import table
 
-_NUMBERS = ("median", "±", "p95", "fps", ">33ms", "MB", "roof", "speed-up", "n")
+_NUMBERS = ("median", "±", "p95", "fps", ">33ms", "MB", "roof", "speed-up", "warm+n")
 _NONE = "–"
 
 
@@ -60,7 +60,7 @@ def _row(cell: toolkit.CellReport, times: toolkit.Statistics) -> list[str]:
         _NONE if cell.peak_bytes is None else f"{cell.peak_bytes / 1e6:.0f}",
         _NONE if cell.roofline is None else f"{cell.roofline.share:.0%}",
         _speed_up(cell),
-        str(times.trials),
+        f"{0 if cell.warm_up is None else cell.warm_up.frames}+{times.trials}",
     ]
 
 

@@ -145,7 +145,8 @@ def _memory(workload: str, named: Sequence[tuple[str, CellReport]]) -> str:
             (loaded, "c0", f"{loaded:.0f} MB once loaded, one frame run"),
             (max(peak - before - loaded, 0.0), "c1", f"{peak:.0f} MB at the peak"),
         )
-        rows.append(Bar(name, f"{peak:.0f} MB{device}", parts))
+        weights = f"{cell.memory.weights / 1e6:.2f} of weights"
+        rows.append(Bar(name, f"{peak:.0f} MB, {weights}{device}", parts))
     caption = "Resident memory of the cell's process: before it loads, once loaded with one frame run, and at its peak."
     return _figure(f"{workload}: memory", bars(f"{workload}: memory", rows, "MB"), caption)
 
