@@ -121,11 +121,11 @@ def test_a_quiet_machine_raises_no_doubts() -> None:
         ({}, {"conditions": Conditions(foreign_share=0.2)}, "other processes used up to 20%"),
         ({}, {"conditions": Conditions(megahertz=Range(1200, 3000))}, "processor's clock was 1200 to 3000 MHz"),
         ({}, {"conditions": Conditions(slowed_by=("HwSlowdown",))}, "GPU was slowed down: HwSlowdown"),
-        ({}, {"warm_up": WarmUp(9, 1.0, False)}, "not steady when measuring began: ort-cpu fp32"),
+        ({}, {"warm_up": WarmUp(9, 1.0, False)}, "not steady when measuring began: 1080p-4k rt4ksr_x2_fp32 on ort-cpu"),
         (
             {},
             {"blocks": tuple(Block(n, tuple(s * (1 + n / 50) for s in QUIET.times[n])) for n in range(10))},
-            "drifted between their first and last third, ort-cpu fp32 by +1",
+            "drifted between their first and last third, 1080p-4k rt4ksr_x2_fp32 on ort-cpu by +1",
         ),
         ({}, {"statistics": cell("ort-cpu", 0.5, shake=0.2).statistics}, "medians are not known to 2.0%"),
     ],

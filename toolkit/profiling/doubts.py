@@ -46,15 +46,15 @@ def _machine(here: Environment, cells: Sequence[CellReport]) -> Iterator[str]:
 
 
 def _cells(settings: Settings, cells: Sequence[CellReport]) -> Iterator[str]:
-    unsteady = [cell.name for cell in cells if cell.warm_up is not None and not cell.warm_up.steady]
+    unsteady = [_named(cell) for cell in cells if cell.warm_up is not None and not cell.warm_up.steady]
     if unsteady:
         yield f"not steady when measuring began: {', '.join(unsteady)}"
-    drifts = {cell.name: drift for cell in cells if abs(drift := _drift(cell)) > _DRIFT}
+    drifts = {_named(cell): drift for cell in cells if abs(drift := _drift(cell)) > _DRIFT}
     if drifts:
         worst = max(drifts, key=lambda name: abs(drifts[name]))
         yield f"{len(drifts)} cells drifted between their first and last third, {worst} by {drifts[worst]:+.0%}"
     wide = {
-        cell.name: cell.statistics.interval.width / cell.statistics.median
+        _named(cell): cell.statistics.interval.width / cell.statistics.median
         for cell in cells
         if cell.statistics is not None and cell.statistics.interval is not None
     }
@@ -65,6 +65,10 @@ def _cells(settings: Settings, cells: Sequence[CellReport]) -> Iterator[str]:
             f"{len(over)} of {len(cells)} medians are not known to {settings.timing_precision:.1%}; "
             f"worst: {worst}, {over[worst]:.0%}. Measure longer: --duration"
         )
+
+
+def _named(cell: CellReport) -> str:
+    return f"{cell.workload} {cell.name if cell.is_engine else f'{cell.artifact} on {cell.runtime}'}"
 
 
 def _drift(cell: CellReport) -> float:

@@ -96,8 +96,8 @@ class Saved(msgspec.Struct, frozen=True, tag=True):
 
 
 class Stopped(msgspec.Struct, frozen=True, tag=True):
-    """Peak resident memory of the whole worker process, in bytes; nodes per precision that really ran, and where: `cpu`
-    or `cuda`."""
+    """Peak resident memory of the whole worker process until frames were last timed, in bytes; nodes per precision that
+    really ran, and where: `cpu` or `cuda`."""
 
     peak_bytes: int
     executed: dict[str, int]

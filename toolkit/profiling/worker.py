@@ -57,13 +57,13 @@ class Cell:
         begin = time.perf_counter()
         self._run()
         self.opened = Opened(load_seconds, time.perf_counter() - begin, before, resident_bytes())
+        self._peak = peak_bytes()
 
     def stop(self) -> Stopped:
         """What is known at the end."""
-        # The peak first: reading back what ran may open a second session.
-        peak, nodes = peak_bytes(), self._session.executed().values()
+        nodes = self._session.executed().values()
         on_processor = all(node.device.lower().startswith("cpu") for node in nodes)
-        return Stopped(peak, dict(Counter(node.precision for node in nodes)), "cpu" if on_processor else "cuda")
+        return Stopped(self._peak, dict(Counter(node.precision for node in nodes)), "cpu" if on_processor else "cuda")
 
     def time(self, frames: int) -> Timed:
         """Frames one by one, from one side of the boundary to the other."""
@@ -77,7 +77,10 @@ class Cell:
             seconds.append(clock() - begin)
             if (spent := session.stages()) is not None:
                 stages.append(spent)
-        return Timed(seconds, time.process_time() - used, stages)
+        used = time.process_time() - used
+        # Now, as streams, layers and reading back what ran open more sessions.
+        self._peak = peak_bytes()
+        return Timed(seconds, used, stages)
 
     def concurrent(self, streams: int, seconds: float) -> Produced:
         """Frames of several sessions at once, each with its share of the threads, from a common start to the last."""

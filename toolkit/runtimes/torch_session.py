@@ -43,7 +43,10 @@ class TorchSession(Session):
         clock = LayerClock()
         for name, seconds in self._program.layer_seconds(given, frames + 1):
             clock.note(name, "", seconds)
-        return clock.layers(frames, lambda name: nodes_in(name, known))
+        # A module is a node, or stands before the names of its nodes.
+        return clock.layers(
+            frames, lambda name: nodes_in(name, known) or tuple(node for node in known if node.startswith(f"{name}."))
+        )
 
     def _bind(self, shape: Shape) -> None:
         port = self.artifact.manifest.input
