@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
+from toolkit.artifact import encode
 from toolkit.network.checkpoint import Checkpoint, serialised_weights
 from toolkit.network.config import NetworkConfig
 from toolkit.network.layouts import released_name
 from toolkit.network.model import RT4KSR
 from toolkit.network.presets import PRESETS
+from toolkit.runtimes.engine import EngineInfo
 
 DATA = Path(os.environ.get("RT4KSR_DATA", Path(__file__).parents[1] / ".." / "shared")).resolve()
 
@@ -64,3 +69,10 @@ def save(path: Path, content: object) -> Path:
 def save_safetensors(path: Path, made: RT4KSR) -> Path:
     path.write_bytes(serialised_weights(made))
     return path
+
+
+def rewrite_engine(path: Path, change: Callable[[dict], object]) -> None:
+    """Change a bundle's description as if it had been written so, seal and all."""
+    info = json.loads((path / "engine.json").read_text())
+    change(info)
+    (path / "engine.json").write_bytes(encode(msgspec.convert(info, EngineInfo).sealed()))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from toolkit.diagnosis import Diagnosis, diagnose
     from toolkit.errors import ArtifactError, CheckFailed, CheckpointError, InputError, ToolkitError, Unavailable
     from toolkit.graph.export import ExportOptions, export
+    from toolkit.graph.nodes import NodeFacts, list_nodes
     from toolkit.graph.precision.convert import ConvertOptions, convert
     from toolkit.graph.source import is_made_from, source_checkpoint
     from toolkit.network.bundled import bundled_checkpoint
@@ -81,6 +82,7 @@ _HOMES = {
         "Unavailable",
     ),
     "toolkit.graph.export": ("ExportOptions", "export"),
+    "toolkit.graph.nodes": ("NodeFacts", "list_nodes"),
     "toolkit.graph.precision.convert": ("ConvertOptions", "convert"),
     "toolkit.graph.source": ("is_made_from", "source_checkpoint"),
     "toolkit.network.checkpoint": ("Checkpoint", "load_checkpoint", "untrained_checkpoint"),
@@ -195,6 +197,7 @@ __all__ = [
     "Manifest",
     "Metrics",
     "NetworkConfig",
+    "NodeFacts",
     "Precision",
     "ProfileReport",
     "QualityReport",
@@ -228,6 +231,7 @@ __all__ = [
     "gate",
     "is_made_from",
     "list_engines",
+    "list_nodes",
     "load_checkpoint",
     "load_engine",
     "load_session",

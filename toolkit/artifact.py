@@ -78,8 +78,8 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A mix of precisions that a tuning measured: names kept in float32, their share of the cost, and the share of the
-    network's gain that the mix spends."""
+    """A mix of precisions that a tuning measured: names kept in float32, what that costs (a share, of what the
+    conversion says), and the share of the network's gain that the mix spends."""
 
     kept: tuple[str, ...]
     cost: float
@@ -90,7 +90,8 @@ class Conversion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a lower precision was made from the fp32 artifact `parent_sha256`.
 
     `kept_fp32` and `excluded` are node names as given; `calibration` says what int8 ranges were measured on and how;
-    `curve` is what a tuning measured on the way to these names.
+    `curve` is what a tuning measured on the way to these names; `curve_cost` says what its costs are shares of:
+    multiply-adds that stay in float32, or the time of the fp32 graph.
     """
 
     parent_sha256: str
@@ -98,6 +99,7 @@ class Conversion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     excluded: tuple[str, ...] = ()
     calibration: str = ""
     curve: tuple[CurvePoint, ...] = ()
+    curve_cost: str = ""
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

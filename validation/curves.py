@@ -2,27 +2,31 @@
 
     python validation/curves.py x2=RUN x3=RUN
 
-RUN is the directory of a `toolkit train` run. Written to validation/training/: `NAME.jsonl`, the log of the run;
-`NAME.toml`, its settings without paths; and `NAME.svg`, with bicubic and the released checkpoint from
-toolkit/network/weights/figures.json as lines to compare with.
+RUN is the directory of a `toolkit train` run with validation and a teacher. Written to validation/training/:
+`NAME.jsonl`, the log of the run; `NAME.toml`, its settings without paths; and `NAME.svg`, with bicubic and the teacher
+as lines to compare with, measured on the same images as validation does it: no border is left out, so that the figures
+are not those of `toolkit evaluate`.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from toolkit.atomic import write_bytes
 from toolkit.drawing import drawn
+from toolkit.network.checkpoint import load_checkpoint
+from toolkit.quality.data import Degradation, bicubic, find_items, load_pair
+from toolkit.training.config import TrainingConfig, read_config
 from toolkit.training.journal import LOG_FILE, TrainingLine, ValidationLine, read_log
 from toolkit.training.loop import CONFIG_FILE
+from toolkit.training.validation import psnr_y, validate
 
-ROOT = Path(__file__).parents[1]
-FIGURES = ROOT / "toolkit" / "network" / "weights" / "figures.json"
-OUTPUT = ROOT / "validation" / "training"
-VALIDATION = "Set5"
+OUTPUT = Path(__file__).parent / "training"
 
 
 def main() -> None:
@@ -34,24 +38,34 @@ def main() -> None:
         write_bytes(OUTPUT / f"{name}.jsonl", (Path(run) / LOG_FILE).read_bytes())
         settings = (Path(run) / CONFIG_FILE).read_text("utf-8")
         write_bytes(OUTPUT / f"{name}.toml", re.sub(r'"[^"]*/([^"/]*)"', r'"\1"', settings).encode())
-        plot(name)
+        plot(name, read_config(Path(run) / CONFIG_FILE, {}))
 
 
-def plot(name: str) -> None:
+def known(config: TrainingConfig) -> dict[str, float]:
+    """PSNR of luma, in dB, of what a training is compared with."""
+    scale = config.network.scale
+    items = find_items([Path(config.validation)], scale)
+    teacher = load_checkpoint(config.teacher).network
+    pairs = [load_pair(item, scale, Degradation(jpeg=config.jpeg_quality)) for item in items]
+    return {
+        "teacher": float(np.mean(list(validate(teacher, items, config.jpeg_quality, torch.device("cpu"))))),
+        "bicubic": float(np.mean([psnr_y(bicubic(pair.low, scale), pair.high) for pair in pairs])),
+    }
+
+
+def plot(name: str, config: TrainingConfig) -> None:
     """One picture: quality above, loss below."""
     lines = read_log(OUTPUT / f"{name}.jsonl")
-    known = json.loads(FIGURES.read_text("utf-8"))[name][VALIDATION]
     validations = [line for line in lines if isinstance(line, ValidationLine)]
     trainings = [line for line in lines if isinstance(line, TrainingLine)]
     with drawn(OUTPUT / f"{name}.svg") as axes:
         axes.plot([line.iteration for line in validations], [line.psnr_y for line in validations], marker=".")
-        for kind, colour in (("released", "tab:green"), ("bicubic", "tab:gray")):
-            value = known[f"{kind}_psnr_y"]
+        for (kind, value), colour in zip(known(config).items(), ("tab:green", "tab:gray"), strict=True):
             axes.axhline(value, color=colour, linewidth=1, linestyle="--", label=f"{kind}, {value:.2f} dB")
         axes.set_xlabel("iterations")
-        axes.set_ylabel(f"PSNR of luma on {VALIDATION}, dB")
+        axes.set_ylabel("PSNR of luma in validation, dB")
         axes.set_title(f"{name}: {trainings[-1].iteration:,} iterations", fontsize=10)
-        axes.legend(loc="lower right")
+        axes.legend(loc="center right")
         loss = axes.twinx()
         loss.plot(
             [line.iteration for line in trainings], [line.loss for line in trainings], color="tab:orange", alpha=0.4

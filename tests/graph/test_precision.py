@@ -15,6 +15,7 @@ import toolkit
 from toolkit.artifact import Artifact
 from toolkit.errors import CheckFailed, InputError, Unavailable
 from toolkit.graph.export import ExportOptions, export
+from toolkit.graph.nodes import list_nodes
 from toolkit.graph.precision import convert as convert_module
 from toolkit.graph.precision.calibration import activation_magnitudes, calibration_images
 from toolkit.graph.precision.convert import ConvertOptions, convert
@@ -135,14 +136,25 @@ def test_weights_that_half_cannot_hold_are_reported(tmp_path: Path) -> None:
         source.network.upsample.weight[0, 0, 0, 0] = 1e-9
     artifact = export(source, directory=tmp_path)
     (note,) = convert(artifact, "fp16").manifest.notes
-    assert "upsample.weight: 1 of 2592 lost to zero" in note
+    assert note == "fp16: node upsample, upsample.weight: 1 of 2592 lost to zero"
     assert not convert(artifact, "bf16").manifest.notes
 
 
 def test_weights_out_of_range_are_counted() -> None:
     graph_pass = LowerPrecision(ir.DataType.FLOAT16)
-    graph_pass._note_losses("w", np.array([1e5, 1.0], np.float32), np.array([np.inf, 1.0]))
-    assert graph_pass.losses == {"w": "1 out of range"}
+    graph_pass._note_losses(("n", "w"), np.array([1e5, 1.0], np.float32), np.array([np.inf, 1.0]))
+    assert graph_pass.losses == {("n", "w"): "1 out of range"}
+
+
+def test_weights_out_of_range_are_named_in_the_refusal(tmp_path: Path) -> None:
+    """Infinite weights make no number, whatever was measured."""
+    source = checkpoint()
+    with torch.no_grad():
+        source.network.upsample.weight[0, 0, 0, 0] = 1e5
+    artifact = export(source, directory=tmp_path / "fp32")
+    with pytest.raises(CheckFailed, match=r"is nan, .*\n  fp16: node upsample, upsample.weight: 1 out of range"):
+        convert(artifact, "fp16", directory=tmp_path / "fp16")
+    assert not (tmp_path / "fp16").exists()
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -263,7 +275,11 @@ def test_int8_without_onnxruntime_says_so(small_artifact: Artifact, monkeypatch:
     [
         ("fp32", ConvertOptions(), "nothing to convert"),
         ("int8", ConvertOptions(keep_fp32=("norm",)), "goes with fp16 and bf16"),
-        ("fp16", ConvertOptions(exclude=("head",)), "go with int8"),
+        ("fp16", ConvertOptions(exclude=("head",)), "exclude: only int8 is calibrated, not fp16"),
+        ("bf16", ConvertOptions(calibration=Path("x")), "calibration: only int8"),
+        ("fp16", ConvertOptions(method="entropy"), "method: only int8"),
+        ("fp16", ConvertOptions(percentile=99), "percentile: only int8"),
+        ("int8", ConvertOptions(method="entropy", percentile=99), "goes with method percentile, not entropy"),
         ("fp16", ConvertOptions(keep_fp32=("body.9",)), "no node is called 'body.9'"),
         ("int8", ConvertOptions(exclude=("body.9.conv",)), r"no convolution \['body.9.conv'\]"),
         ("int8", ConvertOptions(percentile=20), "not between"),
@@ -276,6 +292,22 @@ def test_bad_requests(
     with pytest.raises(InputError, match=message):
         convert(small_artifact, precision, options, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_options_go_to_the_precisions_they_are_for() -> None:
+    given = ConvertOptions(keep_fp32=("norm",), exclude=("head",), method="entropy")
+    shared = given.shared_out(["fp16", "int8"])
+    assert shared == {
+        "fp16": ConvertOptions(keep_fp32=("norm",)),
+        "int8": ConvertOptions(exclude=("head",), method="entropy"),
+    }
+
+
+def test_nodes_are_listed_by_the_names_that_options_take(converted: dict[str, Artifact]) -> None:
+    nodes = {node.name: node for node in list_nodes(converted["fp16"])}
+    assert (nodes["upsample"].operator, nodes["upsample"].dtype) == ("Conv", "FLOAT16")
+    assert nodes["output.to_float"].dtype == "FLOAT"
+    assert len(nodes) == len(onnx.load(converted["fp16"].path).graph.node)
 
 
 def test_a_fixed_odd_size_is_refused(tmp_path: Path) -> None:

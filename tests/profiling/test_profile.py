@@ -13,7 +13,7 @@ import jsonschema
 import msgspec
 import numpy as np
 import pytest
-from samples import checkpoint
+from samples import checkpoint, rewrite_engine
 
 import toolkit
 from toolkit import read_report
@@ -306,9 +306,7 @@ def test_an_engine_alone_has_no_speed_up_and_says_why(beside: Path, tmp_path: Pa
 
 def test_an_engine_that_does_not_fit_is_a_cell_with_the_reason(beside: Path, tmp_path: Path) -> None:
     wrong = moved(engine_in(beside), tmp_path)
-    info = json.loads((wrong / "engine.json").read_text())
-    info["identity"]["version"] = "0.1"
-    (wrong / "engine.json").write_text(json.dumps(info))
+    rewrite_engine(wrong, lambda info: info["identity"].update(version="0.1"))
     (cell,) = quick([Engine.read(wrong)], duration=0.02).cells
     assert "it does not fit: version is" in cell.reason
     assert "Build it again: toolkit build rt4ksr_x2_c6b2_fp32.onnx --runtime ort-cpu --shape 24x32" in cell.reason
@@ -355,9 +353,7 @@ def test_the_command_shows_engines(
         "no speed-up: its"
         in toolkit_command("profile", alone, "--duration", "0.02", "--no-roofline", cwd=tmp_path).stdout
     )
-    info = json.loads((alone / "engine.json").read_text())
-    info["identity"]["version"] = "0.1"
-    (alone / "engine.json").write_text(json.dumps(info))
+    rewrite_engine(alone, lambda info: info["identity"].update(version="0.1"))
     refused = toolkit_command("profile", alone, "--duration", "0.02", cwd=tmp_path)
     assert refused.returncode == 3
     assert "does not fit" in refused.stdout.replace("\n", " ")

@@ -12,9 +12,11 @@ from PIL import Image
 from samples import DATA, checkpoint, needs_data, released
 
 from toolkit.artifact import Artifact
+from toolkit.cli.evaluate import _exit
 from toolkit.errors import InputError
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
+from toolkit.images import read_rgb
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.quality.budget import BUDGETS, Limits, Spent, held_against, read_budgets
 from toolkit.quality.data import Degradation, find_items, load_pair
@@ -114,6 +116,11 @@ def test_what_does_not_run_is_in_the_report(artifacts: dict[str, Artifact], phot
     assert (left.runtime, left.precision) == ("tensorrt", "fp16")
     assert left.reason
     assert not report.complete
+    # Of all that lies in a directory, what cannot run here is only told; but a budget is not kept by what did not run.
+    _exit(report, demanded=False)
+    with pytest.raises(SystemExit) as caught:
+        _exit(report, demanded=True)
+    assert caught.value.code == 3
 
 
 def test_overspending_fails(artifacts: dict[str, Artifact], photos: Path) -> None:
@@ -141,11 +148,13 @@ def test_json_csv_and_page(artifacts: dict[str, Artifact], photos: Path, tmp_pat
     report = evaluate(subjects, [photos], EvaluateOptions(page=page, degradation=Degradation("pillow", 90)))
     assert msgspec.json.decode(report.to_json(), type=type(report)) == report
     rows = list(csv.DictReader(io.StringIO(report.to_csv())))
-    assert len(rows) == 6
-    assert float(rows[0]["psnr_y"]) == report.networks[0].subjects[0].images[0].metrics.psnr_y
+    assert [row["network"] for row in rows[::3]] == ["bicubic x2", *(one.name for one in report.networks[0].subjects)]
+    first = report.networks[0].subjects[0].images[0]
+    assert (float(rows[0]["psnr_y"]), float(rows[3]["psnr_y"])) == (first.bicubic.psnr_y, first.metrics.psnr_y)
     text = page.read_text()
     assert "JPEG quality 90" in text
-    assert text.count("data:image/png;base64,") == 2 * 3 * 7
+    assert text.count("data:image/png;base64,") == 3 * 5 + 3 * 7  # fp32 itself has no fp32 beside it
+    assert text.count("deep/c.png") >= 4  # patches, and tables of all images
     assert "http" not in text.replace("http-equiv", "")  # complete in itself
 
 
@@ -170,6 +179,70 @@ def test_pairs_are_found_in_the_usual_places(photos: Path, tmp_path: Path) -> No
         load_pair(find_items([tmp_path / "set"], 2)[1], 2, Degradation())
 
 
+def test_pairs_are_found_below_and_by_either_name(tmp_path: Path) -> None:
+    """`toolkit evaluate --data sets/` must not take low-resolution images for originals."""
+    for scale in (2, 3):
+        for part, side in (("HR", 36), ("LR", 36 // scale)):
+            directory = tmp_path / "sets" / "A" / f"x{scale}" / part
+            directory.mkdir(parents=True)
+            Image.new("RGB", (side, side)).save(directory / ("0801.png" if part == "HR" else f"0801x{scale}.jpg"))
+    (tmp_path / "sets" / "loose").mkdir()
+    Image.new("RGB", (40, 40)).save(tmp_path / "sets" / "loose" / "b.tga")
+    (tmp_path / "sets" / "loose" / "._b.png").write_bytes(b"what some systems leave beside files")
+    found = [(item.group, item.name, item.low is not None) for item in find_items([tmp_path / "sets"], 3)]
+    assert found == [("A", "0801.png", True), ("sets", "loose/b.tga", False)]
+    assert find_items([tmp_path / "sets", tmp_path / "sets" / "A" / ".."], 3) == find_items([tmp_path / "sets"], 3)
+    Image.new("RGB", (12, 12)).save(tmp_path / "sets" / "A" / "x3" / "LR" / "0802x3.png")
+    with pytest.raises(InputError, match=r"0802x3\.png has no partner"):
+        find_items([tmp_path / "sets"], 3)
+
+
+def test_an_original_that_is_much_larger_is_no_partner(tmp_path: Path) -> None:
+    for part, side in (("HR", 36), ("LR", 12)):
+        (tmp_path / part).mkdir()
+        Image.new("RGB", (side, side)).save(tmp_path / part / "a.png")
+    (item,) = find_items([tmp_path], 2)
+    with pytest.raises(InputError, match="no pair for x2"):
+        load_pair(item, 2, Degradation())
+    assert load_pair(item, 3, Degradation()).low.shape == (12, 12, 3)
+
+
+def test_a_fixed_size_is_cut_from_the_middle(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    (item,) = find_items([tmp_path], 2)
+    pair = load_pair(item, 2, Degradation(), Shape(16, 20))
+    np.testing.assert_array_equal(pair.high, pixels[9:41, 15:55])
+    assert pair.low.shape == (16, 20, 3)
+    with pytest.raises(InputError, match="only size that can be run"):
+        load_pair(item, 2, Degradation(), Shape(30, 20))
+
+
+def test_a_subject_of_one_size_decides_for_all(artifacts: dict[str, Artifact], photos: Path, tmp_path: Path) -> None:
+    engine = build(artifacts["fp32"], "openvino", BuildOptions(shape=Shape(20, 24)), tmp_path).engine
+    subjects = [Subject(artifacts["fp32"], "ort-cpu"), Subject(engine, "openvino")]
+    (network,) = evaluate(subjects, [photos]).networks
+    assert network.cut_to == "20x24"
+    assert {(image.width, image.height) for one in network.subjects for image in one.images} == {(48, 40)}
+    assert network.subjects[1].worst_patch.patch_difference < 0.5
+
+
+def test_deep_and_odd_images(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64)
+    Image.fromarray(ramp.astype(np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(ramp.astype(np.float32)).save(tmp_path / "float.tif")
+    Image.new("CMYK", (64, 64), (0, 255, 255, 0)).save(tmp_path / "cmyk.jpg", quality=100)
+    deep = read_rgb(tmp_path / "deep.png")
+    np.testing.assert_array_equal(deep[..., 1], np.rint(ramp.astype(np.uint16) / 257))
+    assert np.abs(read_rgb(tmp_path / "cmyk.jpg").astype(int) - (255, 0, 0)).max() < 4
+    with pytest.raises(InputError, match="no known range"):
+        read_rgb(tmp_path / "float.tif")
+    content = (tmp_path / "deep.png").read_bytes()
+    (tmp_path / "deep.png").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"cannot read image .*deep\.png"):
+        read_rgb(tmp_path / "deep.png")
+
+
 def test_huge_photos_are_cropped_to_4k(tmp_path: Path) -> None:
     Image.new("RGB", (4000, 5000)).save(tmp_path / "portrait.png")
     (item,) = find_items([tmp_path], 3)
@@ -182,6 +255,12 @@ def test_tiny_images_are_refused(tmp_path: Path) -> None:
     Image.new("RGB", (3, 30)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match="too small for x2"):
         load_pair(find_items([tmp_path], 2)[0], 2, Degradation())
+
+
+def test_what_is_too_small_is_named(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+    Image.new("RGB", (14, 40)).save(tmp_path / "narrow.png")
+    with pytest.raises(InputError, match=r"narrow\.png is too small: 12x40"):
+        evaluate([Subject(artifacts["fp32"], "ort-cpu")], [tmp_path])
 
 
 def test_bad_requests(artifacts: dict[str, Artifact], photos: Path, tmp_path: Path) -> None:
@@ -230,7 +309,7 @@ def test_a_demanded_budget_is_in_the_manifests(tmp_path: Path) -> None:
     assert exact.manifest.budget_checks == ()
     checks = Artifact.read(bf16.path).manifest.budget_checks
     assert checks == lowered.manifest.budget_checks
-    assert checks[0].name == "budget on simulated: share of the mean gain spent"
+    assert checks[0].name == "budget on simulated, 5 images of Set5: share of the mean gain spent"
     assert 0.1 < checks[0].measured < 0.4
     # Measured again, it takes the place of the old verdict.
     assert demand_budget([fp32, lowered], images, EvaluateOptions(budgets=BUDGETS))[1][1].manifest == lowered.manifest

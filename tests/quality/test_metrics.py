@@ -7,7 +7,7 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from toolkit.errors import InputError
-from toolkit.quality.measurement import PATCH, measure, patch_differences
+from toolkit.quality.measurement import PATCH, Patch, measure, worst_patch
 from toolkit.quality.metrics import luma, psnr, squared_error, ssim
 
 
@@ -56,18 +56,30 @@ def test_measure_leaves_out_the_border() -> None:
     assert measure(broken, original, 0).metrics.psnr_y < 30
 
 
-def test_patches_point_at_the_damage() -> None:
-    _, original = images(2 * PATCH + 10, 3 * PATCH + 20)
+@pytest.mark.parametrize("shape", [(2 * PATCH + 10, 3 * PATCH + 20), (PATCH, 2 * PATCH), (PATCH + 8, PATCH + 9)])
+def test_the_worst_patch_is_the_worst_of_all_there_are(shape: tuple[int, int]) -> None:
+    noisy, original = images(*shape)
+    border = 4
+    squared = (luma(noisy) - luma(original))[border:-border, border:-border] ** 2
+    height, width = (min(side, PATCH) for side in squared.shape)
+    windows = np.lib.stride_tricks.sliding_window_view(squared, (height, width)).mean(axis=(2, 3))
+    top, left = np.unravel_index(windows.argmax(), windows.shape)
+    found = worst_patch(noisy, original, border)
+    assert found.corner == (top + border, left + border)
+    assert found.difference == pytest.approx(np.sqrt(windows.max()), abs=1e-9)
+    assert measure(noisy, original, border).worst == found
+
+
+def test_the_last_columns_are_looked_at_too() -> None:
+    _, original = images(PATCH + 40, PATCH + 50)
     broken = original.copy()
-    broken[PATCH + 9, 2 * PATCH + 12] ^= 128
-    differences = patch_differences(broken, original, 4)
-    assert differences.shape == (2, 3)
-    assert np.argwhere(differences > 0).tolist() == [[1, 2]]
-    expected = abs(luma(broken) - luma(original)).max() / PATCH
-    assert differences[1, 2] == pytest.approx(expected)
-    assert measure(broken, original, 4).patches[1, 2] == pytest.approx(expected**2)
+    broken[-3, -3] ^= 128
+    found = worst_patch(broken, original, 2)
+    assert found.corner == (2 + 36, 2 + 46)
+    assert found.difference == pytest.approx(abs(luma(broken) - luma(original)).max() / PATCH)
+    assert worst_patch(original, original, 2) == Patch((2, 2), 0.0)
 
 
 def test_a_small_image_is_one_patch() -> None:
     noisy, original = images(20, 30)
-    assert patch_differences(noisy, original, 2).shape == (1, 1)
+    assert worst_patch(noisy, original, 2).corner == (2, 2)

@@ -73,6 +73,25 @@ CUresult cuDeviceGetName(char *name, int length, CUdevice device_) {
     return SUCCESS;
 }
 
+CUresult cuDeviceGetAttribute(int *value, int attribute, CUdevice device_) {
+    CHECK((attribute == 75 || attribute == 76) && device_ == 7, INVALID_VALUE);
+    *value = attribute == 75 ? 8 : 6;
+    return SUCCESS;
+}
+
+CUresult cuDriverGetVersion(int *version) { *version = 12080; return SUCCESS; }
+
+/* As libnvidia-ml.so.1. */
+static int managing;
+int nvmlInit_v2(void) { managing = 1; return 0; }
+int nvmlShutdown(void) { managing = 0; return 0; }
+
+int nvmlSystemGetDriverVersion(char *version, unsigned int length) {
+    CHECK(managing && length >= 80, INVALID_VALUE);
+    strcpy(version, "570.86.15");
+    return 0;
+}
+
 CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device_) {
     CHECK(device_ == 7, INVALID_VALUE);
     the_context.retained++;

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import onnxruntime
 import pytest
+from samples import rewrite_engine
 
 import toolkit
 from toolkit.artifact import Artifact
@@ -20,11 +21,13 @@ from toolkit.network.model import numpy_function
 from toolkit.runtimes import ort_gpu_session
 from toolkit.runtimes.building import BuildJob, BuildOptions
 from toolkit.runtimes.cuda import Cuda, DeviceFrames
-from toolkit.runtimes.hardware import CUDA_DRIVER, cuda_devices
+from toolkit.runtimes.hardware import CUDA_DRIVER, compute_capability, cuda_devices, driver_version
+from toolkit.runtimes.ort import OrtGpuRuntime
 from toolkit.runtimes.ort_gpu_session import OrtGpuSession
 from toolkit.runtimes.ort_provider import cuda_provider, tensorrt_provider
+from toolkit.runtimes.protocol import Availability
 from toolkit.runtimes.registry import build, load_engine
-from toolkit.runtimes.tensorrt import TensorRtRtxRuntime
+from toolkit.runtimes.tensorrt import TensorRtRtxRuntime, TensorRtRuntime
 from toolkit.runtimes.tensorrt_session import TensorRtSession
 from toolkit.workloads import Shape
 
@@ -63,6 +66,8 @@ def copying(cuda: Cuda, frames: DeviceFrames) -> Callable[[], None]:
 
 def test_the_device_is_found() -> None:
     assert cuda_devices() == (["Fake GPU"], "")
+    assert compute_capability() == "8.6"
+    assert driver_version() == "570.86.15 (CUDA 12.8)"
 
 
 def test_sizes_and_addresses_have_64_bits(cuda: Cuda) -> None:
@@ -181,6 +186,9 @@ class OnDevice(onnxruntime.InferenceSession):
     def get_providers(self) -> list[str]:
         return [self.provider]
 
+    def get_provider_graph_assignment_info(self) -> list[Any]:
+        return []
+
     def io_binding(self) -> Any:
         return Binding(super().io_binding())
 
@@ -209,6 +217,7 @@ def on_device(monkeypatch: pytest.MonkeyPatch) -> type[OnDevice]:
     monkeypatch.setattr(onnxruntime, "InferenceSession", OnDevice)
     monkeypatch.setattr(OnDevice, "opened", [])
     monkeypatch.setattr(OnDevice, "graphs", [])
+    monkeypatch.setattr(OrtGpuRuntime, "probe", lambda self: Availability(True))
     # What the sessions say of themselves cannot be asked without a profile of the real provider.
     monkeypatch.setattr(ort_gpu_session.OrtGpuSession, "executed", lambda self: {})
     return OnDevice
@@ -261,10 +270,13 @@ def test_an_ort_cuda_bundle(small_artifact: Artifact, on_device: type[OnDevice],
     engine = build(small_artifact, "ort-cuda", options, tmp_path).engine
     assert set(engine.info.files) == {"manifest.json", "model.onnx", "provider.json"}
     assert engine.file("model.onnx").read_bytes() == small_artifact.path.read_bytes()
+    assert engine.info.settings == {"cuda-graph": "true", "nhwc": "false", "tf32": "false"}
+    assert engine.info.machine == {"device": "Fake GPU", "driver": "570.86.15 (CUDA 12.8)"}
+    assert engine.info.identity["compute capability"] == "8.6"
     expected = {"use_tf32": "0", "prefer_nhwc": "0", "enable_cuda_graph": "1"}
     assert json.loads(engine.file("provider.json").read_text())["options"] == expected
     assert engine.info.identity["device"] == "Fake GPU"
-    assert engine.rebuild_command.endswith("--runtime ort-cuda --shape 8x12 --no-nhwc")
+    assert "--runtime ort-cuda --shape 8x12 --no-nhwc" in engine.rebuild_command
     assert not build(small_artifact, "ort-cuda", options, tmp_path).fresh
     check(load_engine(engine), small_artifact, SHAPE)
     assert on_device.opened[-1].items() >= expected.items()
@@ -313,9 +325,9 @@ def test_ort_tensorrt_starts_from_earlier_timings(
     assert second.fresh
     assert second.engine.file("cache_sm86.timing").read_text() == "measured measured "
     assert second.engine.info.read_back["timings from"] == first.path.name
-    info = json.loads(second.engine.file("engine.json").read_text())
-    info["identity"]["device"] = "another GPU"
-    second.engine.file("engine.json").write_text(json.dumps(info))
+    rewrite_engine(second.engine.path, lambda info: info["identity"].update(device="another GPU"))
+    with pytest.raises(Unavailable, match="device is Fake GPU here, and it was built for another GPU"):
+        load_engine(second.engine.path)
     said: list[str] = []
     third = build(small_artifact, "ort-tensorrt", BuildOptions(shape=SHAPE), tmp_path, said.append).engine
     assert third.info.read_back["timings from"] == "none"
@@ -375,10 +387,13 @@ def fake_tensorrt(*, compiles_at_load: bool) -> Any:
         create_runtime_config=lambda: config,
         create_engine_inspector=lambda: SimpleNamespace(get_engine_information=lambda form: json.dumps(LAYERS)),
     )
-    loads = SimpleNamespace(deserialize_cuda_engine=lambda plan: engine if plan == b"plan" else None)
+    loads = SimpleNamespace(
+        engine_host_code_allowed=None, deserialize_cuda_engine=lambda plan: engine if plan == b"plan" else None
+    )
     return SimpleNamespace(
         Logger=type("Logger", (), {"ERROR": 1, "__init__": lambda self, level: None}),
         Runtime=lambda logger: loads,
+        loads=loads,
         LayerInformationFormat=SimpleNamespace(JSON=0),
         DynamicShapesKernelSpecializationStrategy=SimpleNamespace(EAGER="eager"),
         config=config,
@@ -403,6 +418,14 @@ def test_tensorrt_replays_its_graph_on_every_frame(compiles_at_load: bool, small
     session.compute()
     assert session.stages() is None
     assert {name: node.precision for name, node in session.executed().items()} == {"conv": "fp32"}
+
+
+def test_a_plan_runs_code_of_its_own_only_where_it_was_built_to(small_artifact: Artifact, tmp_path: Path) -> None:
+    trt = fake_tensorrt(compiles_at_load=False)
+    for compatible in (False, True):
+        job = BuildJob(small_artifact, SHAPE, BuildOptions(version_compatible=compatible), {}, tmp_path)
+        TensorRtRuntime()._inspect(trt, job, b"plan")
+        assert trt.loads.engine_host_code_allowed is compatible
 
 
 def test_tensorrt_refuses(small_artifact: Artifact) -> None:
@@ -431,6 +454,43 @@ def test_layers_and_kernels_go_into_the_bundle(small_artifact: Artifact, tmp_pat
     assert json.loads(files["layers.json"]) == LAYERS
     assert files["runtime.cache"] == b"kernels, compiled"
     assert read_back == {"layers": "layers.json", "executed": "fp32: 1 layers", "runtime cache": "runtime.cache"}
+
+
+@pytest.mark.parametrize("target", ["", "sm86", "SM80,SM86", "sm120"])
+def test_tensorrt_rtx_engines_are_for_their_targets(
+    target: str, small_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fake GPU is an sm86. On any GPU one can build for others."""
+    monkeypatch.setattr(TensorRtRtxRuntime, "_build", lambda self, job: ({"plan": b"plan"}, {}))
+    monkeypatch.setattr(TensorRtRtxRuntime, "probe", lambda self: Availability(True))
+    monkeypatch.setattr(TensorRtRtxRuntime, "_load_engine", lambda self, engine, options: engine)
+    options = BuildOptions(target=tuple(filter(None, target.split(","))))
+    engine = build(small_artifact, "tensorrt-rtx", options, tmp_path).engine
+    assert not build(small_artifact, "tensorrt-rtx", options, tmp_path).fresh
+    if target == "sm120":
+        with pytest.raises(Unavailable, match="the GPU here is sm86, and it was built for sm120") as caught:
+            load_engine(engine)
+        assert "--target sm120" in caught.value.remedy
+    else:
+        assert load_engine(engine) is engine
+    if not target:
+        rewrite_engine(engine.path, lambda info: info["identity"].update({"compute capability": "8.9"}))
+        with pytest.raises(Unavailable, match=r"compute capability is 8\.6 here, and it was built for 8\.9"):
+            load_engine(engine.path)
+
+
+def test_compatible_engines_are_for_more_than_this_gpu_and_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TensorRtRuntime, "_version", lambda self: "11.2.0")
+    monkeypatch.setattr(TensorRtRuntime, "_installed", lambda self: Availability(True))
+    runtime = TensorRtRuntime()
+    mine = {"device": "Fake GPU", "compute capability": "8.6"}
+    assert runtime.identity(BuildOptions()) == {"version": "11.2.0", **mine}
+    assert runtime.identity(BuildOptions(version_compatible=True)) == {"version": "11.x", **mine}
+    ampere = {"version": "11.2.0", "compute capability": "8.0 or later"}
+    assert runtime.identity(BuildOptions(hardware_compatible=True)) == ampere
+    assert runtime.machine() == {"version": "11.2.0", "device": "Fake GPU", "driver": "570.86.15 (CUDA 12.8)"}
+    monkeypatch.setattr("toolkit.runtimes.hardware.compute_capability", lambda: "7.5")
+    assert runtime.identity(BuildOptions(hardware_compatible=True))["compute capability"] == "7.5"
 
 
 def test_an_engine_for_other_gpus_need_not_run_here(small_artifact: Artifact, tmp_path: Path) -> None:

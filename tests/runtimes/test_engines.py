@@ -1,6 +1,9 @@
 """Engine bundles: built, reused, listed, and refused when anything about them does not fit."""
 
 import json
+import shlex
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from samples import checkpoint
+from samples import checkpoint, rewrite_engine
 
 import toolkit
-from toolkit.artifact import Artifact
+from toolkit.artifact import Artifact, Layout
 from toolkit.atomic import sha256_of
 from toolkit.errors import ArtifactError, InputError, Unavailable
 from toolkit.graph.export import ExportOptions, export
@@ -20,8 +23,9 @@ from toolkit.graph.precision.convert import convert
 from toolkit.network.model import numpy_function
 from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.hardware import cuda_devices
+from toolkit.runtimes.hardware import cuda_devices, processor
 from toolkit.runtimes.ort_session import OrtSession
+from toolkit.runtimes.protocol import Availability, SessionOptions
 from toolkit.runtimes.registry import RUNTIMES, build, list_engines, load_engine
 from toolkit.workloads import Shape
 
@@ -54,6 +58,12 @@ def test_a_bundle_explains_itself_and_runs(engine: Engine, small_artifact: Artif
     assert info["identity"]["version"]
     assert info["build_seconds"] > 0
     assert info["options"] == {"shape": "16x24"}
+    assert info["settings"] == {"threads": "all usable"}
+    assert info["identity"]["instructions"] == " ".join(processor()[1])
+    assert info["machine"]["processor"] == processor()[0]
+    assert {name: file["size"] for name, file in info["files"].items()} == {
+        path.name: path.stat().st_size for path in engine.path.iterdir() if path.name != "engine.json"
+    }
     session = load_engine(engine.path)
     session.bind(SHAPE)
     truth = numpy_function(toolkit.source_checkpoint(small_artifact).network, "float64")(frame())
@@ -76,60 +86,161 @@ def test_building_again_is_instant_until_something_changes(engine: Engine, small
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_flipped_bit_anywhere_is_refused(engine: Engine, data: st.DataObject) -> None:
-    path = data.draw(st.sampled_from(sorted(path for path in engine.path.iterdir() if path.name != "engine.json")))
+    path = data.draw(st.sampled_from(sorted(engine.path.iterdir())))
     original = path.read_bytes()
     position = data.draw(st.integers(0, len(original) - 1))
     changed = bytearray(original)
     changed[position] ^= 1 << data.draw(st.integers(0, 7))
     try:
         path.write_bytes(changed)
-        with pytest.raises(ArtifactError, match="missing, or not what"):
+        with pytest.raises(ArtifactError) as caught:
             load_engine(engine.path)
+        assert f"{engine.info.artifact}.onnx --runtime {engine.info.runtime}" in caught.value.remedy
     finally:
         path.write_bytes(original)
 
 
-def edit(engine: Engine, change: Callable[[dict], None]) -> None:
+def fields(value: object, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Paths of all that is no object itself."""
+    if not isinstance(value, dict):
+        return [path]
+    return [inner for name, item in value.items() for inner in fields(item, (*path, name))] or [path]
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_an_edited_field_anywhere_is_refused(engine: Engine, data: st.DataObject) -> None:
+    """Written as carefully as we do, but without the seal."""
     path = engine.path / "engine.json"
-    info = json.loads(path.read_text())
-    change(info)
-    path.write_text(json.dumps(info))
+    original = path.read_bytes()
+    info = json.loads(original)
+    *parents, last = data.draw(st.sampled_from(fields(info)))
+    home = info
+    for name in parents:
+        home = home[name]
+    values = st.none() | st.text() | st.integers() | st.floats(allow_nan=False) | st.dictionaries(st.text(), st.text())
+    home[last] = data.draw(values.filter(lambda value: value != home[last]))
+    try:
+        path.write_text(json.dumps(info, indent=2) + "\n")
+        with pytest.raises(ArtifactError, match=r"was edited|cannot be read|has schema") as caught:
+            load_engine(engine.path)
+        assert f"{engine.info.artifact}.onnx --runtime {engine.info.runtime}" in caught.value.remedy
+    finally:
+        path.write_bytes(original)
 
 
 def test_the_command_that_rebuilds_can_be_given(engine: Engine) -> None:
     """Options that are on or off take no value."""
     options = {"target": "sm86,sm89", "tf32": "true", "optimization-level": "3", "cuda-graph": "false"}
-    edit(engine, lambda info: info.update(options=options))
+    rewrite_engine(engine.path, lambda info: info.update(options=options))
     given = " --target sm86,sm89 --tf32 --optimization-level 3 --no-cuda-graph"
-    assert Engine.read(engine.path).rebuild_command.endswith(given)
+    assert f"{given} -o {engine.path.parent}" in Engine.read(engine.path).rebuild_command
 
 
-@pytest.mark.parametrize("field", ["version", "processor", "instructions"])
+def test_the_command_that_rebuilds_rebuilds(
+    small_artifact: Artifact, tmp_path: Path, toolkit_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """From a directory with a space in its name."""
+    home = tmp_path / "my engines"
+    shutil.copytree(small_artifact.path.parent, home)
+    artifact = Artifact.read(home / small_artifact.path.name)
+    engine = build(artifact, "ort-cpu", BuildOptions(shape=SHAPE, threads=1)).engine
+    for name in ("model.onnx", "engine.json"):
+        (engine.path / name).write_bytes(b"damaged")
+        refused = toolkit_command("profile", engine.path)
+        assert refused.returncode == 2
+        _, _, command = refused.stderr.partition("Build it again: ")
+        assert toolkit_command(*shlex.split(command)[1:]).returncode == 0, command
+        assert Engine.read(engine.path).info.artifact_sha256 == artifact.manifest.onnx_sha256
+
+
+@pytest.mark.parametrize("field", ["version", "instructions"])
 def test_an_engine_for_something_else_is_refused_with_the_command_that_rebuilds_it(field: str, engine: Engine) -> None:
-    edit(engine, lambda info: info["identity"].update({field: "another"}))
-    with pytest.raises(Unavailable, match=f"{field} is .* here, and it was built for another") as caught:
+    rewrite_engine(engine.path, lambda info: info["identity"].update({field: "another"}))
+    reason = "the processor here lacks another" if field == "instructions" else "it was built for another"
+    with pytest.raises(Unavailable, match=reason) as caught:
         load_engine(engine.path)
+    assert caught.value.exit_code == 3
     command = f"toolkit build rt4ksr_x2_c6b2_fp32.onnx --runtime {engine.info.runtime} --shape 16x24"
     assert command in caught.value.remedy
     (state,) = list_engines(engine.path.parent)
     assert not state.fits
-    assert "another" in state.reason
+    assert reason in state.reason
+    assert command in state.remedy
+
+
+def test_an_engine_of_a_lesser_processor_is_refused(engine: Engine) -> None:
+    """Its kernels, and the layout of its weights, were chosen without what this one has."""
+    *_, last = processor()[1] or pytest.skip("this processor has no extension that we know")
+    fewer = " ".join(flag for flag in processor()[1] if flag != last)
+    rewrite_engine(engine.path, lambda info: info["identity"].update(instructions=fewer))
+    with pytest.raises(Unavailable, match=f"the processor here has {last}, and kernels were chosen without"):
+        load_engine(engine.path)
+
+
+def test_an_engine_of_another_artifact_is_refused(small_artifact: Artifact, tmp_path: Path) -> None:
+    """The one beside it was exported again, from other weights."""
+    engine = build(small_artifact, "ort-cpu", BuildOptions(shape=SHAPE), tmp_path).engine
+    assert load_engine(engine.path)
+    artifact = export(checkpoint(seed=1), directory=tmp_path)
+    with pytest.raises(Unavailable, match="beside it is another than the one it was built from"):
+        load_engine(engine.path)
+    (state,) = list_engines(tmp_path)
+    assert not state.fits
+    assert build(artifact, "ort-cpu", BuildOptions(shape=SHAPE)).fresh
+    assert load_engine(engine.path)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda info: info.update(schema=9), "schema 9"),
-        (lambda info: info.update(precision="fp99"), "cannot be read"),
-        (lambda info: info.pop("identity"), "cannot be read"),
         (lambda info: info["files"].pop("manifest.json"), "has no manifest"),
-        (lambda info: info["files"].update({"../x": {"sha256": "0", "size": 1}}), "missing, or not what"),
+        (lambda info: info["files"].update({"../x": {"sha256": sha256_of(b"x"), "size": 1}}), "missing, or not what"),
+        (lambda info: info.update(precision="fp16"), "of different artifacts"),
+        (lambda info: info.update(artifact="other"), "of different artifacts"),
+        (lambda info: info.update(artifact_sha256="0" * 64), "of different artifacts"),
     ],
 )
-def test_an_edited_description_is_refused(change: Callable[[dict], None], message: str, engine: Engine) -> None:
-    edit(engine, change)
+def test_a_description_that_does_not_fit_its_files_is_refused(
+    change: Callable[[dict], None], message: str, engine: Engine
+) -> None:
+    """Even with a seal. Of files outside of the bundle it must not speak, though they be as it says."""
+    (engine.path.parent / "x").write_bytes(b"x")
+    rewrite_engine(engine.path, change)
     with pytest.raises(ArtifactError, match=message):
         load_engine(engine.path)
+
+
+def test_the_bundle_of_before_stays_until_the_new_one_is_there(
+    small_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where two directories cannot be exchanged in one step, and someone presses Ctrl-C in between."""
+    engine = build(small_artifact, "ort-cpu", BuildOptions(shape=SHAPE), tmp_path).engine
+    monkeypatch.setattr("toolkit.runtimes.engine._exchanged", lambda one, other: False)
+    original = Path.rename
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if Path(target) == engine.path and ".old." not in self.name:
+            raise KeyboardInterrupt
+        return original(self, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "rename", interrupted)
+        build(small_artifact, "ort-cpu", BuildOptions(shape=Shape(8, 8)), tmp_path)
+    assert Engine.read(engine.path).info == engine.info
+    assert build(small_artifact, "ort-cpu", BuildOptions(shape=Shape(8, 8)), tmp_path).fresh
+    assert [path.name for path in tmp_path.iterdir()] == [engine.path.name]
+
+
+def test_an_engine_runs_with_the_threads_it_was_built_for(
+    small_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = build(small_artifact, "openvino", BuildOptions(shape=SHAPE, threads=1), tmp_path).engine
+    for options, threads in ((None, 1), (SessionOptions(threads=2), 2)):
+        session = load_engine(engine, options)
+        session.bind(SHAPE)
+        assert session._compiled.get_property("INFERENCE_NUM_THREADS") == threads  # type: ignore[attr-defined]
 
 
 def test_half_a_bundle_is_refused_and_listed(engine: Engine) -> None:
@@ -139,10 +250,33 @@ def test_half_a_bundle_is_refused_and_listed(engine: Engine) -> None:
     (state,) = list_engines(engine.path.parent)
     assert not state.fits
     (engine.path / "engine.json").write_text("{")
-    with pytest.raises(ArtifactError, match="cannot be read"):
+    with pytest.raises(ArtifactError, match="cannot be read") as caught:
         load_engine(engine.path)
+    assert f"toolkit build rt4ksr_x2_c6b2_fp32.onnx --runtime {engine.info.runtime}" in caught.value.remedy
+    nameless = engine.path.rename(engine.path.with_name("x.engine"))
+    with pytest.raises(ArtifactError, match="cannot be read") as caught:
+        load_engine(nameless)
+    assert caught.value.remedy == "Build it again: `toolkit build`"
     with pytest.raises(ArtifactError, match="is not an engine"):
         load_engine(engine.path.parent)
+
+
+def test_listing_needs_a_directory(tmp_path: Path) -> None:
+    assert list_engines(tmp_path) == []
+    with pytest.raises(InputError, match="there is no directory"):
+        list_engines(tmp_path / "missing")
+
+
+def test_an_engine_that_fits_may_have_no_runtime_here(
+    small_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(small_artifact, "ort-cpu", BuildOptions(shape=SHAPE), tmp_path)
+    (state,) = list_engines(tmp_path)
+    assert (state.fits, state.runs, state.reason, state.remedy) == (True, True, "", "")
+    gone = Availability(False, "it is broken", "mend it")
+    monkeypatch.setattr(type(RUNTIMES["ort-cpu"]), "probe", lambda self: gone)
+    (state,) = list_engines(tmp_path)
+    assert (state.fits, state.runs, state.reason, state.remedy) == (True, False, "it is broken", "mend it")
 
 
 def test_an_openvino_engine_has_one_size(small_artifact: Artifact, tmp_path: Path) -> None:
@@ -188,6 +322,16 @@ def test_bad_requests(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("options", [{"threads": -3}, {"threads": 100_000}, {"optimization_level": 6}])
+def test_numbers_out_of_range(options: dict[str, int]) -> None:
+    (name,) = options
+    with pytest.raises(InputError, match=f"{name.replace('_', '-')} .* must be 0"):
+        BuildOptions(**options)
+    if name == "threads":
+        with pytest.raises(InputError, match="must be 0"):
+            SessionOptions(**options)
+
+
 def test_a_static_artifact_is_built_for_its_own_size(tmp_path: Path) -> None:
     artifact = export(checkpoint(), ExportOptions(shape=SHAPE), tmp_path)
     assert build(artifact, "openvino").engine.info.shape == "16x24"
@@ -200,19 +344,27 @@ def test_a_static_artifact_is_built_for_its_own_size(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8"])
 def test_tensorrt_rtx_builds_every_precision(precision: str, artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+    """Turing, sm75, has no bfloat16."""
     targets = TARGETS[1:] if precision == "bf16" else TARGETS
     engine = build(artifacts[precision], "tensorrt-rtx", BuildOptions(target=targets), tmp_path).engine
     assert engine.path.name == f"{artifacts[precision].manifest.name}.tensorrt-rtx.engine"
     assert engine.info.files["plan"].size > 10_000
     assert engine.info.read_back["typing"] == "strong"
     assert int(engine.info.read_back["network layers"]) > 20
-    assert engine.info.options["target"] == ",".join(targets)
+    assert engine.info.options["target"] == engine.info.settings["target"] == ",".join(targets)
+    assert engine.info.settings["tf32"] == "false"
     assert not build(artifacts[precision], "tensorrt-rtx", BuildOptions(target=targets), tmp_path).fresh
 
 
-def test_tensorrt_rtx_builds_static_sizes(tmp_path: Path) -> None:
-    artifact = export(checkpoint(), ExportOptions(shape=Shape(31, 20)), tmp_path)
-    assert build(artifact, "tensorrt-rtx", BuildOptions(target=("sm86",))).engine.info.shape == "31x20"
+@pytest.mark.parametrize("uint8", [None, "NHWC"], ids=["float", "uint8"])
+def test_tensorrt_rtx_builds_static_sizes(uint8: Layout | None, tmp_path: Path) -> None:
+    fp32 = export(checkpoint(), ExportOptions(shape=SHAPE, uint8=uint8), tmp_path)
+    for artifact in (fp32, *(convert(fp32, name) for name in ("fp16", "bf16", "int8"))):
+        targets = TARGETS[1:] if artifact.manifest.precision == "bf16" else TARGETS
+        engine = build(artifact, "tensorrt-rtx", BuildOptions(target=targets)).engine
+        assert engine.info.shape == "16x24"
+    odd = export(checkpoint(), ExportOptions(shape=Shape(31, 20), uint8=uint8), tmp_path)
+    assert build(odd, "tensorrt-rtx", BuildOptions(target=("sm86",))).engine.info.shape == "31x20"
 
 
 @pytest.mark.slow
@@ -221,7 +373,8 @@ def test_tensorrt_rtx_builds_a_released_network(released_artifact: Artifact, tmp
         released_artifact,
         *(convert(released_artifact, name, directory=tmp_path) for name in ("fp16", "bf16", "int8")),
     ):
-        assert build(artifact, "tensorrt-rtx", BuildOptions(target=("sm89", "sm120")), tmp_path).fresh
+        targets = TARGETS[1:] if artifact.manifest.precision == "bf16" else TARGETS
+        assert build(artifact, "tensorrt-rtx", BuildOptions(target=targets), tmp_path).fresh
 
 
 def test_what_a_target_cannot_do_is_said(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
@@ -272,6 +425,21 @@ def test_gpu_runtimes_are_refused_before_anything_is_touched(
     with pytest.raises(Unavailable, match="no NVIDIA driver") as caught:
         RUNTIMES[name].load(small_artifact)
     assert caught.value.exit_code == 3
+
+
+@without_gpu
+def test_an_engine_is_refused_before_anything_is_touched(
+    small_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a driver TensorRT may crash as it loads an engine."""
+    engine = build(small_artifact, "tensorrt-rtx", BuildOptions(shape=SHAPE, target=("sm86",)), tmp_path).engine
+
+    def touched(*_: object) -> None:
+        raise AssertionError("the engine was loaded")
+
+    monkeypatch.setattr(type(RUNTIMES["tensorrt-rtx"]), "_load_engine", touched)
+    with pytest.raises(Unavailable, match="tensorrt-rtx is not available: there is no NVIDIA driver"):
+        load_engine(engine.path)
 
 
 @without_gpu

@@ -9,13 +9,17 @@ from hypothesis import strategies as st
 from samples import checkpoint
 
 import toolkit
-from toolkit.artifact import Artifact
+from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError, Unavailable
 from toolkit.graph.export import ExportOptions, export
+from toolkit.graph.precision.convert import convert
 from toolkit.network.config import NetworkConfig
 from toolkit.network.model import numpy_function
+from toolkit.runtimes.building import BuildOptions
+from toolkit.runtimes.ort_provider import cuda_provider
+from toolkit.runtimes.ort_session import OrtSession
 from toolkit.runtimes.protocol import Availability, SessionOptions, short_precision
-from toolkit.runtimes.registry import RUNTIMES
+from toolkit.runtimes.registry import RUNTIMES, build, load_engine
 from toolkit.workloads import Shape
 
 NAMES = ["torch-unfused", "torch", "ort-cpu", "openvino"]
@@ -134,6 +138,23 @@ def test_openvino_is_told_the_precision(small_artifact: Artifact) -> None:
     assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
 
 
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_openvino_puts_no_other_precision_in_the_place_of_the_asked_for(
+    precision: Precision, small_artifact: Artifact, tmp_path: Path
+) -> None:
+    """A hint for float16 means bfloat16 on a processor without float16, which then loses eight times as much."""
+    import openvino
+
+    artifact = convert(small_artifact, precision, directory=tmp_path)
+    session = toolkit.load_session(artifact, "openvino")
+    able = precision.upper() in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    ran = {node.precision for node in session.executed().values()}
+    assert ran <= {"fp32", precision}
+    assert precision in ran or not able
+    engine = build(artifact, "openvino", BuildOptions(shape=Shape(8, 8))).engine
+    assert {node.precision for node in load_engine(engine).executed().values()} == ran
+
+
 @pytest.mark.parametrize("name", ["ort-cpu", "openvino"])
 def test_a_precision_the_artifact_does_not_have_is_refused(name: str, small_artifact: Artifact) -> None:
     with pytest.raises(Unavailable, match="a precision is a property of the artifact") as caught:
@@ -194,6 +215,25 @@ def test_ort_does_not_fall_back(small_artifact: Artifact, monkeypatch: pytest.Mo
     monkeypatch.setattr(onnxruntime, "InferenceSession", Fallen)
     with pytest.raises(Unavailable, match="SomeOtherExecutionProvider instead of CPUExecutionProvider"):
         toolkit.load_session(small_artifact, "ort-cpu")
+
+
+def test_ort_says_where_its_nodes_are(small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that calls itself CUDA's while its nodes are on the CPU, as ONNX Runtime itself tells."""
+    import onnxruntime
+
+    class Half(onnxruntime.InferenceSession):
+        def __init__(self, path: Path, options: onnxruntime.SessionOptions, **more: object) -> None:
+            assert more["enable_fallback"] == 0
+            assert options.get_session_config_entry("session.disable_cpu_ep_fallback") == "1"
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "0")
+            super().__init__(path, options, providers=["CPUExecutionProvider"])
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider"]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Half)
+    with pytest.raises(Unavailable, match=r"not run all of .* on CUDA.*: \S+ is on CPUExecutionProvider and \d+ more"):
+        OrtSession(small_artifact, cuda_provider(BuildOptions()), 1)
 
 
 def test_there_is_no_such_runtime(small_artifact: Artifact) -> None:

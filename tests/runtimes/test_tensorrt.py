@@ -1,7 +1,9 @@
 """What can be known of TensorRT without a GPU: options, timing caches, what the engine inspector writes."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -12,8 +14,9 @@ from toolkit.runtimes import tensorrt as tensorrt_module
 from toolkit.runtimes.building import BuildJob, BuildOptions
 from toolkit.runtimes.engine import Engine, EngineInfo, engine_path, write_engine
 from toolkit.runtimes.hardware import cuda_devices
+from toolkit.runtimes.protocol import Availability
 from toolkit.runtimes.registry import build
-from toolkit.runtimes.tensorrt import start_timings
+from toolkit.runtimes.tensorrt import TensorRtRuntime, start_timings
 from toolkit.runtimes.tensorrt_session import layer_precisions
 from toolkit.workloads import Shape
 
@@ -28,6 +31,27 @@ def test_tf32_is_off_unless_asked_for() -> None:
         config.set_flag(trt.BuilderFlag.TF32)  # TensorRT's default
         tensorrt_module._configure(trt, config, BuildOptions(tf32=asked))
         assert config.get_flag(trt.BuilderFlag.TF32) is asked
+
+
+def test_what_is_asked_for_reaches_the_builder() -> None:
+    """On the configuration of TensorRT for RTX, whose interface is TensorRT's."""
+    trt = pytest.importorskip("tensorrt_rtx")
+    builder = trt.Builder(trt.Logger(trt.Logger.ERROR))
+    plain, tuned = builder.create_builder_config(), builder.create_builder_config()
+    tensorrt_module._configure(trt, plain, BuildOptions())
+    options = BuildOptions(optimization_level=1, version_compatible=True, hardware_compatible=True)
+    tensorrt_module._configure(trt, tuned, options)
+    for config, asked in ((plain, False), (tuned, True)):
+        assert config.profiling_verbosity == trt.ProfilingVerbosity.DETAILED
+        assert config.get_flag(trt.BuilderFlag.VERSION_COMPATIBLE) is asked
+    assert tuned.builder_optimization_level == 1
+    assert plain.builder_optimization_level == builder.create_builder_config().builder_optimization_level
+    # This one TensorRT for RTX does not take.
+    config = SimpleNamespace(clear_flag=lambda flag: None, set_flag=lambda flag: None)
+    tensorrt_module._configure(trt, config, BuildOptions())
+    assert not hasattr(config, "hardware_compatibility_level")
+    tensorrt_module._configure(trt, config, options)
+    assert config.hardware_compatibility_level == trt.HardwareCompatibilityLevel.AMPERE_PLUS
 
 
 @pytest.mark.parametrize(
@@ -125,7 +149,19 @@ class Config:
 
 
 def bundle(artifact: Artifact, directory: Path, name: str, timings: bytes | None, **changes: Any) -> Engine:
-    info = EngineInfo("tensorrt", name, "0", "fp32", "dynamic", IDENTITY, {}, 1.0, {})
+    info = EngineInfo(
+        runtime="tensorrt",
+        artifact=name,
+        artifact_sha256=artifact.manifest.onnx_sha256,
+        precision="fp32",
+        shape="dynamic",
+        identity=IDENTITY,
+        machine={},
+        options={},
+        settings={},
+        build_seconds=1.0,
+        files={},
+    )
     manifest = msgspec.structs.replace(artifact.manifest, name=name)
     made = Artifact(artifact.path, manifest)
     files = {"plan": b"plan"} | ({} if timings is None else {"timing.cache": timings})
@@ -155,6 +191,38 @@ def test_without_earlier_bundles_timings_start_empty(small_artifact: Artifact, t
     config = Config()
     assert start_timings(config, BuildJob(small_artifact, None, BuildOptions(), IDENTITY, tmp_path), "tensorrt") == []
     assert config.timings.content == b""
+
+
+class OnRtx(TensorRtRuntime):
+    """TensorRT's runtime with the library of TensorRT for RTX, which must be told a GPU, and keeps empty timings."""
+
+    module = "tensorrt_rtx"
+
+    def probe_build(self) -> Availability:
+        return self._installed()
+
+    def _set_targets(self, trt: Any, config: Any, targets: Sequence[str]) -> None:
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(trt.ComputeCapability.SM86, 0)
+
+
+@pytest.mark.skipif(bool(cuda_devices()[0]), reason="there is a GPU: it would be inspected")
+def test_a_tensorrt_bundle_has_its_timing_cache(small_artifact: Artifact, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    first = OnRtx().build(small_artifact, BuildOptions(shape=Shape(16, 16)), tmp_path).engine
+    assert set(first.info.files) == {"plan", "timing.cache", "manifest.json"}
+    assert first.info.read_back["timing cache"] == "timing.cache"
+    assert first.info.read_back["timings from"] == "none"
+    assert first.file("timing.cache").stat().st_size > 0
+    second = OnRtx().build(small_artifact, BuildOptions(shape=Shape(32, 32)), tmp_path)
+    assert second.fresh
+    assert second.engine.info.read_back["timings from"] == first.path.name
+    assert second.engine.info.settings == {
+        "hardware-compatible": "false",
+        "optimization-level": "TensorRT's own",
+        "tf32": "false",
+        "version-compatible": "false",
+    }
 
 
 @pytest.mark.skipif(bool(cuda_devices()[0]), reason="there is a GPU: it would be inspected")

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+import torch
 from samples import DATA, checkpoint, needs_data, network, released, save_safetensors, small_preset
 
 from toolkit.artifact import Artifact
@@ -19,7 +20,7 @@ from toolkit.runtimes.registry import build
 from toolkit.verification import comparison
 from toolkit.verification.comparison import compare
 from toolkit.verification.contestants import Contestant, parse_contestant
-from toolkit.verification.inputs import TestInput
+from toolkit.verification.inputs import TestInput, real_images
 from toolkit.verification.layers import compare_layers, plot_layers
 from toolkit.verification.polygraphy import polygraphy_script
 from toolkit.workloads import Shape
@@ -135,6 +136,34 @@ def test_numbers_are_what_they_are_called(monkeypatch: pytest.MonkeyPatch) -> No
     assert item.differing == pytest.approx(1 / a.size)
 
 
+def test_what_is_not_finite_is_not_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    a = np.full((1, 3, 8, 8), 0.5, np.float32)
+    b = a.copy()
+    b[0, 0, 5, 6] = np.nan
+    results = iter([a, b])
+    monkeypatch.setattr(Contestant, "load", lambda self, threads=0: lambda image: next(results))
+    monkeypatch.setattr(comparison, "synthetic_inputs", lambda shape: [])
+    sides = Contestant(checkpoint(), "torch"), Contestant(checkpoint(), "torch-unfused")
+    report = compare(*sides, [TestInput("x", a)], bound=1.0, steadiness=False)
+    assert report.inputs[0].psnr is not None
+    assert report.inputs[0].worst == (5, 6)
+    assert not report.passed
+
+
+def test_an_engine_of_one_size(small_artifact: Artifact, tmp_path: Path) -> None:
+    engine = build(small_artifact, "openvino", BuildOptions(shape=Shape(24, 40)), tmp_path).engine
+    first, second = Contestant(small_artifact, "ort-cpu"), parse_contestant(str(engine.path))
+    report = compare(first, second, bound=1e-4)
+    assert report.passed
+    assert {item.size for item in report.inputs} == {"24x40"}
+    assert sum(item.input.startswith("image") for item in report.inputs) == 5
+
+
+def test_images_that_ship_stand_in_for_real_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RT4KSR_DATA", str(tmp_path))
+    assert [item.name for item in real_images()] == [f"image {number}" for number in range(1, 6)]
+
+
 def test_equal_subjects_are_equal(small_artifact: Artifact) -> None:
     mine = Contestant(small_artifact, "ort-cpu")
     report = compare(mine, mine, [], bound=0.0)
@@ -163,10 +192,12 @@ def test_images_are_compared_as_images(small_artifact: Artifact, tmp_path: Path)
 def test_checkpoints(runtime: str, small_artifact: Artifact, tmp_path: Path) -> None:
     path = save_safetensors(tmp_path / "w.safetensors", network())
     first, second = parse_contestant(f"{path}{runtime}"), parse_contestant(f"{small_artifact.path}@openvino")
+    before = torch.get_num_threads()
     report = compare(first, second, [], bound=1e-5)
     assert all(item.largest <= 1e-5 for item in report.inputs if not item.input.startswith("large"))
     assert report.steadiness[0].deterministic
-    assert report.steadiness[0].threads == ()
+    assert report.steadiness[0].threads == (1, 2, 3)
+    assert torch.get_num_threads() == before
 
 
 @needs_data

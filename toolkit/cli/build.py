@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.markup import escape
 
 import toolkit
-from toolkit.cli.arguments import split
+from toolkit.cli.arguments import DEFAULT_DIRECTORY, split
 from toolkit.cli.console import out, print_documents, steps, table
 
 
@@ -70,9 +70,9 @@ def build(
         Print one JSON document.
     """
     if list_:
-        if gen is not None:
-            raise toolkit.InputError("--list and --gen exclude each other")
-        _list(output or Path("exported"), json=json)
+        if gen is not None or artifact is not None or runtime is not None:
+            raise toolkit.InputError("--list takes a directory, --output, and nothing else of these")
+        _list(output, json=json)
         return
     if artifact is None or runtime is None:
         raise toolkit.InputError("name an artifact and a --runtime", "Or --list what is there.")
@@ -109,7 +109,7 @@ def _print(built: toolkit.Built) -> None:
         out.print(f"[bold]{escape(str(built.engine.path))}[/] ({size:,} bytes) in {info.build_seconds:.1f} s")
     else:
         out.print(f"[bold]{escape(str(built.engine.path))}[/] is there already, and nothing has changed")
-    for name, value in (info.identity | info.read_back | {"shape": info.shape}).items():
+    for name, value in (info.identity | info.machine | info.read_back | {"shape": info.shape}).items():
         out.print(f"  {name}: {value}", markup=False)
 
 
@@ -126,13 +126,24 @@ def _write_script(
         out.print(f"[bold]{escape(str(path))}[/]; its --help says what it takes")
 
 
-def _list(directory: Path, *, json: bool) -> None:
-    found = toolkit.list_engines(directory)
+def _list(output: Path | None, *, json: bool) -> None:
+    directory = output or DEFAULT_DIRECTORY
+    # The default directory need not be there yet.
+    found = toolkit.list_engines(directory) if output or directory.is_dir() else []
     if json:
         print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
         return
+    if not found:
+        out.print(f"no engines in {escape(str(directory))}")
+        return
     rows = table("engine", "precision", "shape", "state")
     for state in found:
-        verdict = "[green]fits[/]" if state.fits else f"[red]no[/]: {escape(state.reason)}"
+        verdict = "[green]runs[/]" if state.runs else "[yellow]fits[/]" if state.fits else "[red]refused[/]"
         rows.add_row(escape(state.name), state.precision, state.shape, verdict)
-    out.print(rows if found else f"no engines in {directory}")
+    out.print(rows)
+    for state in found:
+        if not state.runs:
+            does = "does not run here" if state.fits else "is refused"
+            out.print(
+                f"[yellow]{escape(state.name)} {does}:[/] {escape(f'{state.reason}. {state.remedy}')}", soft_wrap=True
+            )

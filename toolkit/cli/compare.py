@@ -12,6 +12,9 @@ from rich.markup import escape
 import toolkit
 from toolkit.cli.console import err, out, print_documents, steps, table, verdict, warn
 
+_MANY = 1_000_000
+"""Steps between floats that are not worth counting one by one."""
+
 
 def compare(
     first: str,
@@ -45,7 +48,7 @@ def compare(
         Largest error allowed on images, for values 0..1: exit 1 beyond it. With --layers: as a share of a tensor's
         largest value (default 1e-4).
     images
-        Directory of real images to compare on.
+        Directory of real images to compare on; with --layers the first of them, instead of noise.
     steadiness
         Also check that results are the same bits again and for any number of threads.
     edited
@@ -64,13 +67,13 @@ def compare(
         toolkit.polygraphy_script(one, other, 1e-4 if bound is None else bound, gen)
     console = err if json else out
     report: toolkit.LayerReport | toolkit.ComparisonReport
+    given = None if images is None else toolkit.real_images(images, one.fixed or other.fixed)
     with steps("compare") as step:
         if layers:
-            report = toolkit.compare_layers(
-                one, other, bound=toolkit.LAYER_BOUND if bound is None else bound, report=step
-            )
+            image = None if given is None else given[0].array
+            layer_bound = toolkit.LAYER_BOUND if bound is None else bound
+            report = toolkit.compare_layers(one, other, image, layer_bound, step)
         else:
-            given = None if images is None else toolkit.real_images(images, one.fixed or other.fixed)
             report = toolkit.compare(one, other, given, bound=bound, steadiness=steadiness, report=step)
     if isinstance(report, toolkit.LayerReport):
         _print_layers(report, console)
@@ -95,19 +98,17 @@ def _print(report: toolkit.ComparisonReport, console: Console) -> None:
             f"{item.largest:.1e}",
             *(f"{value:.0e}" for value in (item.mean, item.p99)),
             "equal" if item.psnr is None else f"{item.psnr:.1f}",
-            "–" if item.ulp is None else f"{item.ulp:,}",
+            "–" if item.ulp is None else f"{item.ulp:,}" if item.ulp < _MANY else f"{item.ulp:.0e}",
             str(item.grey_levels),
             f"{item.differing:.2%}",
-            f"{item.worst[1]},{item.worst[0]} {'edge' if item.at_border else ''}" if item.largest else "",
+            f"{item.worst[1]},{item.worst[0]}{' edge' if item.at_border else ''}" if item.largest else "",
         )
     console.print(rows)
+    answers = {True: "[green]yes[/]", False: "[bold red]no[/]"}
     for steady in report.steadiness:
-        repeats = verdict(steady.deterministic)
-        threads = f", with {', '.join(map(str, steady.threads))} threads " if steady.threads else ""
-        verdicts = {True: "[green]too[/]", False: "[yellow]other ones[/]"}
         console.print(
-            f"{escape(steady.subject)}: same bits again {repeats}{threads}"
-            f"{verdicts[steady.same_for_threads] if threads else ''}"
+            f"{escape(steady.subject)}: same bits in {steady.runs} runs {answers[steady.deterministic]}, "
+            f"with {', '.join(map(str, steady.threads))} threads {answers[steady.same_for_threads]}"
         )
     warn(report.notes)
     if report.bound is not None:
@@ -126,5 +127,7 @@ def _print_layers(report: toolkit.LayerReport, console: Console) -> None:
         console.print(f"only in the first: {escape(', '.join(report.unmatched))}", style="dim")
     if report.culprit is None:
         console.print(f"[green]no tensor leaves the bound[/] {report.bound:g}")
+        if first := next((layer for layer in report.layers if layer.largest > 0), None):
+            console.print(f"the first that differs at all is {escape(first.name)}", style="dim")
     else:
         console.print(f"[bold red]{escape(report.culprit)}[/] is the first beyond the bound {report.bound:g}")

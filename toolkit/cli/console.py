@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -68,12 +69,16 @@ def steps(title: str) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def bar() -> Iterator[Callable[[str, float, float | None], None]]:
-    """A progress bar with the time left; silent when stderr is not a terminal."""
+    """A progress bar with the time left, as told or else guessed from the share done; silent when stderr is not a
+    terminal."""
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"), TimeElapsedColumn()
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task("starting", total=1.0, left="")
+        begin = time.monotonic()
 
         def advance(what: str, share: float, left: float | None) -> None:
+            if left is None and share > 0:
+                left = (time.monotonic() - begin) * (1 - share) / share
             text = "" if left is None else f"{left:.0f} s left"
             progress.update(task, description=what, completed=share, left=text)
 

@@ -59,9 +59,9 @@ def convert(
         percentile=percentile,
     )
     made = []
-    for wanted in precisions(precision):
+    for wanted, fitting in options.shared_out(precisions(precision)).items():
         with steps(f"convert to {wanted}") as report:
-            made.append(toolkit.convert(source, wanted, options, output, report))
+            made.append(toolkit.convert(source, wanted, fitting, output, report))
     if json:
         print_documents([item.manifest for item in made])
     describe(made, err if json else out)

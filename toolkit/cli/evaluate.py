@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 import toolkit
 from toolkit.cli.arguments import find_artifacts, split
@@ -41,8 +42,9 @@ def evaluate(
     subjects
         Artifacts (.onnx, .json) and engine bundles. Default: everything in the directory of artifacts.
     data
-        Directories of images, recursively: with HR and LR in them (or x2/HR, ...) pairs, else originals, larger ones
-        cropped to the middle 3840x2160.
+        Directories of images, recursively. Where HR and LR lie side by side (in x2, x3, ... that of the network's
+        scale) these are pairs; all others are originals. What is larger is cropped to the middle 3840x2160, and where
+        an engine takes one size only, all are cut to that.
     runtime
         Comma-separated; runs the artifacts. Engines have their own. `simulated`: an artifact's own arithmetic with
         float32 accumulators, as GPUs have it, on any processor.
@@ -91,14 +93,14 @@ def evaluate(
     _print(report, err if json or csv else out)
     if html is not None:
         err.print(f"[bold]{escape(str(html))}[/] shows the worst patches", soft_wrap=True)
-    _exit(report, named=bool(subjects))
+    _exit(report, demanded=bool(subjects) or options.budgets is not None)
 
 
-def _exit(report: toolkit.QualityReport, *, named: bool) -> None:
-    """Overspending is a failed check; what was named and did not run is an error."""
+def _exit(report: toolkit.QualityReport, *, demanded: bool) -> None:
+    """Overspending is a failed check; what was named, or held against a budget, and did not run is an error."""
     if not report.passed:
         raise SystemExit(toolkit.CheckFailed.exit_code)
-    if named and not report.complete:
+    if demanded and not report.complete:
         raise SystemExit(toolkit.Unavailable.exit_code)
 
 
@@ -114,45 +116,69 @@ def _subjects(
 
 
 def _print(report: toolkit.QualityReport, console: Console) -> None:
-    numbers = ("PSNR-Y", "-RGB", "SSIM-Y", "-RGB ", "spent", "worst", "patch")
     for network in report.networks:
+        cut = f"; all images cut to {network.cut_to} (low resolution)" if network.cut_to else ""
         console.print(
             f"[bold]{escape(network.name)}[/], x{network.scale}: gain over bicubic {network.gain:.3f} dB PSNR-Y; "
-            f"{report.degradation} where no LR was given"
+            f"{report.degradation} where no LR was given{cut}",
+            soft_wrap=True,
         )
-        names = len({(subject.precision, subject.runtime) for subject in network.subjects}) < len(network.subjects)
-        rows = table("images", "precision", "runtime", *numbers, "", right=numbers)
-        for name, (_, baseline) in network.subjects[0].sets().items():
-            rows.add_row(escape(name), "bicubic", "", *_metrics(baseline))
+        console.print(_quality(network))
+        if len(network.subjects) > 1:
+            console.print(_spending(network))
+        elif network.subjects[0].precision == "fp32" and not network.not_run:
+            console.print("[dim]fp32 is what others are held against: alone it spends nothing[/]")
         for subject in network.subjects:
-            sets = subject.sets()
-            if names:
-                rows.add_row(f"[dim]{escape(subject.name)}[/]")
-            for name, (mean, _) in sets.items():
-                rows.add_row(escape(name), subject.precision, subject.runtime, *_metrics(mean))
-            rows.add_row("all", subject.precision, subject.runtime, *_metrics(subject.mean), *_spent(subject))
-        console.print(rows)
-        for subject in network.subjects:
-            for check in subject.verdict:
-                if not check.passed:
-                    what = f"{subject.name} on {subject.runtime}: {check.name} {check.measured:.3g}"
-                    console.print(f"[red]{escape(what)}, allowed {check.bound:g}[/]")
+            if subject.ran:
+                what = f"{subject.name} on {subject.runtime}"
+                console.print(f"[yellow]{escape(what)}:[/] stored {subject.precision}, computed {subject.ran}")
         for left in network.not_run:
             what = f"{left.name} on {left.runtime}"
             console.print(f"[yellow]{escape(what)} did not run:[/] {escape(left.reason)}", soft_wrap=True)
         console.print()
 
 
+def _quality(network: toolkit.NetworkReport) -> Table:
+    numbers = ("PSNR-Y", "-RGB", "SSIM-Y", "-RGB ")
+    rows = table("images", "artifact", "runtime", *numbers, right=numbers)
+    subjects = network.subjects
+    several = len(subjects[0].sets()) > 1
+    for name, (_, baseline) in subjects[0].sets().items():
+        rows.add_row(escape(name), "bicubic", "", *_metrics(baseline))
+    if several:
+        rows.add_row("all", "bicubic", "", *_metrics(network.bicubic))
+    for subject in subjects:
+        for name, (mean, _) in subject.sets().items():
+            rows.add_row(escape(name), escape(subject.name), subject.runtime, *_metrics(mean))
+        if several:
+            rows.add_row("all", escape(subject.name), subject.runtime, *_metrics(subject.mean))
+    return rows
+
+
+def _spending(network: toolkit.NetworkReport) -> Table:
+    """What each subject loses against fp32, and of how much; shares are unknown where the network gains nothing."""
+    rows = table("against fp32", "runtime", "gain spent", "worst image", "worst patch", "")
+    for subject in network.subjects:
+        if subject.reference:
+            continue
+        bounds = [check.bound for check in subject.verdict] or [None] * 3
+        judged = [check.passed for check in subject.verdict] or [True] * 3
+        mean, image = ("–", "–")
+        if subject.spent is not None and subject.worst_image_spent is not None:
+            mean, image = f"{subject.spent:.2%}", f"{subject.worst_image_spent:.1%}"
+        patch = subject.worst_patch
+        cells = (
+            mean + ("" if bounds[0] is None else f" of {bounds[0]:.1%}"),
+            image + ("" if bounds[1] is None else f" of {bounds[1]:.1%}"),
+            f"{patch.patch_difference:.2f}" + ("" if bounds[2] is None else f" of {bounds[2]:g}") + " levels",
+        )
+        marked = (cell if passed else f"[red]{cell}[/]" for cell, passed in zip(cells, judged, strict=True))
+        verdict_ = verdict(subject.passed) if subject.verdict else ""
+        rows.add_row(escape(subject.name), subject.runtime, *marked, verdict_)
+        place = f"{escape(patch.label)} at {patch.patch[1]},{patch.patch[0]}"
+        rows.add_row("", "", "", f"[dim]{escape(subject.worst_image)}[/]", f"[dim]{place}[/]", "")
+    return rows
+
+
 def _metrics(mean: toolkit.Metrics) -> tuple[str, str, str, str]:
     return f"{mean.psnr_y:.3f}", f"{mean.psnr_rgb:.3f}", f"{mean.ssim_y:.4f}", f"{mean.ssim_rgb:.4f}"
-
-
-def _spent(subject: toolkit.SubjectReport) -> tuple[str, ...]:
-    """Shares of the gain, and the verdict; shares are unknown where the network gains nothing."""
-    if subject.reference:
-        return ()
-    shares = ("–", "–")
-    if subject.spent is not None and subject.worst_image_spent is not None:
-        shares = f"{subject.spent:.2%}", f"{subject.worst_image_spent:.1%}"
-    worst = max(image.patch_difference for image in subject.images)
-    return (*shares, f"{worst:.2f}", verdict(subject.passed) if subject.verdict else "")

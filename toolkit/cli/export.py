@@ -113,7 +113,8 @@ def _judge(
 def _exit_on_overspending(artifacts: list[toolkit.Artifact], console: Console) -> None:
     checks = [(item.manifest.name, check) for item in artifacts for check in item.manifest.budget_checks]
     for name, check in checks:
-        console.print(f"{escape(name)}: {check.name} {check.measured:.3g} of {check.bound:g} {verdict(check.passed)}")
+        held = f"{check.name} {check.measured:.3g} of {check.bound:g}"
+        console.print(f"{escape(name)}: {escape(held)} {verdict(check.passed)}", soft_wrap=True)
     if not all(check.passed for _, check in checks):
         raise SystemExit(toolkit.CheckFailed.exit_code)
 

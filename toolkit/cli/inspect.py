@@ -9,20 +9,31 @@ from cyclopts import Parameter
 from rich.markup import escape
 
 import toolkit
-from toolkit.cli.console import out, table, verdict
+from toolkit.cli.console import out, print_documents, table, verdict
 
 
-def inspect(artifact: Path, /, *, json: Annotated[bool, Parameter(negative=())] = False) -> None:
+def inspect(
+    artifact: Path,
+    /,
+    *,
+    nodes: Annotated[bool, Parameter(negative=())] = False,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
     """Show what is known about an artifact.
 
     Parameters
     ----------
     artifact
         The .onnx or .json file that `toolkit export` wrote.
+    nodes
+        List the nodes of the graph instead, whose names `toolkit convert` takes.
     json
-        Print the manifest as it is.
+        Print one JSON document; of the manifest, as it is.
     """
     found = toolkit.Artifact.read(artifact)
+    if nodes:
+        _list_nodes(found, json=json)
+        return
     if json:
         print(found.path.with_suffix(".json").read_text(), end="")
         return
@@ -60,3 +71,14 @@ def inspect(artifact: Path, /, *, json: Annotated[bool, Parameter(negative=())] 
         checks.add_row(check.name, f"{check.measured:.2e}", f"{check.bound:.0e}", verdict(check.passed))
     out.print()
     out.print(checks)
+
+
+def _list_nodes(artifact: toolkit.Artifact, *, json: bool) -> None:
+    found = toolkit.list_nodes(artifact)
+    if json:
+        print_documents([found])
+        return
+    rows = table("node", "operator", "result")
+    for node in found:
+        rows.add_row(escape(node.name), node.operator, node.dtype)
+    out.print(rows)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
+from rich.console import Console
 from rich.markup import escape
 
 import toolkit
@@ -17,8 +18,11 @@ def tune(
     /,
     *,
     precision: Literal["fp16", "bf16", "int8"],
-    budget: str,
+    budget: str | None = None,
+    budgets: Path | None = None,
     data: Annotated[list[Path] | None, Parameter(consume_multiple=True, negative=())] = None,
+    time_on: str | None = None,
+    threads: int = 0,
     calibration: Path | None = None,
     method: Literal["percentile", "entropy", "minmax"] = "percentile",
     percentile: float = 99.99,
@@ -28,8 +32,9 @@ def tune(
 ) -> None:
     """Find the nodes that must stay in float32 for a precision to keep within its budget, and write that artifact.
 
-    Quality is counted as the share of the network's gain over bicubic (PSNR-Y) that is lost; cost as the share of the
-    work that stays in float32. fp16 and bf16 are simulated with float32 accumulators.
+    Quality is counted as in `toolkit evaluate --budget`: the share of the network's gain over bicubic (PSNR-Y) that is
+    lost, on average and in the worst image, and the worst patch. fp16 and bf16 are simulated with float32 accumulators.
+    The cheapest mix that was found is written, with the curve of quality against cost and the verdict in its manifest.
 
     Parameters
     ----------
@@ -38,9 +43,16 @@ def tune(
     precision
         What to lower to.
     budget
-        Share of the gain that may be lost: 5%, or 0.05.
+        Share of the mean gain that may be lost: 5%, or 0.05. Default: as in the file of budgets.
+    budgets
+        TOML file of limits; default: validation/budgets.toml, else built-in ones.
     data
-        Directories of images to measure on, as for `toolkit evaluate`. Default: those that ship with the toolkit.
+        Directories of images to measure on, as for `toolkit evaluate`: the middle 256x256 pixels of at most 20 images.
+        Default: those that ship with the toolkit.
+    time_on
+        A runtime: save time there, as measured here. Default: save multiply-adds in float32.
+    threads
+        Processor threads of that runtime; 0: all usable.
     calibration
         For int8: directory of images whose ranges are measured.
     method
@@ -54,32 +66,55 @@ def tune(
     json
         Print the new artifact's manifest, which holds the curve.
     """
-    share = _share(budget)
+    limits = toolkit.read_budgets(budgets)[precision]
+    if budget is not None:
+        limits = toolkit.Limits(_share(budget), limits.worst_image, limits.worst_patch)
     options = toolkit.ConvertOptions(calibration=calibration, method=method, percentile=percentile)
     with bar() as advance:
-        tuned = toolkit.tune(toolkit.Artifact.read(artifact), precision, share, data or (), options, output, advance)
+        tuned = toolkit.tune(
+            toolkit.Artifact.read(artifact),
+            precision,
+            limits,
+            data or (),
+            options,
+            output,
+            time_on=time_on,
+            threads=threads,
+            advance=advance,
+        )
     if plot is not None:
-        toolkit.plot_curve(tuned, share, plot)
+        toolkit.plot_curve(tuned, plot)
     if json:
         print_documents([tuned.artifact.manifest])
-    console = err if json else out
-    console.print(f"gain over bicubic: {tuned.gain:.3f} dB PSNR-Y")
-    alone = table("lowered alone", "spends", right=("spends",))
-    for name, spent in tuned.alone.items():
-        alone.add_row(name, f"{spent:.2%}")
+    _print(tuned, err if json else out)
+
+
+def _print(tuned: toolkit.Tuned, console: Console) -> None:
+    limits, spent = tuned.limits, tuned.spent
+    console.print(f"gain over bicubic: {tuned.gain:.3f} dB PSNR-Y on {escape(tuned.images)}")
+    heads = "unit", "spent if lowered alone", "if it alone is float32"
+    alone = table(*heads, right=heads[1:])
+    for name in tuned.alone:
+        alone.add_row(escape(name), f"{tuned.alone[name].mean:.2%}", f"{tuned.raised[name].mean:.2%}")
     console.print(alone)
-    curve = table("work in float32", "gain spent", "kept in float32", right=("work in float32", "gain spent"))
+    cost = tuned.cost if tuned.cost.startswith("time") else f"{tuned.cost} in float32"
+    curve = table(cost, "gain spent", "kept in float32", right=(cost, "gain spent"))
     for point in tuned.curve:
-        mark = "[green]" if point == tuned.chosen else "" if point.spent <= share else "[dim]"
-        cells = f"{point.cost:.1%}", f"{point.spent:.2%}", escape(", ".join(point.kept) or "nothing")
+        mark = "[green]" if point == tuned.chosen else "" if point.spent <= limits.mean else "[dim]"
+        cells = f"{point.cost:.1%}", f"{point.spent:.2%}", _names(point.kept, len(tuned.alone))
         curve.add_row(*(f"{mark}{cell}" for cell in cells))
     console.print(curve)
-    kept = ", ".join(tuned.chosen.kept) or "nothing"
+    kept = _names(tuned.chosen.kept, len(tuned.alone))
     console.print(
-        f"[bold]{escape(str(tuned.artifact.path))}[/] spends {tuned.chosen.spent:.2%} of {share:.1%}; kept in float32: "
-        f"{escape(kept)} ({tuned.chosen.cost:.1%} of the work)",
+        f"[bold]{escape(str(tuned.artifact.path))}[/] spends {spent.mean:.2%} of {limits.mean:.1%}, in the worst image "
+        f"{spent.worst_image:.1%} of {limits.worst_image:.1%}, in the worst patch {spent.worst_patch:.2f} of "
+        f"{limits.worst_patch:g} grey levels; kept in float32: {kept} ({tuned.chosen.cost:.1%}: {escape(cost)})",
         soft_wrap=True,
     )
+
+
+def _names(kept: tuple[str, ...], count: int) -> str:
+    return "everything" if len(kept) == count else escape(", ".join(kept)) or "nothing"
 
 
 def _share(text: str) -> float:

@@ -81,17 +81,25 @@ def untrained_network(config: NetworkConfig, seed: int = 0) -> RT4KSR:
         return RT4KSR(config).eval()
 
 
-def numpy_function(network: RT4KSR, precision: Literal["float32", "float64"]) -> Callable[[NDArray[Any]], NDArray[Any]]:
+def numpy_function(
+    network: RT4KSR, precision: Literal["float32", "float64"], threads: int = 0
+) -> Callable[[NDArray[Any]], NDArray[Any]]:
     """A copy of `network` in this dtype as a function of arrays: (N, 3, H, W) to (N, 3, sH, sW).
 
-    In float64 it is the truth that everything is measured against.
+    In float64 it is the truth that everything is measured against. `threads`: of the processor; 0: as many as PyTorch
+    has now. It has that number again when the function returns.
     """
     dtype: torch.dtype = getattr(torch, precision)
     copied = copy.deepcopy(network).to(dtype).eval()
 
     def function(image: NDArray[Any]) -> NDArray[Any]:
-        with torch.inference_mode():
-            result: NDArray[Any] = copied(torch.from_numpy(np.array(image, order="C")).to(dtype)).numpy()
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads or before)
+        try:
+            with torch.inference_mode():
+                result: NDArray[Any] = copied(torch.from_numpy(np.array(image, order="C")).to(dtype)).numpy()
+        finally:
+            torch.set_num_threads(before)
         return result
 
     return function

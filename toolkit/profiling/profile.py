@@ -26,11 +26,12 @@ from toolkit.profiling.roofline import ceilings as machine_ceilings
 from toolkit.profiling.schedule import Advance, Measurement, Pace, measure
 from toolkit.runtimes.engine import SUFFIX, Engine
 from toolkit.runtimes.hardware import Ceiling, usable_processors
+from toolkit.runtimes.protocol import check_threads
 from toolkit.runtimes.registry import RUNTIMES
 from toolkit.workloads import parse_workload
 
-_MOST_THREADS = 512
 _MOST_STREAMS = 64
+_ALL = 1 << 20
 _LAYER_FRAMES = 5
 _STREAM_SECONDS = 2.0
 
@@ -207,8 +208,7 @@ def _settled(given: Settings) -> Settings:
     """With threads and processors as cells get them, if all can be used."""
     if not 0 < given.duration < math.inf:
         raise InputError(f"duration {given.duration} must be a positive number of seconds")
-    if not 0 <= given.threads <= _MOST_THREADS:
-        raise InputError(f"threads {given.threads} must be 0 (all usable) to {_MOST_THREADS}")
+    check_threads(given.threads)
     if not 0 < given.timing_precision < 1:
         raise InputError(f"precision of timing {given.timing_precision} must be between 0 and 1, as 0.02")
     if not 0 < given.cell_timeout < math.inf:
@@ -217,7 +217,7 @@ def _settled(given: Settings) -> Settings:
         raise InputError(f"streams {given.streams} must be 1 to {_MOST_STREAMS}")
     if not 1 <= given.builds <= _MOST_STREAMS:
         raise InputError(f"builds {given.builds} must be 1 to {_MOST_STREAMS}")
-    usable = choose_processors(_MOST_THREADS * 8)
+    usable = choose_processors(_ALL)
     if usable and (wrong := set(given.cpus) - set(usable)):
         raise InputError(f"processor {min(wrong)} is none that this process may use", f"Choose from {usable}.")
     threads = given.threads or len(given.cpus) or usable_processors()

@@ -45,6 +45,7 @@ class Cell:
     """A session and the frame it is fed."""
 
     def __init__(self, request: Open) -> None:
+        find_runtime(request.runtime).probe()  # takes a while for some, and is remembered: no part of loading
         before = resident_bytes()
         begin = time.perf_counter()
         if request.cpus and hasattr(os, "sched_setaffinity"):

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from toolkit.artifact import Manifest, Port
 from toolkit.errors import InputError, Unavailable
 from toolkit.graph.precision.calibration import calibration_images
 from toolkit.images import centre_crop
-from toolkit.quality.data import Degradation, Pair, bicubic, find_items, load_pair
+from toolkit.quality.budget import Spent
+from toolkit.quality.data import Degradation, Pair, Pixels, bicubic, described, find_items, load_pair
+from toolkit.quality.measurement import BEST_PSNR, worst_patch
 from toolkit.quality.metrics import luma, psnr, squared_error
 from toolkit.quality.subjects import frame_from, pixels_from
 from toolkit.runtimes.hardware import usable_processors
@@ -24,7 +25,7 @@ from toolkit.workloads import Shape
 _CROP = 256
 """High-resolution pixels to a side: enough to feel every layer, small enough to be measured hundreds of times."""
 
-_MOST = 16
+_MOST = 20
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,21 @@ class Bench:
     """Images, and what fp32 and bicubic reach on them.
 
     Attributes:
+        images: which they are, in a few words.
         pairs: crops, all of which count alike.
         port: the graph's input.
         border: pixels left out at each edge.
-        exact: mean PSNR-Y of the fp32 graph.
-        gain: how much that is more than bicubic's.
+        exact: results of the fp32 graph.
+        scores: their PSNR-Y.
+        gain: how much these are more than bicubic's, on average.
     """
 
+    images: str
     pairs: tuple[Pair, ...]
     port: Port
     border: int
-    exact: float
+    exact: tuple[Pixels, ...]
+    scores: tuple[float, ...]
     gain: float
 
     @classmethod
@@ -54,46 +59,56 @@ class Bench:
             Unavailable: ONNX Runtime is not installed.
         """
         scale = manifest.network.scale
-        pairs = _pairs(data, scale, None if manifest.shape is None else Shape(*manifest.shape))
-        blank = cls(pairs, manifest.input, scale, 0.0, 1.0)
-        exact = blank.quality(model)
-        base = float(np.mean([blank.score(bicubic(pair.low, scale), pair) for pair in pairs]))
-        if exact <= base:
+        images, pairs = _pairs(data, scale, None if manifest.shape is None else Shape(*manifest.shape))
+        blank = cls(images, pairs, manifest.input, scale, (), (), 1.0)
+        exact = blank.results(model)
+        scores = blank.scored(exact)
+        gain = float(np.mean(scores) - np.mean(blank.scored([bicubic(pair.low, scale) for pair in pairs])))
+        if gain <= 0:
             raise InputError(
-                f"{manifest.name} is no better than bicubic on these images ({exact:.2f} and {base:.2f} dB)",
+                f"{manifest.name} is no better than bicubic on these images: {gain:.2f} dB",
                 "A budget is a share of the gain: take a trained network, and images it is good at.",
             )
-        return cls(pairs, manifest.input, scale, exact, exact - base)
+        return cls(images, pairs, manifest.input, scale, exact, scores, gain)
 
-    def spent(self, model: onnx.ModelProto) -> float:
-        """Share of the gain that a graph loses."""
-        return (self.exact - self.quality(model)) / self.gain
+    def spent(self, model: onnx.ModelProto) -> Spent:
+        """What a graph loses."""
+        results = self.results(model)
+        losses = np.subtract(self.scores, self.scored(results)) / self.gain
+        patches = (worst_patch(one, other, self.border) for one, other in zip(results, self.exact, strict=True))
+        return Spent(float(losses.mean()), float(losses.max()), max(patch.difference for patch in patches))
 
-    def quality(self, model: onnx.ModelProto) -> float:
-        """Mean PSNR-Y of a graph, run by ONNX Runtime."""
-        session = _session(model)
-        scores = []
+    def results(self, model: onnx.ModelProto) -> tuple[Pixels, ...]:
+        """What a graph makes of the low-resolution crops, run by ONNX Runtime."""
+        session, made = _session(model), []
         for pair in self.pairs:
             (result,) = session.run(None, {self.port.name: frame_from(pair.low, self.port)})
-            scores.append(self.score(pixels_from(result, self.port), pair))
-        return float(np.mean(scores))
+            made.append(pixels_from(result, self.port))
+        return tuple(made)
 
-    def score(self, image: NDArray[np.uint8], pair: Pair) -> float:
-        """PSNR-Y of one result."""
+    def scored(self, results: Sequence[Pixels]) -> tuple[float, ...]:
+        """PSNR-Y of results."""
         inner = slice(self.border, -self.border or None)
-        return psnr(squared_error(luma(image[inner, inner]), luma(pair.high[inner, inner])))
+        return tuple(
+            min(psnr(squared_error(luma(result[inner, inner]), luma(pair.high[inner, inner]))), BEST_PSNR)
+            for result, pair in zip(results, self.pairs, strict=True)
+        )
 
 
-def _pairs(data: Sequence[Path], scale: int, fixed: Shape | None) -> tuple[Pair, ...]:
+def _pairs(data: Sequence[Path], scale: int, fixed: Shape | None) -> tuple[str, tuple[Pair, ...]]:
+    """Some image pairs, of all sets alike, and which they are."""
     if data:
-        found = [load_pair(item, scale, Degradation()) for item in find_items(data, scale)[:_MOST]]
+        items = find_items(data, scale)
+        chosen = [items[index * len(items) // _MOST] for index in range(_MOST)] if len(items) > _MOST else items
+        found = [load_pair(item, scale, Degradation()) for item in chosen]
+        name = described(chosen)
     else:
-        found = []
+        found, name = [], "images of the toolkit"
         for image in calibration_images()[:_MOST]:
             height, width = (side // (2 * scale) * 2 * scale for side in image.shape[:2])
             high = centre_crop(image, Shape(height, width))
             found.append(Pair(Degradation().apply(high, scale), high))
-    return tuple(_cropped(pair, scale, fixed) for pair in found)
+    return name, tuple(_cropped(pair, scale, fixed) for pair in found)
 
 
 def _cropped(pair: Pair, scale: int, fixed: Shape | None) -> Pair:

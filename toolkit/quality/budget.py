@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,15 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mean: float
     worst_image: float
     worst_patch: float
+
+    def used(self, spent: Spent) -> float:
+        """The largest share of a limit that is spent; more than 1 is too much, and so is NaN."""
+        shares = (
+            spent.mean / self.mean,
+            spent.worst_image / self.worst_image,
+            spent.worst_patch / self.worst_patch,
+        )
+        return math.inf if any(math.isnan(share) for share in shares) else max(shares)
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,23 @@ _ELEMENTWISE = 1.0
 """Operations per element of a node that is no convolution."""
 
 
+_MOVES = {"DepthToSpace", "Transpose", "Identity"}
+"""Operators that compute nothing: they stay in the type of what they move, or it would be rounded for nothing."""
+
+
 @dataclass(frozen=True)
 class Unit:
-    """A node, or all nodes of a norm or attention, under one name; its cost in multiply-adds or elements."""
+    """A node, or all nodes of a norm or attention, under one name.
+
+    Attributes:
+        name: of the node, or the group.
+        cost: in multiply-adds or elements.
+        moves: names of the nodes behind it that only move its result.
+    """
 
     name: str
     cost: float
+    moves: tuple[str, ...] = ()
 
 
 def units(model: onnx.ModelProto, *, convolutions_only: bool) -> list[Unit]:
@@ -32,16 +43,22 @@ def units(model: onnx.ModelProto, *, convolutions_only: bool) -> list[Unit]:
         convolutions_only: for int8, which lowers nothing else.
     """
     costs: dict[str, float] = {}
+    moves: dict[str, list[str]] = {}
     shapes = _shapes(model)
     weights = {tensor.name: tensor.dims for tensor in model.graph.initializer}
+    origins: dict[str, str] = {}
     for node in model.graph.node:
         elements = float(np.prod(shapes.get(node.output[0], (1,))))
+        name = node.name if node.op_type == "Conv" else _group(node.name)
         if node.op_type == "Conv":
-            costs[node.name] = elements * float(np.prod(weights[node.input[1]][1:]))
-        elif not convolutions_only and node.op_type not in {"DepthToSpace", "Cast", "Transpose", "Identity"}:
-            name = _group(node.name)
+            costs[name] = elements * float(np.prod(weights[node.input[1]][1:]))
+        elif node.op_type in _MOVES:
+            name = origins.get(node.input[0], "")
+            moves.setdefault(name, []).append(node.name)
+        elif not convolutions_only and node.op_type != "Cast":
             costs[name] = costs.get(name, 0.0) + _ELEMENTWISE * elements
-    return [Unit(name, cost) for name, cost in costs.items()]
+        origins[node.output[0]] = name
+    return [Unit(name, cost, tuple(moves.get(name, ()))) for name, cost in costs.items()]
 
 
 def _group(name: str) -> str:

@@ -8,19 +8,21 @@ from toolkit.drawing import drawn
 from toolkit.quality.tuning import Tuned
 
 
-def plot_curve(tuned: Tuned, budget: float, path: Path) -> None:
+def plot_curve(tuned: Tuned, path: Path) -> None:
     """The curve of a tuning (PNG, SVG or PDF by the file's name).
 
     Raises:
         Unavailable: matplotlib is not installed.
         InputError: the file cannot be written.
     """
+    budget = 100 * tuned.limits.mean
     with drawn(path) as axes:
         cost, spent = ([100 * getattr(point, name) for point in tuned.curve] for name in ("cost", "spent"))
         axes.step(cost, spent, where="post", marker="o", markersize=4)
-        axes.axhline(100 * budget, color="tab:red", linewidth=1, label=f"budget {budget:.1%}")
+        axes.axhline(budget, color="tab:red", linewidth=1, label=f"budget {budget:g} %")
         axes.plot([100 * tuned.chosen.cost], [100 * tuned.chosen.spent], "*", markersize=14, label="chosen")
-        axes.set_xlabel("share of the work in float32, %")
+        timed = tuned.cost.startswith("time")
+        axes.set_xlabel(f"{tuned.cost}, % of float32's" if timed else "share of the multiply-adds in float32, %")
         axes.set_ylabel("share of the gain over bicubic spent, %")
-        axes.set_title(tuned.artifact.manifest.name, fontsize=10)
+        axes.set_title(f"{tuned.artifact.manifest.name} on {tuned.images}", fontsize=10)
         axes.legend()

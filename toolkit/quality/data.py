@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from toolkit.errors import InputError
-from toolkit.images import centre_crop, find_images, read_rgb
+from toolkit.images import centre_crop, find_images, images_below, read_rgb
 from toolkit.resize import downscaled
 from toolkit.workloads import Shape
 
@@ -25,6 +26,9 @@ LARGEST = Shape(2160, 3840)
 """Larger photographs are cropped to their middle: quality at 4K is asked for, within bounded memory."""
 
 _MOST = 100_000
+
+_SCALED = re.compile(r"x\d+")
+"""Directories for one scale, as the usual test sets have them."""
 
 
 @dataclass(frozen=True)
@@ -83,41 +87,75 @@ class Pair:
 def find_items(directories: Sequence[Path], scale: int) -> list[Item]:
     """All images of some directories, recursively.
 
-    A directory with `HR` and `LR` in it, or in `x2` or `x3` in it, holds pairs of the same name; any other holds
-    high-resolution images.
+    Where a directory, or one below it, holds `HR` and `LR`, these are pairs; of `x2`, `x3`, ... with those in them, the
+    one of this scale counts. All other images are high-resolution ones. An image and its partner have the same name,
+    but for the suffix and an `x2` that DIV2K puts after it.
 
     Raises:
         InputError: no such directory, no image in it, or a partner is missing.
     """
+    distinct = {directory.resolve(): str(directory) for directory in directories}
+    names = [directory.name for directory in distinct]
     items: list[Item] = []
-    for directory in directories:
-        items += _items(directory, scale)
+    for directory, given in distinct.items():
+        items += _items(directory, directory.name if names.count(directory.name) == 1 else given, scale)
     return items
 
 
-def load_pair(item: Item, scale: int, degradation: Degradation) -> Pair:
+class Grouped(Protocol):
+    """What belongs to an image set."""
+
+    @property
+    def group(self) -> str: ...
+
+
+def described(items: Sequence[Grouped]) -> str:
+    """How many, and of which sets."""
+    groups = ", ".join(dict.fromkeys(item.group for item in items))
+    return f"{len(items)} image{'s' if len(items) > 1 else ''} of {groups}"
+
+
+def load_pair(item: Item, scale: int, degradation: Degradation, fixed: Shape | None = None) -> Pair:
     """Read an image and its partner, or make one; cut to an even low-resolution size, and to `LARGEST`.
+
+    Args:
+        item: what to read.
+        scale: between the two.
+        degradation: how to make a partner where there is none.
+        fixed: low-resolution size to cut to instead.
 
     Raises:
         InputError: an image cannot be read, is too small, or its partner has another size.
     """
     high = read_rgb(item.high)
-    if item.low is not None:
-        low = read_rgb(item.low)
-        height, width = (side // 2 * 2 for side in low.shape[:2])
-        low, high = low[:height, :width], high[: height * scale, : width * scale]
-        if high.shape[:2] != (height * scale, width * scale) or not high.size:
-            sizes = f"{low.shape[1]}x{low.shape[0]}, and {high.shape[1]}x{high.shape[0]}"
-            raise InputError(f"{item.low} and {item.high} are no pair for x{scale}: {sizes}")
-        return Pair(low, high)
-    largest = sorted(LARGEST.sides, reverse=high.shape[0] > high.shape[1])
-    height, width = (
-        min(side, most) // (2 * scale) * 2 * scale for side, most in zip(high.shape, largest, strict=False)
+    if item.low is None:
+        high = np.ascontiguousarray(centre_crop(high, _low_size(item, high, scale, fixed).upscaled(scale)))
+        return Pair(degradation.apply(high, scale), high)
+    low = read_rgb(item.low)
+    if any(abs(large - scale * small) >= scale for large, small in zip(high.shape[:2], low.shape[:2], strict=True)):
+        sizes = f"{low.shape[1]}x{low.shape[0]}, and {high.shape[1]}x{high.shape[0]}"
+        raise InputError(f"{item.low} and {item.high} are no pair for x{scale}: {sizes}")
+    size = _low_size(item, high, scale, fixed)
+    # From the top left where nothing has to go but an odd row, as reference figures are made.
+    top, left = (
+        0 if have - want < 2 else (have - want) // 2 for have, want in zip(low.shape, size.sides, strict=False)
     )
-    if not height or not width:
-        raise InputError(f"{item.high} is too small for x{scale}: {high.shape[1]}x{high.shape[0]}", "Leave it out.")
-    high = np.ascontiguousarray(centre_crop(high, Shape(height, width)))
-    return Pair(degradation.apply(high, scale), high)
+    rows, columns = slice(top, top + size.height), slice(left, left + size.width)
+    large = tuple(slice(part.start * scale, part.stop * scale) for part in (rows, columns))
+    return Pair(low[rows, columns], high[large])
+
+
+def _low_size(item: Item, high: Pixels, scale: int, fixed: Shape | None) -> Shape:
+    """Of the low-resolution image that an original is cut for."""
+    height, width = high.shape[:2]
+    largest = sorted(LARGEST.sides, reverse=height > width)
+    size = fixed or Shape(
+        *(min(side, most) // (2 * scale) * 2 for side, most in zip((height, width), largest, strict=True))
+    )
+    if not all(size.sides) or size.height * scale > height or size.width * scale > width:
+        wanted = f"x{scale}" if fixed is None else f"x{scale} from {fixed}, the only size that can be run"
+        raise InputError(f"{item.high} is too small for {wanted}: {width}x{height}", "Leave it out.")
+    return size
 
 
 def bicubic(low: Pixels, scale: int) -> Pixels:
@@ -126,21 +164,47 @@ def bicubic(low: Pixels, scale: int) -> Pixels:
     return np.asarray(Image.fromarray(low).resize(size, Image.Resampling.BICUBIC))
 
 
-def _items(directory: Path, scale: int) -> list[Item]:
-    for base in (directory, directory / f"x{scale}"):
-        high, low = base / "HR", base / "LR"
-        if high.is_dir() and low.is_dir():
-            return [_pair(directory.name, high, low, path) for path in find_images(high, _MOST)]
-    if (directory / "x2").is_dir() or (directory / "x3").is_dir():
+def _items(directory: Path, group: str, scale: int) -> list[Item]:
+    bases = _pair_directories(directory)
+    wanted = [base for base in bases if not _SCALED.fullmatch(base.name) or base.name == f"x{scale}"]
+    if not bases:
+        found = find_images(directory, _MOST)
+    else:
+        found = [path for path in images_below(directory) if not any(base in path.parents for base in bases)]
+    loose = [Item(group, path.relative_to(directory).as_posix(), path) for path in found]
+    pairs = [item for base in wanted for item in _pairs(base, _pair_group(base, directory, group), scale)]
+    if not pairs and not loose:
         raise InputError(f"{directory} has no x{scale}/HR and x{scale}/LR")
-    return [
-        Item(directory.name, path.relative_to(directory).as_posix(), path) for path in find_images(directory, _MOST)
-    ]
+    return [*pairs, *loose]
 
 
-def _pair(group: str, high: Path, low: Path, path: Path) -> Item:
-    name = path.relative_to(high)
-    partner = low / name
-    if not partner.is_file():
-        raise InputError(f"{path} has no partner {partner}", "Pairs have the same name in HR and LR.")
-    return Item(group, name.as_posix(), path, partner)
+def _pair_directories(directory: Path) -> list[Path]:
+    """The directory itself, or those below it, that hold `HR` and `LR`."""
+    if not directory.is_dir():
+        return []
+    candidates = sorted({directory, *(path.parent for path in directory.rglob("HR"))})
+    return [base for base in candidates if (base / "HR").is_dir() and (base / "LR").is_dir()]
+
+
+def _pair_group(base: Path, directory: Path, group: str) -> str:
+    named = base.parent if _SCALED.fullmatch(base.name) else base
+    return group if directory == base or named == directory else named.relative_to(directory).as_posix()
+
+
+def _pairs(base: Path, group: str, scale: int) -> list[Item]:
+    high, low = base / "HR", base / "LR"
+    partners = {path.relative_to(low).with_suffix(""): path for path in find_images(low, _MOST)}
+    items = []
+    for path in find_images(high, _MOST):
+        name = path.relative_to(high)
+        stem = name.with_suffix("")
+        found = [partners.pop(key, None) for key in (stem, stem.with_name(f"{stem.name}x{scale}"))]
+        partner = next((one for one in found if one is not None), None)
+        if partner is None:
+            raise InputError(f"{path} has no partner {low / name}", "Pairs have the same name in HR and LR.")
+        items.append(Item(group, name.as_posix(), path, partner))
+    if partners:
+        raise InputError(
+            f"{next(iter(partners.values()))} has no partner in {high}", "Pairs have the same name in HR and LR."
+        )
+    return items

@@ -15,10 +15,12 @@ from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError, Unavailable
 from toolkit.quality.budget import Limits, Spent, held_against
 from toolkit.quality.data import Degradation, Item, Pixels, bicubic, find_items, load_pair
-from toolkit.quality.measurement import PATCH, Metrics, mean_of, measure, patch_differences
+from toolkit.quality.measurement import PATCH, Metrics, mean_of, measure, worst_patch
+from toolkit.quality.metrics import WINDOW
 from toolkit.quality.page import Pictures, Views
 from toolkit.quality.report import ImageReport, NetworkReport, NotRun, QualityReport, SubjectReport
 from toolkit.quality.subjects import Subject, load
+from toolkit.workloads import Shape
 
 Advance = Callable[[str, float, float | None], None]
 
@@ -96,6 +98,7 @@ class _Plan:
     items: list[Item]
     scale: int
     border: int
+    fixed: Shape | None
 
     @property
     def indices(self) -> range:
@@ -107,7 +110,16 @@ class _Plan:
         border = scale if options.border is None else options.border
         if border < 0:
             raise InputError(f"border {border} must not be negative")
-        return cls(_reference_first(group), find_items(directories, scale), scale, border)
+        return cls(_reference_first(group), find_items(directories, scale), scale, border, _only_size(group))
+
+
+def _only_size(group: list[Subject]) -> Shape | None:
+    """The input size that one of them is made for: all images are cut to it, for all subjects alike."""
+    fixed = {size: subject.name for subject in group if (size := subject.fixed) is not None}
+    if len(fixed) > 1:
+        told = ", ".join(f"{name} takes {size}" for size, name in fixed.items())
+        raise InputError(f"no image fits all: {told}", "Evaluate them one by one.")
+    return next(iter(fixed), None)
 
 
 def _reference_first(group: list[Subject]) -> list[Subject]:
@@ -140,7 +152,8 @@ def _evaluate_network(plan: _Plan, options: EvaluateOptions, progress: _Progress
             else:
                 held.append(_with_spending(report, exact, gain, options.budgets))
     name = reference.source.manifest.name.replace(f"_{reference.source.manifest.precision}", "", 1)
-    return NetworkReport(name, plan.scale, plan.border, baseline, gain, (exact, *held), tuple(not_run))
+    cut = "" if plan.fixed is None else str(plan.fixed)
+    return NetworkReport(name, plan.scale, plan.border, baseline, gain, (exact, *held), tuple(not_run), cut)
 
 
 class _Store:
@@ -163,7 +176,12 @@ class _Store:
 def _prepare(plan: _Plan, index: int, degradation: Degradation, store: _Store, progress: _Progress) -> Metrics:
     """Read or make a pair, keep it, and measure the baseline."""
     progress.step(f"bicubic: {plan.items[index].name}")
-    pair = load_pair(plan.items[index], plan.scale, degradation)
+    item = plan.items[index]
+    pair = load_pair(item, plan.scale, degradation, plan.fixed)
+    height, width = pair.high.shape[:2]
+    if min(height, width) - 2 * plan.border < WINDOW:
+        wanted = f"{WINDOW}x{WINDOW} pixels inside a border of {plan.border}"
+        raise InputError(f"{item.high} is too small: {width}x{height}, and SSIM needs {wanted}", "Leave it out.")
     store.put("low", index, pair.low)
     store.put("high", index, pair.high)
     return measure(bicubic(pair.low, plan.scale), pair.high, plan.border).metrics
@@ -187,18 +205,14 @@ def _run(
         measured = measure(result, high, plan.border)
         if exact is None:
             store.put("fp32", index, result)
-            differences = np.sqrt(measured.patches)
+            worst = measured.worst
         else:
-            differences = patch_differences(result, store.get("fp32", index), plan.border)
-        place = np.unravel_index(int(np.argmax(differences)), differences.shape)
-        top, left = (plan.border + int(part) * PATCH for part in place)
+            worst = worst_patch(result, store.get("fp32", index), plan.border)
         item, size = plan.items[index], (high.shape[1], high.shape[0])
         images.append(
-            ImageReport(
-                item.group, item.name, *size, measured.metrics, bases[index], (top, left), float(differences[place])
-            )
+            ImageReport(item.group, item.name, *size, measured.metrics, bases[index], worst.corner, worst.difference)
         )
-        pictures.offer(subject, images[-1], lambda: _views(plan, store, index, result, (top, left)))  # noqa: B023
+        pictures.offer(subject, images[-1], lambda: _views(plan, store, index, result, worst.corner))  # noqa: B023
     mean = mean_of([image.metrics for image in images])
     return SubjectReport(
         subject.name,
@@ -245,7 +259,7 @@ def _with_spending(
     return msgspec.structs.replace(
         report,
         spent=spent.mean if gain > 0 else None,
-        worst_image=report.images[worst].name,
+        worst_image=report.images[worst].label,
         worst_image_spent=spent.worst_image if gain > 0 else None,
         verdict=() if budgets is None else held_against(spent, budgets[report.precision]),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import msgspec
@@ -15,7 +16,7 @@ BEST_PSNR = 100.0
 """What images without any difference count as: infinity would make a mean useless."""
 
 PATCH = 64
-"""Side of the patches that are looked at one by one."""
+"""Side of the patch that is looked for."""
 
 
 class Metrics(msgspec.Struct, frozen=True):
@@ -28,11 +29,24 @@ class Metrics(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
+class Patch:
+    """The square of `PATCH` pixels where two images differ most, wherever it lies; an image smaller than that is one.
+
+    Attributes:
+        corner: its top left, (row, column).
+        difference: root mean square difference of luma in it, in grey levels.
+    """
+
+    corner: tuple[int, int]
+    difference: float
+
+
+@dataclass(frozen=True)
 class Measurement:
-    """Metrics of an image, and the mean squared error of luma in each of its patches."""
+    """Metrics of an image, and the patch of it that is furthest from the original."""
 
     metrics: Metrics
-    patches: NDArray[np.float64]
+    worst: Patch
 
 
 def measure(image: Pixels, original: Pixels, border: int) -> Measurement:
@@ -44,20 +58,20 @@ def measure(image: Pixels, original: Pixels, border: int) -> Measurement:
     inner = slice(border, -border or None)
     image, original = image[inner, inner], original[inner, inner]
     y, y_original = luma(image), luma(original)
-    squared = (y - y_original) ** 2
+    squared = _squared(y, y_original)
     metrics = Metrics(
         psnr_y=min(psnr(float(squared.mean())), BEST_PSNR),
         psnr_rgb=min(psnr(squared_error(image, original)), BEST_PSNR),
         ssim_y=ssim(y, y_original),
         ssim_rgb=float(np.mean([ssim(image[..., channel], original[..., channel]) for channel in range(3)])),
     )
-    return Measurement(metrics, _patch_means(squared))
+    return Measurement(metrics, _worst(squared, border))
 
 
-def patch_differences(image: Pixels, other: Pixels, border: int) -> NDArray[np.float64]:
-    """Root mean square difference of luma in each patch, in grey levels."""
+def worst_patch(image: Pixels, other: Pixels, border: int) -> Patch:
+    """Where two images (H, W, 3) differ most, `border` pixels at each edge left out."""
     inner = slice(border, -border or None)
-    return np.sqrt(_patch_means((luma(image[inner, inner]) - luma(other[inner, inner])) ** 2))
+    return _worst(_squared(luma(image[inner, inner]), luma(other[inner, inner])), border)
 
 
 def mean_of(metrics: list[Metrics]) -> Metrics:
@@ -66,11 +80,20 @@ def mean_of(metrics: list[Metrics]) -> Metrics:
     return Metrics(*(float(np.mean([getattr(one, name) for one in metrics])) for name in names))
 
 
-def _patch_means(squared: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Whole patches, from the top left; an image smaller than one is a patch."""
-    height, width = squared.shape
-    rows, columns = max(height // PATCH, 1), max(width // PATCH, 1)
-    tall, wide = min(height, PATCH), min(width, PATCH)
-    parts = squared[: rows * tall, : columns * wide].reshape(rows, tall, columns, wide)
-    means: NDArray[np.float64] = parts.mean(axis=(1, 3))
-    return means
+def _squared(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    squared = one - other
+    squared *= squared
+    return squared
+
+
+def _worst(squared: NDArray[np.float64], border: int) -> Patch:
+    height, width = (min(side, PATCH) for side in squared.shape)
+    # Sums of all rectangles that begin at the top left; four of them are the sum of any.
+    sums = np.zeros((squared.shape[0] + 1, squared.shape[1] + 1))
+    squared.cumsum(axis=0, out=sums[1:, 1:])
+    sums[1:, 1:].cumsum(axis=1, out=sums[1:, 1:])
+    of_columns = sums[height:] - sums[:-height]
+    of_patches = of_columns[:, width:] - of_columns[:, :-width]
+    top, left = (int(place) for place in np.unravel_index(int(np.argmax(of_patches)), of_patches.shape))
+    mean = float(squared[top : top + height, left : left + width].mean())
+    return Patch((top + border, left + border), math.sqrt(mean))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from toolkit.atomic import write_bytes
@@ -24,14 +25,23 @@ _SHOWN = 3
 _SIDE = 192
 """Pixels that a patch is shown with."""
 
+_MOST_AMPLIFIED = 32
+"""A single grey level of difference need not look like a catastrophe."""
+
 _STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:84em;padding:0 1em;color:#222;background:#fff}
-table{border-collapse:collapse;margin:1em 0}th,td{padding:.25em .8em;text-align:right;border-bottom:1px solid #ddd}
+:root{color-scheme:light dark;--text:#222;--page:#fff;--line:#ddd;--quiet:#666;--empty:#eee;--bad:#b00020}
+@media(prefers-color-scheme:dark){
+:root{--text:#ddd;--page:#181818;--line:#3a3a3a;--quiet:#a0a0a0;--empty:#2a2a2a;--bad:#ff6b6b}}
+body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:92em;padding:0 1em;color:var(--text);
+background:var(--page)}
+table{border-collapse:collapse;margin:1em 0}
+th,td{padding:.25em .8em;text-align:right;border-bottom:1px solid var(--line)}
 th:first-child,td:first-child,th:nth-child(2),td:nth-child(2){text-align:left}
-figure{display:inline-block;margin:0 .6em .6em 0}figcaption{font-size:13px;color:#555}
-img{image-rendering:pixelated;display:block;width:192px;height:192px;object-fit:contain;background:#eee}
-.over{color:#b00;font-weight:600}h3{margin-bottom:.3em}
-@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}th,td{border-color:#444}figcaption{color:#aaa}}
+.patch{display:grid;grid-template-columns:repeat(7,minmax(0,192px));gap:.6em;margin-bottom:1.2em}
+@media(max-width:60em){.patch{grid-template-columns:repeat(auto-fill,minmax(8em,1fr))}}
+figure{margin:0}figcaption,details{font-size:13px;color:var(--quiet)}summary{cursor:pointer}
+img{image-rendering:pixelated;display:block;width:100%;aspect-ratio:1;object-fit:contain;background:var(--empty)}
+.over{color:var(--bad);font-weight:600}h3{margin-bottom:.3em}p{margin:.6em 0 .3em}
 """
 
 
@@ -68,69 +78,116 @@ class Pictures:
         """
         parts = [
             "<!doctype html><html lang='en'><meta charset='utf-8'><title>RT4KSR quality</title>",
+            "<meta name='viewport' content='width=device-width'>",
             f"<style>{_STYLE}</style>",
             f"<h1>Quality</h1><p>Low-resolution images: {html.escape(report.degradation)}, where a set has none.</p>",
         ]
         for network in report.networks:
-            parts += [_summary(network), *(self._subject(subject) for subject in network.subjects)]
+            reference = network.subjects[0]
+            parts.append(_summary(network))
+            parts += [self._subject(subject, reference) for subject in network.subjects]
         write_bytes(path, "\n".join(parts).encode())
 
-    def _subject(self, subject: SubjectReport) -> str:
+    def _subject(self, subject: SubjectReport, reference: SubjectReport) -> str:
         kept = self._kept.get((subject.name, subject.runtime, subject.precision), [])
         against = "the original" if subject.reference else "fp32"
         title = f"{subject.name}, {subject.precision} on {subject.runtime}: patches furthest from {against}"
-        return f"<h3>{html.escape(title)}</h3>" + "".join(_patch(image, views) for image, views in kept)
+        ran = f"<p class='over'>Stored {subject.precision}, computed {subject.ran}.</p>" if subject.ran else ""
+        patches = "".join(_patch(image, views, alone=subject.reference) for image, views in kept)
+        return f"<h3>{html.escape(title)}</h3>{ran}{patches}{_images(subject, reference)}"
 
 
 def _summary(network: NetworkReport) -> str:
-    rows: list[tuple[str, str, Metrics, float | None, str]] = [("bicubic", "", network.bicubic, None, "")]
+    heads = ("what", "runtime", *_METRICS, "gain spent", "worst image", "worst patch", "")
+    rows = [_row(["bicubic", "", *_metrics(network.bicubic), "", "", "", ""])]
     for subject in network.subjects:
-        over = "" if subject.passed else "over budget"
-        rows.append((f"{subject.name} {subject.precision}", subject.runtime, subject.mean, subject.spent, over))
-    body = "".join(
-        f"<tr><td>{html.escape(name)}</td><td>{html.escape(runtime)}</td><td>{mean.psnr_y:.3f}</td>"
-        f"<td>{mean.psnr_rgb:.3f}</td><td>{mean.ssim_y:.4f}</td><td>{mean.ssim_rgb:.4f}</td>"
-        f"<td>{'' if spent is None else f'{spent:.1%}'}</td><td class='over'>{over}</td></tr>"
-        for name, runtime, mean, spent, over in rows
-    )
+        name = f"{subject.name} ({subject.precision})"
+        rows.append(_row([name, subject.runtime, *_metrics(subject.mean), *_spent(subject)], over=not subject.passed))
+    cut = f"; all images cut to {network.cut_to} (low resolution)" if network.cut_to else ""
     return (
         f"<h2>{html.escape(network.name)}</h2><p>Gain over bicubic: {network.gain:.3f} dB PSNR-Y; border of "
-        f"{network.border} pixels left out.</p><table><tr><th>what</th><th>runtime</th><th>PSNR-Y</th><th>PSNR-RGB</th>"
-        f"<th>SSIM-Y</th><th>SSIM-RGB</th><th>gain spent</th><th></th></tr>{body}</table>"
+        f"{network.border} pixels left out{cut}.</p>{_table(heads, rows)}"
     )
 
 
-def _patch(image: ImageReport, views: Views) -> str:
+def _spent(subject: SubjectReport) -> list[str]:
+    """Shares of the gain and grey levels, each with what is allowed where a budget was asked for."""
+    if subject.reference:
+        return ["", "", "", ""]
+    shares = (subject.spent, subject.worst_image_spent)
+    cells = ["–" if share is None else f"{share:.2%}" for share in shares]
+    cells.append(f"{subject.worst_patch.patch_difference:.2f}")
+    if subject.verdict:
+        mean, image, patch = (check.bound for check in subject.verdict)
+        cells = [f"{cells[0]} of {mean:.1%}", f"{cells[1]} of {image:.1%}", f"{cells[2]} of {patch:g}"]
+    return [*cells, "" if not subject.verdict else "ok" if subject.passed else "over budget"]
+
+
+def _images(subject: SubjectReport, reference: SubjectReport) -> str:
+    """Every image, in a table that is folded up."""
+    difference = "worst patch against " + ("original" if subject.reference else "fp32")
+    heads = ("image", "size", *_METRICS, "bicubic PSNR-Y", "PSNR-Y lost", difference)
+    rows = []
+    for image, exact in zip(subject.images, reference.images, strict=True):
+        lost = "" if subject.reference else f"{exact.metrics.psnr_y - image.metrics.psnr_y:.3f}"
+        place = f"{image.patch_difference:.2f} at {image.patch[1]},{image.patch[0]}"
+        size = f"{image.width}×{image.height}"
+        rows.append(_row([image.label, size, *_metrics(image.metrics), f"{image.bicubic.psnr_y:.3f}", lost, place]))
+    return f"<details><summary>{len(rows)} images</summary>{_table(heads, rows)}</details>"
+
+
+_METRICS = ("PSNR-Y", "PSNR-RGB", "SSIM-Y", "SSIM-RGB")
+
+
+def _metrics(mean: Metrics) -> list[str]:
+    return [f"{mean.psnr_y:.3f}", f"{mean.psnr_rgb:.3f}", f"{mean.ssim_y:.4f}", f"{mean.ssim_rgb:.4f}"]
+
+
+def _table(heads: Sequence[str], rows: Sequence[str]) -> str:
+    return f"<table><tr>{''.join(f'<th>{html.escape(head)}</th>' for head in heads)}</tr>{''.join(rows)}</table>"
+
+
+def _row(cells: Sequence[str], *, over: bool = False) -> str:
+    *most, last = (html.escape(cell) for cell in cells)
+    marked = " class='over'" if over else ""
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in most)}<td{marked}>{last}</td></tr>"
+
+
+def _patch(image: ImageReport, views: Views, *, alone: bool) -> str:
+    """`alone`: there is no other fp32 to show beside it."""
     top, left = image.patch
-    title = f"{image.group}/{image.name} at {left},{top}: {image.patch_difference:.2f} grey levels (RMS, luma)"
+    title = f"{image.label} at {left},{top}: {image.patch_difference:.2f} grey levels (RMS, luma)"
     error, gain = _error_map(views.result, views.original)
-    figures = [
-        ("LR", views.low),
-        ("bicubic", views.bicubic),
-        ("this", views.result),
-        ("fp32", views.fp32),
-        ("original", views.original),
-        (f"error of this ×{gain}", error),
-        ("this − fp32, ×32", _difference(views.result, views.fp32, 32)),
-    ]
+    difference, times = _difference(views.result, views.fp32)
+    figures = [("LR", views.low), ("bicubic", views.bicubic), ("this", views.result)]
+    figures += [] if alone else [("fp32", views.fp32)]
+    figures += [("original", views.original), (f"error of this ×{gain}", error)]
+    figures += [] if alone else [(f"this − fp32, ×{times}", difference)]
     shown = "".join(
         f"<figure><img src='data:image/png;base64,{_png(pixels)}' alt='{html.escape(caption)}'>"
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
         for caption, pixels in figures
     )
-    return f"<p>{html.escape(title)}</p>{shown}"
+    return f"<p>{html.escape(title)}</p><div class='patch'>{shown}</div>"
 
 
 def _error_map(result: Pixels, original: Pixels) -> tuple[Pixels, int]:
     """Absolute error, brightened by a power of two so that the largest is nearly white."""
-    largest = max(int(np.abs(result.astype(int) - original).max()), 1)
-    gain = 1 << max((255 // largest).bit_length() - 1, 0)
-    return np.clip(np.abs(result.astype(int) - original) * gain, 0, 255).astype(np.uint8), gain
+    error = np.abs(result.astype(int) - original)
+    gain = _brightening(error, 255)
+    return np.clip(error * gain, 0, 255).astype(np.uint8), gain
 
 
-def _difference(result: Pixels, other: Pixels, gain: int) -> Pixels:
-    """Signed, around middle grey."""
-    return np.clip(128 + (result.astype(int) - other) * gain, 0, 255).astype(np.uint8)
+def _difference(result: Pixels, other: Pixels) -> tuple[Pixels, int]:
+    """Signed difference around middle grey, amplified by a power of two."""
+    difference = result.astype(int) - other
+    gain = min(_brightening(np.abs(difference), 127), _MOST_AMPLIFIED)
+    return np.clip(128 + difference * gain, 0, 255).astype(np.uint8), gain
+
+
+def _brightening(magnitudes: NDArray[np.int_], full: int) -> int:
+    """The power of two that brings the largest near to `full`."""
+    return 1 << max((full // max(int(magnitudes.max()), 1)).bit_length() - 1, 0)
 
 
 def _png(pixels: Pixels) -> str:

@@ -29,6 +29,11 @@ class ImageReport(msgspec.Struct, frozen=True):
     patch: tuple[int, int]
     patch_difference: float
 
+    @property
+    def label(self) -> str:
+        """Which image of which set."""
+        return f"{self.group}/{self.name}"
+
 
 class SubjectReport(msgspec.Struct, frozen=True):
     """A network in a precision on a runtime.
@@ -53,6 +58,19 @@ class SubjectReport(msgspec.Struct, frozen=True):
     def passed(self) -> bool:
         return all(check.passed for check in self.verdict)
 
+    @property
+    def worst_patch(self) -> ImageReport:
+        """The image with the worst patch of all."""
+        return max(self.images, key=lambda image: image.patch_difference)
+
+    @property
+    def ran(self) -> str:
+        """Precisions that nodes really ran in, where the artifact's own is none of them; else nothing."""
+        computed = {name: count for name, count in self.executed.items() if name != "uint8"}
+        if not computed or self.precision in computed:
+            return ""
+        return "+".join(sorted(computed, key=lambda name: -computed[name]))
+
     def sets(self) -> dict[str, tuple[Metrics, Metrics]]:
         """Mean metrics of each image set, and of bicubic on it."""
         groups: dict[str, list[ImageReport]] = {}
@@ -74,7 +92,11 @@ class NotRun(msgspec.Struct, frozen=True):
 
 
 class NetworkReport(msgspec.Struct, frozen=True):
-    """One network: the bicubic baseline, fp32, and all else that was asked for. `gain` is in dB of mean PSNR-Y."""
+    """One network: the bicubic baseline, fp32, and all else that was asked for.
+
+    `gain` is in dB of mean PSNR-Y. `cut_to` is the low-resolution size that all images were cut to, where one of the
+    subjects takes no other.
+    """
 
     name: str
     scale: int
@@ -83,6 +105,7 @@ class NetworkReport(msgspec.Struct, frozen=True):
     gain: float
     subjects: tuple[SubjectReport, ...]
     not_run: tuple[NotRun, ...] = ()
+    cut_to: str = ""
 
 
 class QualityReport(msgspec.Struct, frozen=True):
@@ -106,15 +129,20 @@ class QualityReport(msgspec.Struct, frozen=True):
         return encode(self).decode()
 
     def to_csv(self) -> str:
-        """One line an image and subject."""
+        """One line an image and subject, bicubic first."""
         stream = io.StringIO()
         fields = ["network", "runtime", "precision", "group", "image", "width", "height", *Metrics.__struct_fields__]
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow([*fields, "patch_difference"])
         for network in self.networks:
+            for image in network.subjects[0].images:
+                writer.writerow([f"bicubic x{network.scale}", "", "", *_row(image, image.bicubic), ""])
             for subject in network.subjects:
                 for image in subject.images:
-                    place = image.group, image.name, image.width, image.height
-                    numbers = (*msgspec.structs.astuple(image.metrics), image.patch_difference)
-                    writer.writerow([subject.name, subject.runtime, subject.precision, *place, *numbers])
+                    numbers = (*_row(image, image.metrics), image.patch_difference)
+                    writer.writerow([subject.name, subject.runtime, subject.precision, *numbers])
         return stream.getvalue()
+
+
+def _row(image: ImageReport, metrics: Metrics) -> tuple[object, ...]:
+    return image.group, image.name, image.width, image.height, *msgspec.structs.astuple(metrics)

@@ -30,9 +30,12 @@ def frame_from(pixels: Pixels, port: Port) -> Frame:
 
 def pixels_from(frame: Frame, port: Port) -> Pixels:
     """What a graph returned, as an image (H, W, 3): clamped, rounded to nearest, ties to even."""
-    image = frame[0] if port.layout == "NHWC" else frame[0].transpose(1, 2, 0)
-    pixels: Pixels = image if image.dtype == np.uint8 else np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    return pixels
+    pixels: Pixels = frame[0] if port.layout == "NHWC" else frame[0].transpose(1, 2, 0)
+    if pixels.dtype == np.uint8:
+        return pixels
+    levels = np.clip(pixels, 0, 1)
+    levels *= 255  # in place: 4K in float32 is 100 megabytes
+    return np.rint(levels, out=levels).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,14 @@ class Subject:
     def weights(self) -> str:
         """What precisions of the same network share."""
         return self.source.manifest.source.weights_sha256
+
+    @property
+    def fixed(self) -> Shape | None:
+        """The one input size it takes, if there is only one."""
+        if isinstance(self.source, Engine):
+            return self.source.fixed
+        shape = self.source.manifest.shape
+        return None if shape is None or self.as_fp32 else Shape(*shape)
 
     @property
     def label(self) -> str:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, combinations
 from pathlib import Path
 
 import onnx
 
 from toolkit.artifact import Artifact, CurvePoint, Precision
 from toolkit.errors import CheckFailed, InputError
-from toolkit.graph.precision.convert import ConvertOptions, calibrated, convert, rewritten
+from toolkit.graph.precision.convert import ConvertOptions, calibrated, check_request, convert, rewritten
 from toolkit.graph.precision.simulate import simulated
 from toolkit.quality.bench import Bench
+from toolkit.quality.budget import Limits, Spent, held_against
 from toolkit.quality.cost import Unit, units
+from toolkit.quality.search import Mix, Search
+from toolkit.quality.subjects import SIMULATED
+from toolkit.quality.timing import Stopwatch
+from toolkit.quality.verdict import record_verdict
 
-Report = Callable[[str, float, float | None], None]
-
-EXHAUSTIVE = 8
-"""Up to so many units every mix is measured: 256 of them."""
+Advance = Callable[[str, float, float | None], None]
 
 SUFFIX = "_tuned"
+
+_TIMED = 12
+"""Mixes that are timed in the end."""
 
 
 @dataclass(frozen=True)
@@ -29,61 +33,96 @@ class Tuned:
     """The outcome of a tuning.
 
     Attributes:
-        artifact: in the mix that was chosen; its manifest holds the curve.
-        gain: of the fp32 network over bicubic on the images, in dB of mean PSNR-Y.
-        alone: share of the gain that each unit spends when it alone is lowered.
-        curve: what was measured: of all mixes the cheapest for each quality, from all low to all high.
-        chosen: the mix of the artifact, a point of the curve.
+        artifact: in the mix that was chosen; its manifest holds the curve and the verdict.
+        images: what quality was measured on.
+        gain: of the fp32 network over bicubic on them, in dB of mean PSNR-Y.
+        alone: what is spent when each unit alone is lowered.
+        raised: what is spent when each unit alone stays in float32.
+        curve: of all mixes that were measured the cheapest for each quality, from all low to all high.
+        chosen: the mix of the artifact.
+        spent: what it spends.
+        limits: what it may spend.
+        cost: what the costs of the curve are shares of.
     """
 
     artifact: Artifact
+    images: str
     gain: float
-    alone: dict[str, float]
+    alone: dict[str, Spent]
+    raised: dict[str, Spent]
     curve: tuple[CurvePoint, ...]
     chosen: CurvePoint
+    spent: Spent
+    limits: Limits
+    cost: str
 
 
 def tune(
     artifact: Artifact,
     precision: Precision,
-    budget: float,
+    limits: Limits,
     data: Sequence[Path] = (),
     options: ConvertOptions | None = None,
     directory: Path | None = None,
-    advance: Report = lambda _what, _share, _left: None,
+    *,
+    time_on: str | None = None,
+    threads: int = 0,
+    advance: Advance = lambda _what, _share, _left: None,
 ) -> Tuned:
-    """Find the cheapest mix of `precision` and float32 that spends no more than `budget` of the network's gain.
+    """Find the cheapest mix of `precision` and float32 that keeps within `limits`.
 
-    Cost is counted in multiply-adds of nodes in float32 (of norms and activations, their elements). Up to eight units
-    all mixes are measured; beyond that units are raised one by one, each time the one that saves most for its cost, and
-    lowered again where the budget allows.
+    Cost is counted in multiply-adds of nodes in float32 (of norms and activations, their elements), or in time on a
+    runtime. Every unit is lowered alone and raised alone. Up to eight units all mixes are measured; beyond that units
+    are ranked by how much they help for their cost, the ranking is bisected for its shortest beginning that fits, and
+    that is improved by leaving units out and exchanging them.
 
     Args:
         artifact: fp32.
         precision: fp16 and bf16 are simulated with float32 accumulators; int8 is run by ONNX Runtime.
-        budget: share of the gain, for instance 0.05.
+        limits: what may be spent of the network's gain.
         data: image sets, as for `evaluate`; default: the images that ship with the toolkit.
         options: for int8: how it is calibrated.
         directory: where the artifact is written; default: beside the other one.
+        time_on: name of a runtime whose time is to be saved; None: multiply-adds count.
+        threads: of that runtime; 0: all usable.
         advance: called with what is being measured, the share done, and None.
 
     Raises:
         InputError: the artifact is not fp32, or the network gains nothing over bicubic on these images.
-        CheckFailed: no mix keeps within the budget.
+        CheckFailed: within the limits nothing can be lowered, or nothing that saves time.
+        Unavailable: the runtime does not work here, or computes in another precision.
     """
     if artifact.manifest.precision != "fp32" or precision == "fp32":
         raise InputError(f"{artifact.manifest.name} cannot be tuned to {precision}", "Tune an fp32 artifact lower.")
-    if not 0 < budget < 1:
-        raise InputError(f"budget {budget} is not a share of the gain", "Between 0 and 1: 5% is 0.05.")
-    search = _Search.of(artifact, precision, data, options or ConvertOptions(), advance)
-    points = search.exhaustive() if len(search.units) <= EXHAUSTIVE else search.greedy(budget)
-    fitting = [point for point in points if point.spent <= budget]
-    if not fitting:
-        raise CheckFailed(f"no mix of {precision} and float32 spends less than {budget:.1%} of the gain")
-    chosen = min(fitting, key=lambda point: (point.cost, point.spent))
-    curve = pareto(points)
-    mixed = replace(search.keeping(chosen.kept), suffix=SUFFIX, curve=curve)
-    return Tuned(convert(artifact, precision, mixed, directory), search.bench.gain, search.alone(), curve, chosen)
+    if not 0 < limits.mean < 1 or not min(limits.worst_image, limits.worst_patch) > 0:
+        raise InputError(
+            f"a budget of {limits.mean:.3g} for the mean, {limits.worst_image:.3g} for an image and "
+            f"{limits.worst_patch:.3g} for a patch is none",
+            "The mean is a share of the gain between 0 and 1 (5% is 0.05), the others are more than 0.",
+        )
+    check_request(artifact.manifest, precision, options or ConvertOptions())
+    advance("float32", 0.0, None)
+    mixer = _Mixer.of(artifact, precision, options or ConvertOptions())
+    bench = Bench.of(mixer.model, artifact.manifest, data)
+    watch = None if time_on is None else Stopwatch(artifact, precision, time_on, threads)
+    cost = mixer.multiply_adds() if watch is None else _seconds(mixer, watch, advance)
+    search = Search(
+        cost,
+        limits,
+        lambda kept: bench.spent(simulated(mixer.graph(kept))),
+        lambda what, share: advance(what, share, None),
+    )
+    search.run()
+    points = _points(search) if watch is None else _timed(search, mixer, watch, advance)
+    kept = _chosen(search, points, precision, time_on)
+    curve, spent = _curve(points, kept), search.spent(kept)
+    what = "multiply-adds" if watch is None else f"time on {time_on}, {watch.shape}"
+    mixed = replace(mixer.options_for(kept), suffix=SUFFIX, curve=curve, curve_cost=what)
+    made = convert(artifact, precision, mixed, directory)
+    recorded = record_verdict(made, SIMULATED, bench.images, held_against(spent, limits))
+    return Tuned(
+        recorded, bench.images, bench.gain, search.alone(), search.raised(), curve, points[kept], spent, limits, what
+    )
 
 
 def pareto(points: Iterable[CurvePoint]) -> tuple[CurvePoint, ...]:
@@ -95,81 +134,93 @@ def pareto(points: Iterable[CurvePoint]) -> tuple[CurvePoint, ...]:
     return tuple(best)
 
 
-@dataclass
-class _Search:
-    """Measured mixes of one artifact."""
+@dataclass(frozen=True)
+class _Mixer:
+    """Makes graphs of an artifact in mixes of precisions."""
 
     artifact: Artifact
     precision: Precision
     model: onnx.ModelProto
-    units: list[Unit]
+    units: tuple[Unit, ...]
     options: ConvertOptions
     magnitudes: dict[str, float] | None
-    bench: Bench
-    advance: Report
-    measured: dict[frozenset[str], CurvePoint]
-    planned: int = 1
 
     @classmethod
-    def of(
-        cls, artifact: Artifact, precision: Precision, data: Sequence[Path], options: ConvertOptions, advance: Report
-    ) -> _Search:
-        model = onnx.load(artifact.path)
-        advance("float32", 0.0, None)
-        bench = Bench.of(model, artifact.manifest, data)
-        magnitudes = calibrated(model, artifact.manifest, options) if precision == "int8" else None
-        found = units(model, convolutions_only=precision == "int8")
-        return cls(artifact, precision, model, found, options, magnitudes, bench, advance, {})
+    def of(cls, artifact: Artifact, precision: Precision, options: ConvertOptions) -> _Mixer:
+        model, int8 = onnx.load(artifact.path), precision == "int8"
+        magnitudes = calibrated(model, artifact.manifest, options) if int8 else None
+        return cls(artifact, precision, model, tuple(units(model, convolutions_only=int8)), options, magnitudes)
 
-    def point(self, kept: frozenset[str]) -> CurvePoint:
-        """Quality and cost of a mix, measured once."""
-        if kept not in self.measured:
-            names = tuple(unit.name for unit in self.units if unit.name in kept)
-            self.advance(f"{len(names)} of {len(self.units)} in float32", len(self.measured) / self.planned, None)
-            options, manifest = self.keeping(names), self.artifact.manifest
-            graph, _ = rewritten(self.model, manifest, self.precision, options, self.magnitudes)
-            total = sum(unit.cost for unit in self.units)
-            cost = sum(unit.cost for unit in self.units if unit.name in kept) / total
-            self.measured[kept] = CurvePoint(names, cost, self.bench.spent(simulated(graph)))
-        return self.measured[kept]
+    def graph(self, kept: Mix) -> onnx.ModelProto:
+        """With these units in float32."""
+        options, manifest = self.options_for(kept), self.artifact.manifest
+        return rewritten(self.model, manifest, self.precision, options, self.magnitudes)[0]
 
-    def keeping(self, names: tuple[str, ...]) -> ConvertOptions:
-        """Options with these nodes in float32."""
+    def options_for(self, kept: Mix) -> ConvertOptions:
+        chosen = [unit for unit in self.units if unit.name in kept]
         if self.precision == "int8":
-            return replace(self.options, exclude=names)
-        return replace(self.options, keep_fp32=names)
+            return replace(self.options, exclude=tuple(unit.name for unit in chosen))
+        return replace(self.options, keep_fp32=tuple(name for unit in chosen for name in (unit.name, *unit.moves)))
 
-    @property
-    def names(self) -> frozenset[str]:
-        return frozenset(unit.name for unit in self.units)
+    def multiply_adds(self) -> dict[str, float]:
+        """Of each unit, as a share of all."""
+        total = sum(unit.cost for unit in self.units)
+        return {unit.name: unit.cost / total for unit in self.units}
 
-    def alone(self) -> dict[str, float]:
-        """What each unit spends when all others are in float32."""
-        return {unit.name: self.point(self.names - {unit.name}).spent for unit in self.units}
 
-    def exhaustive(self) -> list[CurvePoint]:
-        """Every mix."""
-        names = sorted(self.names)
-        mixes = chain.from_iterable(combinations(names, size) for size in range(len(names) + 1))
-        self.planned = 2 ** len(names)
-        return [self.point(frozenset(mix)) for mix in mixes]
+def _seconds(mixer: _Mixer, watch: Stopwatch, advance: Advance) -> dict[str, float]:
+    """What time each unit costs in float32 where all others are low, as a share of the fp32 graph's."""
+    lowered = mixer.graph(frozenset())
+    watch.require(lowered)
+    graphs = {unit.name: mixer.graph(frozenset({unit.name})) for unit in mixer.units}
+    shares = watch.shares(
+        {"": lowered, **graphs}, lambda share: advance(f"timing units on {watch.runtime}", share, None)
+    )
+    # Differences within the noise are nothing; work breaks the tie.
+    work = mixer.multiply_adds()
+    return {unit.name: max(shares[unit.name] - shares[""], 0.0) + 1e-3 * work[unit.name] for unit in mixer.units}
 
-    def greedy(self, budget: float) -> list[CurvePoint]:
-        """From all low, raise what saves most for its cost until the budget holds; then lower what need not be up."""
-        count = len(self.units)
-        self.planned = count * (count + 3) // 2
-        self.alone()
-        cost = {unit.name: unit.cost for unit in self.units}
-        kept: frozenset[str] = frozenset()
-        while (now := self.point(kept)).spent > budget and kept != self.names:
-            tried = {name: self.point(kept | {name}).spent for name in sorted(self.names - kept)}
-            enough = [name for name, spent in tried.items() if spent <= budget]
-            if enough:
-                kept |= {min(enough, key=lambda name: cost[name])}
-            else:
-                kept |= {max(tried, key=lambda name: (now.spent - tried[name]) / cost[name])}
-        for name in sorted(kept, key=lambda name: (-cost[name], name)):
-            if self.point(kept - {name}).spent <= budget:
-                kept -= {name}
-        self.point(self.names)
-        return list(self.measured.values())
+
+def _points(search: Search) -> dict[Mix, CurvePoint]:
+    return {kept: _point(search, kept, search.total(kept)) for kept in search.measured}
+
+
+def _timed(search: Search, mixer: _Mixer, watch: Stopwatch, advance: Advance) -> dict[Mix, CurvePoint]:
+    """The likeliest mixes, timed side by side: what units cost does not add up exactly."""
+    points = _points(search)
+    line = [frozenset(point.kept) for point in pareto(points.values())]
+    fitting = sorted((mix for mix in points if search.fits(mix)), key=lambda mix: (search.price(mix), sorted(mix)))
+    step = max(-(-len(line) // (_TIMED // 2)), 1)
+    chosen = dict.fromkeys([frozenset(), search.everything, *fitting[: _TIMED // 2], *line[::step]])
+    names = {" ".join(sorted(mix)): mix for mix in chosen}
+    graphs = {name: mixer.graph(mix) for name, mix in names.items()}
+    what = f"timing mixes on {watch.runtime}"
+    shares = watch.shares(graphs, lambda share: advance(what, share, None))
+    return {mix: _point(search, mix, shares[name]) for name, mix in names.items()}
+
+
+def _point(search: Search, kept: Mix, cost: float) -> CurvePoint:
+    names = tuple(name for name in search.cost if name in kept)
+    return CurvePoint(names, cost, search.spent(kept).mean)
+
+
+def _curve(points: dict[Mix, CurvePoint], kept: Mix) -> tuple[CurvePoint, ...]:
+    """The best mixes, and the one that was chosen: that may have been beaten by less than it leaves in reserve."""
+    return tuple(sorted({*pareto(points.values()), points[kept]}, key=lambda point: (point.cost, -point.spent)))
+
+
+def _chosen(search: Search, points: dict[Mix, CurvePoint], precision: Precision, time_on: str | None) -> Mix:
+    fitting = [mix for mix in points if search.fits(mix)]
+    if not fitting or fitting == [search.everything]:
+        raise CheckFailed(
+            f"within this budget nothing can be lowered to {precision}", "Ship fp32, or allow a larger share."
+        )
+    kept = min(fitting, key=lambda mix: (search.price(mix, points[mix].cost), sorted(mix)))
+    if time_on is not None and (kept == search.everything or points[kept].cost >= 1):
+        best = min(points[mix].cost for mix in fitting if mix != search.everything)
+        raise CheckFailed(
+            f"within this budget no mix of {precision} and float32 is faster than float32 alone on {time_on}: the best "
+            f"takes {best:.2f} of its time",
+            "Ship fp32 for this runtime, or allow a larger share.",
+        )
+    return kept

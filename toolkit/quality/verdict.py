@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from toolkit.artifact import BUDGET_PREFIX, Artifact, encode
+from toolkit.artifact import BUDGET_PREFIX, Artifact, Check, encode
 from toolkit.atomic import write_bytes
+from toolkit.quality.data import described
 from toolkit.quality.evaluation import EvaluateOptions, evaluate
 from toolkit.quality.report import QualityReport
 from toolkit.quality.subjects import SIMULATED, Subject
@@ -23,17 +24,26 @@ def record_verdicts(report: QualityReport, artifacts: Sequence[Artifact]) -> lis
     subjects = [subject for network in report.networks for subject in network.subjects if subject.verdict]
     recorded = []
     for artifact in artifacts:
-        manifest = artifact.manifest
         for subject in subjects:
-            if subject.name == manifest.name:
-                prefix = f"{BUDGET_PREFIX}{subject.runtime}: "
-                kept = [check for check in manifest.checks if not check.name.startswith(prefix)]
-                new = [msgspec.structs.replace(check, name=prefix + check.name) for check in subject.verdict]
-                manifest = msgspec.structs.replace(manifest, checks=(*kept, *new))
-        if manifest != artifact.manifest:
-            write_bytes(artifact.path.with_suffix(".json"), encode(manifest))
-        recorded.append(Artifact(artifact.path, manifest))
+            if subject.name == artifact.manifest.name:
+                artifact = record_verdict(artifact, subject.runtime, described(subject.images), subject.verdict)
+        recorded.append(artifact)
     return recorded
+
+
+def record_verdict(artifact: Artifact, runtime: str, images: str, verdict: Sequence[Check]) -> Artifact:
+    """Write into a manifest what was found on a runtime and on which images, in the place of what was there.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    prefix = f"{BUDGET_PREFIX}{runtime}, "
+    kept = [check for check in artifact.manifest.checks if not check.name.startswith(prefix)]
+    new = [msgspec.structs.replace(check, name=f"{prefix}{images}: {check.name}") for check in verdict]
+    manifest = msgspec.structs.replace(artifact.manifest, checks=(*kept, *new))
+    if manifest != artifact.manifest:
+        write_bytes(artifact.path.with_suffix(".json"), encode(manifest))
+    return Artifact(artifact.path, manifest)
 
 
 def demand_budget(

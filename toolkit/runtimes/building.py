@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.artifact import Artifact
+from toolkit.atomic import sha256_of_file
 from toolkit.errors import InputError, ToolkitError, Unavailable
 from toolkit.runtimes.engine import SUFFIX, Engine, EngineInfo, engine_path, find_engines, write_engine
-from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions, require
+from toolkit.runtimes.hardware import INSTRUCTIONS
+from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions, check_threads, require
 from toolkit.runtimes.scripts.source import Subject, Timing
 from toolkit.workloads import WORKLOADS, Shape
+
+_LEVELS = 6
+"""TensorRT's builder optimization levels, from 0. A higher one would be taken for the highest, without a word."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,9 @@ class BuildOptions:
         tf32: allow TF32 in float32 convolutions, which keeps 10 of 23 mantissa bits.
         cuda_graph: replay each frame's kernels as one CUDA graph; None: yes, as sizes and addresses stay the same.
         nhwc: let ONNX Runtime's CUDA provider keep channels last; None: yes, as tensor cores take them so.
+
+    Raises:
+        InputError: a number that is out of range.
     """
 
     shape: Shape | None = None
@@ -42,11 +50,16 @@ class BuildOptions:
     cuda_graph: bool | None = None
     nhwc: bool | None = None
 
+    def __post_init__(self) -> None:
+        check_threads(self.threads)
+        if self.optimization_level not in (None, *range(_LEVELS)):
+            raise InputError(f"optimization-level {self.optimization_level} must be 0 to {_LEVELS - 1}")
+
     def described(self) -> dict[str, str]:
         """As command-line options, leaving out what is not set."""
         given = {
             "shape": "" if self.shape is None else str(self.shape),
-            "target": ",".join(self.target),
+            "target": ",".join(dict.fromkeys(target.lower() for target in self.target)),
             "threads": str(self.threads or ""),
             "optimization-level": "" if self.optimization_level is None else str(self.optimization_level),
             "version-compatible": "true" if self.version_compatible else "",
@@ -56,6 +69,24 @@ class BuildOptions:
             "nhwc": _switch(self.nhwc),
         }
         return {name: value for name, value in given.items() if value}
+
+    def settings(self, names: Collection[str]) -> dict[str, str]:
+        """These options, as they are in force."""
+        given = self.described()
+        return {name: given.get(name, _UNSET[name]) for name in sorted(names)}
+
+
+_UNSET = {
+    "target": "the GPU here",
+    "threads": "all usable",
+    "optimization-level": "TensorRT's own",
+    "version-compatible": "false",
+    "hardware-compatible": "false",
+    "tf32": "false",
+    "cuda-graph": "true",
+    "nhwc": "true",
+}
+"""What it means when an option is not given."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +152,10 @@ class BuildingRuntime(Runtime):
     def identity(self, options: BuildOptions) -> dict[str, str]:
         """All that an engine built now depends on, and that must be the same where it is loaded."""
 
+    def machine(self) -> dict[str, str]:
+        """What else is known of where an engine is built now: for people, not compared."""
+        return {}
+
     @abstractmethod
     def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
         """Files of the engine, and what the runtime says about it."""
@@ -158,7 +193,9 @@ class BuildingRuntime(Runtime):
             precision=artifact.manifest.precision,
             shape="dynamic" if shape is None else str(shape),
             identity=identity,
+            machine=self.machine(),
             options=options.described(),
+            settings=options.settings(self.options),
             build_seconds=round(time.perf_counter() - begin, 3),
             files={},
             read_back=read_back,
@@ -198,17 +235,42 @@ class BuildingRuntime(Runtime):
         require(self.name, self.probe())
         if mismatch := self.mismatch(engine):
             raise Unavailable(f"{engine.path} does not fit: {mismatch}", f"Build it again: {engine.rebuild_command}")
-        return self._load_engine(engine, options or SessionOptions())
+        options = options or SessionOptions()
+        return self._load_engine(engine, options if options.threads else SessionOptions(engine.threads))
 
     def mismatch(self, engine: Engine) -> str:
-        """What is different here from where the engine was built; empty when it fits."""
-        here = self.identity(BuildOptions(target=tuple(engine.info.options.get("target", "").split(","))))
+        """What is different here from where and from what the engine was built; empty when it fits."""
+        given = engine.info.options
+        here = self.identity(
+            BuildOptions(
+                target=tuple(filter(None, given.get("target", "").split(","))),
+                version_compatible="version-compatible" in given,
+                hardware_compatible="hardware-compatible" in given,
+            )
+        )
         wrong = [
-            f"{key} is {here.get(key, 'unknown')} here, and it was built for {value}"
+            _difference(key, here.get(key, "unknown"), value)
             for key, value in engine.info.identity.items()
             if here.get(key) != value
         ]
-        return "; ".join(wrong)
+        return "; ".join([*_outdated(engine), *wrong])
+
+
+def _difference(key: str, here: str, there: str) -> str:
+    if key != INSTRUCTIONS:
+        return f"{key} is {here} here, and it was built for {there}"
+    lacking, more = set(there.split()) - set(here.split()), set(here.split()) - set(there.split())
+    if lacking:
+        return f"the processor here lacks {' '.join(sorted(lacking))}"
+    return f"the processor here has {' '.join(sorted(more))}, and kernels were chosen without"
+
+
+def _outdated(engine: Engine) -> list[str]:
+    """Whether the artifact that lies beside an engine is not the one that it was built from."""
+    onnx = engine.path.parent / f"{engine.info.artifact}.onnx"
+    if not onnx.is_file() or sha256_of_file(onnx) == engine.info.artifact_sha256:
+        return []
+    return [f"{onnx.name} beside it is another than the one it was built from"]
 
 
 def _switch(value: bool | None) -> str:

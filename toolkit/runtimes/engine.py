@@ -8,7 +8,9 @@ rt4ksr_x2_fp16.tensorrt-rtx.engine/
 
 from __future__ import annotations
 
+import ctypes
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -20,13 +22,17 @@ import msgspec
 from toolkit.artifact import Artifact, Manifest, Precision, decode_manifest, encode
 from toolkit.atomic import sha256_of, sha256_of_file, writable
 from toolkit.errors import ArtifactError
+from toolkit.workloads import Shape, parse_shape
 
-SCHEMA = 1
+SCHEMA = 2
 SUFFIX = ".engine"
 PLAN = "plan"
 """What TensorRT calls its engines."""
 
 _INFO, _MANIFEST = "engine.json", "manifest.json"
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of Linux."""
+_COMPILED_FOR_ONE_SIZE = frozenset({"openvino"})
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,8 +45,10 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class EngineInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is known about an engine.
 
-    `identity` is all that must be the same where it is loaded: runtime version, device, driver, processor flags.
-    `options` are those it was built with. `read_back` is what the runtime says about the result.
+    `identity` is all that must be the same where it is loaded: runtime version, device, processor flags. `machine` is
+    what else is known of where it was built: driver, processor. `options` are those that were given, `settings` all
+    that the runtime has, as they were in force. `read_back` is what the runtime says about the result. `seal` is the
+    sha256 of all the rest.
     """
 
     runtime: str
@@ -49,11 +57,19 @@ class EngineInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precision: Precision
     shape: str
     identity: dict[str, str]
+    machine: dict[str, str]
     options: dict[str, str]
+    settings: dict[str, str]
     build_seconds: float
     files: dict[str, File]
     read_back: dict[str, str] = {}
+    seal: str = ""
     schema: int = SCHEMA
+
+    def sealed(self) -> EngineInfo:
+        """The same, with the seal that belongs to it."""
+        bare = msgspec.structs.replace(self, seal="")
+        return msgspec.structs.replace(bare, seal=sha256_of(encode(bare)))
 
 
 @dataclass(frozen=True)
@@ -68,39 +84,83 @@ class Engine:
         return self.path / name
 
     @property
+    def threads(self) -> int:
+        """Processor threads it was built for; 0: all usable."""
+        return int(self.info.options.get("threads", "0"))
+
+    @property
+    def fixed(self) -> Shape | None:
+        """The one input size it takes, if there is only one."""
+        if self.info.runtime in _COMPILED_FOR_ONE_SIZE:
+            return parse_shape(self.info.shape)
+        return None if self.manifest.shape is None else Shape(*self.manifest.shape)
+
+    @property
     def rebuild_command(self) -> str:
         """The command that makes it anew."""
-        return build_command(self.info.artifact, self.info.runtime, self.info.options)
+        return _command_beside(self.path, self.info.artifact, self.info.runtime, self.info.options)
 
     @classmethod
     def read(cls, path: Path | str) -> Engine:
         """Read a bundle and check every file.
 
         Raises:
-            ArtifactError: it is no bundle, or was edited or only half copied.
+            ArtifactError: it is no bundle, or was edited or only half copied; with the command that builds it anew.
         """
         path = Path(path)
         if not (path / _INFO).is_file():
             raise ArtifactError(f"{path} is not an engine: it has no {_INFO}", "`toolkit build` makes one.")
-        try:
-            info = msgspec.json.decode((path / _INFO).read_bytes(), type=EngineInfo)
-        except msgspec.DecodeError as error:
-            raise ArtifactError(f"{path / _INFO} cannot be read: {error}", "Build the engine again.") from error
-        if info.schema != SCHEMA:
-            raise ArtifactError(f"{path} has schema {info.schema}, this version reads {SCHEMA}", "Build it again.")
+        info = _read_info(path)
+        remedy = f"Build it again: {_command_beside(path, info.artifact, info.runtime, info.options)}"
         for name, expected in info.files.items():
             file = path / name
             if Path(name).name != name or not file.is_file() or sha256_of_file(file) != expected.sha256:
-                raise ArtifactError(f"{file} is missing, or not what {_INFO} says", "Build the engine again.")
+                raise ArtifactError(f"{file} is missing, or not what {_INFO} says", remedy)
         if _MANIFEST not in info.files:
-            raise ArtifactError(f"{path} has no {_MANIFEST}", "Build the engine again.")
-        return cls(path, info, decode_manifest(path / _MANIFEST))
+            raise ArtifactError(f"{path} has no {_MANIFEST}", remedy)
+        manifest = decode_manifest(path / _MANIFEST)
+        told = (info.artifact, info.artifact_sha256, info.precision)
+        if told != (manifest.name, manifest.onnx_sha256, manifest.precision):
+            raise ArtifactError(f"{path}: {_INFO} and {_MANIFEST} are of different artifacts", remedy)
+        return cls(path, info, manifest)
 
 
-def build_command(artifact: str, runtime: str, options: Mapping[str, str]) -> str:
+def _read_info(path: Path) -> EngineInfo:
+    """The description of a bundle, which must be byte by byte as it was written.
+
+    Where it is not, the bundle's name still tells artifact and runtime.
+    """
+    name, _, runtime = path.name.removesuffix(SUFFIX).rpartition(".")
+    command = _command_beside(path, name, runtime, {}) if name and runtime else "`toolkit build`"
+    content, remedy = (path / _INFO).read_bytes(), f"Build it again: {command}"
+    try:
+        schema = msgspec.json.decode(content, type=_Schema).schema
+        if schema != SCHEMA:
+            raise ArtifactError(f"{path} has schema {schema}, this version reads {SCHEMA}", remedy)
+        info = msgspec.json.decode(content, type=EngineInfo)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path / _INFO} cannot be read: {error}", remedy) from error
+    if content != encode(info.sealed()):
+        raise ArtifactError(f"{path / _INFO} was edited after it was written", remedy)
+    return info
+
+
+class _Schema(msgspec.Struct, frozen=True):
+    schema: int
+
+
+def _command_beside(path: Path, artifact: str, runtime: str, options: Mapping[str, str]) -> str:
+    """What makes a bundle anew, where it lies."""
+    onnx = path.parent / f"{artifact}.onnx"
+    if onnx.is_file() or path.parent == Path():
+        return build_command(str(onnx), runtime, options)
+    return f"{build_command(onnx.name, runtime, options)} -o {shlex.quote(str(path.parent))}"
+
+
+def build_command(onnx: str, runtime: str, options: Mapping[str, str]) -> str:
     """The command line of a build. Options that are merely on or off take no value."""
     given = "".join(_option(name, value) for name, value in options.items() if value)
-    return f"toolkit build {artifact}.onnx --runtime {runtime}{given}"
+    return f"toolkit build {shlex.quote(onnx)} --runtime {shlex.quote(runtime)}{given}"
 
 
 def _option(name: str, value: str) -> str:
@@ -117,7 +177,7 @@ def write_engine(path: Path, info: EngineInfo, artifact: Artifact, files: Mappin
     """Write a bundle beside `path` and move it there whole, in the place of an older one."""
     contents = {**files, _MANIFEST: encode(artifact.manifest)}
     described = {name: File(sha256_of(content), len(content)) for name, content in contents.items()}
-    info = msgspec.structs.replace(info, files=described)
+    info = msgspec.structs.replace(info, files=described).sealed()
     with writable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -138,14 +198,26 @@ def find_engines(directory: Path) -> list[Path]:
 
 
 def _replace(new: Path, path: Path) -> None:
-    """Directories cannot be renamed over one another: the old one steps aside first."""
-    old = path.with_name(f".{path.name}.old.{os.getpid()}")
-    if path.exists():
-        path.rename(old)
-    try:
+    """Put `new` in the place of `path`, which is never missing in between where the system can exchange the two."""
+    if not path.is_dir() or path.is_symlink():
         new.rename(path)
-    except OSError:
-        if old.exists():
+        return
+    old = new
+    if not _exchanged(new, path):
+        old = path.with_name(f".{path.name}.old.{os.getpid()}")
+        path.rename(old)
+        try:
+            new.rename(path)
+        except BaseException:
             old.rename(path)
-        raise
+            raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Whether the two changed places, in one step: Linux can, and most of its file systems."""
+    exchange = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
+    if exchange is None:
+        return False
+    failed: int = exchange(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
+    return not failed

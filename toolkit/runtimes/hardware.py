@@ -10,6 +10,10 @@ from pathlib import Path
 import msgspec
 
 CUDA_DRIVER = "libcuda.so.1"
+_MANAGEMENT = "libnvidia-ml.so.1"
+_AMPERE = 8
+_MAJOR, _MINOR = 75, 76
+"""CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR of cuda.h."""
 
 # What decides which kernels runtimes choose on x86; on Arm /proc/cpuinfo calls the line Features.
 _FLAGS = (
@@ -45,6 +49,15 @@ def processor() -> tuple[str, tuple[str, ...]]:
     return fields.get("model name", platform.machine()), tuple(flag for flag in _FLAGS if flag in present)
 
 
+INSTRUCTIONS = "instructions"
+"""How the extensions are called in an engine's identity."""
+
+
+def processor_identity() -> dict[str, str]:
+    """What kernels that were chosen for this processor depend on."""
+    return {INSTRUCTIONS: " ".join(processor()[1])}
+
+
 def computes_in(precision: str) -> bool:
     """Whether the processor computes in fp16 or bf16, rather than only converting to and from it."""
     return not _ARITHMETIC[precision].isdisjoint(processor()[1])
@@ -72,3 +85,55 @@ def cuda_devices() -> tuple[list[str], str]:
         driver.cuDeviceGetName(name, len(name), device)
         names.append(name.value.decode())
     return names, "" if names else "the NVIDIA driver sees no device"
+
+
+def device_identity(*, hardware_compatible: bool = False) -> dict[str, str]:
+    """What kernels that were chosen for the first NVIDIA device depend on; or, compatible, for any from Ampere on."""
+    name, capability = (cuda_devices()[0] or ["none"])[0], compute_capability()
+    if hardware_compatible and capability and int(capability.split(".")[0]) >= _AMPERE:
+        return {"compute capability": f"{_AMPERE}.0 or later"}
+    return {"device": name, "compute capability": capability or "none"}
+
+
+def device_machine() -> dict[str, str]:
+    """The NVIDIA device and its driver."""
+    devices = cuda_devices()[0]
+    return {"device": devices[0], "driver": driver_version()} if devices else {"device": "none"}
+
+
+def compute_capability() -> str:
+    """Of the first NVIDIA device, for instance `8.6`; empty without one."""
+    if not cuda_devices()[0]:
+        return ""
+    driver, device, number = ctypes.CDLL(CUDA_DRIVER), ctypes.c_int(), ctypes.c_int()
+    driver.cuDeviceGet(ctypes.byref(device), 0)
+    numbers = []
+    for attribute in (_MAJOR, _MINOR):
+        driver.cuDeviceGetAttribute(ctypes.byref(number), attribute, device)
+        numbers.append(str(number.value))
+    return ".".join(numbers)
+
+
+def driver_version() -> str:
+    """Of the NVIDIA driver, and of the CUDA version that comes with it; empty without a device."""
+    if not cuda_devices()[0]:
+        return ""
+    number = ctypes.c_int()
+    ctypes.CDLL(CUDA_DRIVER).cuDriverGetVersion(ctypes.byref(number))
+    return f"{_management_version()} (CUDA {number.value // 1000}.{number.value % 1000 // 10})"
+
+
+def _management_version() -> str:
+    """As NVIDIA's management library tells it, which is installed with the driver."""
+    text = ctypes.create_string_buffer(96)
+    try:
+        library = ctypes.CDLL(_MANAGEMENT)
+    except OSError:
+        return f"unknown, without {_MANAGEMENT}"
+    if library.nvmlInit_v2():
+        return f"unknown, as {_MANAGEMENT} does not start"
+    try:
+        failed = library.nvmlSystemGetDriverVersion(text, len(text))
+    finally:
+        library.nvmlShutdown()
+    return "unknown" if failed else text.value.decode()

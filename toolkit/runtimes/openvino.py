@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +13,7 @@ from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError
 from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.hardware import processor, usable_processors
+from toolkit.runtimes.hardware import processor, processor_identity, usable_processors
 from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
 from toolkit.runtimes.protocol import (
     Availability,
@@ -28,14 +28,16 @@ from toolkit.runtimes.protocol import (
 )
 from toolkit.runtimes.scripts.openvino import openvino_script
 from toolkit.runtimes.scripts.source import Subject
-from toolkit.workloads import Shape
+from toolkit.workloads import Shape, parse_shape
 
-# OpenVINO lowers float32 to bfloat16 by itself where the processor has it. The hint is the only way to stop it.
-_HINTS: dict[Precision, str] = {"fp32": "f32", "fp16": "f16", "bf16": "bf16", "int8": "f32"}
-
+# OpenVINO lowers float32 to bfloat16 by itself where the processor has it. The hint is the only way to stop it; but one
+# that the processor cannot follow means bfloat16, too: float16 with 3 of its 10 mantissa bits cut off. With f32 it
+# computes bfloat16 where the graph has that type; with bf16 it would lower the nodes that were kept in float32.
+_HINTS: dict[Precision, str] = {"fp32": "f32", "fp16": "f16", "bf16": "f32", "int8": "f32"}
+_CAPABILITIES = {"f32": "FP32", "f16": "FP16"}
 
 _BLOB = "model.blob"
-_THREADS = "INFERENCE_NUM_THREADS"
+_SCHEDULING: dict[str, str | int] = {"NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
 _ARITHMETIC = {"Convolution", "Deconvolution", "FullyConnected", "MatMul"}
 _KERNEL_KEYS = {"primitiveType", "layerType", "runtimePrecision"}
 
@@ -48,7 +50,7 @@ class OpenVinoSession(Session):
 
         super().__init__(artifact)
         self._core = openvino.Core()
-        self._config = _config(precision, threads)
+        self._config = _config(self._core, precision, threads)
         self._compiled: Any = None
         self._request: Any = None
         self._output: Frame = np.empty(0)
@@ -102,14 +104,18 @@ class OpenVinoSession(Session):
     def executed(self) -> dict[str, Executed]:
         """Precision of every kernel of the execution graph; device as the compiled model names it."""
         if self._compiled is None:
-            fixed = self.artifact.manifest.shape
-            self.bind(Shape(16, 16) if fixed is None else Shape(*fixed))
+            self.bind(self._any_shape())
         devices = ",".join(self._compiled.get_property("EXECUTION_DEVICES"))
         return {
             node.get_friendly_name(): Executed(precision, devices)
             for node in self._compiled.get_runtime_model().get_ordered_ops()
             if (precision := _kernel_precision(node))
         }
+
+    def _any_shape(self) -> Shape:
+        """A size to bind for finding out what runs."""
+        fixed = self.artifact.manifest.shape
+        return Shape(16, 16) if fixed is None else Shape(*fixed)
 
 
 class OpenVinoEngineSession(OpenVinoSession):
@@ -118,6 +124,9 @@ class OpenVinoEngineSession(OpenVinoSession):
     def __init__(self, engine: Engine, threads: int) -> None:
         super().__init__(Artifact(engine.file(_BLOB), engine.manifest), engine.info.precision, threads)
         self._built_for = engine.info.shape
+
+    def _any_shape(self) -> Shape:
+        return parse_shape(self._built_for)
 
     def _compile(self, shape: Shape, config: dict[str, Any]) -> Any:
         if str(shape) != self._built_for:
@@ -151,8 +160,14 @@ class OpenVinoRuntime(BuildingRuntime):
         return OpenVinoSession(artifact, precision, options.resolved_threads())
 
     def identity(self, options: BuildOptions) -> dict[str, str]:
-        model, flags = processor()
-        return {"version": version("openvino"), "processor": model, "instructions": " ".join(flags)}
+        try:
+            found = version("openvino")
+        except PackageNotFoundError:
+            found = "not installed"
+        return {"version": found, **processor_identity()}
+
+    def machine(self) -> dict[str, str]:
+        return {"processor": processor()[0]}
 
     def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
         precision, threads = job.artifact.manifest.precision, job.options.threads or usable_processors()
@@ -167,8 +182,8 @@ class OpenVinoRuntime(BuildingRuntime):
 
     def _script(self, subject: Subject) -> str:
         _required(subject.shape, subject.artifact)
-        hints = _config(subject.artifact.manifest.precision, subject.options.threads)
-        return openvino_script(subject, {name: hint for name, hint in hints.items() if name != _THREADS})
+        hint = _HINTS[subject.artifact.manifest.precision]
+        return openvino_script(subject, _SCHEDULING, hint, _CAPABILITIES[hint])
 
 
 def _required(shape: Shape | None, artifact: Artifact) -> Shape:
@@ -177,13 +192,11 @@ def _required(shape: Shape | None, artifact: Artifact) -> Shape:
     return shape
 
 
-def _config(precision: Precision, threads: int) -> dict[str, Any]:
-    return {
-        "INFERENCE_PRECISION_HINT": _HINTS[precision],
-        _THREADS: threads,
-        "NUM_STREAMS": 1,
-        "PERFORMANCE_HINT": "LATENCY",
-    }
+def _config(core: Any, precision: Precision, threads: int) -> dict[str, Any]:
+    hint = _HINTS[precision]
+    if _CAPABILITIES[hint] not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        hint = "f32"
+    return {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads, **_SCHEDULING}
 
 
 def _size(frame: Frame, layout: str) -> Shape:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -9,6 +10,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import ClassVar
@@ -18,8 +20,16 @@ import msgspec
 from toolkit.artifact import Artifact, Precision, encode
 from toolkit.errors import ArtifactError, Unavailable
 from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
+from toolkit.runtimes.child import DRIVER_REMEDY, ask
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.hardware import cuda_devices, processor, usable_processors
+from toolkit.runtimes.hardware import (
+    cuda_devices,
+    device_identity,
+    device_machine,
+    processor,
+    processor_identity,
+    usable_processors,
+)
 from toolkit.runtimes.ort_gpu_session import OrtEngineCacheSession, OrtGpuSession
 from toolkit.runtimes.ort_provider import (
     CACHES,
@@ -40,6 +50,21 @@ from toolkit.workloads import Shape
 _PACKAGES = ("onnxruntime-gpu", "onnxruntime")
 _MODEL, _PROVIDER = "model.onnx", "provider.json"
 
+_START = """
+import sys, numpy, onnxruntime
+# One node is not worth an engine to TensorRT, which would take seconds: it goes to the CPU.
+limits = {{"trt_min_subgraph_size": "1000"}} if {provider!r}.startswith("Tensorrt") else {{}}
+options = onnxruntime.SessionOptions()
+options.log_severity_level = 4
+session = onnxruntime.InferenceSession(
+    sys.stdin.buffer.read(), options, providers=[({provider!r}, limits)], enable_fallback=0
+)
+if session.get_providers()[0] != {provider!r}:
+    sys.exit("ONNX Runtime chose " + session.get_providers()[0] + " instead of {provider}")
+session.run(None, {{"x": numpy.zeros(1, numpy.float32)}})
+"""
+"""Starts an execution provider, in a process of its own."""
+
 
 class OrtCpuRuntime(BuildingRuntime):
     """ONNX Runtime, CPU. An engine is the graph as it was optimised for this processor."""
@@ -52,8 +77,10 @@ class OrtCpuRuntime(BuildingRuntime):
         return _probe(CPU, 'pip install "rt4ksr-toolkit[cpu]"')
 
     def identity(self, options: BuildOptions) -> dict[str, str]:
-        model, flags = processor()
-        return {"version": _version(), "processor": model, "instructions": " ".join(flags)}
+        return {"version": _version(), **processor_identity()}
+
+    def machine(self) -> dict[str, str]:
+        return {"processor": processor()[0]}
 
     def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
         return OrtSession(artifact, Provider(CPU, {}), options.resolved_threads())
@@ -88,11 +115,18 @@ class OrtGpuRuntime(BuildingRuntime):
         if not devices:
             # get_available_providers says what was compiled in, not what works.
             return Availability(False, reason, "Run on a machine with an NVIDIA GPU and its driver.")
-        return _probe(self.provider, 'pip install "rt4ksr-toolkit[gpu]"')
+        found = _probe(self.provider, 'pip install "rt4ksr-toolkit[gpu]"')
+        if not found.ok:
+            return found
+        # Its libraries are loaded with the first session, and what they miss or break shows only there.
+        started = ask(_START.format(provider=self.provider), DRIVER_REMEDY, _tiny_graph())
+        return replace(started, version=found.version) if started.ok else started
 
     def identity(self, options: BuildOptions) -> dict[str, str]:
-        devices, _ = cuda_devices()
-        return {"version": _version(), "device": devices[0] if devices else "none"}
+        return {"version": _version(), **device_identity(hardware_compatible=options.hardware_compatible)}
+
+    def machine(self) -> dict[str, str]:
+        return device_machine()
 
     def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
         provider = self._provider(job.artifact, job.shape, job.options)
@@ -182,6 +216,16 @@ class OrtTensorRtRuntime(OrtGpuRuntime):
             return OrtEngineCacheSession(engine, _MODEL, self._read_provider(engine), options.resolved_threads())
 
 
+def _tiny_graph() -> bytes:
+    from onnx import TensorProto, helper
+
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "tiny", values[:1], values[1:])
+    opset = helper.make_opsetid("", 13)
+    model: bytes = helper.make_model(graph, opset_imports=[opset], ir_version=8).SerializeToString()
+    return model
+
+
 def _copied(artifact: Artifact, directory: Path) -> Artifact:
     """Under the name it will have in the bundle: TensorRT's engines are named after the graph's file, too."""
     path = directory / _MODEL
@@ -222,4 +266,4 @@ def _version() -> str:
             return f"{version(package)} ({package})"
         except PackageNotFoundError:
             continue
-    return "built from source"
+    return "built from source" if importlib.util.find_spec("onnxruntime") else "not installed"

@@ -99,6 +99,7 @@ class OrtSession(Session):
         if provider.name != CPU:
             # Otherwise nodes a GPU provider cannot take would run on the CPU with only a line in the log.
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+            options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         for name, value in settings.items():
             setattr(options, name, value)
         name = self.artifact.manifest.name
@@ -111,11 +112,26 @@ class OrtSession(Session):
             raise Unavailable(f"ONNX Runtime cannot run {name} on {provider.name}: {reason}") from error
         if session.get_providers()[0] != provider.name:
             raise Unavailable(f"ONNX Runtime chose {session.get_providers()[0]} instead of {provider.name}")
+        if strays := _nodes_elsewhere(session, provider):
+            more = f" and {len(strays) - 1} more" if len(strays) > 1 else ""
+            raise Unavailable(f"ONNX Runtime does not run all of {name} on {provider.name}: {strays[0]}{more}")
         return session
 
 
 def _node_name(event: dict[str, Any]) -> str:
     return str(event["args"].get("node_name") or event["name"].removesuffix(_KERNEL))
+
+
+def _nodes_elsewhere(session: Any, provider: Provider) -> list[str]:
+    """Nodes that were assigned to another provider, and to which."""
+    if provider.name == CPU or not hasattr(session, "get_provider_graph_assignment_info"):
+        return []  # before 1.24 it could not be asked, and there is only the ban on the CPU
+    return [
+        f"{node.name} is on {part.ep_name}"
+        for part in session.get_provider_graph_assignment_info()
+        if part.ep_name != provider.name
+        for node in part.get_nodes()
+    ]
 
 
 def _element_type(event: dict[str, Any]) -> str:

@@ -57,18 +57,34 @@ class LayerTime(msgspec.Struct, frozen=True):
     nodes: tuple[str, ...] = ()
 
 
+MOST_THREADS = 512
+"""More than any machine this is for has processors; runtimes start as many as they are told, and choke on them."""
+
+
 @dataclass(frozen=True)
 class SessionOptions:
     """How to run.
 
     Attributes:
         threads: processor threads of the runtime; default: all that this process may use.
+
+    Raises:
+        InputError: a number of threads that is none, or beyond all machines.
     """
 
     threads: int = 0
 
+    def __post_init__(self) -> None:
+        check_threads(self.threads)
+
     def resolved_threads(self) -> int:
         return self.threads or usable_processors()
+
+
+def check_threads(threads: int) -> None:
+    """Raise InputError if it is no number of threads to ask for."""
+    if not 0 <= threads <= MOST_THREADS:
+        raise InputError(f"threads {threads} must be 0 (all usable) to {MOST_THREADS}")
 
 
 class Session(ABC):

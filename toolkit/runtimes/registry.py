@@ -137,26 +137,48 @@ def engine_obstacle(engine: Engine) -> str:
 
 
 class EngineState(msgspec.Struct, frozen=True):
-    """A bundle in a directory, and whether it fits this machine."""
+    """A bundle in a directory.
+
+    Attributes:
+        fits: whether it is whole, made from the artifact beside it, and for this machine.
+        runs: whether it fits and its runtime works here.
+        reason: why not; empty when it runs.
+        remedy: what to do about it.
+    """
 
     name: str
     precision: str
     shape: str
     fits: bool
+    runs: bool
     reason: str
+    remedy: str
 
 
 def list_engines(directory: Path) -> list[EngineState]:
-    """All bundles of a directory, damaged ones included."""
-    states = []
-    for path in find_engines(directory):
-        try:
-            engine = Engine.read(path)
-            reason = _building(engine.info.runtime).mismatch(engine)
-            states.append(EngineState(path.name, engine.info.precision, engine.info.shape, not reason, reason))
-        except ToolkitError as error:
-            states.append(EngineState(path.name, "", "", False, error.args[0]))
-    return states
+    """All bundles of a directory, damaged ones included.
+
+    Raises:
+        InputError: there is no such directory.
+    """
+    if not directory.is_dir():
+        raise InputError(f"there is no directory {directory}", "`toolkit build` writes engines beside their artifacts.")
+    return [_state(path) for path in find_engines(directory)]
+
+
+def _state(path: Path) -> EngineState:
+    try:
+        engine = Engine.read(path)
+        runtime = _building(engine.info.runtime)
+        mismatch = runtime.mismatch(engine)
+    except ToolkitError as error:
+        return EngineState(path.name, "", "", False, False, error.args[0], error.remedy)
+    info, available = engine.info, runtime.probe()
+    if mismatch:
+        remedy = f"Build it again: {engine.rebuild_command}"
+        return EngineState(path.name, info.precision, info.shape, False, False, mismatch, remedy)
+    reason, remedy = ("", "") if available.ok else (available.reason, available.remedy)
+    return EngineState(path.name, info.precision, info.shape, True, available.ok, reason, remedy)
 
 
 def _building(name: str) -> BuildingRuntime:

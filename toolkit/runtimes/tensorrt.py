@@ -16,8 +16,9 @@ from typing import Any, ClassVar
 from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError, Unavailable
 from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
+from toolkit.runtimes.child import DRIVER_REMEDY, ask
 from toolkit.runtimes.engine import PLAN, Engine
-from toolkit.runtimes.hardware import cuda_devices
+from toolkit.runtimes.hardware import compute_capability, cuda_devices, device_identity, device_machine
 from toolkit.runtimes.protocol import Availability, Session, SessionOptions, frame_shape, probe_import
 from toolkit.runtimes.scripts.source import Subject
 from toolkit.runtimes.scripts.tensorrt import Shapes, tensorrt_rtx_script, tensorrt_script
@@ -25,6 +26,33 @@ from toolkit.workloads import Shape
 
 _LARGEST = Shape(2160, 3840)
 """Of the optimization profile for dynamic artifacts without a workload."""
+
+_START = """
+import {module} as trt
+
+class Logger(trt.ILogger):
+    def __init__(self):
+        trt.ILogger.__init__(self)
+        self.errors = []
+
+    def log(self, severity, message):
+        if severity <= trt.ILogger.Severity.ERROR:
+            self.errors.append(message)
+
+logger = Logger()
+builder = trt.Builder(logger)
+network, config = builder.create_network(0), builder.create_builder_config()
+given = network.add_input("x", trt.DataType.FLOAT, (1,))
+network.mark_output(network.add_identity(given).get_output(0))
+if hasattr(config, "set_compute_capability"):
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(trt.ComputeCapability.CURRENT, 0)
+plan, runtime = builder.build_serialized_network(network, config), trt.Runtime(logger)
+engine = None if plan is None else runtime.deserialize_cuda_engine(plan)
+if engine is None:
+    raise SystemExit(" ".join(logger.errors[:1]) or "it builds no engine")
+"""
+"""Builds and loads an engine that does nothing, in a process of its own: with a driver that is too old it may crash."""
 
 _TIMING_CACHE, _RUNTIME_CACHE, _LAYERS = "timing.cache", "runtime.cache", "layers.json"
 
@@ -44,7 +72,11 @@ class TensorRtRuntime(BuildingRuntime):
         devices, reason = cuda_devices()
         if not devices:
             return Availability(False, reason, "Run on a machine with an NVIDIA GPU and its driver.")
-        return self._installed()
+        found = self._installed()
+        if not found.ok:
+            return found
+        started = ask(_START.format(module=self.module), DRIVER_REMEDY)
+        return replace(started, version=found.version) if started.ok else started
 
     def probe_build(self) -> Availability:
         return self.probe()
@@ -61,9 +93,14 @@ class TensorRtRuntime(BuildingRuntime):
             return str(importlib.import_module(self.module).__version__)
 
     def identity(self, options: BuildOptions) -> dict[str, str]:
-        found = {"version": self._version() if self._installed().ok else "not installed"}
-        devices, _ = cuda_devices()
-        return found | {"device": devices[0] if devices else "none"}
+        """A version-compatible engine is for this version or a later one of the same major number."""
+        found = self._version() if self._installed().ok else "not installed"
+        if options.version_compatible:
+            found = f"{found.partition('.')[0]}.x"
+        return {"version": found, **device_identity(hardware_compatible=options.hardware_compatible)}
+
+    def machine(self) -> dict[str, str]:
+        return {"version": self._version(), **device_machine()}
 
     def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
         return self.load_engine(self.build(artifact).engine, options)
@@ -73,7 +110,9 @@ class TensorRtRuntime(BuildingRuntime):
 
         cached = engine.file(_RUNTIME_CACHE).read_bytes() if _RUNTIME_CACHE in engine.info.files else b""
         artifact, trt = Artifact(engine.file(PLAN), engine.manifest), importlib.import_module(self.module)
-        return TensorRtSession(artifact, trt, artifact.path.read_bytes(), cached)
+        return TensorRtSession(
+            artifact, trt, artifact.path.read_bytes(), cached, host_code="version-compatible" in engine.info.options
+        )
 
     def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
         trt = importlib.import_module(self.module)
@@ -104,7 +143,7 @@ class TensorRtRuntime(BuildingRuntime):
         from toolkit.runtimes.tensorrt_session import TensorRtSession, layer_precisions
 
         try:
-            session = TensorRtSession(job.artifact, trt, plan)
+            session = TensorRtSession(job.artifact, trt, plan, host_code=job.options.version_compatible)
             session.bind(job.shape or _LARGEST)
         except Unavailable as error:
             if not job.options.target:
@@ -139,8 +178,16 @@ class TensorRtRtxRuntime(TensorRtRuntime):
         return self._installed()
 
     def identity(self, options: BuildOptions) -> dict[str, str]:
-        """The plan is compiled for its targets, and finished on the device: only the version must be the same."""
-        return {"version": self._version() if self._installed().ok else "not installed"}
+        """Of an engine for targets that were named, these are its options; else it is for GPUs like the one here."""
+        found = {"version": self._version() if self._installed().ok else "not installed"}
+        return found if options.target else found | {"compute capability": compute_capability() or "none"}
+
+    def mismatch(self, engine: Engine) -> str:
+        targets, here = engine.info.options.get("target", "").lower(), compute_capability().replace(".", "")
+        wrong = [super().mismatch(engine)]
+        if targets and here and f"sm{here}" not in targets.split(","):
+            wrong.append(f"the GPU here is sm{here}, and it was built for {targets}")
+        return "; ".join(filter(None, wrong))
 
     def _script(self, subject: Subject) -> str:
         return tensorrt_rtx_script(
@@ -153,7 +200,7 @@ class TensorRtRtxRuntime(TensorRtRuntime):
         known = {name.lower(): value for name, value in trt.ComputeCapability.__members__.items() if name[:2] == "SM"}
         if unknown := [target for target in targets if target.lower() not in known]:
             raise InputError(f"{self.name} has no target {unknown[0]!r}", f"Choose from {', '.join(sorted(known))}.")
-        chosen = [known[target.lower()] for target in targets]
+        chosen = list(dict.fromkeys(known[target.lower()] for target in targets))
         if not chosen:
             if not cuda_devices()[0]:
                 raise InputError("there is no GPU here to build for", f"Name some: --target {','.join(sorted(known))}.")

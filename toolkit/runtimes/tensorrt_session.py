@@ -18,18 +18,22 @@ _PRECISIONS = {"fp32", "fp16", "bf16", "int8", "uint8"}
 class TensorRtSession(Session):
     """A plan with device-resident buffers and pinned host frames. A frame is upload, graph launch, download."""
 
-    def __init__(self, artifact: Artifact, trt: Any, plan: bytes, runtime_cache: bytes = b"") -> None:
+    def __init__(
+        self, artifact: Artifact, trt: Any, plan: bytes, runtime_cache: bytes = b"", *, host_code: bool = False
+    ) -> None:
         """
         Args:
             artifact: what the plan was built from.
             trt: `tensorrt` or `tensorrt_rtx`.
             plan: the serialised engine.
             runtime_cache: kernels that TensorRT for RTX compiled before, on this machine or another.
+            host_code: let the plan run code of its own: version-compatible ones bring a runtime along.
         """
         super().__init__(artifact)
         self._trt, self._cuda = trt, Cuda()
         self._logger = trt.Logger(trt.Logger.ERROR)
         self._runtime = trt.Runtime(self._logger)
+        self._runtime.engine_host_code_allowed = host_code
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise Unavailable(f"TensorRT cannot load the engine of {artifact.manifest.name}", "Build it again.")

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.errors import InputError
-from toolkit.network.checkpoint import Checkpoint
-from toolkit.verification.contestants import Contestant, Run, as_grey
+from toolkit.verification.contestants import Contestant, Run, as_grey, same_scale
 from toolkit.verification.inputs import TestInput, real_images, synthetic_inputs
 from toolkit.workloads import Shape
 
@@ -28,9 +27,9 @@ NEAR_BORDER = 16
 class InputComparison(msgspec.Struct, frozen=True):
     """Two results for one input; `image` says whether all its values lie in 0..1.
 
-    Errors are absolute, for values 0..1 (uint8 results: in 255ths). `psnr` has peak 1.0, whatever the
-    largest value; None when there is no difference. `ulp` is the largest distance in steps between neighbouring float32
-    numbers, counted where both are at least 1/16 in magnitude; None for uint8.
+    Errors are absolute, for values 0..1 (uint8 results: in 255ths). `psnr` has peak 1.0, whatever the largest value;
+    None when there is no difference, NaN where results are not finite. `ulp` is the largest distance in steps between
+    neighbouring float32 numbers, counted where both are at least 1/16 in magnitude; None for uint8.
     `grey_levels` is the largest difference after rounding to 8 bits, `differing` the share of values that differ then.
     `worst` is the position (row, column) of the largest error.
     """
@@ -56,6 +55,7 @@ class Steadiness(msgspec.Struct, frozen=True):
     deterministic: bool
     same_for_threads: bool
     threads: tuple[int, ...]
+    runs: int = RUNS
 
 
 class ComparisonReport(msgspec.Struct, frozen=True):
@@ -98,8 +98,7 @@ def compare(
         InputError: they upscale differently, or take different fixed sizes.
         Unavailable: a runtime does not work here.
     """
-    if first.scale != second.scale:
-        raise InputError(f"{first.label} upscales x{first.scale}, and {second.label} x{second.scale}")
+    same_scale(first, second)
     shape = first.fixed or second.fixed
     if None not in (first.fixed, second.fixed) and first.fixed != second.fixed:
         raise InputError(f"{first.label} takes {first.fixed}, and {second.label} takes {second.fixed}")
@@ -145,7 +144,7 @@ def _compared(item: TestInput, runs: tuple[Run, Run], pictures: bool) -> InputCo
         largest=float(error.max()),
         mean=float(error.mean()),
         p99=float(np.percentile(error, 99)),
-        psnr=-10 * math.log10(squared) if squared > 0 else None,
+        psnr=None if squared == 0 else -10 * math.log10(squared) if math.isfinite(squared) else math.nan,
         ulp=None if pictures else _ulp_distance(a, b),
         grey_levels=int(levels.max()),
         differing=float(np.mean(levels > 0)),
@@ -178,10 +177,8 @@ def _steadiness(subject: Contestant, run: Run, shape: Shape | None) -> Steadines
     frame = np.random.default_rng(2).random(size, np.float32)
     first = run(frame)
     deterministic = all(_same_bits(run(frame), first) for _ in range(RUNS - 1))
-    # PyTorch's number of threads belongs to the whole process: it is left alone.
-    counts = () if isinstance(subject.source, Checkpoint) else THREADS
-    same = all(_same_bits(subject.load(threads)(frame), first) for threads in counts)
-    return Steadiness(subject.label, deterministic, same, counts)
+    same = all(_same_bits(subject.load(threads)(frame), first) for threads in THREADS)
+    return Steadiness(subject.label, deterministic, same, THREADS)
 
 
 def _same_bits(a: NDArray[Any], b: NDArray[Any]) -> bool:

@@ -59,6 +59,8 @@ class Contestant:
     @property
     def fixed(self) -> Shape | None:
         """The one size it takes, if there is only one."""
+        if isinstance(self.source, Engine):
+            return self.source.fixed
         if isinstance(self.source, Checkpoint) or self.source.manifest.shape is None:
             return None
         return Shape(*self.source.manifest.shape)
@@ -70,7 +72,7 @@ class Contestant:
             Unavailable: its runtime does not work here.
         """
         if isinstance(self.source, Checkpoint):
-            return _network_function(self.source, self.runtime)
+            return _network_function(self.source, self.runtime, threads)
         options = SessionOptions(threads)
         if isinstance(self.source, Engine):
             return _session_function(load_engine(self.source, options))
@@ -101,15 +103,27 @@ def parse_contestant(text: str, *, edited: bool = False) -> Contestant:
     return Contestant(load_checkpoint(path), runtime or UNFUSED)
 
 
+def same_scale(first: Contestant, second: Contestant) -> None:
+    """Make sure that two can be compared.
+
+    Raises:
+        InputError: they upscale differently.
+    """
+    if first.scale != second.scale:
+        raise InputError(
+            f"{first.label} upscales x{first.scale}, and {second.label} x{second.scale}", "Name two of one scale."
+        )
+
+
 def as_grey(image: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Float 0..1 as uint8."""
-    levels: NDArray[np.uint8] = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    """Float 0..1 as uint8; NaN is black."""
+    levels: NDArray[np.uint8] = np.rint(np.clip(np.nan_to_num(image), 0, 1) * 255).astype(np.uint8)
     return levels
 
 
-def _network_function(checkpoint: Checkpoint, runtime: str) -> Run:
+def _network_function(checkpoint: Checkpoint, runtime: str, threads: int) -> Run:
     network = fuse(checkpoint.network) if runtime == FUSED else checkpoint.network
-    return numpy_function(network, "float64" if runtime == EXACT else "float32")
+    return numpy_function(network, "float64" if runtime == EXACT else "float32", threads)
 
 
 def _session_function(session: Session) -> Run:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.graph.precision.calibration import calibration_images
 from toolkit.images import centre_crop, find_images, read_rgb
 from toolkit.workloads import Shape
 
@@ -50,7 +51,8 @@ def real_images(directory: Path | None = None, shape: Shape | None = None) -> li
     """Up to five images as inputs: centre crops of at most 256x256 pixels, or of `shape`.
 
     Args:
-        directory: where to look, recursively; default: Set5 below $RT4KSR_DATA when that is there, else none.
+        directory: where to look, recursively; default: Set5 below $RT4KSR_DATA when that is there, else images that
+            ship with the toolkit.
         shape: take exactly this size, repeating smaller images.
 
     Raises:
@@ -59,7 +61,8 @@ def real_images(directory: Path | None = None, shape: Shape | None = None) -> li
     if directory is None:
         directory = Path(os.environ.get(DATA_VARIABLE, "../shared")) / "images" / "Set5" / "x2" / "LR"
         if not directory.is_dir():
-            return []
+            shipped = calibration_images()[:_IMAGES]
+            return [TestInput(f"image {index + 1}", _input(image, shape)) for index, image in enumerate(shipped)]
     return [TestInput(f"image {path.name}", _input(read_rgb(path), shape)) for path in find_images(directory, _IMAGES)]
 
 

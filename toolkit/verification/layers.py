@@ -15,7 +15,7 @@ from toolkit.drawing import drawn
 from toolkit.errors import InputError
 from toolkit.graph.tensors import EVALUATORS, read_model, tensors
 from toolkit.runtimes.engine import Engine
-from toolkit.verification.contestants import Contestant, as_grey
+from toolkit.verification.contestants import Contestant, as_grey, same_scale
 from toolkit.workloads import Shape
 
 LAYER_BOUND = 1e-4
@@ -72,9 +72,10 @@ def compare_layers(
         report: called with what is being run.
 
     Raises:
-        InputError: one of them is no graph, or they have no tensor in common.
+        InputError: one of them is no graph, they upscale differently, or have no tensor in common.
         Unavailable: a runtime cannot run a graph.
     """
+    same_scale(first, second)
     sides = [_graph(first), _graph(second)]
     shape = first.fixed or second.fixed or _SIZE
     given = np.random.default_rng(0).random((1, 3, *shape.sides), np.float32) if image is None else image

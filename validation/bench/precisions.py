@@ -2,7 +2,7 @@
 
     python validation/bench/precisions.py
 
-On a crop of noise and real images, for both scales. GPU runtimes show whether they build.
+On a crop of noise and real images, for both scales. Runtimes that do not run here show whether they build.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from toolkit.verification.inputs import real_images, synthetic_inputs
 from toolkit.workloads import Shape
 
 DATA = Path(os.environ.get("RT4KSR_DATA", "../shared"))
-TARGETS = ("sm80", "sm86", "sm89", "sm120")
+TARGETS = ("sm75", "sm80", "sm86", "sm89", "sm120")
 SHAPE = Shape(96, 128)
 
 
@@ -68,11 +68,13 @@ def built(runtime: object, artifact: Artifact) -> str:
     if not isinstance(runtime, BuildingRuntime) or not runtime.probe_build().ok:
         return ""
     try:
-        options = BuildOptions(target=TARGETS if "target" in runtime.options else ())
+        # Turing, sm75, has no bfloat16.
+        targets = TARGETS[1:] if artifact.manifest.precision == "bf16" else TARGETS
+        options = BuildOptions(target=targets if "target" in runtime.options else ())
         engine = runtime.build(artifact, options).engine
     except ToolkitError as error:
         return f"; building: {error.args[0].splitlines()[0]}"
-    return f"; builds for {', '.join(TARGETS)} ({engine.info.files['plan'].size // 1024} KiB)"
+    return f"; builds for {', '.join(targets)} ({engine.info.files['plan'].size // 1024} KiB)"
 
 
 if __name__ == "__main__":

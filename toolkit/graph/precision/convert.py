@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -45,6 +45,7 @@ class ConvertOptions:
         percentile: of magnitudes, for method `percentile`.
         suffix: after the precision in the artifact's name.
         curve: of the tuning that chose the names, for the manifest.
+        curve_cost: what its costs are shares of.
     """
 
     keep_fp32: tuple[str, ...] = ()
@@ -54,6 +55,29 @@ class ConvertOptions:
     percentile: float = PERCENTILE
     suffix: str = ""
     curve: tuple[CurvePoint, ...] = ()
+    curve_cost: str = ""
+
+    def shared_out(self, precisions: Collection[Precision]) -> dict[Precision, ConvertOptions]:
+        """To each precision those of the options that go with it.
+
+        Raises:
+            InputError: an option goes with none of them.
+        """
+        if self.keep_fp32 and set(precisions) <= {"int8"}:
+            raise InputError("keep-fp32 goes with fp16 and bf16", "For int8, name convolutions with --exclude.")
+        if self._of_int8 and "int8" not in precisions:
+            raise InputError(f"{', '.join(self._of_int8)}: only int8 is calibrated, not {', '.join(precisions)}")
+        given = {name: getattr(self, name) for name in _INT8}
+        bare = replace(self, **{name: getattr(ConvertOptions, name) for name in given})
+        return {wanted: replace(self, keep_fp32=()) if wanted == "int8" else bare for wanted in precisions}
+
+    @property
+    def _of_int8(self) -> list[str]:
+        """Options that were given and go with int8."""
+        return [name for name in _INT8 if getattr(self, name) != getattr(ConvertOptions, name)]
+
+
+_INT8 = ("exclude", "calibration", "method", "percentile")
 
 
 def convert(
@@ -74,14 +98,14 @@ def convert(
         CheckFailed: the error is beyond what this precision should cost; nothing is written.
     """
     manifest = artifact.manifest
-    _check(manifest, precision, options)
+    check_request(manifest, precision, options)
     report(f"converting to {precision}")
     converted, graph_pass = rewritten(onnx.load(artifact.path), manifest, precision, options)
     report("measuring the error")
-    checks = _measure(converted, artifact, precision)
-    content = converted.SerializeToString(deterministic=True)
     losses = graph_pass.losses if isinstance(graph_pass, LowerPrecision) else {}
-    notes = tuple(f"{precision} weights of {name}: {loss}" for name, loss in losses.items())
+    notes = tuple(f"{precision}: node {node}, {name}: {loss}" for (node, name), loss in losses.items())
+    checks = _measure(converted, artifact, precision, notes)
+    content = converted.SerializeToString(deterministic=True)
     made = msgspec.structs.replace(
         manifest,
         name=manifest.name.replace("_fp32", f"_{precision}{options.suffix}", 1),
@@ -141,15 +165,15 @@ def calibrated(model: onnx.ModelProto, manifest: Manifest, options: ConvertOptio
     return activation_magnitudes(_sizeless(model, manifest), manifest.input, images, options.method, options.percentile)
 
 
-def _check(manifest: Manifest, precision: Precision, options: ConvertOptions) -> None:
+def check_request(manifest: Manifest, precision: Precision, options: ConvertOptions) -> None:
+    """Raise InputError if it cannot be made, for reasons that are seen without the graph."""
     if manifest.precision != "fp32":
         raise InputError(f"{manifest.name} is {manifest.precision}; only fp32 artifacts can be converted")
     if precision not in BOUNDS:
         raise InputError(f"there is nothing to convert: {manifest.name} is {precision} already")
-    if options.keep_fp32 and precision == "int8":
-        raise InputError("keep-fp32 goes with fp16 and bf16", "For int8, name convolutions with --exclude.")
-    if precision != "int8" and (options.exclude or options.calibration is not None):
-        raise InputError(f"exclude and calibration go with int8, not {precision}")
+    options.shared_out([precision])
+    if options.percentile != PERCENTILE and options.method != "percentile":
+        raise InputError(f"percentile {options.percentile} goes with method percentile, not {options.method}")
     if not 50 < options.percentile <= 100:
         raise InputError(f"percentile {options.percentile} is not between 50 and 100")
     if any(padded_size(side, manifest.smallest) != side for side in manifest.shape or ()):
@@ -172,12 +196,14 @@ def _named(name: str, wanted: Iterable[str]) -> bool:
     return any(name == item or name.startswith(f"{item}.") or (item == "norm" and ".norm." in name) for item in wanted)
 
 
-def _measure(converted: onnx.ModelProto, artifact: Artifact, precision: Precision) -> list[Check]:
+def _measure(converted: onnx.ModelProto, artifact: Artifact, precision: Precision, notes: Sequence[str]) -> list[Check]:
     manifest = artifact.manifest
     truth = numpy_function(source_checkpoint(artifact).network, "float64")
     probes = Probes.of(truth)
     unit = 255.0 if manifest.input.dtype == "uint8" else 1.0
-    errors = probes.errors(_sizeless(converted, manifest), manifest.input.dtype, manifest.input.layout)
+    with np.errstate(invalid="ignore", over="ignore"):  # what left the range is seen in the result
+        errors = probes.errors(_sizeless(converted, manifest), manifest.input.dtype, manifest.input.layout)
+    remedy = "" if precision == "int8" else "Keep the nodes that lose it in float32: --keep-fp32 (see `toolkit tune`)."
     largest, mean = (bound * unit for bound in BOUNDS[precision])
     checks = [
         Check.of(
@@ -187,7 +213,8 @@ def _measure(converted: onnx.ModelProto, artifact: Artifact, precision: Precisio
     ]
     for check in checks:
         if not check.passed:
-            raise CheckFailed(f"{check.name} is {check.measured:.3g}, allowed {check.bound:g}")
+            reasons = "".join(f"\n  {note}" for note in notes)
+            raise CheckFailed(f"{check.name} is {check.measured:.3g}, allowed {check.bound:g}{reasons}", remedy)
     return checks
 
 
@@ -215,4 +242,11 @@ def _conversion(artifact: Artifact, precision: Precision, options: ConvertOption
         images = "images of the toolkit" if options.calibration is None else f"images of {options.calibration.name}"
         share = f" {options.percentile}" if options.method == "percentile" else ""
         calibration = f"{images}, {options.method}{share}"
-    return Conversion(artifact.manifest.onnx_sha256, options.keep_fp32, options.exclude, calibration, options.curve)
+    return Conversion(
+        artifact.manifest.onnx_sha256,
+        options.keep_fp32,
+        options.exclude,
+        calibration,
+        options.curve,
+        options.curve_cost,
+    )

@@ -42,7 +42,7 @@ class LowerPrecision(GraphPass):
     Ensures: every node's floating-point inputs have one type (strongly typed).
 
     Attributes:
-        losses: weights that left the target's range or became zero, by the name of the constant.
+        losses: weights that left the target's range or became zero, by the names of their node and of the constant.
     """
 
     title = "lower precision"
@@ -51,7 +51,7 @@ class LowerPrecision(GraphPass):
         super().__init__()
         self.title = f"{'fp16' if target == ir.DataType.FLOAT16 else 'bf16'} tensors"
         self.target, self._keep = target, keep
-        self.losses: dict[str, str] = {}
+        self.losses: dict[tuple[str, str], str] = {}
 
     def requires(self, model: ir.Model) -> None:
         for value in [*model.graph.initializers.values(), *model.graph.inputs]:
@@ -105,23 +105,23 @@ class LowerPrecision(GraphPass):
             array = constant(value)
             if array is not None:
                 if array.dtype == np.float32 and wanted != _FLOAT:
-                    node.replace_input_with(index, self._lowered(model, value, array))
+                    node.replace_input_with(index, self._lowered(model, node, value, array))
             elif types.get(value) in (_FLOAT, *_NUMPY) and types[value] != wanted:
                 node.replace_input_with(index, _cast(model, value, wanted, types))
 
-    def _lowered(self, model: ir.Model, value: ir.Value, array: NDArray[Any]) -> ir.Value:
+    def _lowered(self, model: ir.Model, node: ir.Node, value: ir.Value, array: NDArray[Any]) -> ir.Value:
         name = f"{value.name}.{self.target.short_name()!s}"
         if name in model.graph.initializers:
             return model.graph.initializers[name]
         with np.errstate(over="ignore"):
             lowered = array.astype(_NUMPY[self.target])
-        self._note_losses(str(value.name), array, lowered.astype(np.float64))
+        self._note_losses((str(node.name), str(value.name)), array, lowered.astype(np.float64))
         made = ir.Value(name=name, const_value=ir.tensor(lowered, dtype=self.target, name=name))
         made.type, made.shape = ir.TensorType(self.target), ir.Shape(array.shape)
         model.graph.register_initializer(made)
         return made
 
-    def _note_losses(self, name: str, array: NDArray[Any], lowered: NDArray[np.float64]) -> None:
+    def _note_losses(self, name: tuple[str, str], array: NDArray[Any], lowered: NDArray[np.float64]) -> None:
         beyond = int((~np.isfinite(lowered)).sum())
         zeroed = int(((lowered == 0) & (array != 0)).sum())
         if beyond or zeroed:

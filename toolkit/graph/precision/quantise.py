@@ -17,7 +17,8 @@ class QuantiseConvs(GraphPass):
     """Convolutions read int8: activations per tensor, weights per output channel, both symmetric; float32 bias.
 
     Accepted by ONNX Runtime, OpenVINO and TensorRT alike: QDQ form, int8 on both sides, convolutions only, no int32
-    bias.
+    bias. It is also what TensorRT's guide advises: inputs of convolutions, not their outputs. The guide adds the
+    other input of a residual addition, and RT4KSR has none: so there is no second placement.
 
     Requires: constant convolution weights; a range for every activation that a quantised convolution reads.
     Ensures: every convolution that is not excluded reads two DequantizeLinear nodes.

@@ -12,7 +12,10 @@ def run(onnx: Path, engine: Path | None) -> np.ndarray:
     core = openvino.Core()
     model = core.read_model(onnx)
     model.reshape(list(FRAME_SHAPE))
-    compiled = core.compile_model(model, "CPU", HINTS | {"INFERENCE_NUM_THREADS": threads()})
+    # A hint that the processor cannot follow would mean bfloat16.
+    hint = PRECISION if CAPABILITY in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+    config = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads(), **SCHEDULING}
+    compiled = core.compile_model(model, "CPU", config)
     if engine is not None:
         engine.write_bytes(compiled.export_model().getvalue())
 $frame
@@ -33,8 +36,15 @@ _TIMED = """\
     return returned"""
 
 
-def openvino_script(subject: Subject, hints: Mapping[str, str | int]) -> str:
-    """A script for the CPU device. `hints` are those of `compile_model`, without the threads."""
+def openvino_script(subject: Subject, scheduling: Mapping[str, str | int], precision: str, capability: str) -> str:
+    """A script for the CPU device.
+
+    Args:
+        subject: what is built.
+        scheduling: properties of `compile_model`, besides precision and threads.
+        precision: the hint.
+        capability: of the device, without which the hint is float32.
+    """
     return source(
         subject,
         Family(
@@ -42,7 +52,8 @@ def openvino_script(subject: Subject, hints: Mapping[str, str | int]) -> str:
             standard=("os",),
             imports=("import numpy as np", "import openvino"),
             constants={
-                "HINTS": literal(hints),
+                "PRECISION, CAPABILITY": f"{literal(precision)}, {literal(capability)}",
+                "SCHEDULING": literal(scheduling),
                 "THREADS": f"{subject.options.threads}  # 0: all that this process may use",
                 **result_shape(subject),
             },

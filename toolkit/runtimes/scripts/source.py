@@ -223,7 +223,7 @@ def _facts(subject: Subject, family: Family) -> str:
         "sha256": manifest.onnx_sha256,
         "same as": subject.timing.command
         if subject.timing
-        else build_command(manifest.name, subject.runtime, subject.options.described()),
+        else build_command(f"{manifest.name}.onnx", subject.runtime, subject.options.described()),
         "written by": f"rt4ksr-toolkit {version('rt4ksr-toolkit')}, which it does not need",
         "needs": ", ".join(_with_version(package) for package in ("numpy", *family.needs)),
     }

@@ -1,0 +1,100 @@
+"""What graphs cost in time on a runtime, side by side."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from toolkit.artifact import Artifact, Precision
+from toolkit.errors import Unavailable
+from toolkit.quality.subjects import frame_from
+from toolkit.runtimes.protocol import Session, SessionOptions
+from toolkit.runtimes.registry import find_runtime
+from toolkit.workloads import Shape
+
+_SHAPE = Shape(540, 960)
+"""A quarter of 1080p: a dozen graphs are loaded at once, and take turns many times."""
+
+_WARM_UP = 2
+_ROUNDS = 15
+
+
+@dataclass(frozen=True)
+class Stopwatch:
+    """Times graphs of one network on a runtime.
+
+    Attributes:
+        artifact: fp32.
+        precision: of the other graphs.
+        runtime: a name from the registry.
+        threads: processor threads; 0: all usable.
+    """
+
+    artifact: Artifact
+    precision: Precision
+    runtime: str
+    threads: int = 0
+
+    @property
+    def shape(self) -> Shape:
+        fixed = self.artifact.manifest.shape
+        return _SHAPE if fixed is None else Shape(*fixed)
+
+    def require(self, lowered: onnx.ModelProto) -> None:
+        """Make sure that this runtime computes in the precision whose time is asked for.
+
+        Raises:
+            Unavailable: it does not, or does not work here.
+        """
+        with tempfile.TemporaryDirectory() as directory:
+            executed = self._load(Path(directory), lowered, self.precision).executed()
+        ran = {node.precision for node in executed.values()}
+        if self.precision not in ran:
+            computed = "+".join(sorted(ran - {"uint8"}))
+            raise Unavailable(
+                f"{self.runtime} computes {self.precision} graphs in {computed} here: its times would be another's",
+                "Time on another runtime, or let multiply-adds count.",
+            )
+
+    def shares(self, graphs: Mapping[str, onnx.ModelProto], advance: Callable[[float], None]) -> dict[str, float]:
+        """Time of each graph as a share of the fp32 graph's: the median over rounds in which all run once.
+
+        Raises:
+            Unavailable: the runtime does not work here, or refuses a graph.
+        """
+        with tempfile.TemporaryDirectory() as directory:
+            base = find_runtime(self.runtime).load(self.artifact, SessionOptions(self.threads), "fp32")
+            sessions = [base, *(self._load(Path(directory), graph, self.precision) for graph in graphs.values())]
+            seconds = self._rounds(sessions, advance)
+        ratios = np.median(seconds[:, 1:] / seconds[:, :1], axis=0)
+        return dict(zip(graphs, (float(ratio) for ratio in ratios), strict=True))
+
+    def _load(self, directory: Path, graph: onnx.ModelProto, precision: Precision) -> Session:
+        path = directory / f"{len(list(directory.iterdir()))}.onnx"
+        onnx.save(graph, path)
+        manifest = msgspec.structs.replace(self.artifact.manifest, precision=precision)
+        return find_runtime(self.runtime).load(Artifact(path, manifest), SessionOptions(self.threads))
+
+    def _rounds(self, sessions: list[Session], advance: Callable[[float], None]) -> NDArray[np.float64]:
+        pixels = np.random.default_rng(0).integers(0, 256, (*self.shape.sides, 3), np.uint8)
+        frame = frame_from(pixels, self.artifact.manifest.input)
+        for session in sessions:
+            session.bind(self.shape)
+            for _ in range(_WARM_UP):
+                session.run(frame)
+        seconds = np.empty((_ROUNDS, len(sessions)))
+        for row in range(_ROUNDS):
+            advance(row / _ROUNDS)
+            for column, session in enumerate(sessions):
+                begin = time.perf_counter()
+                session.run(frame)
+                seconds[row, column] = time.perf_counter() - begin
+        return seconds
