@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from toolkit.graph.nodes import NodeFacts, list_nodes
     from toolkit.graph.precision.convert import ConvertOptions, convert
     from toolkit.graph.source import is_made_from, source_checkpoint
+    from toolkit.media.encoding import VideoFormat
+    from toolkit.media.options import UpscaleOptions
+    from toolkit.media.picture_output import PictureFormat
+    from toolkit.media.preview import preview
+    from toolkit.media.report import FileReport, UpscaleReport
+    from toolkit.media.target import Target
+    from toolkit.media.upscale import upscale
     from toolkit.network.bundled import bundled_checkpoint
     from toolkit.network.checkpoint import Checkpoint, load_checkpoint, untrained_checkpoint
     from toolkit.network.complexity import Complexity, complexity
@@ -85,6 +92,13 @@ _HOMES = {
     "toolkit.graph.nodes": ("NodeFacts", "list_nodes"),
     "toolkit.graph.precision.convert": ("ConvertOptions", "convert"),
     "toolkit.graph.source": ("is_made_from", "source_checkpoint"),
+    "toolkit.media.encoding": ("VideoFormat",),
+    "toolkit.media.options": ("UpscaleOptions",),
+    "toolkit.media.picture_output": ("PictureFormat",),
+    "toolkit.media.preview": ("preview",),
+    "toolkit.media.report": ("FileReport", "UpscaleReport"),
+    "toolkit.media.target": ("Target",),
+    "toolkit.media.upscale": ("upscale",),
     "toolkit.network.checkpoint": ("Checkpoint", "load_checkpoint", "untrained_checkpoint"),
     "toolkit.network.complexity": ("Complexity", "complexity"),
     "toolkit.network.config": ("NetworkConfig",),
@@ -188,6 +202,7 @@ __all__ = [
     "EngineState",
     "EvaluateOptions",
     "ExportOptions",
+    "FileReport",
     "FusionReport",
     "GateReport",
     "InputError",
@@ -198,6 +213,7 @@ __all__ = [
     "Metrics",
     "NetworkConfig",
     "NodeFacts",
+    "PictureFormat",
     "Precision",
     "ProfileReport",
     "QualityReport",
@@ -207,12 +223,16 @@ __all__ = [
     "Statistics",
     "Subject",
     "SubjectReport",
+    "Target",
     "TitledReport",
     "ToolkitError",
     "TrainingConfig",
     "TrainingResult",
     "Tuned",
     "Unavailable",
+    "UpscaleOptions",
+    "UpscaleReport",
+    "VideoFormat",
     "Workload",
     "__version__",
     "ablate",
@@ -241,6 +261,7 @@ __all__ = [
     "plot_curve",
     "plot_layers",
     "polygraphy_script",
+    "preview",
     "profile",
     "profile_script",
     "read_budgets",
@@ -255,6 +276,7 @@ __all__ = [
     "train",
     "tune",
     "untrained_checkpoint",
+    "upscale",
     "verify_fusion",
     "write_pages",
     "write_report",

@@ -17,6 +17,7 @@ _INTERRUPTED = 130
 _EXIT_CODES = "Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 runtime or hardware not available."
 
 _COMMANDS = {
+    "upscale": "Upscale pictures, videos, and folders of them.",
     "export": "Make an ONNX artifact from a checkpoint: merge, trace, rewrite, simplify, check.",
     "convert": "Write an fp32 artifact as fp16, bf16 or int8.",
     "build": "Build an engine bundle from an artifact with a runtime.",

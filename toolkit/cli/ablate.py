@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.markdown import Markdown
 from rich.markup import escape
 
 import toolkit
@@ -92,5 +91,5 @@ def ablate(
     if json:
         print(report.to_json(), end="")
     console = err if json else out
-    console.print(Markdown(report.to_markdown()))
+    console.print(report.to_markdown(), markup=False, highlight=False, soft_wrap=True)
     console.print(f"[bold]{escape(str(output))}[/]: report.json, report.md, report.svg", soft_wrap=True)

@@ -71,7 +71,7 @@ def build(
     """
     if list_:
         if gen is not None or artifact is not None or runtime is not None:
-            raise toolkit.InputError("--list takes a directory, --output, and nothing else of these")
+            raise toolkit.InputError("--list goes with --output alone, not with an artifact, --runtime or --gen")
         _list(output, json=json)
         return
     if artifact is None or runtime is None:

@@ -18,6 +18,7 @@ from toolkit.errors import CheckFailed, InputError
 from toolkit.network.checkpoint import serialised_weights
 from toolkit.quality.data import Item, find_items
 from toolkit.runtimes.hardware import usable_processors
+from toolkit.stopping import Stop, stop_on_signals
 from toolkit.training.config import TrainingConfig, checked, differences
 from toolkit.training.interval import Interval
 from toolkit.training.journal import Journal, ValidationLine, journal
@@ -27,7 +28,6 @@ from toolkit.training.sampling import Sampler, prepared
 from toolkit.training.start import FITTED_PATCHES, fitted_start
 from toolkit.training.state import STATE_FILE, Progress, TrainingState, load_state, new_state, save_state
 from toolkit.training.step import Outcome, Step, on_device
-from toolkit.training.stopping import Stop, stop_on_signals
 from toolkit.training.validation import validate
 
 CONFIG_FILE = "config.toml"

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from toolkit.training import stopping
-from toolkit.training.stopping import stop_on_signals
+from toolkit import stopping
+from toolkit.stopping import stop_on_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,0 +1,261 @@
+"""How far a graph looks: which rows of its input decide a row of its output, and how much memory a pixel takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+Attributes = dict[str, object]
+
+_ELEMENTWISE = frozenset(
+    {
+        *("Abs", "Add", "Cast", "Clip", "Div", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "Identity"),
+        *("LeakyRelu", "Max", "Min", "Mish", "Mul", "Neg", "PRelu", "Pow", "Reciprocal", "Relu", "Round", "Selu"),
+        *("Sigmoid", "Silu", "Softplus", "Sqrt", "Sub", "Sum", "Swish", "Tanh", "Where"),
+        *("DequantizeLinear", "QuantizeLinear"),
+    }
+)
+_PROBE = 64
+"""Side of the image that memory is counted on."""
+
+
+@dataclass(frozen=True)
+class Locality:
+    """Which input rows (and, as kernels are square, columns) an output row depends on.
+
+    Output rows that stand for input row r depend on input rows r - above … r + below and on nothing else, as long as r
+    is counted from a multiple of `alignment`.
+
+    Attributes:
+        above: input rows before.
+        below: input rows after.
+        alignment: pixels in which the graph works (2 with PixelUnshuffle(2)): where a strip may begin.
+    """
+
+    above: int
+    below: int
+    alignment: int
+
+
+@dataclass(frozen=True)
+class _Reach:
+    """Of a tensor: row i depends on input rows step*i - above … step*i + below."""
+
+    step: Fraction
+    above: Fraction
+    below: Fraction
+    axis: int
+
+
+class _WholeFrame(Exception):
+    """A node depends on every row, or on rows that cannot be told."""
+
+
+def locality(model: onnx.ModelProto) -> Locality | str:
+    """The receptive field of a graph's one output, or why there is none to speak of.
+
+    Computed node by node: a convolution adds its kernel, in steps of what the strides before it have made a row;
+    DepthToSpace and Resize divide the step. Padding needs no care: it lies outside of the frame, where a strip at the
+    frame's edge has it too. A node that is not known to be local (a mean over the frame, an unknown operator) makes
+    the answer a reason, never a guess.
+    """
+    graph = model.graph
+    constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    image = graph.input[0]
+    dims = image.type.tensor_type.shape.dim
+    axis = 1 if len(dims) == 4 and dims[3].dim_value == 3 and dims[1].dim_value != 3 else 2
+    reaches = {image.name: _Reach(Fraction(1), Fraction(0), Fraction(0), axis)}
+    alignment = 1
+    for node in graph.node:
+        if node.op_type == "Constant":
+            constants[node.output[0]] = numpy_helper.to_array(onnx.helper.get_node_attr_value(node, "value"))
+            continue
+        inputs = [reaches[name] for name in node.input if name in reaches]
+        if not inputs:
+            continue
+        try:
+            reach = _through(node, inputs, constants)
+        except _WholeFrame as reason:
+            return f"{node.name or node.op_type} ({node.op_type}) {reason}"
+        alignment = math.lcm(alignment, reach.step.numerator)
+        reaches |= dict.fromkeys(node.output, reach)
+    result = reaches[graph.output[0].name]
+    return Locality(max(0, math.ceil(result.above)), max(0, math.ceil(result.below)), alignment)
+
+
+def _through(node: onnx.NodeProto, inputs: list[_Reach], constants: dict[str, np.ndarray]) -> _Reach:
+    """What a node's output depends on."""
+    attributes: Attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
+    reach = _union(inputs)
+    if node.op_type in _ELEMENTWISE:
+        return reach
+    if node.op_type in {"Concat", "Split"}:
+        if attributes.get("axis", 0) not in (_channel_axis(reach), _channel_axis(reach) - 4):
+            raise _WholeFrame("joins or splits other than channels")
+        return reach
+    handler = _HANDLERS.get(node.op_type)
+    if handler is None:
+        raise _WholeFrame("is not known to be local")
+    return handler(reach, attributes, [constants.get(name) for name in node.input])
+
+
+def _union(inputs: list[_Reach]) -> _Reach:
+    steps, axes = {item.step for item in inputs}, {item.axis for item in inputs}
+    if len(steps) > 1 or len(axes) > 1:
+        raise _WholeFrame("joins tensors of different resolutions")
+    above, below = max(item.above for item in inputs), max(item.below for item in inputs)
+    return _Reach(inputs[0].step, above, below, inputs[0].axis)
+
+
+def _channel_axis(reach: _Reach) -> int:
+    return 1 if reach.axis == 2 else 3
+
+
+def _window(reach: _Reach, attributes: Attributes, kernel: int) -> _Reach:
+    """A convolution or pooling of `kernel` rows."""
+    if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b""):
+        raise _WholeFrame("pads automatically")
+    if reach.axis != 2:
+        raise _WholeFrame("reads a layout it cannot")
+    stride = _first(attributes, "strides", 1)
+    pad = _first(attributes, "pads", 0)
+    span = (kernel - 1) * _first(attributes, "dilations", 1)
+    return _Reach(
+        reach.step * stride, reach.above + reach.step * pad, reach.below + reach.step * (span - pad), reach.axis
+    )
+
+
+def _first(attributes: Attributes, name: str, default: int) -> int:
+    values = attributes.get(name)
+    return int(values[0]) if isinstance(values, list) and values else default
+
+
+def _conv(reach: _Reach, attributes: Attributes, constants: list[np.ndarray | None]) -> _Reach:
+    shape = attributes.get("kernel_shape")
+    weights = constants[1]
+    if isinstance(shape, list):
+        return _window(reach, attributes, int(shape[0]))
+    if weights is None:
+        raise _WholeFrame("has no constant kernel")
+    return _window(reach, attributes, weights.shape[2])
+
+
+def _pool(reach: _Reach, attributes: Attributes, _constants: list[np.ndarray | None]) -> _Reach:
+    return _window(reach, attributes, _first(attributes, "kernel_shape", 1))
+
+
+def _finer(reach: _Reach, by: int) -> _Reach:
+    """Every row becomes `by` rows: row i comes from row i // by."""
+    step = reach.step / by
+    return _Reach(step, reach.above + step * (by - 1), reach.below, reach.axis)
+
+
+def _depth_to_space(reach: _Reach, attributes: Attributes, _constants: list[np.ndarray | None]) -> _Reach:
+    return _finer(reach, _integer(attributes, "blocksize"))
+
+
+def _space_to_depth(reach: _Reach, attributes: Attributes, _constants: list[np.ndarray | None]) -> _Reach:
+    by = _integer(attributes, "blocksize")
+    return _Reach(reach.step * by, reach.above, reach.below + reach.step * (by - 1), reach.axis)
+
+
+def _integer(attributes: Attributes, name: str) -> int:
+    value = attributes[name]
+    if not isinstance(value, int):
+        raise _WholeFrame(f"has no {name}")
+    return value
+
+
+def _resize(reach: _Reach, attributes: Attributes, constants: list[np.ndarray | None]) -> _Reach:
+    scales = constants[2] if len(constants) > 2 else None
+    if attributes.get("mode", b"nearest") != b"nearest" or scales is None or scales.size != 4:
+        raise _WholeFrame("interpolates")
+    by = float(scales[reach.axis])
+    if by < 1 or by != int(by):
+        raise _WholeFrame("scales by no whole number")
+    # Whatever the rounding and the coordinates, nearest reads the row itself or the one next to it.
+    finer = _finer(reach, int(by))
+    return _Reach(finer.step, finer.above + reach.step, finer.below + reach.step, reach.axis)
+
+
+def _pad(reach: _Reach, _attributes: Attributes, constants: list[np.ndarray | None]) -> _Reach:
+    pads = constants[1] if len(constants) > 1 else None
+    if pads is None or pads.size != 8:
+        raise _WholeFrame("pads by what cannot be told")
+    before = int(pads[reach.axis])
+    return _Reach(reach.step, reach.above + reach.step * before, reach.below - reach.step * before, reach.axis)
+
+
+def _reduce(reach: _Reach, attributes: Attributes, constants: list[np.ndarray | None]) -> _Reach:
+    given = constants[1] if len(constants) > 1 else None
+    axes = given.reshape(-1).tolist() if given is not None else attributes.get("axes")
+    if not isinstance(axes, list) or {axis % 4 for axis in axes} != {_channel_axis(reach)}:
+        raise _WholeFrame("takes in the whole frame")
+    return reach
+
+
+def _transpose(reach: _Reach, attributes: Attributes, _constants: list[np.ndarray | None]) -> _Reach:
+    order = attributes.get("perm")
+    if not isinstance(order, list) or len(order) != 4 or order.index(reach.axis) not in (1, 2):
+        raise _WholeFrame("reorders rows")
+    return _Reach(reach.step, reach.above, reach.below, order.index(reach.axis))
+
+
+def _layer_norm(reach: _Reach, attributes: Attributes, _constants: list[np.ndarray | None]) -> _Reach:
+    if reach.axis != 1 or attributes.get("axis", -1) not in (-1, 3):
+        raise _WholeFrame("takes in the whole frame")
+    return reach
+
+
+_HANDLERS: dict[str, Callable[[_Reach, Attributes, list[np.ndarray | None]], _Reach]] = {
+    "AveragePool": _pool,
+    "Conv": _conv,
+    "DepthToSpace": _depth_to_space,
+    "LayerNormalization": _layer_norm,
+    "MaxPool": _pool,
+    "Pad": _pad,
+    "ReduceMean": _reduce,
+    "ReduceSum": _reduce,
+    "Resize": _resize,
+    "SpaceToDepth": _space_to_depth,
+    "Transpose": _transpose,
+}
+
+
+def bytes_per_pixel(model: onnx.ModelProto) -> float:
+    """Bytes of tensors that live at once while the graph runs, input and output included, per input pixel.
+
+    Each tensor lives from the node that makes it to the last one that reads it, as in a runtime that computes in place
+    where it can. Tensors of unknown size count as nothing.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    image = copy.graph.input[0]
+    for dim in image.type.tensor_type.shape.dim:
+        if not dim.dim_value:
+            dim.dim_value = _PROBE
+    copy.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    inferred = onnx.shape_inference.infer_shapes(copy).graph
+    sizes = {value.name: _size(value) for value in (*inferred.input, *inferred.value_info, *inferred.output)}
+    last = {name: index for index, node in enumerate(inferred.node) for name in node.input}
+    last |= dict.fromkeys((value.name for value in inferred.output), len(inferred.node))
+    alive = sizes.get(image.name, 0)
+    most = alive
+    for index, node in enumerate(inferred.node):
+        alive += sum(sizes.get(name, 0) for name in node.output)
+        most = max(most, alive)
+        alive -= sum(sizes.get(name, 0) for name in dict.fromkeys(node.input) if last[name] == index)
+    shape = [dim.dim_value for dim in image.type.tensor_type.shape.dim]
+    return float(most / (math.prod(shape) / 3))
+
+
+def _size(value: onnx.ValueInfoProto) -> int:
+    tensor = value.type.tensor_type
+    dims = [dim.dim_value for dim in tensor.shape.dim]
+    return math.prod(dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).itemsize if all(dims) else 0

@@ -1,0 +1,112 @@
+"""A Ray cluster that shares the work: queueing, failures and placement are Ray's."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from toolkit.errors import InputError, ToolkitError, Unavailable
+from toolkit.media.model import Model, PackedModel
+from toolkit.media.tasks import Result, Task, run_task
+
+_RETRIES = 3
+_POLL = 0.5
+_ANSWER_SECONDS = 5
+_AHEAD = 2
+"""Tasks that wait for each processor: none starves, and little is lost when somebody stops."""
+
+
+class RayWorkers:
+    """Tasks as Ray tasks, each on as many processors as the runtime's threads.
+
+    A task whose worker or machine dies is run again on another. Workers see the files under the same paths; networks
+    travel with the tasks, encoded segments come back as values.
+    """
+
+    def __init__(self, address: str, threads: int) -> None:
+        """Raises Unavailable where Ray is not installed."""
+        try:
+            import ray
+        except ImportError as error:
+            raise Unavailable(f"Ray cannot be imported: {error}", 'pip install "rt4ksr-toolkit[ray]"') from error
+        self._ray: Any = ray
+        self._address = address
+        self.threads = threads or 1
+        self._ours = False
+
+    def __enter__(self) -> Self:
+        if not self._ray.is_initialized():
+            settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+            if self._address == "local":
+                settings |= {"include_dashboard": False, "address": "local"}
+            else:
+                settings |= {"address": self._address}
+            try:
+                _knock(self._address)
+                self._ray.init(**settings)
+            except (OSError, RuntimeError, ValueError) as error:
+                raise Unavailable(
+                    f"there is no Ray cluster at {self._address}: {error}", "Start one: `ray start --head`."
+                ) from error
+            self._ours = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._ours:
+            self._ray.shutdown()
+
+    def results(
+        self, tasks: Iterator[tuple[int, Task]], stopped: Callable[[], bool]
+    ) -> Iterator[tuple[int, Result | ToolkitError]]:
+        remote = self._ray.remote(num_cpus=self.threads, max_retries=_RETRIES)(_run)
+        running: dict[Any, int] = {}
+        more = True
+        while more or running:
+            most = max(1, int(self._ray.cluster_resources().get("CPU", 1)) // self.threads) * _AHEAD
+            while more and len(running) < most:
+                item = None if stopped() else next(tasks, None)
+                if item is None:
+                    more = False
+                    break
+                running[remote.remote(item[1])] = item[0]
+            done, _ = self._ray.wait(list(running), timeout=_POLL) if running else ([], [])
+            for reference in done:
+                yield running.pop(reference), self._outcome(reference)
+
+    def pack(self, model: Model) -> PackedModel:
+        return PackedModel.of(model)
+
+    def packed(self, models: dict[int, Model]) -> dict[int, Model | PackedModel]:
+        return {scale: PackedModel.of(model) for scale, model in models.items()}
+
+    def _outcome(self, reference: Any) -> Result | ToolkitError:
+        try:
+            outcome: Result | ToolkitError = self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:
+            raise InputError(
+                f"a task failed on the cluster {_RETRIES + 1} times: {error}", "See Ray's logs on its machines."
+            ) from error
+        return outcome
+
+
+def _knock(address: str) -> None:
+    """Ray itself waits for minutes where nobody answers.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+
+
+def _run(task: Task) -> Result | ToolkitError:
+    """On a worker. Errors of ours are results: trying again would not help."""
+    try:
+        return run_task(task)
+    except ToolkitError as error:
+        return error

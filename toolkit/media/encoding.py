@@ -1,0 +1,262 @@
+"""Frames into packets: codecs, their settings, and pieces of a video that are encoded each by themselves."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from toolkit.errors import InputError
+from toolkit.media.colour import Colour, tagged
+from toolkit.workloads import Shape
+
+if TYPE_CHECKING:
+    import av
+
+# Visually lossless at the speed people accept for a film.
+_DEFAULTS: dict[str, dict[str, str]] = {
+    "libx264": {"crf": "17", "preset": "medium"},
+    "libx265": {"crf": "19", "preset": "medium"},
+    "libsvtav1": {"crf": "22", "preset": "8"},
+    "libvpx-vp9": {"crf": "20", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"},
+    "ffv1": {"level": "3", "slicecrc": "1"},
+}
+_QUIET = {"libx265": {"x265-params": "log-level=none"}}
+_SUFFIX_CODECS = {".webm": ("libsvtav1", "libvpx-vp9")}
+_CODECS = ("libx264", "libsvtav1", "mpeg4")
+"""In order of preference: what a build of FFmpeg may lack."""
+_EVEN_ONLY = frozenset({"libx264", "mpeg4", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "prores_ks"})
+
+
+@dataclass(frozen=True)
+class VideoFormat:
+    """What a user asks of the output; None leaves it to the toolkit.
+
+    Attributes:
+        codec: FFmpeg's name of an encoder.
+        crf: constant quality, on the codec's own scale; lower is better.
+        preset: speed, by the codec's own names.
+        pix_fmt: of the output; default: the input's chroma subsampling and depth.
+        options: further options of the encoder.
+    """
+
+    codec: str | None = None
+    crf: float | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+
+
+class Encoding(msgspec.Struct, frozen=True):
+    """An encoder's settings, complete: two with the same give the same packets for the same frames."""
+
+    codec: str
+    width: int
+    height: int
+    pix_fmt: str
+    time_base: tuple[int, int]
+    rate: tuple[int, int]
+    aspect: tuple[int, int]
+    options: dict[str, str]
+    threads: int
+    matrix: int
+    full: bool
+    location: str
+    primaries: int
+    transfer: int
+
+    @property
+    def colour(self) -> Colour:
+        return Colour(self.matrix, self.full, self.location, self.primaries, self.transfer)
+
+
+class EncodedPacket(msgspec.Struct, frozen=True, array_like=True):
+    """A packet, times in the encoding's time base."""
+
+    pts: int
+    dts: int
+    duration: int
+    key: bool
+    data: bytes
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A segment of a video, encoded."""
+
+    number: int
+    frames: int
+    packets: list[EncodedPacket]
+    rows: int = 0
+    reused_rows: int = 0
+    corrupt: int = 0
+    misplaced: int = 0
+    first_corrupt: str = ""
+
+
+def choose_encoding(
+    wanted: VideoFormat,
+    suffix: str,
+    shape: Shape,
+    pix_fmt: str,
+    colour: Colour,
+    times: tuple[Fraction, Fraction, Fraction],
+    threads: int,
+) -> Encoding:
+    """Settings for an output.
+
+    Args:
+        wanted: by the user.
+        suffix: of the output file.
+        shape: of the frames.
+        pix_fmt: of the input.
+        colour: of the input, which the output keeps.
+        times: time base, frame rate, and pixel aspect ratio.
+        threads: of the encoder.
+
+    Raises:
+        InputError: there is no such encoder here, or it does not take these frames.
+    """
+    codec = wanted.codec or _default_codec(suffix)
+    formats = _formats(codec)
+    chosen = _pix_fmt(wanted.pix_fmt, codec, formats, pix_fmt)
+    options = dict(_DEFAULTS.get(codec, {})) | _QUIET.get(codec, {})
+    if wanted.crf is not None:
+        options["crf"] = f"{wanted.crf:g}"
+    if wanted.preset is not None:
+        options["preset"] = wanted.preset
+    options |= dict(wanted.options)
+    if is_rgb(chosen) != (colour.matrix == 0):
+        colour = Colour(0 if is_rgb(chosen) else 1, is_rgb(chosen), "left", colour.primaries, colour.transfer)
+    height, width = shape.sides
+    if codec in _EVEN_ONLY:
+        across, down = _subsampling(chosen)
+        width, height = width + width % across, height + height % down
+    base, rate, aspect = ((value.numerator, value.denominator) for value in times)
+    fields = colour.matrix, colour.full, colour.location, colour.primaries, colour.transfer
+    return Encoding(codec, width, height, chosen, base, rate, aspect, options, threads, *fields)
+
+
+def _default_codec(suffix: str) -> str:
+    import av
+
+    for codec in _SUFFIX_CODECS.get(suffix, _CODECS):
+        if codec in av.codecs_available:
+            return codec
+    raise InputError("this build of FFmpeg has no encoder the toolkit knows", "Name one with --codec.")
+
+
+def _formats(codec: str) -> list[str]:
+    import av
+
+    try:
+        found = av.Codec(codec, "w")
+    except (av.FFmpegError, ValueError) as error:
+        names = [name for name in (*_DEFAULTS, "prores_ks", "hevc", "mpeg4") if name in av.codecs_available]
+        raise InputError(f"there is no encoder {codec!r} here", f"For instance: {', '.join(names)}.") from error
+    if found.type != "video":
+        raise InputError(f"{codec} encodes no video")
+    return [item.name for item in found.video_formats or []]
+
+
+def _pix_fmt(wanted: str | None, codec: str, formats: list[str], given: str) -> str:
+    if wanted is not None:
+        if formats and wanted not in formats:
+            raise InputError(f"{codec} takes no {wanted}", f"It takes {', '.join(formats)}.")
+        return wanted
+    for candidate in _candidates(given):
+        if not formats or candidate in formats:
+            return candidate
+    raise InputError(f"{codec} takes none of {', '.join(_candidates(given))}", "Name one with --pix-fmt.")
+
+
+def _candidates(given: str) -> list[str]:
+    """Formats with the input's subsampling and depth, then with more, then with less."""
+    import av
+
+    described = av.VideoFormat(given)
+    depth = max(component.bits for component in described.components)
+    if described.is_rgb or given == "pal8":
+        subsampling = "444"
+    elif len(described.components) == 1 or given.startswith(("gray", "ya")):
+        subsampling = "420"
+    else:
+        subsampling = {(2, 2): "420", (2, 1): "422", (1, 1): "444"}.get(_subsampling(given), "444")
+    depths = [item for item in ("", "10le", "12le", "16le") if int(item[:-2] or 8) >= depth] or ["16le"]
+    finer = [item for item in ("420", "422", "444") if item >= subsampling]
+    wanted = [f"yuv{item}p{bits}" for item in finer for bits in depths]
+    return [*wanted, f"yuv{subsampling}p", "yuv420p"]
+
+
+def is_rgb(pix_fmt: str) -> bool:
+    import av
+
+    return av.VideoFormat(pix_fmt).is_rgb
+
+
+def _subsampling(pix_fmt: str) -> tuple[int, int]:
+    """Luma samples a chroma sample, across and down."""
+    import av
+
+    described = av.VideoFormat(pix_fmt, 64, 64)
+    chroma = [component for component in described.components if component.is_chroma]
+    return (64 // chroma[0].width, 64 // chroma[0].height) if chroma else (1, 1)
+
+
+def configure(context: Any, encoding: Encoding, *, global_header: bool) -> None:
+    """Give an encoder its settings. The same for those that encode and for the one whose header the file gets."""
+    from av.codec.context import Flags
+
+    os.environ.setdefault("SVT_LOG", "1")
+    context.width, context.height = encoding.width, encoding.height
+    context.pix_fmt = encoding.pix_fmt
+    context.time_base, context.framerate = Fraction(*encoding.time_base), Fraction(*encoding.rate)
+    context.sample_aspect_ratio = Fraction(*encoding.aspect)
+    context.thread_count = encoding.threads
+    tagged(context, encoding.colour)
+    options = dict(encoding.options)
+    if encoding.matrix != 0:
+        options["chroma_sample_location"] = encoding.location
+    context.options = options
+    if global_header:
+        context.flags |= Flags.global_header
+
+
+class SegmentEncoder:
+    """One segment's encoder. Nothing of the segment before is known to it, so segments may be encoded anywhere."""
+
+    def __init__(self, encoding: Encoding, *, global_header: bool) -> None:
+        import av
+
+        self._context: Any = av.CodecContext.create(encoding.codec, "w")
+        configure(self._context, encoding, global_header=global_header)
+        self._time_base = Fraction(*encoding.time_base)
+        try:
+            self._context.open()
+        except av.FFmpegError as error:
+            raise InputError(
+                f"{encoding.codec} does not take {encoding.width}x{encoding.height} {encoding.pix_fmt} with "
+                f"{', '.join(f'{name}={value}' for name, value in encoding.options.items())}: {error.strerror}",
+                "Choose another codec, or other settings.",
+            ) from error
+        self.packets: list[EncodedPacket] = []
+        self.frames = 0
+
+    def encode(self, frame: av.VideoFrame, pts: int) -> None:
+        frame.pts, frame.time_base = pts, self._time_base
+        frame.pict_type = 0
+        self.frames += 1
+        self._take(self._context.encode(frame))
+
+    def finish(self) -> list[EncodedPacket]:
+        self._take(self._context.encode(None))
+        return self.packets
+
+    def _take(self, packets: list[Any]) -> None:
+        for packet in packets:
+            if packet.time_base not in (None, self._time_base) and packet.time_base:
+                packet.rescale_ts(self._time_base)
+            dts = packet.dts if packet.dts is not None else packet.pts
+            self.packets.append(EncodedPacket(packet.pts, dts, packet.duration or 0, packet.is_keyframe, bytes(packet)))

@@ -1,0 +1,199 @@
+"""A video on its way: its job, the parts that are there, and the file they become."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import msgspec
+
+from toolkit.atomic import sha256_of_file
+from toolkit.errors import InputError, ToolkitError
+from toolkit.media.assembly import assemble, rehearse, wants_global_header
+from toolkit.media.colour import RGB
+from toolkit.media.decoding import Decoding
+from toolkit.media.encoding import Encoding, Part, SegmentEncoder, choose_encoding
+from toolkit.media.files import Item
+from toolkit.media.models import Models
+from toolkit.media.options import UpscaleOptions
+from toolkit.media.parts import Parts
+from toolkit.media.report import FileReport
+from toolkit.media.video import VideoJob
+from toolkit.media.video_file import Segment, VideoFile, read_video
+from toolkit.runtimes.hardware import usable_processors
+
+_MOST_ENCODER_THREADS = 16
+_HDR = (16, 18)
+"""AVCOL_TRC numbers of PQ and HLG."""
+
+
+@dataclass
+class Film:
+    """A video of a run."""
+
+    item: Item
+    job: VideoJob
+    parts: Parts
+    notes: list[str]
+    cut: bool
+    finished: set[int] = field(default_factory=set)
+    begun: float = field(default_factory=time.perf_counter)
+
+    @property
+    def todo(self) -> tuple[Segment, ...]:
+        return tuple(segment for segment in self.job.video.segments if segment.number not in self.finished)
+
+    @property
+    def frames_todo(self) -> int:
+        return sum(self.job.video.frames_in(segment) for segment in self.todo)
+
+    @contextmanager
+    def kept_parts(self) -> Iterator[None]:
+        """When work fails, what is done stays for `--resume`; nothing stays where nothing is done."""
+        try:
+            yield
+        except ToolkitError as error:
+            if self.finished:
+                done = f"{len(self.finished)} of {len(self.job.video.segments)} parts are done, and --resume goes on."
+                error.remedy = f"{error.remedy} {done}".strip()
+            raise
+        finally:
+            if not self.finished:
+                self.parts.remove()
+
+    def take(self, part: Part) -> None:
+        """A segment is done."""
+        self.parts.write(part)
+        self.finished.add(part.number)
+
+    def finish(self, rest: Part | None) -> FileReport:
+        """Put the file together: all of it, or what is there without a gap, beside the real name.
+
+        Args:
+            rest: of a segment that was stopped in.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        segments = self.job.video.segments
+        count = next((index for index, item in enumerate(segments) if item.number not in self.finished), len(segments))
+        tail = [rest] if rest is not None and rest.number == count and rest.packets else []
+        whole = count == len(segments)
+        totals = [self.parts.read(number) for number in range(count)] + tail
+        frames = sum(part.frames for part in totals)
+        output = self.item.output if whole else stopped_name(self.item.output)
+        if not frames:
+            if not whole:
+                return self._report("", [], "stopped")
+            raise InputError(f"{self.item.source}: none of its frames could be decoded")
+        end = self._end(totals) if self.cut or not whole else None
+        notes = assemble(self.job.video, totals, self.job.encoding, output, end=end)
+        if whole:
+            self.parts.remove()
+        self.notes += notes
+        return self._report(str(output), totals, "done" if whole else "stopped")
+
+    def _end(self, parts: list[Part]) -> Fraction:
+        """On the input's clock."""
+        video = self.job.video
+        last = max(packet.pts for part in parts for packet in part.packets)
+        return last * video.time_base + 1 / video.rate
+
+    def _report(self, output: str, parts: list[Part], outcome: str) -> FileReport:
+        rows, reused = (sum(getattr(part, name) for part in parts) for name in ("rows", "reused_rows"))
+        corrupt = sum(part.corrupt for part in parts)
+        misplaced = sum(part.misplaced for part in parts)
+        notes = list(self.notes)
+        if corrupt:
+            first = next(part.first_corrupt for part in parts if part.corrupt)
+            what = {"skip": "left out", "repeat": "replaced by the frame before"}[self.job.decoding.on_error]
+            notes.append(f"{corrupt} corrupt frames were {what}, the first: {first}")
+        if misplaced:
+            notes.append(f"{misplaced} frames came at or before the time of the one before, and were left out")
+        return FileReport(
+            source=str(self.item.source),
+            output=output,
+            kind="video",
+            outcome="done" if outcome == "done" else "stopped",
+            frames=sum(part.frames for part in parts),
+            seconds=time.perf_counter() - self.begun,
+            reused=reused / rows if rows else 0.0,
+            corrupt=corrupt,
+            notes=tuple(notes),
+        )
+
+
+def stopped_name(output: Path) -> Path:
+    """Where a video goes that was interrupted: playable, and never taken for the whole one."""
+    return output.with_name(f"{output.stem}.stopped{output.suffix}")
+
+
+def begin_film(item: Item, options: UpscaleOptions, models: Models) -> Film:
+    """Look into a video, settle how it will be encoded, and see that the output can be written.
+
+    Raises:
+        InputError: any of that fails, or parts of another job are in the way of resuming.
+    """
+    video = read_video(item.source, options.duration)
+    if video.interlaced and not options.deinterlace:
+        raise InputError(
+            f"{item.source} is interlaced: its lines are from two moments, and as they are they would become combs",
+            "Give --deinterlace.",
+        )
+    try:
+        scale, result = options.target.result(video.upright)
+    except InputError as error:
+        raise InputError(f"{item.source}: {error.args[0]}", error.remedy) from error
+    model = models(scale)
+    if video.depth > 8 and not model.deep:
+        raise InputError(
+            f"{item.source} has {video.depth} bits a sample, and {model.manifest.name} takes 8",
+            "Use an artifact with float input and output (`toolkit export` without --io uint8).",
+        )
+    clock = video.time_base, video.rate, video.upright_aspect
+    threads = min(usable_processors(), _MOST_ENCODER_THREADS)
+    encoding = choose_encoding(
+        options.video, item.output.suffix.lower(), result, video.pix_fmt, video.colour, clock, threads
+    )
+    decoding = Decoding(options.on_error, options.deinterlace)
+    header = wants_global_header(item.output)
+    SegmentEncoder(encoding, global_header=header)
+    rehearse(video, encoding, item.output)
+    job = VideoJob(video, model, result, encoding, header, decoding, options.reuse == "exact")
+    parts = Parts.beside(item.output)
+    finished = parts.begin(_identity(job), resume=options.resume)
+    return Film(item, job, parts, _notes(video, encoding, item), options.duration is not None, finished)
+
+
+def _identity(job: VideoJob) -> dict[str, object]:
+    """All that parts depend on. What is done about corrupt frames may be changed when one was met."""
+    video, model = job.video, job.model
+    return {
+        "source": str(video.path.absolute()),
+        "bytes": video.path.stat().st_size,
+        "sha256": sha256_of_file(video.path),
+        "segments": [(segment.start, segment.stop) for segment in video.segments],
+        "network": model.manifest.onnx_sha256,
+        "label": model.label,
+        "encoding": msgspec.to_builtins(job.encoding),
+        "deinterlace": job.decoding.deinterlace,
+        "result": job.result.sides,
+    }
+
+
+def _notes(video: VideoFile, encoding: Encoding, item: Item) -> list[str]:
+    """What the output has otherwise than the input."""
+    notes = []
+    if video.colour.assumed:
+        notes.append(f"{item.source.name} does not say its colour: {video.colour.assumed} was assumed, and is tagged")
+    if (video.colour.matrix == RGB) != (encoding.matrix == RGB):
+        notes.append(f"RGB became {encoding.pix_fmt}" if video.colour.matrix == RGB else "YCbCr became RGB")
+    if video.colour.transfer in _HDR:
+        notes.append("high dynamic range: its curve and primaries are tagged, what the mastering display was is not")
+    if video.pix_fmt.startswith(("yuva", "rgba", "bgra", "gbra", "ya", "argb", "abgr")):
+        notes.append("transparency was left out")
+    return notes

@@ -1,0 +1,92 @@
+"""A look at what upscaling would do: before and after, side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from toolkit.errors import InputError
+from toolkit.media.files import Item, find_items
+from toolkit.media.film import begin_film
+from toolkit.media.image import upscale_picture
+from toolkit.media.models import Models
+from toolkit.media.options import UpscaleOptions
+from toolkit.media.picture import Picture, read_picture
+from toolkit.media.picture_output import write_picture
+from toolkit.media.report import FileReport, UpscaleReport
+from toolkit.media.upscale import Advance, failed, upscale_film
+from toolkit.media.video import divided, still
+from toolkit.stopping import Stop, stop_on_signals
+
+LABEL = "_preview"
+SECONDS = 3.0
+
+
+def preview(
+    paths: Sequence[Path | str],
+    output: Path | None = None,
+    options: UpscaleOptions | None = None,
+    *,
+    suffix: str | None = None,
+    advance: Advance = lambda _what, _share, _left: None,
+) -> UpscaleReport:
+    """Pictures whose left half is the input, enlarged by bicubic interpolation, and whose right half is the network's.
+
+    Of a video: the frame in the middle of its first seconds, and those seconds as a clip divided like that.
+
+    Args:
+        paths: files and folders, as of `upscale`.
+        output: a picture, or a clip, for a single file, else a folder; None: beside the input, NAME_preview.
+        options: how; a duration of more than three seconds is cut down to that.
+        suffix: of clips that are not named.
+        advance: called as work goes on.
+
+    Raises:
+        InputError: bad options, nothing to do, or the only file fails.
+    """
+    options = options or UpscaleOptions()
+    options = replace(options, duration=min(options.duration or SECONDS, SECONDS), resume=False)
+    items = find_items([Path(path) for path in paths], output, LABEL, options.picture.suffix or ".png", suffix)
+    single = len(items) == 1 and not Path(paths[0]).is_dir()
+    models, reports = Models(options), []
+    with stop_on_signals() as stop:
+        for number, item in enumerate(items):
+            if stop.asked:
+                reports.append(FileReport(str(item.source), "", item.kind, "stopped"))
+                continue
+            advance(item.source.name, number / len(items), None)
+            try:
+                reports.append((_picture if item.kind == "image" else _film)(item, options, models, advance, stop))
+            except InputError as error:
+                if single:
+                    raise
+                reports.append(failed(item, error))
+    return UpscaleReport(tuple(reports), models.labels)
+
+
+def _picture(item: Item, options: UpscaleOptions, models: Models, _advance: Advance, _stop: Stop) -> FileReport:
+    begun = time.perf_counter()
+    picture = read_picture(item.source)
+    made = upscale_picture(picture, models.upscaler, options.target)
+    before, after = (np.ascontiguousarray(samples.transpose(2, 0, 1)) for samples in (picture.samples, made.samples))
+    halves = divided(before, after, picture.white).transpose(1, 2, 0)
+    notes = write_picture(item.output, replace(made, samples=halves), options.picture)
+    seconds = time.perf_counter() - begun
+    return FileReport(str(item.source), str(item.output), "image", "done", 1, seconds, notes=(*picture.notes, *notes))
+
+
+def _film(item: Item, options: UpscaleOptions, models: Models, advance: Advance, stop: Stop) -> FileReport:
+    film = begin_film(item, options, models)
+    film.job = replace(film.job, split=True)
+    planes, white = still(film.job, len(film.job.video.times) // 2)
+    samples = planes.transpose(1, 2, 0)
+    if white != 255:
+        samples = np.rint(samples.astype(np.float64) * (65535 / white)).astype(np.uint16)
+    path = item.output.with_suffix(options.picture.suffix or ".png")
+    write_picture(path, Picture(np.ascontiguousarray(samples), "RGB"), options.picture)
+    film.notes.append(f"{path} is a picture from its middle")
+    return upscale_film(film, item.source.name, advance, stop)

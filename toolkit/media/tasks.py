@@ -1,0 +1,91 @@
+"""Pieces of work that any process, on any machine that sees the files, can do."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from toolkit.atomic import sha256_of
+from toolkit.errors import InputError
+from toolkit.media.encoding import Part
+from toolkit.media.image import upscale_image
+from toolkit.media.model import Model, PackedModel
+from toolkit.media.picture_output import PictureFormat
+from toolkit.media.target import Target
+from toolkit.media.upscaler import Upscaler
+from toolkit.media.video import SegmentRun, VideoJob
+from toolkit.media.video_file import Segment
+
+
+@dataclass(frozen=True)
+class ImageTask:
+    """A picture to upscale, with a network for each scale that may be needed."""
+
+    source: Path
+    output: Path
+    models: dict[int, Model | PackedModel]
+    target: Target
+    picture: PictureFormat
+
+
+@dataclass(frozen=True)
+class SegmentTask:
+    """A segment of a video. `model` stands in the place of the job's, where that would not travel."""
+
+    job: VideoJob
+    segment: Segment
+    model: PackedModel | None = None
+
+
+@dataclass(frozen=True)
+class ImageDone:
+    """A picture was written."""
+
+    notes: tuple[str, ...]
+    seconds: float
+
+
+Task = ImageTask | SegmentTask
+Result = ImageDone | Part
+
+_OPEN: dict[tuple[str, str, int, int, bool, bool], Upscaler] = {}
+"""Networks that this process has loaded."""
+
+
+def run_task(task: Task) -> Result:
+    """Do a piece of work.
+
+    Raises:
+        ToolkitError: as the same work does without workers.
+    """
+    source = task.source if isinstance(task, ImageTask) else task.job.video.path
+    if not source.is_file():
+        raise InputError(f"a worker does not see {source}", "Workers need the files under the same path.")
+    if isinstance(task, ImageTask):
+        begun = time.perf_counter()
+        notes = upscale_image(
+            task.source,
+            task.output,
+            lambda scale: opened_upscaler(task.models[scale], reuse=False, pictures=True),
+            task.target,
+            task.picture,
+        )
+        return ImageDone(notes, time.perf_counter() - begun)
+    job = task.job
+    parts: list[Part] = []
+    upscaler = opened_upscaler(task.model or job.model, reuse=job.reuse, pictures=False)
+    upscaler.forget()
+    run = SegmentRun(replace(job, model=upscaler.model), upscaler)
+    run.run((task.segment,), lambda part, _whole: parts.append(part))
+    return parts[0]
+
+
+def opened_upscaler(model: Model | PackedModel, *, reuse: bool, pictures: bool) -> Upscaler:
+    """A network, loaded once a process."""
+    name = sha256_of(model.onnx) if isinstance(model, PackedModel) else str(model.source.path)
+    key = (name, model.runtime, model.threads, model.memory, reuse, pictures)
+    if key not in _OPEN:
+        loaded = model.unpack() if isinstance(model, PackedModel) else model
+        _OPEN[key] = Upscaler(loaded, reuse=reuse, packed=pictures)
+    return _OPEN[key]

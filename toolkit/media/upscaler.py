@@ -1,0 +1,240 @@
+"""A network as a function of frames of any size: strips, bits and odd sides are its own affair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from toolkit.artifact import Port
+from toolkit.errors import InputError
+from toolkit.graph.locality import Locality, bytes_per_pixel, locality
+from toolkit.media.model import Model
+from toolkit.media.strips import Strip, cut, highest
+from toolkit.network.padding import padded_size, reflected_indices
+from toolkit.runtimes.protocol import Frame, Session
+from toolkit.workloads import Shape
+
+Planes = NDArray[Any]
+"""An image, uint8 or uint16, as (3, H, W): red, green, blue."""
+
+_ROWS_AT_ONCE = 16
+"""Output rows that are rounded together: they stay in the processor's cache."""
+_REUSE_STRIPS = 8
+"""Into how many strips a frame is cut for reuse where memory asks for fewer: enough to find what stands still, few
+enough that their halos cost little."""
+
+
+@dataclass
+class Reused:
+    """Rows of frames that were asked for, and those that had not changed since the frame before."""
+
+    rows: int = 0
+    reused: int = 0
+
+    @property
+    def share(self) -> float:
+        return self.reused / self.rows if self.rows else 0.0
+
+
+class Upscaler:
+    """A model that upscales frames (3, H, W).
+
+    Frames that need more than the model's memory go through in strips with their exact halo: the same result, bit for
+    bit, where the runtime computes a pixel alike whatever the height around it. With `reuse`, strips whose input is
+    that of the frame before keep their result; frames are then run whole only where a probe frame of this very size
+    showed that this runtime gives the same bits both ways.
+    """
+
+    def __init__(self, model: Model, *, reuse: bool = False, packed: bool = False) -> None:
+        """`packed`: results lie in memory as (H, W, 3), as picture files want them, under the same view."""
+        self.model, self.reuse, self._packed = model, reuse, packed
+        self.reused = Reused()
+        self._port = model.manifest.input
+        self._sessions: dict[int, Session] = {}
+        self._spare: list[Session] = []
+        self._shape: Shape | None = None
+        self._strips: tuple[Strip, ...] = ()
+        self._whole = True
+        self._before: Planes | None = None
+        self._result: Planes | None = None
+
+    def __call__(self, frame: Planes, white: int) -> Planes:
+        """Upscale one frame.
+
+        Args:
+            frame: uint8, or uint16 where the model takes floats; (3, H, W).
+            white: the value that stands for 1.0; results are rounded to it, ties to even, and clamped to 0..white.
+
+        Returns:
+            The same type, (3, scale*H, scale*W). Not to be changed: the next call may hand rows of it on.
+
+        Raises:
+            InputError: the model is made for another size, or takes only 8 bits.
+        """
+        if frame.dtype != np.uint8 and not self.model.deep:
+            raise InputError(
+                f"{self.model.manifest.name} takes 8 bits a sample, and this has more",
+                "Use an artifact with float input and output (`toolkit export` without --io uint8).",
+            )
+        height, width = frame.shape[1:]
+        extended = self._extended(frame)
+        shape = Shape(*extended.shape[1:])
+        if shape != self._shape:
+            self._plan(shape)
+        scale = self.model.scale
+        large = shape.upscaled(scale).sides
+        if self._packed:
+            result: Planes = np.empty((*large, 3), frame.dtype).transpose(2, 0, 1)
+        else:
+            result = np.empty((3, *large), frame.dtype)
+        self._compute(extended, result, white)
+        return result[:, : height * scale, : width * scale]
+
+    def forget(self) -> None:
+        """The next frame has nothing to do with the one before."""
+        self._before = self._result = None
+        self.reused = Reused()
+
+    def _compute(self, frame: Planes, result: Planes, white: int) -> None:
+        before, old = self._before, self._result
+        scale, height = self.model.scale, frame.shape[1]
+        changed = []
+        for strip in self._strips:
+            if (
+                before is not None
+                and old is not None
+                and before.dtype == frame.dtype
+                and np.array_equal(before[:, strip.start : strip.stop], frame[:, strip.start : strip.stop])
+            ):
+                rows = slice(strip.keep_start * scale, strip.keep_stop * scale)
+                result[:, rows] = old[:, rows]
+            else:
+                changed.append(strip)
+        if self._whole and sum(strip.stop - strip.start for strip in changed) >= height:
+            # Nothing is lost where a few strips had not changed: they are computed to the same bits again.
+            changed = [Strip(0, height, 0, height)]
+        for strip in changed:
+            self._run(frame, strip, result, white)
+        self.reused.rows += height
+        self.reused.reused += height - sum(strip.keep_stop - strip.keep_start for strip in changed)
+        if self.reuse:
+            self._before, self._result = frame, result
+
+    def _run(self, frame: Planes, strip: Strip, result: Planes, white: int) -> None:
+        rows = strip.stop - strip.start
+        session = self._session(Shape(rows, frame.shape[2]))
+        scale = self.model.scale
+        output = session.run(_to_port(frame[:, strip.start : strip.stop], self._port, white))
+        first, last = ((row - strip.start) * scale for row in (strip.keep_start, strip.keep_stop))
+        _from_port(output, self._port, slice(first, last), result[:, strip.keep_start * scale :], white)
+
+    def _session(self, shape: Shape) -> Session:
+        """One per height, kept bound."""
+        if shape.height not in self._sessions:
+            session = self._spare.pop() if self._spare else self.model.open()
+            session.bind(shape)
+            self._sessions[shape.height] = session
+        return self._sessions[shape.height]
+
+    def _extended(self, frame: Planes) -> Planes:
+        """Odd and tiny sides extended by reflection, as sessions do, but once for all strips."""
+        if self.model.manifest.shape is not None or isinstance(self._local(), str):
+            return frame
+        sides = frame.shape[1:]
+        wanted = [padded_size(side, self.model.manifest.smallest) for side in sides]
+        for axis, (side, target) in enumerate(zip(sides, wanted, strict=True), 1):
+            if side != target:
+                frame = frame.take(reflected_indices(side, target), axis)
+        return frame
+
+    def _local(self) -> Locality | str:
+        """What the graph needs around a pixel; of engines, whose size is fixed, nothing is asked."""
+        source = self.model.source.path
+        if source.suffix != ".onnx":
+            return "an engine is built for one size"
+        return _read_locality(source)[0]
+
+    def _plan(self, shape: Shape) -> None:
+        self._shape = shape
+        self._spare += self._sessions.values()
+        self._sessions = {}
+        self._before = self._result = None
+        local = self._local()
+        whole = Strip(0, shape.height, 0, shape.height)
+        self._strips, self._whole = (whole,), True
+        if isinstance(local, str) or self.model.manifest.shape is not None:
+            self._demand_memory(shape, local)
+            return
+        per_pixel = _read_locality(self.model.source.path)[1]
+        rows = highest(self.model.memory, shape, per_pixel, local)
+        self._strips = cut(shape.height, rows, local)
+        if len(self._strips) == 1 and self.reuse:
+            self._strips = cut(shape.height, -(-shape.height // _REUSE_STRIPS), local)
+            self._whole = len(self._strips) == 1 or self._same_either_way(shape)
+        else:
+            self._whole = len(self._strips) == 1
+
+    def _demand_memory(self, shape: Shape, reason: Locality | str) -> None:
+        """Where there can be no strips, the whole frame must fit."""
+        if self.model.source.path.suffix != ".onnx" or not isinstance(reason, str):
+            return
+        needed = _read_locality(self.model.source.path)[1] * shape.height * shape.width
+        if needed > self.model.memory:
+            raise InputError(
+                f"{shape.width}x{shape.height} takes about {needed / 2**20:.0f} MiB at once, and cannot be cut into "
+                f"strips: {reason}",
+                "Allow more with --memory.",
+            )
+
+    def _same_either_way(self, shape: Shape) -> bool:
+        """Whether a frame of noise comes out the same in strips and whole. What a runtime does to a pixel depends on
+        its place and the frame's size, never on values: one frame tells for all."""
+        random = np.random.default_rng(0)
+        frame: Planes = random.integers(0, 256, (3, *shape.sides), np.uint8)
+        scale = self.model.scale
+        white = 65535 if self.model.deep else 255
+        if self.model.deep:
+            frame = frame.astype(np.uint16) * np.uint16(257)
+        results = [np.empty((3, shape.height * scale, shape.width * scale), frame.dtype) for _ in range(2)]
+        for strip in self._strips:
+            self._run(frame, strip, results[0], white)
+        self._run(frame, Strip(0, shape.height, 0, shape.height), results[1], white)
+        return np.array_equal(results[0], results[1])
+
+
+@lru_cache(maxsize=16)
+def _read_locality(path: Path) -> tuple[Locality | str, float]:
+    model = onnx.load(path)
+    return locality(model), bytes_per_pixel(model)
+
+
+def _to_port(planes: Planes, port: Port, white: int) -> Frame:
+    """Rows (3, H, W) as a graph takes them."""
+    if port.dtype == "float32":
+        frame: Frame = (planes.astype(np.float32) / np.float32(white))[None]
+    else:
+        frame = planes[None]
+    return np.ascontiguousarray(frame if port.layout == "NCHW" else frame.transpose(0, 2, 3, 1))
+
+
+def _from_port(output: Frame, port: Port, rows: slice, result: Planes, white: int) -> None:
+    """Rows of what a graph returned, rounded into the first rows of `result`."""
+    planes = output[0] if port.layout == "NCHW" else output[0].transpose(2, 0, 1)
+    planes = planes[:, rows]
+    if planes.dtype == np.uint8:
+        result[:, : planes.shape[1]] = planes
+        return
+    scratch = np.empty((3, _ROWS_AT_ONCE, planes.shape[2]), np.float32)
+    for first in range(0, planes.shape[1], _ROWS_AT_ONCE):
+        part = planes[:, first : first + _ROWS_AT_ONCE]
+        work = scratch[:, : part.shape[1]]
+        np.clip(part, 0, 1, out=work)
+        work *= np.float32(white)
+        np.rint(work, out=work)
+        result[:, first : first + part.shape[1]] = work

@@ -1,0 +1,237 @@
+"""What is in a video file, found without decoding it: streams, times, key frames, colour."""
+
+from __future__ import annotations
+
+import bisect
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolkit.errors import InputError, Unavailable
+from toolkit.media.colour import Colour, chroma_location, colour_of, depth_of
+from toolkit.workloads import LARGEST_SIDE, Shape
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+
+SEGMENT_SECONDS = 10
+_SEEKABLE = frozenset({"mov", "matroska", "nut", "avi"})
+"""Those with an index. Others are decoded from the start, which costs little beside upscaling."""
+_LOG_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Frames from `start` (None: the first) to before `stop` (None: the end), in the stream's time base."""
+
+    number: int
+    start: int | None
+    stop: int | None
+
+    def holds(self, pts: int) -> bool:
+        return (self.start is None or pts >= self.start) and (self.stop is None or pts < self.stop)
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """A video file and its first real video stream.
+
+    Attributes:
+        path: of the file.
+        stream: index of the stream in the file.
+        shape: of frames as stored, before rotation.
+        pix_fmt: FFmpeg's name.
+        depth: bits a sample.
+        colour: what samples mean.
+        time_base: seconds a tick.
+        rate: frames a second on average, for encoders that want to know.
+        aspect: of a pixel, width by height.
+        rotation: degrees counter-clockwise by which players turn frames; a multiple of 90.
+        times: pts of all frames, ascending.
+        segments: the file cut at key frames.
+        interlaced: whether the first frame is.
+        seekable: whether FFmpeg finds key frames of this container reliably.
+    """
+
+    path: Path
+    stream: int
+    shape: Shape
+    pix_fmt: str
+    depth: int
+    colour: Colour
+    time_base: Fraction
+    rate: Fraction
+    aspect: Fraction
+    rotation: int
+    times: tuple[int, ...]
+    segments: tuple[Segment, ...]
+    interlaced: bool
+    seekable: bool = True
+
+    @property
+    def upright(self) -> Shape:
+        """Of frames as they are shown."""
+        return Shape(self.shape.width, self.shape.height) if self.rotation % 180 else self.shape
+
+    @property
+    def upright_aspect(self) -> Fraction:
+        return 1 / self.aspect if self.rotation % 180 else self.aspect
+
+    def frames_in(self, segment: Segment) -> int:
+        """Number of frames of a segment, as the container tells."""
+        first = 0 if segment.start is None else bisect.bisect_left(self.times, segment.start)
+        last = len(self.times) if segment.stop is None else bisect.bisect_left(self.times, segment.stop)
+        return last - first
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    """A file opened by FFmpeg.
+
+    Raises:
+        Unavailable: PyAV is not installed.
+        InputError: it is no media file.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise Unavailable(f"PyAV cannot be imported: {error}", 'pip install "rt4ksr-toolkit[video]"') from error
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    try:
+        container = av.open(str(path), metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise InputError(f"cannot read video {path}: {error.strerror}", "Is it whole, and is it a video?") from error
+    with container:
+        yield container
+
+
+def read_video(path: Path, duration: float | None = None) -> VideoFile:
+    """Read a file's packets, all of them, and decode one frame.
+
+    Args:
+        path: of the file.
+        duration: seconds from its first frame that are of interest; None: all.
+
+    Raises:
+        InputError: it has no video, no frames, no times, absurd dimensions or colours that cannot be converted.
+        Unavailable: PyAV is not installed.
+    """
+    with opened(path) as container:
+        stream = _video_stream(path, container)
+        time_base = stream.time_base
+        if time_base is None:
+            raise InputError(f"{path}: its video has no time base")
+        first = _first_frame(path, container, stream)
+        location = chroma_location(_description(container, stream.index))
+        times, keys = _times(path, container, stream)
+        if duration is not None:
+            stop = times[0] + round(duration / time_base)
+            times, keys = [pts for pts in times if pts < stop], [pts for pts in keys if pts < stop]
+        shape = Shape(first.height, first.width)
+        if not all(1 <= side <= LARGEST_SIDE for side in shape.sides):
+            raise InputError(f"{path}: {shape.width}x{shape.height} is no size of a video")
+        try:
+            colour = colour_of(first, location)
+        except InputError as error:
+            raise InputError(f"{path}: {error.args[0]}", error.remedy) from error
+        return VideoFile(
+            path=path,
+            stream=stream.index,
+            shape=shape,
+            pix_fmt=first.format.name,
+            depth=depth_of(first.format),
+            colour=colour,
+            time_base=Fraction(time_base),
+            rate=Fraction(stream.average_rate or stream.guessed_rate or 25),
+            aspect=Fraction(stream.sample_aspect_ratio or 1) or Fraction(1),
+            rotation=round(first.rotation / 90) * 90 % 360,
+            times=tuple(times),
+            segments=_segments(times, keys, time_base, bounded=duration is not None),
+            interlaced=first.interlaced_frame,
+            seekable=not _SEEKABLE.isdisjoint(container.format.name.split(",")),
+        )
+
+
+def _video_stream(path: Path, container: InputContainer) -> Any:
+    """The first that is no cover picture."""
+    import av
+
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            return stream
+    raise InputError(f"{path} has no video stream", "Give a video.")
+
+
+def _first_frame(path: Path, container: InputContainer, stream: Any) -> av.VideoFrame:
+    import av
+
+    # The first frames of a damaged file may be beyond help, and what is wrong with them is not asked yet.
+    for packet in container.demux(stream):
+        try:
+            frames: list[av.VideoFrame] = packet.decode()
+            if frames:
+                container.seek(0)
+                return frames[0]
+        except av.error.InvalidDataError:
+            continue
+        except av.FFmpegError as error:
+            raise InputError(f"cannot decode {path}: {error.strerror}") from error
+    raise InputError(f"{path} has no frames that can be decoded", "Its video is empty, or damaged from the start.")
+
+
+def _times(path: Path, container: InputContainer, stream: Any) -> tuple[list[int], list[int]]:
+    """pts of all packets, and of key frames; of packets without one, their dts."""
+    import av
+
+    times, keys = [], []
+    try:
+        container.seek(0)
+        for packet in container.demux(stream):
+            pts = packet.pts if packet.pts is not None else packet.dts
+            if pts is None or packet.is_discard:
+                continue  # the flushing packet, and what an edit list cuts away
+            times.append(pts)
+            if packet.is_keyframe:
+                keys.append(pts)
+    except av.FFmpegError:
+        pass  # a file that is cut off: what can be read is read; decoding will say more
+    if not times:
+        raise InputError(f"{path}: its video has no frames")
+    return sorted(times), sorted(keys)
+
+
+def _segments(times: list[int], keys: list[int], time_base: Fraction, *, bounded: bool) -> tuple[Segment, ...]:
+    """Cut at key frames, at least some seconds apart."""
+    starts: list[int] = []
+    before = times[0]
+    for pts in keys:
+        if (pts - before) * time_base >= SEGMENT_SECONDS:
+            starts.append(pts)
+            before = pts
+    end = times[-1] + 1 if bounded else None
+    return tuple(
+        Segment(number, start, stop)
+        for number, (start, stop) in enumerate(zip([None, *starts], [*starts, end], strict=True))
+    )
+
+
+def _description(container: Any, index: int) -> str:
+    """FFmpeg's line about a stream, with the chroma location, which PyAV has no name for."""
+    import av.logging
+
+    with _LOG_LOCK:
+        before = av.logging.get_level()
+        av.logging.set_level(av.logging.VERBOSE)
+        av.logging.set_libav_level(av.logging.VERBOSE)
+        try:
+            text = container.dumps_format()
+        finally:
+            av.logging.set_level(before)
+    lines = [line for line in text.splitlines() if f"Stream #0:{index}" in line]
+    return lines[0] if lines else ""
