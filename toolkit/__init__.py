@@ -37,9 +37,15 @@ if TYPE_CHECKING:
     from toolkit.network.complexity import Complexity, complexity
     from toolkit.network.config import NetworkConfig
     from toolkit.network.presets import PRESETS, STEPS
+    from toolkit.profiling.gate import CellVerdict, GateReport, gate
+    from toolkit.profiling.markdown import markdown
+    from toolkit.profiling.messages import Boundary
+    from toolkit.profiling.pages import write_pages
     from toolkit.profiling.profile import profile
-    from toolkit.profiling.report import CellReport, ProfileReport
-    from toolkit.profiling.statistics import Statistics
+    from toolkit.profiling.report import CellReport, ProfileReport, read_report, report_schema
+    from toolkit.profiling.script import profile_script
+    from toolkit.profiling.side_by_side import TitledReport, read_titled, side_by_side
+    from toolkit.profiling.statistics import Interval, Statistics
     from toolkit.quality.budget import Limits, read_budgets
     from toolkit.quality.curve import plot_curve
     from toolkit.quality.data import Degradation
@@ -98,8 +104,14 @@ _HOMES = {
     "toolkit.network.config": ("NetworkConfig",),
     "toolkit.network.presets": ("PRESETS", "STEPS"),
     "toolkit.profiling.profile": ("profile",),
-    "toolkit.profiling.report": ("CellReport", "ProfileReport"),
-    "toolkit.profiling.statistics": ("Statistics",),
+    "toolkit.profiling.gate": ("CellVerdict", "GateReport", "gate"),
+    "toolkit.profiling.markdown": ("markdown",),
+    "toolkit.profiling.messages": ("Boundary",),
+    "toolkit.profiling.pages": ("write_pages",),
+    "toolkit.profiling.script": ("profile_script",),
+    "toolkit.profiling.side_by_side": ("TitledReport", "read_titled", "side_by_side"),
+    "toolkit.profiling.report": ("CellReport", "ProfileReport", "read_report", "report_schema"),
+    "toolkit.profiling.statistics": ("Interval", "Statistics"),
     "toolkit.quality.budget": ("Limits", "read_budgets"),
     "toolkit.quality.data": ("Degradation",),
     "toolkit.quality.evaluation": ("EvaluateOptions", "evaluate"),
@@ -169,9 +181,11 @@ __all__ = [
     "AblationReport",
     "Artifact",
     "ArtifactError",
+    "Boundary",
     "BuildOptions",
     "Built",
     "CellReport",
+    "CellVerdict",
     "Check",
     "CheckFailed",
     "Checkpoint",
@@ -190,7 +204,9 @@ __all__ = [
     "ExportOptions",
     "FileReport",
     "FusionReport",
+    "GateReport",
     "InputError",
+    "Interval",
     "LayerReport",
     "Limits",
     "Manifest",
@@ -208,6 +224,7 @@ __all__ = [
     "Subject",
     "SubjectReport",
     "Target",
+    "TitledReport",
     "ToolkitError",
     "TrainingConfig",
     "TrainingResult",
@@ -231,12 +248,14 @@ __all__ = [
     "evaluate",
     "export",
     "find_artifacts",
+    "gate",
     "is_made_from",
     "list_engines",
     "list_nodes",
     "load_checkpoint",
     "load_engine",
     "load_session",
+    "markdown",
     "parse_contestant",
     "parse_shape",
     "plot_curve",
@@ -244,16 +263,22 @@ __all__ = [
     "polygraphy_script",
     "preview",
     "profile",
+    "profile_script",
     "read_budgets",
     "read_config",
+    "read_report",
+    "read_titled",
     "real_images",
     "record_verdicts",
+    "report_schema",
+    "side_by_side",
     "source_checkpoint",
     "train",
     "tune",
     "untrained_checkpoint",
     "upscale",
     "verify_fusion",
+    "write_pages",
     "write_report",
 ]
 

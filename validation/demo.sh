@@ -16,7 +16,7 @@ run() {
 run toolkit export
 run toolkit export --scale 3
 run toolkit verify-fusion
-run toolkit profile --precision fp32 --duration 3
+run toolkit profile --precision fp32 --duration 3 --html report.html
 
 if [ -f "$data/checkpoints/rt4ksr_x2.pth" ]; then
     cp "$data"/checkpoints/rt4ksr_x[23].pth .

@@ -70,5 +70,6 @@ done 2>&1 | tee "$out/engines.txt"
 shopt -s nullglob  # perhaps there is no engine
 runtimes=$(IFS=,; echo "${cpu[*]},${gpu[*]}")
 toolkit profile "$artifacts"/*.onnx "$artifacts"/*.engine --precision "$precisions" --duration 10 \
-    --runtime "$runtimes" --json >"$out/profile.json" 2> >(tee "$out/profile.txt" >&2)
+    --runtime "$runtimes" --per-layer --streams 2 -o "$out/profile.json" --html "$out/profile.html" \
+    | tee "$out/profile.txt"
 exit "$tests"

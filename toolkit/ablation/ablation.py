@@ -20,7 +20,7 @@ from toolkit.network.config import NetworkConfig
 from toolkit.network.presets import PRESETS
 from toolkit.profiling.environment import environment
 from toolkit.profiling.messages import Open
-from toolkit.profiling.schedule import measure
+from toolkit.profiling.schedule import Pace, measure
 from toolkit.profiling.statistics import summarise
 from toolkit.quality.evaluation import evaluate
 from toolkit.quality.report import NetworkReport
@@ -184,8 +184,8 @@ def _times(
             advance(what, _TRAINING_SHARE + (1 - _TRAINING_SHARE) * (done + share) / len(groups), None)
 
         requests = [_request(artifact, runtime, workload, options.threads) for artifact in served.values()]
-        for name, measured in zip(served, measure(requests, options.duration, report), strict=True):
-            median = None if measured.failure else summarise(measured.seconds).median
+        for name, measured in zip(served, measure(requests, Pace(options.duration), report), strict=True):
+            median = None if measured.failure else summarise(measured.times).median
             times[name].append(FrameTime(runtime, workload.name, median, measured.failure))
     write_bytes(path, msgspec.json.encode({"of": key, "report": times}))
     return times

@@ -23,6 +23,8 @@ _COMMANDS = {
     "build": "Build an engine bundle from an artifact with a runtime.",
     "verify-fusion": "Prove that merged and unmerged blocks, and the exported graph, are the same function.",
     "profile": "Measure runtimes side by side at 720p→4K and 1080p→4K.",
+    "report": "Show a profile again, or several of other machines or days side by side.",
+    "gate": "Fail where a profile is slower than an older one, beyond the noise of both.",
     "compare": "Run two subjects on the same inputs and show how far they are apart, and where.",
     "evaluate": "Measure image quality: PSNR and SSIM against originals, bicubic, and fp32.",
     "tune": "Find the nodes that must stay in float32 for a precision to keep within its budget.",

@@ -40,3 +40,32 @@ def precisions(text: str) -> list[toolkit.Precision]:
     if not asked:
         raise toolkit.InputError("no precision was named", f"Choose from {', '.join(known)}.")
     return [known[name] for name in asked]
+
+
+def share(text: str, option: str) -> float:
+    """`5%` or `0.05`.
+
+    Raises:
+        InputError: it is neither.
+    """
+    number = text.strip()
+    try:
+        return float(number[:-1]) / 100 if number.endswith("%") else float(number)
+    except ValueError as error:
+        raise toolkit.InputError(f"{option} {text!r} is no share", "Write 5% or 0.05.") from error
+
+
+def processors(text: str | None) -> list[int]:
+    """`0-3,8` as numbers.
+
+    Raises:
+        InputError: it is no such list.
+    """
+    found: list[int] = []
+    for part in split(text):
+        first, _, last = part.partition("-")
+        try:
+            found += range(int(first), int(last or first) + 1)
+        except ValueError as error:
+            raise toolkit.InputError(f"--cpus {text!r} is no list of processors", "Write 0-3,8.") from error
+    return found

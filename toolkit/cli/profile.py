@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import tempfile
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.markup import escape
 
 import toolkit
-from toolkit.cli.arguments import find_artifacts, precisions, split
-from toolkit.cli.console import bar, err, out, steps, table
+from toolkit.cli.arguments import find_artifacts, precisions, processors, share, split
+from toolkit.cli.console import bar, err, out, steps
+from toolkit.cli.profile_options import Measuring, Results
+from toolkit.cli.profile_table import print_report
+
+_MEASURING, _RESULTS = Measuring(), Results()
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """What is measured."""
+
+    subjects: tuple[toolkit.Artifact | Path, ...]
+    runtimes: list[str]
+    workloads: list[str] | None
+    precisions: list[toolkit.Precision]
 
 
 def profile(
@@ -21,17 +37,16 @@ def profile(
     precision: str = "fp32",
     runtime: str | None = None,
     workload: str | None = None,
-    duration: float = 5.0,
-    threads: int = 0,
     directory: Path = Path("exported"),
     within_budget: Annotated[bool, Parameter(negative=())] = False,
-    json: Annotated[bool, Parameter(negative=())] = False,
-    csv: Annotated[bool, Parameter(negative=())] = False,
+    measuring: Annotated[Measuring, Parameter(name="*")] = _MEASURING,
+    results: Annotated[Results, Parameter(name="*")] = _RESULTS,
 ) -> None:
     """Measure runtimes side by side at 720p→4K and 1080p→4K.
 
-    Each cell runs in a process of its own; cells take turns, so that a machine's drift hits all alike. Times are from
-    host memory to host memory, after warm-up. Speed-up is over the unfused PyTorch network in the same run.
+    Each cell runs in a process of its own; cells take turns, so that a machine's drift hits all alike. They are warmed
+    up until their times are steady, and measured until the median is known. Speed-up is over the unfused PyTorch
+    network in the same run.
 
     Parameters
     ----------
@@ -44,41 +59,79 @@ def profile(
         Comma-separated; default: all. See `toolkit doctor`.
     workload
         Comma-separated: 720p-4k, 1080p-4k; default: those the artifacts serve.
-    duration
-        Seconds of measuring per cell; at least five frames are taken.
-    threads
-        Processor threads per cell; 0: all usable.
     directory
         Where artifacts are.
     within_budget
         Exit 1, measuring nothing, where a lowered precision has no good verdict on its quality in its manifest.
-    json
-        Print one JSON document.
-    csv
-        Print comma-separated values.
     """
-    if json and csv:
+    if results.json and results.csv:
         raise toolkit.InputError("--json and --csv exclude each other")
     with ExitStack() as stack:
-        found: list[toolkit.Artifact] = [] if artifacts else find_artifacts(directory)
-        if not artifacts and not found:
-            found = _bundled(Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        advance = stack.enter_context(bar())
-        report = toolkit.profile(
-            artifacts or found,
-            split(runtime) or tuple(toolkit.RUNTIMES),
-            split(workload) or None,
-            precisions(precision),
-            duration=duration,
-            threads=threads,
+        subjects: tuple[toolkit.Artifact | Path, ...] = artifacts or tuple(find_artifacts(directory))
+        if not subjects:
+            subjects = tuple(_bundled(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
+        cells = _Cells(subjects, split(runtime), split(workload) or None, precisions(precision))
+        if results.gen is not None:
+            _write_script(cells, measuring, results.gen)
+            return
+        report = _measure(cells, measuring, results, within_budget=within_budget)
+    _show(report, results)
+    only_engines = len(artifacts) > 0 and all(path.suffix == ".engine" for path in artifacts)
+    _exit(report, cells.runtimes, [] if only_engines else cells.precisions)
+
+
+def _measure(cells: _Cells, how: Measuring, results: Results, *, within_budget: bool) -> toolkit.ProfileReport:
+    with bar() as advance:
+        return toolkit.profile(
+            cells.subjects,
+            cells.runtimes or tuple(toolkit.RUNTIMES),
+            cells.workloads,
+            cells.precisions,
+            duration=how.duration,
+            threads=how.threads,
+            cpus=processors(how.cpus),
+            boundary=how.boundary,
+            timing_precision=share(how.precision_of_timing, "--precision-of-timing"),
+            cell_timeout=how.cell_timeout,
+            streams=how.streams,
+            per_layer=how.per_layer,
+            builds=how.builds,
+            roofline=how.roofline,
             within_budget=within_budget,
+            output=results.output,
+            resume=results.resume,
+            command=shlex.join(["toolkit", *sys.argv[1:]]),
             advance=advance,
         )
-    if json or csv:
-        print(report.to_json() if json else report.to_csv(), end="")
-    _print(report, err if json or csv else out)
-    only_engines = len(artifacts) > 0 and all(path.suffix == ".engine" for path in artifacts)
-    _exit(report, split(runtime), [] if only_engines else precisions(precision))
+
+
+def _write_script(cells: _Cells, how: Measuring, path: Path) -> None:
+    to_stdout = path == Path("-")
+    script = toolkit.profile_script(
+        cells.subjects,
+        cells.runtimes,
+        cells.workloads,
+        cells.precisions,
+        duration=how.duration,
+        threads=how.threads,
+        cpus=processors(how.cpus),
+        boundary=how.boundary,
+        path=None if to_stdout else path,
+    )
+    if to_stdout:
+        print(script, end="")
+    else:
+        out.print(f"[bold]{escape(str(path))}[/]; its --help says what it takes")
+
+
+def _show(report: toolkit.ProfileReport, results: Results) -> None:
+    on_stdout = results.json or results.csv
+    if on_stdout:
+        print(report.to_json() if results.json else report.to_csv(), end="")
+    print_report(report, err if on_stdout else out)
+    toolkit.write_pages([toolkit.TitledReport(results.output.stem, report)], results.html, results.markdown)
+    written = ", ".join(str(path) for path in (results.output, results.html, results.markdown) if path is not None)
+    err.print(f"written: {written}", markup=False, soft_wrap=True)
 
 
 def _bundled(directory: Path) -> list[toolkit.Artifact]:
@@ -89,71 +142,6 @@ def _bundled(directory: Path) -> list[toolkit.Artifact]:
         with steps(f"export x{workload.scale}") as report:
             made.append(toolkit.export(checkpoint, directory=directory, report=report))
     return made
-
-
-def _print(report: toolkit.ProfileReport, console: Console) -> None:
-    here = report.environment
-    console.print(f"{here.processor}, {report.threads} of {here.processors} threads, load {here.load:.1f} at the start")
-    groups: dict[tuple[str, str], list[toolkit.CellReport]] = {}
-    for cell in report.cells:
-        groups.setdefault((cell.workload, "engines" if cell.is_engine else cell.artifact), []).append(cell)
-    for (workload, what), cells in groups.items():
-        _print_table(f"{workload}: {what}" if what else workload, cells, console)
-    console.print()
-
-
-def _print_table(title: str, cells: list[toolkit.CellReport], console: Console) -> None:
-    numbers = ("median", "p90", "p95", "p99", "min", "fps", "MB", "speed-up", "n")
-    io = ", ".join(dict.fromkeys(cell.io for cell in cells if cell.io))
-    console.print(f"\n[bold]{escape(f'{title}, {io}, times in ms' if io else title)}[/]")
-    rows = table("engine" if cells[0].is_engine else "runtime", "asked", "ran", *numbers, right=numbers)
-    for cell in cells:
-        if cell.statistics is not None:
-            rows.add_row(escape(_subject(cell)), cell.precision, *_numbers(cell, cell.statistics))
-    console.print(rows)
-    _remarks(cells, console)
-
-
-def _subject(cell: toolkit.CellReport) -> str:
-    return cell.artifact if cell.is_engine else cell.runtime
-
-
-def _remarks(cells: list[toolkit.CellReport], console: Console) -> None:
-    """What ran otherwise than asked for, and what did not run; cells with the same reason together."""
-    reasons: dict[str, list[str]] = {}
-    for cell in cells:
-        name = cell.artifact if cell.is_engine else f"{cell.runtime} {cell.precision}"
-        if cell.note:
-            console.print(f"[yellow]{escape(name)}:[/] {escape(cell.note)}")
-        if cell.reason:
-            reasons.setdefault(cell.reason, []).append(name)
-        elif _differs(cell):
-            console.print(f"[yellow]{escape(name)}:[/] stored {cell.precision}, computed {_ran(cell)}")
-    for reason, names in reasons.items():
-        console.print(f"[yellow]{escape(', '.join(names))} did not run:[/] {escape(reason)}")
-
-
-def _ran(cell: toolkit.CellReport) -> str:
-    """Precisions of the nodes that compute, most of them first; uint8 is only how images come and go."""
-    executed = {name: count for name, count in (cell.executed or {}).items() if name != "uint8"}
-    return "+".join(sorted(executed, key=lambda name: -executed[name]))
-
-
-def _differs(cell: toolkit.CellReport) -> bool:
-    return cell.executed is not None and cell.precision not in cell.executed
-
-
-def _numbers(cell: toolkit.CellReport, times: toolkit.Statistics) -> list[str]:
-    seconds = (times.median, times.p90, times.p95, times.p99, times.minimum)
-    ran = _ran(cell)
-    return [
-        f"[yellow]{ran}[/]" if _differs(cell) else ran,
-        *(f"{1000 * value:.1f}" for value in seconds),
-        f"{1 / times.median:.2f}",
-        "–" if cell.peak_bytes is None else f"{cell.peak_bytes / 1e6:.0f}",
-        "–" if cell.speed_up is None else f"{cell.speed_up:.2f}x",
-        str(times.trials),
-    ]
 
 
 def _exit(report: toolkit.ProfileReport, runtimes: list[str], asked: list[toolkit.Precision]) -> None:

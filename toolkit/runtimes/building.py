@@ -14,6 +14,7 @@ from toolkit.errors import InputError, ToolkitError, Unavailable
 from toolkit.runtimes.engine import SUFFIX, Engine, EngineInfo, engine_path, find_engines, write_engine
 from toolkit.runtimes.hardware import INSTRUCTIONS
 from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions, check_threads, require
+from toolkit.runtimes.scripts.source import Subject, Timing
 from toolkit.workloads import WORKLOADS, Shape
 
 _LEVELS = 6
@@ -201,8 +202,8 @@ class BuildingRuntime(Runtime):
         )
         return Built(write_engine(path, info, artifact, files), fresh=True)
 
-    def script(self, artifact: Artifact, options: BuildOptions, onnx: Path) -> str:
-        """A Python script that builds the same without the toolkit and runs one frame.
+    def script(self, artifact: Artifact, options: BuildOptions, onnx: Path, timing: Timing | None = None) -> str:
+        """A Python script that builds the same without the toolkit and runs one frame, or times frames.
 
         It is written whether or not the runtime works here. `onnx` is the artifact's path from where the script lies.
 
@@ -210,9 +211,9 @@ class BuildingRuntime(Runtime):
             Unavailable: the runtime cannot take the artifact.
             InputError: an option that this runtime does not have, a shape the artifact cannot have, or no scripts.
         """
-        return self._script(artifact, self._accept(artifact, options), options, onnx)
+        return self._script(Subject(self.name, artifact, self._accept(artifact, options), options, onnx, timing))
 
-    def _script(self, artifact: Artifact, shape: Shape | None, options: BuildOptions, onnx: Path) -> str:
+    def _script(self, subject: Subject) -> str:
         """The script for a request that was accepted."""
         raise InputError(f"there are no scripts for {self.name}")
 

@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from toolkit.errors import Unavailable
 from toolkit.runtimes.hardware import CUDA_DRIVER
+from toolkit.runtimes.protocol import Stages
 
 _CAPTURE_RELAXED = 2
 _EVENT_DEFAULT = 0
@@ -167,19 +168,28 @@ class DeviceFrames:
             returned: pinned array for the output.
         """
         self._cuda, self.given, self.returned = cuda, given, returned
+        self.started, self.finished = cuda.event(), cuda.event()
+        """Before the copy to the device, and after the copy back."""
         self.input_address = self._allocate(given.nbytes)
         self.output_address = self._allocate(returned.nbytes)
 
     def upload(self, frame: NDArray[Any]) -> None:
         """Start to copy a frame to the device."""
         np.copyto(self.given, frame)
+        self._cuda.record(self.started)
         self._cuda.upload(self.input_address, self.given)
 
     def download(self) -> NDArray[Any]:
         """The result, when all that was started on the stream is done. The next call overwrites it."""
         self._cuda.download(self.returned, self.output_address)
+        self._cuda.record(self.finished)
         self._cuda.synchronise()
         return self.returned
+
+    def stages(self, begin: ctypes.c_void_p, end: ctypes.c_void_p) -> Stages:
+        """Device time of the last frame's copies, and of what was done between two events of its user."""
+        between = self._cuda.seconds_between
+        return Stages(between(self.started, begin), between(begin, end), between(end, self.finished))
 
     def _allocate(self, size: int) -> int:
         address = self._cuda.device_memory(size)

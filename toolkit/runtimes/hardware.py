@@ -7,6 +7,8 @@ import os
 import platform
 from pathlib import Path
 
+import msgspec
+
 CUDA_DRIVER = "libcuda.so.1"
 _MANAGEMENT = "libnvidia-ml.so.1"
 _AMPERE = 8
@@ -22,6 +24,16 @@ _ARITHMETIC = {
     "fp16": {"avx512_fp16", "amx_fp16", "asimdhp"},
     "bf16": {"avx512_bf16", "amx_bf16", "bf16"},
 }
+
+
+class Ceiling(msgspec.Struct, frozen=True):
+    """Of one device, `cpu` or `cuda`: bytes read and written in a second by a copy of memory, and multiply-adds in a
+    second of a large matrix product, by precision: those that the device computes in. `method` says how measured."""
+
+    device: str
+    bytes_per_second: float
+    multiply_adds_per_second: dict[str, float]
+    method: str
 
 
 def processor() -> tuple[str, tuple[str, ...]]:

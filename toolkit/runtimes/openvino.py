@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,10 +14,12 @@ from toolkit.errors import InputError
 from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.hardware import processor, processor_identity, usable_processors
+from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
 from toolkit.runtimes.protocol import (
     Availability,
     Executed,
     Frame,
+    LayerTime,
     Session,
     SessionOptions,
     frame_shape,
@@ -57,15 +58,15 @@ class OpenVinoSession(Session):
     def _bind(self, shape: Shape) -> None:
         import openvino
 
-        self._compiled = self._compile(shape)
+        self._compiled = self._compile(shape, self._config)
         self._request = self._compiled.create_infer_request()
         self._output = self.output_frame(shape)
         self._request.set_output_tensor(openvino.Tensor(self._output, shared_memory=True))
 
-    def _compile(self, shape: Shape) -> Any:
+    def _compile(self, shape: Shape, config: dict[str, Any]) -> Any:
         model = self._core.read_model(self.artifact.path)
         model.reshape(list(frame_shape(shape, self.artifact.manifest.input.layout)))
-        return self._core.compile_model(model, "CPU", self._config)
+        return self._core.compile_model(model, "CPU", config)
 
     def _run(self, frame: Frame) -> Frame:
         import openvino
@@ -75,6 +76,24 @@ class OpenVinoSession(Session):
         self._request.set_input_tensor(openvino.Tensor(shared, shared_memory=True))
         self._request.infer()
         return self._output
+
+    def layer_times(self, frame: Frame, frames: int) -> list[LayerTime]:
+        """Per kernel that ran, from OpenVINO's own counters, in a model compiled with them."""
+        import openvino
+
+        extended = self._extended(frame)
+        port = self.artifact.manifest.input
+        compiled = self._compile(_size(extended, port.layout), self._config | {"PERF_COUNT": True})
+        request, clock = compiled.create_infer_request(), LayerClock()
+        request.set_input_tensor(openvino.Tensor(extended))
+        for _ in range(frames + 1):
+            request.infer()
+            for kernel in request.profiling_info:
+                if kernel.status == openvino.ProfilingInfo.Status.EXECUTED:
+                    kind = f"{kernel.node_type} {kernel.exec_type}"
+                    clock.note(kernel.node_name, kind, kernel.real_time.total_seconds())
+        origins, known = _origins(compiled), graph_nodes(self.artifact)
+        return clock.layers(frames, lambda name: nodes_in(origins.get(name) or name, known))
 
     def exported(self) -> bytes:
         """The compiled model as OpenVINO stores it."""
@@ -109,10 +128,10 @@ class OpenVinoEngineSession(OpenVinoSession):
     def _any_shape(self) -> Shape:
         return parse_shape(self._built_for)
 
-    def _compile(self, shape: Shape) -> Any:
+    def _compile(self, shape: Shape, config: dict[str, Any]) -> Any:
         if str(shape) != self._built_for:
             raise InputError(f"this engine is built for {self._built_for}, not {shape}", f"Build with --shape {shape}.")
-        return self._core.import_model(self.artifact.path.read_bytes(), "CPU", self._config)
+        return self._core.import_model(self.artifact.path.read_bytes(), "CPU", config)
 
 
 class OpenVinoRuntime(BuildingRuntime):
@@ -161,9 +180,9 @@ class OpenVinoRuntime(BuildingRuntime):
     def _load_engine(self, engine: Engine, options: SessionOptions) -> Session:
         return OpenVinoEngineSession(engine, options.resolved_threads())
 
-    def _script(self, artifact: Artifact, shape: Shape | None, options: BuildOptions, onnx: Path) -> str:
-        subject = Subject(self.name, artifact, _required(shape, artifact), options, onnx)
-        hint = _HINTS[artifact.manifest.precision]
+    def _script(self, subject: Subject) -> str:
+        _required(subject.shape, subject.artifact)
+        hint = _HINTS[subject.artifact.manifest.precision]
         return openvino_script(subject, _SCHEDULING, hint, _CAPABILITIES[hint])
 
 
@@ -178,6 +197,19 @@ def _config(core: Any, precision: Precision, threads: int) -> dict[str, Any]:
     if _CAPABILITIES[hint] not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         hint = "f32"
     return {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads, **_SCHEDULING}
+
+
+def _size(frame: Frame, layout: str) -> Shape:
+    return Shape(*(frame.shape[2:] if layout == "NCHW" else frame.shape[1:3]))
+
+
+def _origins(compiled: Any) -> dict[str, str]:
+    """By kernel, the names of the nodes that were made into it, separated by commas."""
+    found = {}
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        value = node.get_rt_info()["originalLayersNames"]
+        found[node.get_friendly_name()] = str(value.astype(str)).replace(",", " , ")
+    return found
 
 
 def _kernel_precision(node: Any) -> str:

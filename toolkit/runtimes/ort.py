@@ -93,8 +93,8 @@ class OrtCpuRuntime(BuildingRuntime):
         artifact = Artifact(engine.file(_MODEL), engine.manifest)
         return OrtSession(artifact, Provider(CPU, {}), options.resolved_threads())
 
-    def _script(self, artifact: Artifact, shape: Shape | None, options: BuildOptions, onnx: Path) -> str:
-        return ort_script(Subject(self.name, artifact, shape, options, onnx), CPU, {})
+    def _script(self, subject: Subject) -> str:
+        return ort_script(subject, CPU, {})
 
 
 class OrtGpuRuntime(BuildingRuntime):
@@ -159,9 +159,9 @@ class OrtGpuRuntime(BuildingRuntime):
             raise ArtifactError(f"{path} is for {provider.name}, not {self.provider}", "Build the engine again.")
         return provider
 
-    def _script(self, artifact: Artifact, shape: Shape | None, options: BuildOptions, onnx: Path) -> str:
-        provider = self._provider(artifact, shape, options)
-        return ort_script(Subject(self.name, artifact, shape, options, onnx), provider.name, provider.options)
+    def _script(self, subject: Subject) -> str:
+        provider = self._provider(subject.artifact, subject.shape, subject.options)
+        return ort_script(subject, provider.name, provider.options)
 
 
 class OrtCudaRuntime(OrtGpuRuntime):

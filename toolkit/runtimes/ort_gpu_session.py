@@ -13,7 +13,7 @@ from toolkit.runtimes.cuda import Cuda, DeviceFrames
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.ort_provider import CACHES, ENGINE_CACHE, TENSORRT, Provider
 from toolkit.runtimes.ort_session import OrtSession
-from toolkit.runtimes.protocol import Frame, frame_shape
+from toolkit.runtimes.protocol import Frame, Stages, frame_shape
 from toolkit.workloads import Shape
 
 
@@ -29,6 +29,7 @@ class OrtGpuSession(OrtSession):
         super().__init__(artifact, provider.on_stream(self._cuda.stream), threads)
         self._begin, self._end = self._cuda.event(), self._cuda.event()
         self._frames: DeviceFrames | None = None
+        self._stages_known = False
         self._run_options: Any = None
         self._bound = 0
 
@@ -36,8 +37,17 @@ class OrtGpuSession(OrtSession):
         """Device time of the last frame's inference, without copies."""
         return self._cuda.seconds_between(self._begin, self._end)
 
+    def stages(self) -> Stages | None:
+        """Device time of the last frame that was copied there and back."""
+        if self._frames is None or not self._stages_known:
+            return None
+        return self._frames.stages(self._begin, self._end)
+
     def _bind(self, shape: Shape) -> None:
-        self._frames = None  # gives its memory back; the graph of the size before is not replayed any more
+        self._frames, self._stages_known = (
+            None,
+            False,
+        )  # gives its memory back; the graph of the size before is not replayed any more
         manifest = self.artifact.manifest
         upscaled = shape.upscaled(manifest.network.scale)
         frames = DeviceFrames(
@@ -71,7 +81,21 @@ class OrtGpuSession(OrtSession):
         self._cuda.record(self._begin)
         self._session.run_with_iobinding(self._binding, self._run_options)
         self._cuda.record(self._end)
+        self._stages_known = True
         return self._frames.download()
+
+    def _put(self, frame: Frame) -> None:
+        if self._frames is None:
+            raise Unavailable("the session was not bound")
+        self._frames.upload(frame)
+        self._cuda.synchronise()
+
+    def _compute(self, frame: Frame) -> None:
+        if self._frames is None:
+            raise Unavailable("the session was not bound")
+        self._stages_known = False
+        self._session.run_with_iobinding(self._binding, self._run_options)
+        self._cuda.synchronise()
 
 
 class OrtEngineCacheSession(OrtGpuSession):

@@ -11,12 +11,14 @@ import numpy as np
 
 from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
+from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
 from toolkit.runtimes.ort_provider import Provider
-from toolkit.runtimes.protocol import Executed, Frame, Session, frame_shape, short_precision
+from toolkit.runtimes.protocol import Executed, Frame, LayerTime, Session, frame_shape, short_precision
 from toolkit.workloads import Shape
 
 CPU = "CPUExecutionProvider"
 _SMALL = Shape(16, 16)
+_KERNEL = "_kernel_time"
 _FUSED = "TRTKernel"
 """How the TensorRT provider calls the nodes that stand for a whole engine."""
 
@@ -49,20 +51,32 @@ class OrtSession(Session):
         """
         manifest = self.artifact.manifest
         shape = _SMALL if manifest.shape is None else Shape(*manifest.shape)
-        with tempfile.TemporaryDirectory() as directory:
-            # A replayed CUDA graph has no nodes.
-            provider = self._provider.without_graphs() if self._provider.captures_graphs else self._provider
-            session = self._open(provider, enable_profiling=True, profile_file_prefix=str(Path(directory) / "profile"))
-            port = manifest.input
-            session.run(None, {port.name: np.zeros(frame_shape(shape, port.layout), port.dtype)})
-            events = json.loads(Path(session.end_profiling()).read_text())
+        # A replayed CUDA graph has no nodes.
+        provider = self._provider.without_graphs() if self._provider.captures_graphs else self._provider
+        blank = np.zeros(frame_shape(shape, manifest.input.layout), manifest.input.dtype)
         return {
-            event["args"].get("node_name") or event["name"].removesuffix("_kernel_time"): Executed(
-                _element_type(event["args"]), event["args"]["provider"]
-            )
-            for event in events
-            if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")
+            _node_name(event): Executed(_element_type(event["args"]), event["args"]["provider"])
+            for event in self._profile(provider, blank, 1)
         }
+
+    def layer_times(self, frame: Frame, frames: int) -> list[LayerTime]:
+        """Per node of the optimised graph, from ONNX Runtime's own profile."""
+        if self._provider.name != CPU:
+            raise Unavailable("on a GPU, ONNX Runtime's profile holds launches and no kernel times")
+        clock = LayerClock()
+        for event in self._profile(self._provider, self._extended(frame), frames + 1):
+            clock.note(_node_name(event), event["args"].get("op_name", ""), event["dur"] / 1e6)
+        known = graph_nodes(self.artifact)
+        return clock.layers(frames, lambda name: nodes_in(name, known))
+
+    def _profile(self, provider: Provider, frame: Frame, frames: int) -> list[dict[str, Any]]:
+        """Events of all nodes, in the order in which they ran."""
+        with tempfile.TemporaryDirectory() as directory:
+            session = self._open(provider, enable_profiling=True, profile_file_prefix=str(Path(directory) / "profile"))
+            for _ in range(frames):
+                session.run(None, {self.artifact.manifest.input.name: frame})
+            events = json.loads(Path(session.end_profiling()).read_text())
+        return [event for event in events if event.get("cat") == "Node" and event["name"].endswith(_KERNEL)]
 
     def optimised(self) -> bytes:
         """The graph as ONNX Runtime rewrote it for this provider and processor."""
@@ -102,6 +116,10 @@ class OrtSession(Session):
             more = f" and {len(strays) - 1} more" if len(strays) > 1 else ""
             raise Unavailable(f"ONNX Runtime does not run all of {name} on {provider.name}: {strays[0]}{more}")
         return session
+
+
+def _node_name(event: dict[str, Any]) -> str:
+    return str(event["args"].get("node_name") or event["name"].removesuffix(_KERNEL))
 
 
 def _nodes_elsewhere(session: Any, provider: Provider) -> list[str]:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,6 +37,24 @@ class Executed:
 
     precision: str
     device: str
+
+
+class Stages(msgspec.Struct, frozen=True):
+    """Device seconds of one frame: to the device, the network, and back."""
+
+    upload: float
+    compute: float
+    download: float
+
+
+class LayerTime(msgspec.Struct, frozen=True):
+    """Seconds of one frame that a layer took, by the runtime's own name and kind of it. `nodes` are the nodes of the
+    ONNX graph that it stands for: one, or several that were fused, or none that could be found."""
+
+    name: str
+    kind: str
+    seconds: float
+    nodes: tuple[str, ...] = ()
 
 
 MOST_THREADS = 512
@@ -80,6 +99,7 @@ class Session(ABC):
         self._shape: Shape | None = None
         self._rows: list[int] | None = None
         self._columns: list[int] | None = None
+        self._placed: Frame | None = None
 
     def bind(self, shape: Shape) -> None:
         """Prepare for frames of this size.
@@ -107,20 +127,71 @@ class Session(ABC):
         Raises:
             InputError: the frame has another size or type than what was bound.
         """
+        shape = self._accept(frame)
+        result = self._run(self._extended(frame))
+        if self._rows is None or self._columns is None:
+            return result
+        target = shape.upscaled(self.artifact.manifest.network.scale)
+        if self.artifact.manifest.input.layout == "NCHW":
+            return result[:, :, : target.height, : target.width]
+        return result[:, : target.height, : target.width]
+
+    def place(self, frame: Frame) -> None:
+        """Put a frame where the runtime wants its input, for `compute`.
+
+        Raises:
+            InputError: as `run`.
+        """
+        self._accept(frame)
+        self._placed = self._extended(frame)
+        self._put(self._placed)
+
+    def compute(self) -> None:
+        """Run on the frame that was placed, and leave the result where the runtime has it.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self._placed is None:
+            raise InputError("this session has no frame yet", "Call place(frame) first.")
+        self._compute(self._placed)
+
+    def stages(self) -> Stages | None:
+        """Of the last frame that was run; None where frames are not copied to a device and back."""
+        return None
+
+    def layer_times(self, frame: Frame, frames: int) -> list[LayerTime]:
+        """Mean seconds of every layer over some frames, from the runtime's own profiler, in a session of its own.
+
+        Raises:
+            Unavailable: the runtime has none.
+        """
+        raise Unavailable("this runtime tells no times by layer")
+
+    def _accept(self, frame: Frame) -> Shape:
+        """The bound size, if the frame has it."""
         port, shape = self.artifact.manifest.input, self._shape
         if shape is None:
             raise InputError("this session has no size yet", "Call bind(shape) first.")
         wanted = frame_shape(shape, port.layout)
         if frame.shape != wanted or frame.dtype != np.dtype(port.dtype):
             raise InputError(f"a frame is {frame.dtype} {frame.shape}, the session takes {port.dtype} {wanted}")
+        return shape
+
+    def _extended(self, frame: Frame) -> Frame:
+        """Contiguous, of a size the graph takes."""
         if self._rows is None or self._columns is None:
-            return self._run(np.ascontiguousarray(frame))
-        height_axis, width_axis = (2, 3) if port.layout == "NCHW" else (1, 2)
-        extended = frame.take(self._rows, height_axis).take(self._columns, width_axis)
-        result, target = self._run(extended), shape.upscaled(self.artifact.manifest.network.scale)
-        if port.layout == "NCHW":
-            return result[:, :, : target.height, : target.width]
-        return result[:, : target.height, : target.width]
+            return np.ascontiguousarray(frame)
+        height_axis, width_axis = (2, 3) if self.artifact.manifest.input.layout == "NCHW" else (1, 2)
+        return frame.take(self._rows, height_axis).take(self._columns, width_axis)
+
+    def _put(self, frame: Frame) -> None:
+        """Put it where the runtime wants it: on a processor every array is in its place."""
+        self._placed = frame
+
+    def _compute(self, frame: Frame) -> None:
+        """Run on a frame that was placed."""
+        self._run(frame)
 
     @abstractmethod
     def executed(self) -> dict[str, Executed]:

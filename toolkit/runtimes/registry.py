@@ -17,6 +17,7 @@ from toolkit.runtimes.engine import Engine, find_engines
 from toolkit.runtimes.openvino import OpenVinoRuntime
 from toolkit.runtimes.ort import OrtCpuRuntime, OrtCudaRuntime, OrtTensorRtRuntime
 from toolkit.runtimes.protocol import Runtime, Session, SessionOptions
+from toolkit.runtimes.scripts.source import Timing
 from toolkit.runtimes.tensorrt import TensorRtRtxRuntime, TensorRtRuntime
 from toolkit.runtimes.torch import (
     TorchCompileCudaRuntime,
@@ -86,13 +87,17 @@ def build(
 
 
 def build_script(
-    artifact: Artifact | Path | str, runtime: str, options: BuildOptions | None = None, path: Path | None = None
+    artifact: Artifact | Path | str,
+    runtime: str,
+    options: BuildOptions | None = None,
+    path: Path | None = None,
+    timing: Timing | None = None,
 ) -> str:
     """A Python script that builds the same engine without the toolkit and runs one frame of noise.
 
     It needs the runtime's own package and NumPy; TensorRT's go through Polygraphy. Nothing is built, and the runtime
     need not work here. Where `path` is given the script is written there too, and finds the artifact from there; else
-    from the current directory.
+    from the current directory. Where `timing` is given, the script times frames.
 
     Raises:
         InputError: there is no such runtime, or it builds no engines, or not with these options; or `path` cannot be
@@ -102,7 +107,7 @@ def build_script(
     loaded = artifact if isinstance(artifact, Artifact) else Artifact.read(artifact)
     home = Path() if path is None else path.parent
     onnx = Path(os.path.relpath(loaded.path, home))
-    script = _building(runtime).script(loaded, options or BuildOptions(), onnx)
+    script = _building(runtime).script(loaded, options or BuildOptions(), onnx, timing)
     if path is not None:
         if re.search(rf"^(import|from) {re.escape(path.stem)}\b", script, re.MULTILINE):
             raise InputError(f"{path} would import itself in the place of {path.stem}", "Give it another name.")

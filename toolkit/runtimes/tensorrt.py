@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, ClassVar
 
 from toolkit.artifact import Artifact, Precision
@@ -158,10 +157,8 @@ class TensorRtRuntime(BuildingRuntime):
             files[_RUNTIME_CACHE], read_back["runtime cache"] = cached, _RUNTIME_CACHE
         return files, read_back
 
-    def _script(self, artifact: Artifact, shape: Shape | None, options: BuildOptions, onnx: Path) -> str:
-        return tensorrt_script(
-            Subject(self.name, artifact, shape, options, onnx), optimization_profile(artifact, shape)
-        )
+    def _script(self, subject: Subject) -> str:
+        return tensorrt_script(subject, optimization_profile(subject.artifact, subject.shape))
 
     def _set_targets(self, trt: Any, config: Any, targets: Sequence[str]) -> None:
         """Only TensorRT for RTX builds for GPUs that are not here."""
@@ -192,10 +189,11 @@ class TensorRtRtxRuntime(TensorRtRuntime):
             wrong.append(f"the GPU here is sm{here}, and it was built for {targets}")
         return "; ".join(filter(None, wrong))
 
-    def _script(self, artifact: Artifact, shape: Shape | None, options: BuildOptions, onnx: Path) -> str:
-        subject = Subject(self.name, artifact, shape, options, onnx)
+    def _script(self, subject: Subject) -> str:
         return tensorrt_rtx_script(
-            subject, optimization_profile(artifact, shape), [_capability(name) for name in options.target]
+            subject,
+            optimization_profile(subject.artifact, subject.shape),
+            [_capability(name) for name in subject.options.target],
         )
 
     def _set_targets(self, trt: Any, config: Any, targets: Sequence[str]) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
 from toolkit.runtimes.cuda import Cuda, CudaGraph, DeviceFrames
-from toolkit.runtimes.protocol import Executed, Frame, Session, frame_shape, short_precision
+from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
+from toolkit.runtimes.protocol import Executed, Frame, LayerTime, Session, Stages, frame_shape, short_precision
 from toolkit.workloads import Shape
 
 _PRECISIONS = {"fp32", "fp16", "bf16", "int8", "uint8"}
@@ -42,17 +43,53 @@ class TensorRtSession(Session):
             raise Unavailable(f"TensorRT cannot prepare the engine of {artifact.manifest.name}: too little memory?")
         self._begin, self._end = self._cuda.event(), self._cuda.event()
         self._frames: DeviceFrames | None = None
+        self._stages_known = False
         self._graph: CudaGraph | None = None
 
     def device_seconds(self) -> float:
         """Device time of the last frame's inference, without copies."""
         return self._cuda.seconds_between(self._begin, self._end)
 
+    def stages(self) -> Stages | None:
+        """Device time of the last frame that was copied there and back."""
+        if self._frames is None or not self._stages_known:
+            return None
+        return self._frames.stages(self._begin, self._end)
+
     def layers(self) -> str:
         """What the engine inspector says of every layer, as JSON; at the bound size, if one is bound."""
         inspector = self._engine.create_engine_inspector()
         inspector.execution_context = self._context
         return str(inspector.get_engine_information(self._trt.LayerInformationFormat.JSON))
+
+    def layer_times(self, frame: Frame, frames: int) -> list[LayerTime]:
+        """Per layer of the engine, from TensorRT's own profiler; without the CUDA graph, which would hide them."""
+        self.place(frame)
+        clock = LayerClock()
+
+        class Recorder(self._trt.IProfiler):  # type: ignore[name-defined,misc]
+            def __init__(self) -> None:
+                super().__init__()
+
+            def report_layer_time(self, name: str, milliseconds: float) -> None:
+                clock.note(name, "", milliseconds / 1000)
+
+        recorder = Recorder()
+        self._context.profiler = recorder
+        for _ in range(frames + 1):
+            self._enqueue()
+            self._cuda.synchronise()
+        names = self._graph_names()
+        # The profiler stays with the context, and would slow down what comes after.
+        self._context = self._new_context(b"")
+        if self._shape is not None:
+            self.bind(self._shape)
+        return clock.layers(frames, lambda name: nodes_in(name, names))
+
+    def _graph_names(self) -> tuple[str, ...]:
+        """Of the nodes that the engine was made of, as the graph beside it tells."""
+        origin = self.artifact.path.parent.parent / f"{self.artifact.manifest.name}.onnx"
+        return graph_nodes(Artifact(origin, self.artifact.manifest)) if origin.is_file() else ()
 
     def executed(self) -> dict[str, Executed]:
         """Type that each layer computes in, from the engine inspector."""
@@ -78,6 +115,7 @@ class TensorRtSession(Session):
 
     def _bind(self, shape: Shape) -> None:
         self._graph = self._frames = None  # gives their memory back
+        self._stages_known = False
         manifest = self.artifact.manifest
         given = frame_shape(shape, manifest.input.layout)
         returned = frame_shape(shape.upscaled(manifest.network.scale), manifest.output.layout)
@@ -106,7 +144,21 @@ class TensorRtSession(Session):
         self._cuda.record(self._begin)
         self._graph.launch()
         self._cuda.record(self._end)
+        self._stages_known = True
         return self._frames.download()
+
+    def _put(self, frame: Frame) -> None:
+        if self._frames is None:
+            raise Unavailable("the session was not bound")
+        self._frames.upload(frame)
+        self._cuda.synchronise()
+
+    def _compute(self, frame: Frame) -> None:
+        if self._frames is None or self._graph is None:
+            raise Unavailable("the session was not bound")
+        self._stages_known = False
+        self._graph.launch()
+        self._cuda.synchronise()
 
 
 def layer_precisions(layers: str) -> dict[str, str]:

@@ -17,6 +17,10 @@ from toolkit.errors import Unavailable
 from toolkit.network.model import RT4KSR
 from toolkit.runtimes.protocol import Executed, short_precision
 
+_LAYER = "layer: "
+_COMPILED = ("graph_", "cpp_fused", "aten::convolution")
+"""How names begin in PyTorch's profiler: of Inductor's marks, and of the convolutions it leaves to oneDNN."""
+
 _GRAPH_WARM_UP = 3
 """With CUDA graphs the first run warms up, the second is recorded, the third is the first that is replayed."""
 
@@ -57,6 +61,14 @@ class Program(ABC):
     def executed(self) -> dict[str, Executed]:
         """Per node: dtype and device."""
 
+    @abstractmethod
+    def layer_seconds(self, frame: Tensor, frames: int) -> list[tuple[str, float]]:
+        """Name and seconds of every part, in the order in which they ran, over some frames.
+
+        Raises:
+            Unavailable: it has no parts that can be told apart.
+        """
+
 
 class EagerProgram(Program):
     """Operator by operator, as written."""
@@ -81,14 +93,42 @@ class EagerProgram(Program):
             return hook
 
         network = self.network.network
-        modules = [(name, module) for name, module in network.named_modules() if not list(module.children())]
-        handles = [module.register_forward_hook(note(name)) for name, module in modules]
+        handles = [module.register_forward_hook(note(name)) for name, module in self._leaves()]
         try:
             network(torch.zeros(1, 3, 8, 8, dtype=self.network.dtype, device=self.network.device))
         finally:
             for handle in handles:
                 handle.remove()
         return seen
+
+    @torch.no_grad()
+    def layer_seconds(self, frame: Tensor, frames: int) -> list[tuple[str, float]]:
+        """By leaf module. What is computed between them, outside any module, is not in it."""
+        opened: dict[str, Any] = {}
+
+        def begin(name: str) -> Callable[[object, object], None]:
+            def hook(_module: object, _inputs: object) -> None:
+                opened[name] = torch.profiler.record_function(_LAYER + name)
+                opened[name].__enter__()
+
+            return hook
+
+        def end(name: str) -> Callable[[object, object, object], None]:
+            return lambda _module, _inputs, _output: opened.pop(name).__exit__(None, None, None)
+
+        handles = []
+        for name, module in self._leaves():
+            handles += [module.register_forward_pre_hook(begin(name)), module.register_forward_hook(end(name))]
+        try:
+            events = _profiled(lambda: self.network(frame), frames)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return [(name.removeprefix(_LAYER), seconds) for name, seconds in events if name.startswith(_LAYER)]
+
+    def _leaves(self) -> list[tuple[str, nn.Module]]:
+        modules = self.network.network.named_modules()
+        return [(name, module) for name, module in modules if not list(module.children())]
 
 
 class CompiledProgram(Program):
@@ -147,11 +187,35 @@ class CompiledProgram(Program):
         """
         return dict(_operations(self._graph)) if self._graph is not None else {}
 
+    def layer_seconds(self, frame: Tensor, frames: int) -> list[tuple[str, float]]:
+        """By kernel that Inductor generated or called, in a program compiled with marks around them."""
+        if self.network.device.type != "cpu":
+            raise Unavailable("a CUDA graph is one piece to PyTorch's profiler")
+        marked = CompiledProgram(self.network, self._options | {"cpp.enable_kernel_profile": True})
+        marked.prepare(frame)
+        events = _profiled(lambda: marked(frame), frames)
+        kernels = [(name, seconds) for name, seconds in events if name.startswith(_COMPILED)]
+        if not kernels:
+            raise Unavailable("PyTorch's profiler shows no kernels of this compiled program")
+        return kernels
+
     def _inductor(self, graph: GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
         """Inductor, with a note of what it is given."""
         self._graph = graph
         compiled: Callable[..., Any] = torch._inductor.compile(graph, list(inputs), options=self._options)
         return compiled
+
+
+def _profiled(run: Callable[[], object], frames: int) -> list[tuple[str, float]]:
+    """Name and seconds of everything PyTorch's profiler saw, in the order in which it began: of the processor's events,
+    or of the device that they were waited for."""
+    with torch.profiler.profile() as profiler:
+        for _ in range(frames):
+            run()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+    events = sorted(profiler.events() or [], key=lambda event: event.time_range.start)
+    return [(event.name, (event.device_time_total or event.cpu_time_total) / 1e6) for event in events]
 
 
 def _operations(graph: GraphModule) -> Iterator[tuple[str, Executed]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
-from toolkit.runtimes.protocol import Executed, Frame, Session, frame_shape
+from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
+from toolkit.runtimes.protocol import Executed, Frame, LayerTime, Session, Stages, frame_shape
 from toolkit.runtimes.torch_program import Program
 from toolkit.workloads import Shape
 
@@ -32,6 +34,19 @@ class TorchSession(Session):
             self.bind(_SMALL if self.artifact.manifest.shape is None else Shape(*self.artifact.manifest.shape))
             found = self._program.executed()
         return found
+
+    def layer_times(self, frame: Frame, frames: int) -> list[LayerTime]:
+        """Per module or compiled kernel, from PyTorch's profiler."""
+        self._settle()
+        known = graph_nodes(self.artifact)
+        given = torch.from_numpy(np.array(self._extended(frame))).to(self._program.network.device)
+        clock = LayerClock()
+        for name, seconds in self._program.layer_seconds(given, frames + 1):
+            clock.note(name, "", seconds)
+        # A module is a node, or stands before the names of its nodes.
+        return clock.layers(
+            frames, lambda name: nodes_in(name, known) or tuple(node for node in known if node.startswith(f"{name}."))
+        )
 
     def _bind(self, shape: Shape) -> None:
         port = self.artifact.manifest.input
@@ -71,12 +86,20 @@ class TorchCudaSession(TorchSession):
 
     def __init__(self, artifact: Artifact, program: Program, threads: int) -> None:
         super().__init__(artifact, program, threads)
-        self._begin, self._end = _event(), _event()
+        self._started, self._begin, self._end, self._finished = _event(), _event(), _event(), _event()
+        self._stages_known = False
         self._buffers: _Buffers | None = None
 
     def device_seconds(self) -> float:
         """Device time of the last frame's inference, without copies."""
         return float(self._begin.elapsed_time(self._end)) / 1000
+
+    def stages(self) -> Stages | None:
+        """Device time of the last frame that was copied there and back."""
+        if not self._stages_known:
+            return None
+        events = (self._started, self._begin, self._end, self._finished)
+        return Stages(*(float(a.elapsed_time(b)) / 1000 for a, b in itertools.pairwise(events)))
 
     def _bind(self, shape: Shape) -> None:
         self._settle()
@@ -96,14 +119,31 @@ class TorchCudaSession(TorchSession):
         self._settle()
         np.copyto(self._buffers.given_array, frame)
         self._upscale(self._buffers)
+        self._stages_known = True
         return self._buffers.returned_array
 
+    def _put(self, frame: Frame) -> None:
+        if self._buffers is None:
+            raise Unavailable("the session was not bound")
+        np.copyto(self._buffers.given_array, frame)
+        self._buffers.device.copy_(self._buffers.given)
+
+    def _compute(self, frame: Frame) -> None:
+        if self._buffers is None:
+            raise Unavailable("the session was not bound")
+        self._settle()
+        self._stages_known = False
+        self._program(self._buffers.device)
+        torch.cuda.current_stream().synchronize()
+
     def _upscale(self, buffers: _Buffers) -> None:
+        self._started.record()
         buffers.device.copy_(buffers.given, non_blocking=True)
         self._begin.record()
         result = self._program(buffers.device)
         self._end.record()
         buffers.returned.copy_(result, non_blocking=True)
+        self._finished.record()
         torch.cuda.current_stream().synchronize()
 
     def _settle(self) -> None:

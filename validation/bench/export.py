@@ -27,7 +27,7 @@ from toolkit.graph.export import export, trace
 from toolkit.network.checkpoint import Checkpoint, load_checkpoint, untrained_checkpoint
 from toolkit.network.fusion import fuse
 from toolkit.profiling.messages import Open
-from toolkit.profiling.schedule import measure
+from toolkit.profiling.schedule import Pace, measure
 from toolkit.runtimes.hardware import usable_processors
 from toolkit.workloads import WORKLOADS
 
@@ -76,7 +76,7 @@ def compare(checkpoint: Checkpoint, workload: str, directory: Path, seconds: flo
         for runtime in RUNTIMES
         for artifact in (ours, plain)
     ]
-    measured = measure(requests, seconds)
+    measured = measure(requests, Pace(seconds))
     for runtime, pair in zip(RUNTIMES, zip(measured[::2], measured[1::2], strict=True), strict=True):
         if any(result.failure for result in pair):
             print(f"  {runtime}: {pair[0].failure or pair[1].failure}")

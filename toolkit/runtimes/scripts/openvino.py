@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from string import Template
 
-from toolkit.runtimes.scripts.source import THREADS, Family, Subject, literal, source
+from toolkit.runtimes.scripts.source import THREADS, Family, Subject, literal, result_shape, source
 
-_RUN = """\
+_RUN = Template("""\
 def run(onnx: Path, engine: Path | None) -> np.ndarray:
     core = openvino.Core()
     model = core.read_model(onnx)
@@ -17,8 +18,22 @@ def run(onnx: Path, engine: Path | None) -> np.ndarray:
     compiled = core.compile_model(model, "CPU", config)
     if engine is not None:
         engine.write_bytes(compiled.export_model().getvalue())
-    return compiled({INPUT: noise()})[OUTPUT]
-"""
+$frame
+""")
+
+_FRAME = "    return compiled({INPUT: noise()})[OUTPUT]"
+
+_TIMED = """\
+    request = compiled.create_infer_request()
+    given, returned = noise(), np.empty(RESULT_SHAPE, FRAME_TYPE)
+    request.set_output_tensor(openvino.Tensor(returned, shared_memory=True))
+
+    def step() -> None:
+        request.set_input_tensor(openvino.Tensor(given, shared_memory=True))
+        request.infer()
+
+    measure(step)
+    return returned"""
 
 
 def openvino_script(subject: Subject, scheduling: Mapping[str, str | int], precision: str, capability: str) -> str:
@@ -40,8 +55,9 @@ def openvino_script(subject: Subject, scheduling: Mapping[str, str | int], preci
                 "PRECISION, CAPABILITY": f"{literal(precision)}, {literal(capability)}",
                 "SCHEDULING": literal(scheduling),
                 "THREADS": f"{subject.options.threads}  # 0: all that this process may use",
+                **result_shape(subject),
             },
-            functions=(THREADS, _RUN),
+            functions=(THREADS, _RUN.substitute(frame=_TIMED if subject.timing else _FRAME)),
             engine="the compiled model",
         ),
     )

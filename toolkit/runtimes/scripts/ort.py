@@ -52,15 +52,37 @@ _CACHES = """\
 
 _HOST_FRAME = "    return session.run([OUTPUT], {INPUT: noise()})[0]"
 
-_DEVICE_FRAME = """\
+_DEVICE_FRAME = Template("""\
     # A CUDA graph wants its frames where they stay, on the device.
     given = onnxruntime.OrtValue.ortvalue_from_numpy(noise(), "cuda", 0)
     returned = onnxruntime.OrtValue.ortvalue_from_shape_and_type(RESULT_SHAPE, np.dtype(FRAME_TYPE).type, "cuda", 0)
     binding = session.io_binding()
     binding.bind_ortvalue_input(INPUT, given)
     binding.bind_ortvalue_output(OUTPUT, returned)
-    session.run_with_iobinding(binding)
-    return returned.numpy()"""
+$run
+    return returned.numpy()""")
+
+_TIMED_HOST = """\
+    given, returned = noise(), np.empty(RESULT_SHAPE, FRAME_TYPE)
+    binding = session.io_binding()
+    binding.bind_output(OUTPUT, "cpu", 0, FRAME_TYPE, returned.shape, returned.ctypes.data)
+
+    def step() -> None:
+        binding.bind_input(INPUT, "cpu", 0, FRAME_TYPE, given.shape, given.ctypes.data)
+        session.run_with_iobinding(binding)
+
+    measure(step)
+    return returned"""
+
+_TIMED_COPIES = """\
+    frame = noise()
+
+    def step() -> None:
+        given.update_inplace(frame)
+        session.run_with_iobinding(binding)
+        returned.numpy()
+
+    measure(step)"""
 
 
 def ort_script(subject: Subject, provider: str, provider_options: Mapping[str, str]) -> str:
@@ -70,7 +92,7 @@ def ort_script(subject: Subject, provider: str, provider_options: Mapping[str, s
         before=(_GPU_ONLY if on_gpu else "") + (_NO_TF32 if caching else ""),
         settings=(_NO_CPU if on_gpu else "") + (_CACHES if caching else _OPTIMISED),
         provider_options="PROVIDER_OPTIONS | caches" if caching else "PROVIDER_OPTIONS",
-        frame=_DEVICE_FRAME if on_gpu else _HOST_FRAME,
+        frame=_frame(subject, on_gpu),
     )
     constants = {
         "PROVIDER": literal(provider),
@@ -79,7 +101,7 @@ def ort_script(subject: Subject, provider: str, provider_options: Mapping[str, s
     }
     manifest = subject.artifact.manifest
     result = (subject.shape or FRAME).upscaled(manifest.network.scale)
-    if on_gpu:
+    if on_gpu or subject.timing:
         constants["RESULT_SHAPE"] = repr(frame_shape(result, manifest.output.layout))
     family = Family(
         needs=("onnxruntime-gpu" if on_gpu else "onnxruntime",),
@@ -90,6 +112,16 @@ def ort_script(subject: Subject, provider: str, provider_options: Mapping[str, s
         engine="its engine and timings (a directory)" if caching else "the optimised graph",
     )
     return source(subject, family)
+
+
+def _frame(subject: Subject, on_gpu: bool) -> str:
+    timing, run = subject.timing, "    session.run_with_iobinding(binding)"
+    if not on_gpu:
+        return _HOST_FRAME if timing is None else _TIMED_HOST
+    if timing is None:
+        return _DEVICE_FRAME.substitute(run=run)
+    timed = _TIMED_COPIES if timing.copies else "    measure(lambda: session.run_with_iobinding(binding))"
+    return _DEVICE_FRAME.substitute(run=timed)
 
 
 def _mapping(values: Mapping[str, str]) -> str:

@@ -9,12 +9,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from string import Template
 from textwrap import TextWrapper
+from typing import TYPE_CHECKING
 
 from toolkit.artifact import Artifact
-from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.engine import build_command
 from toolkit.runtimes.protocol import frame_shape
 from toolkit.workloads import Shape
+
+if TYPE_CHECKING:
+    from toolkit.runtimes.building import BuildOptions
 
 FRAME = Shape(720, 1280)
 """Of the noise, for dynamic artifacts that serve no workload."""
@@ -88,6 +91,48 @@ def threads() -> int:
 '''
 
 
+MEASURE = '''\
+def measure(step: Callable[[], object]) -> None:
+    """Frames one by one: until two windows of them take equally long, then for DURATION seconds."""
+    frames = [timed(step), timed(step)]
+    window = max(2, math.ceil(0.1 / frames[-1]))
+    while sum(frames) < 20:
+        frames += [timed(step) for _ in range(window)]
+        before, now = (float(np.median(part)) for part in (frames[-2 * window : -window], frames[-window:]))
+        if len(frames) >= 2 * window and abs(now - before) <= 0.02 * before:
+            break
+    warm_up = len(frames)
+    frames = []
+    while len(frames) < 5 or sum(frames) < DURATION:
+        frames.append(timed(step))
+    low, median, high = (1000 * float(np.percentile(frames, percent)) for percent in (25, 50, 95))
+    print(f"{len(frames)} frames after {warm_up}: median {median:.3f} ms, p25 {low:.3f} ms, p95 {high:.3f} ms")
+
+
+def timed(step: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    step()
+    return time.perf_counter() - begin
+'''
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How a script times frames.
+
+    Attributes:
+        duration: seconds of frames.
+        cpus: processors that it runs on; none: any.
+        copies: whether frames come from and go back to host memory each time.
+        command: that measures the same with the toolkit.
+    """
+
+    duration: float
+    cpus: tuple[int, ...]
+    copies: bool
+    command: str
+
+
 @dataclass(frozen=True)
 class Subject:
     """What a script builds.
@@ -98,6 +143,7 @@ class Subject:
         shape: input size that is built for; None: any.
         options: as they were given.
         onnx: path of the artifact from where the script lies.
+        timing: how frames are timed; None: one frame is run.
     """
 
     runtime: str
@@ -105,6 +151,7 @@ class Subject:
     shape: Shape | None
     options: BuildOptions
     onnx: Path
+    timing: Timing | None = None
 
 
 @dataclass(frozen=True)
@@ -133,12 +180,12 @@ def source(subject: Subject, family: Family) -> str:
     manifest = subject.artifact.manifest
     return _SCRIPT.substitute(
         title=_in_docstring(
-            f"{manifest.name} with {subject.runtime}: build, run one frame of noise, say what came out."
+            f"{manifest.name} with {subject.runtime}: build, {_doing(subject)} of noise, say what came out."
         ),
         facts=_facts(subject, family),
-        imports=_imports(family),
+        imports=_imports(subject, family),
         constants="\n".join(f"{name} = {value}" for name, value in (_constants(subject) | family.constants).items()),
-        body="\n\n".join(family.functions).rstrip(),
+        body="\n\n".join((*((MEASURE,) if subject.timing else ()), *family.functions)).rstrip(),
         engine=literal(f"write {family.engine} here"),
     )
 
@@ -148,9 +195,19 @@ def literal(value: str | Mapping[str, str | int]) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _constants(subject: Subject) -> dict[str, str]:
+def result_shape(subject: Subject) -> dict[str, str]:
+    """The constant that holds the output's shape, where frames are timed."""
+    if subject.timing is None:
+        return {}
     manifest = subject.artifact.manifest
-    return {
+    result = (subject.shape or FRAME).upscaled(manifest.network.scale)
+    return {"RESULT_SHAPE": repr(frame_shape(result, manifest.output.layout))}
+
+
+def _constants(subject: Subject) -> dict[str, str]:
+    manifest, timing = subject.artifact.manifest, subject.timing
+    timed = {} if timing is None else {"DURATION": repr(timing.duration)}
+    return timed | {
         "ONNX": f"{literal(subject.onnx.as_posix())}  # from where this script lies",
         "SHA256": literal(manifest.onnx_sha256),
         "INPUT, OUTPUT": f"{literal(manifest.input.name)}, {literal(manifest.output.name)}",
@@ -164,7 +221,9 @@ def _facts(subject: Subject, family: Family) -> str:
     facts = {
         "artifact": f"{manifest.name}.onnx: {manifest.precision}, {manifest.input.dtype} {manifest.input.layout}",
         "sha256": manifest.onnx_sha256,
-        "same as": build_command(f"{manifest.name}.onnx", subject.runtime, subject.options.described()),
+        "same as": subject.timing.command
+        if subject.timing
+        else build_command(f"{manifest.name}.onnx", subject.runtime, subject.options.described()),
         "written by": f"rt4ksr-toolkit {version('rt4ksr-toolkit')}, which it does not need",
         "needs": ", ".join(_with_version(package) for package in ("numpy", *family.needs)),
     }
@@ -172,9 +231,26 @@ def _facts(subject: Subject, family: Family) -> str:
     return _in_docstring("\n".join(wrapped.fill(f"{name:<11} {value}") for name, value in facts.items()))
 
 
-def _imports(family: Family) -> str:
-    standard = [f"import {module}" for module in sorted({*_STANDARD, *family.standard})]
-    return "\n".join((*standard, "from pathlib import Path", "", *family.imports))
+def _doing(subject: Subject) -> str:
+    return "run one frame" if subject.timing is None else "time frames"
+
+
+def _imports(subject: Subject, family: Family) -> str:
+    timing = ("math", "os", "time") if subject.timing else ()
+    standard = [f"import {module}" for module in sorted({*_STANDARD, *family.standard, *timing})]
+    callables = ("from collections.abc import Callable",) if subject.timing else ()
+    return "\n".join((*standard, *callables, "from pathlib import Path", "", *_pinned(subject), *family.imports))
+
+
+def _pinned(subject: Subject) -> tuple[str, ...]:
+    """Processors are set before any library makes its threads."""
+    if subject.timing is None or not subject.timing.cpus:
+        return ()
+    return (
+        'if hasattr(os, "sched_setaffinity"):',
+        f"    os.sched_setaffinity(0, {set(subject.timing.cpus)!r})",
+        "",
+    )
 
 
 def _with_version(package: str) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from string import Template
+from typing import TYPE_CHECKING
 
-from toolkit.runtimes.building import BuildOptions
+from toolkit.errors import InputError
 from toolkit.runtimes.scripts.source import HAS_GPU, Family, Subject, source
+
+if TYPE_CHECKING:
+    from toolkit.runtimes.building import BuildOptions
 
 _BUILD = Template('''\
 def build(onnx: Path) -> bytes:
@@ -30,7 +34,7 @@ def without_tf32(_builder: trt.Builder, _network: trt.INetworkDefinition, config
     config.clear_flag(trt.BuilderFlag.TF32)
 '''
 
-_RUN = """\
+_RUN = Template("""\
 def run(onnx: Path, engine: Path | None) -> np.ndarray | None:
     plan = build(onnx)
     print(f"plan: {len(plan):,} bytes, sha256 {hashlib.sha256(plan).hexdigest()}")
@@ -40,7 +44,12 @@ def run(onnx: Path, engine: Path | None) -> np.ndarray | None:
         print("not run: there is no NVIDIA GPU here")
         return None
     with TrtRunner(EngineFromBytes(plan)) as runner:
-        return runner.infer({INPUT: noise()})[OUTPUT].copy()
+$timed        return runner.infer({INPUT: noise()})[OUTPUT].copy()
+""")
+
+_TIMED = """\
+        frame = noise()
+        measure(lambda: runner.infer({INPUT: frame}, check_inputs=False))
 """
 
 Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
@@ -59,7 +68,7 @@ def tensorrt_script(subject: Subject, profile: Shapes | None) -> str:
         standard=("ctypes",),
         imports=("import numpy as np", "import tensorrt as trt", _loaders("CreateConfig")),
         constants={},
-        functions=(HAS_GPU, build, _RUN),
+        functions=(HAS_GPU, build, _run(subject)),
         engine="the plan",
     )
     return source(subject, family)
@@ -87,10 +96,18 @@ def tensorrt_rtx_script(subject: Subject, profile: Shapes | None, targets: Seque
             _loaders(*(() if tf32 else ("PostprocessConfig",))),
         ),
         constants={},
-        functions=(HAS_GPU, *(() if tf32 else (_WITHOUT_TF32,)), build, _RUN),
+        functions=(HAS_GPU, *(() if tf32 else (_WITHOUT_TF32,)), build, _run(subject)),
         engine="the plan",
     )
     return source(subject, family)
+
+
+def _run(subject: Subject) -> str:
+    if subject.timing is None:
+        return _RUN.substitute(timed="")
+    if not subject.timing.copies:
+        raise InputError("Polygraphy's runner copies every frame", "Write the script with --boundary host.")
+    return _RUN.substitute(timed=_TIMED)
 
 
 def _loaders(*more: str) -> str:

@@ -1,0 +1,160 @@
+"""`toolkit gate`: is a profile slower than an older one, by more than is allowed and more than the noise of both?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from toolkit.artifact import encode
+from toolkit.errors import InputError
+from toolkit.profiling.report import CellReport, ProfileReport
+from toolkit.profiling.statistics import Interval, independent_ratio
+
+Verdict = Literal["same", "faster", "slower", "cannot tell", "broken", "only in new", "only in old", "did not run"]
+"""`slower`: even the fast end of the interval is beyond what is allowed. `cannot tell`: its slow end is, or there are
+fewer than five frames. `broken`: it ran, and does not any more."""
+
+_FAILING = {"slower", "broken"}
+
+
+class CellVerdict(msgspec.Struct, frozen=True):
+    """One cell in both reports. `slowdown` is the new median over the old, less 1; so are the ends of `interval`, which
+    holds the noise of both. Medians in seconds."""
+
+    workload: str
+    artifact: str
+    runtime: str
+    precision: str
+    verdict: Verdict
+    old: float | None = None
+    new: float | None = None
+    slowdown: float | None = None
+    interval: Interval | None = None
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.runtime} {self.precision}"
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict not in _FAILING
+
+
+class GateReport(msgspec.Struct, frozen=True):
+    """All cells of both reports. `notes` say what else is different."""
+
+    max_slowdown: float
+    passed: bool
+    cells: tuple[CellVerdict, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        return encode(self).decode()
+
+
+def gate(new: ProfileReport, old: ProfileReport, max_slowdown: float = 0.05) -> GateReport:
+    """Hold a profile against an older one of the same machine.
+
+    A cell fails only where the whole 95 % interval of its slowdown lies beyond `max_slowdown`: noise passes. With many
+    cells some interval is wrong by chance: of 100 cells that are exactly as slow as is allowed, two or three fail.
+
+    Raises:
+        InputError: the reports cannot be compared: another boundary, device or number of threads, or no cell in common.
+    """
+    if max_slowdown < 0:
+        raise InputError(f"a slowdown of {max_slowdown:.1%} at most makes no sense", "Give a share, such as 5%.")
+    _demand_comparable(new, old)
+    theirs = {cell.key: cell for cell in old.cells}
+    ours = {cell.key: cell for cell in new.cells}
+    verdicts = [_judge(cell, theirs.get(key), max_slowdown) for key, cell in ours.items()]
+    verdicts += [_verdict(cell, "only in old") for key, cell in theirs.items() if key not in ours]
+    if not any(verdict.slowdown is not None or verdict.verdict == "broken" for verdict in verdicts):
+        raise InputError(
+            "the two reports have no measured cell in common",
+            "Profile the same artifacts, runtimes, precisions and workloads.",
+        )
+    passed = all(verdict.passed for verdict in verdicts)
+    return GateReport(max_slowdown, passed, tuple(verdicts), tuple(_notes(new, old)))
+
+
+def _demand_comparable(new: ProfileReport, old: ProfileReport) -> None:
+    pairs = (
+        ("boundary", new.boundary, old.boundary),
+        ("number of threads", new.threads, old.threads),
+        ("processor", new.environment.processor, old.environment.processor),
+        ("number of processors", new.environment.processors, old.environment.processors),
+        ("GPU", new.environment.gpu or "none", old.environment.gpu or "none"),
+    )
+    for what, ours, theirs in pairs:
+        if ours != theirs:
+            raise InputError(
+                f"the reports cannot be compared: the {what} was {theirs} and is {ours}",
+                "Profile again on the same machine, in the same way.",
+            )
+
+
+def _judge(cell: CellReport, old: CellReport | None, allowed: float) -> CellVerdict:
+    if old is None:
+        return _verdict(cell, "only in new")
+    if old.statistics is None:
+        return _verdict(cell, "did not run" if cell.statistics is None else "only in new", note=cell.reason)
+    if cell.statistics is None:
+        return _verdict(cell, "broken", old=old.statistics.median, note=cell.reason or "it was not measured")
+    ratio, interval = independent_ratio(cell.times, old.times)
+    if interval is None or (interval.low <= 1 + allowed < interval.high):
+        verdict: Verdict = "cannot tell"
+    elif interval.low > 1 + allowed:
+        verdict = "slower"
+    else:
+        verdict = "faster" if interval.high < 1 else "same"
+    return _verdict(
+        cell,
+        verdict,
+        old=old.statistics.median,
+        new=cell.statistics.median,
+        slowdown=ratio - 1,
+        interval=None if interval is None else Interval(interval.low - 1, interval.high - 1),
+        note=_ran_otherwise(cell, old),
+    )
+
+
+def _verdict(
+    cell: CellReport,
+    verdict: Verdict,
+    *,
+    old: float | None = None,
+    new: float | None = None,
+    slowdown: float | None = None,
+    interval: Interval | None = None,
+    note: str = "",
+) -> CellVerdict:
+    return CellVerdict(
+        cell.workload, cell.artifact, cell.runtime, cell.precision, verdict, old, new, slowdown, interval, note
+    )
+
+
+def _ran_otherwise(new: CellReport, old: CellReport) -> str:
+    notes = []
+    if new.arithmetic != old.arithmetic and new.arithmetic and old.arithmetic:
+        notes.append(f"computed {new.arithmetic}, and {old.arithmetic} before")
+    if new.sha256 != old.sha256:
+        notes.append("another file of the same name")
+    return "; ".join(notes)
+
+
+def _notes(new: ProfileReport, old: ProfileReport) -> Sequence[str]:
+    """What changed besides the times, and what makes them doubtful."""
+    ours, theirs = new.environment.packages, old.environment.packages
+    notes = [
+        f"{name}: {theirs.get(name, 'not installed')} before, {ours.get(name, 'not installed')} now"
+        for name in sorted(ours.keys() | theirs.keys())
+        if ours.get(name) != theirs.get(name)
+    ]
+    for label, report in (("new", new), ("old", old)):
+        if not report.complete:
+            notes.append(f"the {label} report is of a run that was interrupted")
+        notes += [f"{label}: {warning}" for warning in report.warnings]
+    return notes

@@ -1,0 +1,23 @@
+"""Reports written for people: HTML and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from toolkit.atomic import write_bytes
+from toolkit.profiling.markdown import markdown
+from toolkit.profiling.page import page
+from toolkit.profiling.side_by_side import TitledReport
+
+
+def write_pages(reports: Sequence[TitledReport], html: Path | None = None, text: Path | None = None) -> None:
+    """Write an HTML page, a Markdown file, or both, of one report or of several side by side.
+
+    Raises:
+        InputError: they cannot be written.
+    """
+    if html is not None:
+        write_bytes(html, page(reports).encode())
+    if text is not None:
+        write_bytes(text, markdown(reports).encode())

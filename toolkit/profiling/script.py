@@ -1,0 +1,66 @@
+"""`toolkit profile --gen`: one cell as a plain Python script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from toolkit.artifact import Artifact, Precision
+from toolkit.errors import InputError
+from toolkit.profiling.environment import choose_processors
+from toolkit.profiling.matrix import default_workloads, plan
+from toolkit.profiling.messages import Boundary
+from toolkit.runtimes.building import BuildingRuntime, BuildOptions
+from toolkit.runtimes.hardware import usable_processors
+from toolkit.runtimes.registry import RUNTIMES, build_script
+from toolkit.runtimes.scripts.source import Timing
+from toolkit.workloads import parse_workload
+
+
+def profile_script(
+    artifacts: Sequence[Artifact | Path | str],
+    runtimes: Sequence[str],
+    workloads: Sequence[str] | None = None,
+    precisions: Sequence[Precision] = ("fp32",),
+    *,
+    duration: float = 5.0,
+    threads: int = 0,
+    cpus: Sequence[int] = (),
+    boundary: Boundary = "host",
+    path: Path | None = None,
+) -> str:
+    """A Python script that times one cell without the toolkit: with the runtime's own package and NumPy.
+
+    What is asked for must be one cell. The runtime need not work here. Where `path` is given the script is written
+    there too, and finds the artifact from there; else from the current directory.
+
+    Raises:
+        InputError: it is none or several cells, of PyTorch, or of the boundary `image`; or `path` cannot be written.
+    """
+    if boundary == "image":
+        raise InputError("there are no scripts for the boundary image", "Give --boundary host or compute.")
+    loaded = [item if isinstance(item, Artifact) else Artifact.read(item) for item in artifacts]
+    jobs = default_workloads(loaded) if workloads is None else [parse_workload(name) for name in workloads]
+    planned = plan(loaded, runtimes, jobs, precisions)
+    cells = [cell for cell in planned if cell.artifact is not None and cell.runtime in runtimes]
+    cells = [cell for cell in cells if cell.manifest is not None and cell.precision == cell.manifest.precision]
+    if len(cells) != 1:
+        raise InputError(
+            f"a script is of one cell, and {len(cells)} were asked for",
+            "Name one artifact, one --runtime, and one --workload.",
+        )
+    cell = cells[0]
+    runtime = RUNTIMES[cell.runtime]
+    if cell.artifact is None or not isinstance(runtime, BuildingRuntime):
+        raise InputError(f"there are no scripts for {cell.runtime}: its network is the toolkit's own code")
+    count = threads or len(cpus) or usable_processors()
+    options = BuildOptions(
+        None if cell.artifact.manifest.shape else cell.workload.shape,
+        threads=count if "threads" in runtime.options else 0,
+    )
+    command = (
+        f"toolkit profile {cell.name}.onnx --runtime {cell.runtime} --workload {cell.workload.name} "
+        f"--precision {cell.precision} --boundary {boundary} --duration {duration:g} --threads {count}"
+    )
+    timing = Timing(duration, tuple(cpus) or choose_processors(count), boundary == "host", command)
+    return build_script(cell.artifact, cell.runtime, options, path, timing)

@@ -1,0 +1,56 @@
+"""What runtimes' profilers tell of layers, and the nodes of the ONNX graph that layers stand for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from toolkit.artifact import Artifact
+from toolkit.runtimes.protocol import LayerTime
+
+
+class LayerClock:
+    """Seconds of layers, noted in the order in which they ran, over several frames."""
+
+    def __init__(self) -> None:
+        self._noted: dict[str, tuple[str, list[float]]] = {}
+
+    def note(self, name: str, kind: str, seconds: float) -> None:
+        """One run of a layer."""
+        self._noted.setdefault(name, (kind, []))[1].append(seconds)
+
+    def layers(self, frames: int, nodes: Callable[[str], tuple[str, ...]]) -> list[LayerTime]:
+        """Mean seconds of a frame by layer; of all that was noted the last `frames` frames of one more, which warmed
+        up.
+
+        Args:
+            frames: that count.
+            nodes: those of the ONNX graph that a layer of this name stands for.
+        """
+        found = []
+        for name, (kind, seconds) in self._noted.items():
+            counted = seconds[len(seconds) // (frames + 1) :]
+            found.append(LayerTime(name, kind, sum(counted) / frames, nodes(name)))
+        return found
+
+
+def graph_nodes(artifact: Artifact) -> tuple[str, ...]:
+    """Names of all nodes; none where the file is an engine, and no graph."""
+    if artifact.path.suffix != ".onnx":
+        return ()
+    import onnx
+
+    graph = onnx.load(artifact.path, load_external_data=False).graph
+    return tuple(node.name for node in graph.node if node.name)
+
+
+def nodes_in(text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Names of nodes that a runtime's own name is made of: `body.0.conv_nchwc`, `head + body.0.conv`, ..."""
+    found = {}
+    for name in sorted(known, key=len, reverse=True):
+        # Runtimes add to names with underscores, slashes and blanks; `head` is no part of `ahead`, nor of `head.0`.
+        pattern = rf"(?<![A-Za-z0-9.]){re.escape(name)}(?![A-Za-z0-9.])"
+        if (match := re.search(pattern, text)) is not None:
+            found[match.start()] = name
+            text = text[: match.start()] + " " * len(name) + text[match.end() :]
+    return tuple(found[position] for position in sorted(found))

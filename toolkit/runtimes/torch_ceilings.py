@@ -1,0 +1,88 @@
+"""What the machine can do at best, by PyTorch's matrix products (oneDNN or MKL, cuBLAS) and copies.
+
+`python -m toolkit.runtimes.torch_ceilings THREADS [CPU,CPU,...]` prints it as JSON: in a process of its own, as threads
+and processors are a process's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+
+import msgspec
+import torch
+
+from toolkit.runtimes.hardware import Ceiling, computes_in, cuda_devices
+from toolkit.runtimes.torch_session import without_tf32
+
+_SIDE = {"cpu": 2048, "cuda": 8192}
+_COPIED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30}
+_SECONDS = 0.5
+_FEWEST = 3
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def measure_ceilings(threads: int) -> list[Ceiling]:
+    """The best of repeated runs: of the processor, and of the first NVIDIA GPU where PyTorch can use it."""
+    torch.set_num_threads(threads)
+    found = [_ceiling("cpu")]
+    if cuda_devices()[0] and torch.cuda.is_available():
+        without_tf32()
+        found.append(_ceiling("cuda"))
+    return found
+
+
+def _ceiling(device: str) -> Ceiling:
+    source = torch.ones(_COPIED_BYTES[device] // 4, device=device)
+    target = torch.empty_like(source)
+    seconds = _best(lambda: target.copy_(source), device)
+    rates = {name: rate for name in (*_DTYPES, "int8") if (rate := _rate(name, device)) is not None}
+    method = f"torch {torch.__version__}: copy_ of {_COPIED_BYTES[device] >> 20} MiB, products of side {_SIDE[device]}"
+    return Ceiling(device, 2 * _COPIED_BYTES[device] / seconds, rates, method)
+
+
+def _rate(precision: str, device: str) -> float | None:
+    """Multiply-adds in a second; None where the device has no such arithmetic."""
+    if device == "cpu" and precision in {"fp16", "bf16"} and not computes_in(precision):
+        return None
+    side = _SIDE[device]
+    if precision == "int8":
+        given = torch.randint(-127, 127, (side, side), dtype=torch.int8, device=device)
+        multiply: Callable[[], object] = lambda: torch._int_mm(given, given)  # noqa: E731
+    else:
+        factor = torch.randn(side, side, device=device).to(_DTYPES[precision])
+        multiply = lambda: factor @ factor  # noqa: E731
+    try:
+        multiply()
+    except RuntimeError:  # PyTorch has no kernel for it
+        return None
+    return float(side**3 / _best(multiply, device))
+
+
+def _best(work: Callable[[], object], device: str) -> float:
+    """Fewest seconds of some repetitions."""
+    work()
+    seconds: list[float] = []
+    while len(seconds) < _FEWEST or sum(seconds) < _SECONDS:
+        if device == "cuda":
+            torch.cuda.synchronize()
+        begin = time.perf_counter()
+        work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds)
+
+
+def main() -> None:
+    """Ceilings on standard output."""
+    threads, cpus = int(sys.argv[1]), [int(cpu) for cpu in sys.argv[2].split(",") if cpu]
+    if cpus and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cpus)
+    print(msgspec.json.encode(measure_ceilings(threads)).decode())
+
+
+if __name__ == "__main__":
+    main()
