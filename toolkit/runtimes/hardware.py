@@ -38,15 +38,27 @@ class Ceiling(msgspec.Struct, frozen=True):
 
 def processor() -> tuple[str, tuple[str, ...]]:
     """Model name, and those instruction set extensions that matter to runtimes."""
-    path = Path("/proc/cpuinfo")
-    if not path.exists():
+    fields = _cpuinfo()
+    if not fields:
         return platform.processor() or platform.machine(), ()
+    present = instruction_sets()
+    return fields.get("model name", platform.machine()), tuple(flag for flag in _FLAGS if flag in present)
+
+
+def instruction_sets() -> frozenset[str]:
+    """All instruction set extensions that the system tells of, by their names in /proc/cpuinfo."""
+    fields = _cpuinfo()
+    return frozenset(fields.get("flags", fields.get("Features", "")).split())
+
+
+def _cpuinfo() -> dict[str, str]:
+    """What /proc/cpuinfo says of the first processor; nothing where there is none."""
+    path = Path("/proc/cpuinfo")
     fields: dict[str, str] = {}
-    for line in path.read_text().splitlines():
+    for line in path.read_text().splitlines() if path.exists() else ():
         key, _, value = line.partition(":")
         fields.setdefault(key.strip(), value.strip())
-    present = set(fields.get("flags", fields.get("Features", "")).split())
-    return fields.get("model name", platform.machine()), tuple(flag for flag in _FLAGS if flag in present)
+    return fields
 
 
 INSTRUCTIONS = "instructions"

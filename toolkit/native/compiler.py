@@ -1,0 +1,125 @@
+"""Compiles engines with the system's C++ compiler."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from toolkit.artifact import Manifest
+from toolkit.atomic import write_bytes
+from toolkit.errors import Unavailable
+from toolkit.native.interface import EXAMPLE, HEADER, LIBRARY, interface, symbol
+from toolkit.native.program import Program
+from toolkit.native.source import headers, translation_unit
+from toolkit.native.targets import Target
+
+# -ffp-contract=off: only what is written as a fused multiply-add is one, so every target computes the same bits.
+FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-shared", "-fvisibility=hidden")
+WARNINGS = ("-Wall", "-Wextra", "-Wno-psabi", "-Wno-ignored-attributes")
+_LONGEST = 600
+_REMEDY = "Install one: apt install g++."
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A C++ compiler and what it calls itself."""
+
+    path: str
+    version: str
+
+
+@cache
+def find_compiler(names: tuple[str, ...] = ("c++", "g++", "clang++")) -> Compiler | None:
+    """`$CXX`, or the first of `names` that is there."""
+    for name in filter(None, (os.environ.get("CXX"), *names)):
+        path = shutil.which(name)
+        if path is None:
+            continue
+        asked = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+        if asked.returncode == 0 and asked.stdout:
+            return Compiler(path, asked.stdout.splitlines()[0])
+    return None
+
+
+def require_compiler() -> Compiler:
+    """The compiler.
+
+    Raises:
+        Unavailable: there is none.
+    """
+    found = find_compiler()
+    if found is None:
+        raise Unavailable("the native engine needs a C++ compiler, and there is no c++, g++ or clang++", _REMEDY)
+    return found
+
+
+def sources(program: Program, manifest: Manifest, target: Target) -> dict[str, str]:
+    """All C and C++ files of an engine, by name."""
+    definitions = interface("interface.cpp", program, manifest, target)
+    unit = translation_unit(program, target, symbol(manifest.name), definitions)
+    return {"engine.cpp": unit, **headers()}
+
+
+def compiled(
+    program: Program, manifest: Manifest, target: Target, extra: tuple[str, ...] = (), compiler: Compiler | None = None
+) -> dict[str, bytes]:
+    """Files of an engine: shared object, C header, example program.
+
+    Args:
+        program: what to compute.
+        manifest: of the artifact it was planned from.
+        target: for which processors.
+        extra: options for the compiler, after those that every engine is compiled with.
+        compiler: another one than the system's.
+
+    Raises:
+        Unavailable: there is no compiler, or it cannot compile for this target.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        library = Path(directory) / LIBRARY
+        _compile(compiler or require_compiler(), sources(program, manifest, target), target, extra, library)
+        return {
+            LIBRARY: library.read_bytes(),
+            HEADER: interface(HEADER, program, manifest, target).encode(),
+            EXAMPLE: interface(EXAMPLE, program, manifest, target).encode(),
+        }
+
+
+def cached_library(program: Program, manifest: Manifest, target: Target) -> Path:
+    """The shared object of an engine, compiled now or when the same was asked for before.
+
+    Lies in `$XDG_CACHE_HOME/rt4ksr-toolkit`, under a hash of all that it was made from.
+
+    Raises:
+        Unavailable: there is no compiler, or it cannot compile for this target.
+    """
+    compiler, files = require_compiler(), sources(program, manifest, target)
+    parts = [compiler.version, *target.options, *FLAGS, *(text for item in sorted(files.items()) for text in item)]
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    path = home / "rt4ksr-toolkit" / "native" / f"{manifest.name}-{key}.so"
+    if not path.is_file():
+        with tempfile.TemporaryDirectory() as directory:
+            library = Path(directory) / LIBRARY
+            _compile(compiler, files, target, (), library)
+            write_bytes(path, library.read_bytes())
+    return path
+
+
+def _compile(
+    compiler: Compiler, files: dict[str, str], target: Target, extra: tuple[str, ...], library: Path
+) -> None:
+    folder = library.parent
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    command = [compiler.path, *FLAGS, *WARNINGS, *target.options, *extra, "engine.cpp", "-o", library.name, "-pthread"]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_LONGEST, check=False)  # noqa: S603
+    if ran.returncode:
+        first = next((line for line in ran.stderr.splitlines() if "error" in line), ran.stderr.strip()[:200])
+        raise Unavailable(f"{compiler.version} cannot compile for {target.name}: {first}", "Use another compiler: CXX=…")

@@ -1,0 +1,179 @@
+"""Which convolutions the native engine takes, and as what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from toolkit.graph.passes.matching import constant, ints
+from toolkit.native.program import Affine, Convolution, Depthwise, Floats, Format, Quantise, Source
+from toolkit.native.values import Image, Padded, Quantised, Tensor, unsupported
+
+if TYPE_CHECKING:
+    from toolkit.native.planner import Planner
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """Of a convolution: (O, I, KY, KX). For int8 whole numbers, and what 1 of them stands for, (O,)."""
+
+    format: Format
+    weight: NDArray[np.generic]
+    bias: Floats
+    scale: Floats | None = None
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    """Sides of the kernel and rows and columns before the first pixel; `reflect`: how these are filled."""
+
+    kernel: tuple[int, int]
+    stride: int
+    before: tuple[int, int]
+    reflect: bool
+
+
+def convolution(planner: Planner, node: ir.Node) -> Tensor:
+    """A stage for a Conv node.
+
+    Raises:
+        Unsupported: it is not dense or depthwise, or does not keep or divide its input's size.
+    """
+    known = planner.known(node.inputs[0], node)
+    step = 0.0
+    if isinstance(known, Quantised):
+        known, step = known.tensor, known.step
+    weights = _weights(node, step)
+    planner.executed[str(node.name)] = {"float": "fp32", "bf16": "bf16", "int8": "int8"}[weights.format]
+    pads, reflect = ints(node, "pads", (0, 0, 0, 0)), False
+    if isinstance(known, Padded):
+        if step:
+            raise unsupported(node, "reads a padded quantised tensor")
+        pads, reflect = _sum_of_pads(node, pads, known), known.reflect
+        known = known.tensor
+    if not isinstance(known, Tensor | Image):
+        raise unsupported(node, "reads what is no plain tensor")
+    geometry = _geometry(node, weights.weight.shape[2:], pads, reflect)
+    group = node.attributes["group"].as_int() if "group" in node.attributes else 1
+    if group == 1:
+        made = _dense(planner, node, known, step, weights, geometry)
+    elif group == len(weights.weight) and weights.weight.shape[1] == 1:
+        made = _depthwise(planner, node, known, step, weights, geometry)
+    else:
+        raise unsupported(node, f"has {group} groups: it is neither dense nor depthwise")
+    planner.stages[made.stage].nodes.append(str(node.name))
+    return made
+
+
+def _dense(
+    planner: Planner, node: ir.Node, known: Tensor | Image, step: float, weights: _Weights, geometry: _Geometry
+) -> Tensor:
+    weight, (top, left) = weights.weight, geometry.before
+    if geometry.stride > 1:
+        if geometry.reflect:
+            raise unsupported(node, "has a stride and reads a mirrored border")
+        tensor = planner.unshuffled(known, geometry.stride)
+        weight = unshuffled_kernel(weight, geometry.stride)
+        top, left = top // geometry.stride, left // geometry.stride
+    else:
+        tensor = planner.image(known, 1) if isinstance(known, Image) else known
+    stage = planner.stages[tensor.stage]
+    if weight.shape[1] != stage.channels:
+        raise unsupported(node, f"has weights for {weight.shape[1]} channels and reads {stage.channels}")
+    buffer = planner.buffer(tensor, weights.format, 1 / step if step else 1.0, geometry.reflect)
+    height, width = weight.shape[2:]
+    source = Source(buffer, rows=(-top, height - 1 - top), columns=(-left, width - 1 - left))
+    made = Convolution(source, weights.format, weight, weights.bias, weights.scale)
+    return planner.begin(made, len(weight), stage.size)
+
+
+def _depthwise(
+    planner: Planner, node: ir.Node, known: Tensor | Image, step: float, weights: _Weights, geometry: _Geometry
+) -> Tensor:
+    """In float32 whatever the precision: its sums are short. The numbers of int8 ones are whole, and stay exact."""
+    tensor = planner.image(known, 1) if isinstance(known, Image) else known
+    planner.executed[str(node.name)] = "fp32"
+    if step:
+        tensor = planner.append(tensor, Quantise(1 / step), node)
+    stage, (top, left) = planner.stages[tensor.stage], geometry.before
+    if len(weights.weight) != stage.channels:
+        raise unsupported(node, f"has weights for {len(weights.weight)} channels and reads {stage.channels}")
+    if geometry.stride > 1 and ((top, left) != (0, 0) or geometry.kernel != (geometry.stride,) * 2):
+        raise unsupported(node, "is a depthwise convolution with a stride that is not its kernel's size")
+    buffer = planner.buffer(tensor, "float", reflect=geometry.reflect)
+    (height, width), rate = geometry.kernel, geometry.stride
+    source = Source(buffer, Fraction(rate), (-top, height - 1 - top), (-left, width - 1 - left))
+    weight = weights.weight.astype(np.float32)
+    if weights.scale is None:
+        return planner.begin(Depthwise(source, weight, weights.bias, rate), stage.channels, stage.size / rate)
+    made = planner.begin(Depthwise(source, weight, 0 * weights.bias, rate), stage.channels, stage.size / rate)
+    return planner.append(made, Affine(weights.scale, weights.bias), None)
+
+
+def unshuffled_kernel(weight: NDArray[np.generic], block: int) -> NDArray[np.generic]:
+    """(O, C, k·b, k·b) with stride b as (O, C·b², k, k) over unshuffled pixels: `strided_kernel` undone."""
+    out, channels, rows, columns = weight.shape
+    parts = weight.reshape(out, channels, rows // block, block, columns // block, block)
+    return np.ascontiguousarray(
+        parts.transpose(0, 1, 3, 5, 2, 4).reshape(out, channels * block**2, rows // block, columns // block)
+    )
+
+
+def _weights(node: ir.Node, step: float) -> _Weights:
+    weight = constant(node.inputs[1])
+    bias = constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else None
+    if len(node.inputs) > 2 and node.inputs[2] is not None and bias is None:
+        raise unsupported(node, "has a bias that is not constant")
+    dequantise = None if node.inputs[1] is None else node.inputs[1].producer()
+    if step:
+        return _quantised_weights(node, dequantise, bias, step)
+    if weight is None:
+        raise unsupported(node, "has weights that are not constant, or int8 ones and an input that is not")
+    name = weight.dtype.name
+    if name not in ("float32", "bfloat16"):
+        raise unsupported(node, f"computes in {name}: there is float32, bfloat16 and int8")
+    return _Weights("bf16" if name == "bfloat16" else "float", weight.astype(np.float32), _bias(bias, len(weight)))
+
+
+def _quantised_weights(
+    node: ir.Node, dequantise: ir.Node | None, bias: NDArray[np.generic] | None, step: float
+) -> _Weights:
+    if dequantise is None or dequantise.op_type != "DequantizeLinear":
+        raise unsupported(node, "reads int8 and has weights that are not")
+    stored, scale = constant(dequantise.inputs[0]), constant(dequantise.inputs[1])
+    zero = constant(dequantise.inputs[2]) if len(dequantise.inputs) > 2 else None
+    if stored is None or stored.dtype != np.int8 or scale is None or (zero is not None and np.any(zero)):
+        raise unsupported(node, "has weights that are not constant symmetric int8")
+    axis = dequantise.attributes["axis"].as_int() if "axis" in dequantise.attributes else 1
+    if scale.size not in (1, len(stored)) or (scale.size > 1 and axis != 0):
+        raise unsupported(node, "has weights with scales that are not one an output channel")
+    steps = np.broadcast_to(scale.reshape(-1).astype(np.float64) * step, (len(stored),)).astype(np.float32)
+    return _Weights("int8", stored, _bias(bias, len(stored)), steps)
+
+
+def _bias(bias: NDArray[np.generic] | None, channels: int) -> Floats:
+    return np.zeros(channels, np.float32) if bias is None else bias.astype(np.float32).reshape(-1)
+
+
+def _sum_of_pads(node: ir.Node, pads: tuple[int, ...], padded: Padded) -> tuple[int, ...]:
+    if any(pads) and padded.reflect:
+        raise unsupported(node, "adds zeros around a mirrored border")
+    return tuple(own + other for own, other in zip(pads, padded.pads, strict=True))
+
+
+def _geometry(node: ir.Node, kernel: tuple[int, ...], pads: tuple[int, ...], reflect: bool) -> _Geometry:
+    automatic = node.attributes["auto_pad"].as_string() if "auto_pad" in node.attributes else "NOTSET"
+    strides = ints(node, "strides", (1, 1))
+    if automatic != "NOTSET" or ints(node, "dilations", (1, 1)) != (1, 1) or strides[0] != strides[1]:
+        raise unsupported(node, "is dilated, padded automatically, or has two strides")
+    stride = strides[0]
+    (height, width), (top, left, bottom, right) = kernel, pads
+    whole = all(side % stride == 0 for side in (height, width, top, left))
+    if not whole or (top + bottom, left + right) != (height - stride, width - stride):
+        raise unsupported(node, f"with kernel {height}x{width}, stride {stride} and padding {pads} changes the size")
+    return _Geometry((height, width), stride, (top, left), reflect)

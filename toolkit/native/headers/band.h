@@ -1,0 +1,133 @@
+// The schedule: rows are computed when a row below them in the network asks for them.
+//
+// To write rows of the output, the last stage asks the stages it reads for the rows it needs, they ask theirs, and so on
+// up to the input. Each row is computed once, and its line buffer holds it until the last reader is past it.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "line_buffer.h"
+
+namespace rows {
+
+// Row r of a stage reads rows r * num / den + row_first .. r * num / den + row_last of a buffer, and columns likewise.
+struct Source {
+  int buffer, num, den;
+  int row_first, row_last, column_first, column_last;
+};
+
+class Band;
+
+// A stage makes one row of one or more buffers, or of the output.
+struct StagePlan {
+  int num, den;  // its height and width: the input's times num / den
+  const Source* sources;
+  int source_count;
+  void (*compute)(Band&, int row);
+};
+
+struct NetworkPlan {
+  const StagePlan* stages;  // in an order in which every stage reads only earlier ones; the last writes the output
+  int stage_count;
+  const BufferPlan* buffers;
+  int buffer_count;
+  int scale;         // of the output's height and width
+  int unit;          // input rows a row of the last stage stands for
+  int tile_columns;  // columns of the last stage at a time, so that line buffers stay in the cache
+  int halo;          // rows of the last stage that a band reads beyond its own
+};
+
+// Where a stage is in the part of the frame that is being computed: columns first..last-1, rows from `next` on.
+struct Progress {
+  int height, width, first, last, next;
+};
+
+// Line buffers of one thread, and the part of a frame that it computes with them.
+class Band {
+ public:
+  Band(const NetworkPlan& plan, int height, int width) : plan_(plan), progress_(plan.stage_count) {
+    for (int i = 0; i < plan.stage_count; ++i) {
+      progress_[i].height = static_cast<int>(static_cast<long long>(height) * plan.stages[i].num / plan.stages[i].den);
+      progress_[i].width = static_cast<int>(static_cast<long long>(width) * plan.stages[i].num / plan.stages[i].den);
+    }
+    std::vector<int> columns(plan.stage_count, 0);
+    for (int part = 0; part < parts(); ++part) {
+      place(0, part);
+      for (int i = 0; i < plan.stage_count; ++i)
+        columns[i] = std::max(columns[i], progress_[i].last - progress_[i].first);
+    }
+    for (int i = 0; i < plan.buffer_count; ++i)
+      buffers_.push_back(std::make_unique<LineBuffer>(plan.buffers[i], columns[plan.buffers[i].stage]));
+  }
+
+  // Into how many parts the width is cut.
+  int parts() const { return (progress_.back().width + plan_.tile_columns - 1) / plan_.tile_columns; }
+
+  std::size_t bytes() const {
+    std::size_t sum = 0;
+    for (const auto& buffer : buffers_) sum += buffer->bytes();
+    return sum;
+  }
+
+  // Compute rows first..last-1 of the last stage, in one part of the width.
+  void compute(const void* input, void* output, int first, int last, int part) {
+    input_ = input, output_ = output;
+    place(first, part);
+    for (int i = 0; i < plan_.buffer_count; ++i) {
+      const Progress& stage = progress_[plan_.buffers[i].stage];
+      buffers_[i]->cover(stage.height, stage.width, stage.first, stage.last);
+    }
+    need(plan_.stage_count - 1, last - 1);
+  }
+
+  // For stages:
+  const void* input() const { return input_; }
+  void* output() const { return output_; }
+  const Progress& at(int stage) const { return progress_[stage]; }
+  LineBuffer& buffer(int index) { return *buffers_[index]; }
+
+ private:
+  // Where every stage begins, from the last to the first.
+  void place(int row, int part) {
+    for (Progress& stage : progress_) stage.first = stage.width, stage.last = 0, stage.next = stage.height;
+    Progress& end = progress_.back();
+    end.first = static_cast<int>(static_cast<long long>(end.width) * part / parts());
+    end.last = static_cast<int>(static_cast<long long>(end.width) * (part + 1) / parts());
+    end.next = row;
+    for (int i = plan_.stage_count - 1; i >= 0; --i) {
+      const Progress reader = progress_[i];
+      for (int k = 0; k < plan_.stages[i].source_count; ++k) {
+        const Source& source = plan_.stages[i].sources[k];
+        Progress& read = progress_[plan_.buffers[source.buffer].stage];
+        const int left = reader.first * source.num / source.den + source.column_first;
+        const int right = (reader.last - 1) * source.num / source.den + source.column_last + 1;
+        read.first = std::min(read.first, std::max(left, 0));
+        read.last = std::max(read.last, std::min(right, read.width));
+        read.next = std::min(read.next, std::max(reader.next * source.num / source.den + source.row_first, 0));
+      }
+    }
+  }
+
+  // Have rows of a stage computed, up to and with `row`.
+  void need(int stage, int row) {
+    Progress& progress = progress_[stage];
+    const StagePlan& plan = plan_.stages[stage];
+    for (; progress.next <= row; ++progress.next) {
+      for (int k = 0; k < plan.source_count; ++k) {
+        const Source& source = plan.sources[k];
+        const int read = plan_.buffers[source.buffer].stage;
+        const int last = progress.next * source.num / source.den + source.row_last;
+        need(read, std::min(last, progress_[read].height - 1));
+      }
+      plan.compute(*this, progress.next);
+    }
+  }
+
+  const NetworkPlan& plan_;
+  std::vector<Progress> progress_;
+  std::vector<std::unique_ptr<LineBuffer>> buffers_;
+  const void* input_ = nullptr;
+  void* output_ = nullptr;
+};
+
+}  // namespace rows

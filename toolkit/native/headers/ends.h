@@ -1,0 +1,93 @@
+// Both ends: frames in the caller's memory, RGB, float32 planes (NCHW) or bytes in planes or interleaved (NHWC).
+#pragma once
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "lanes.h"
+
+namespace rows {
+
+enum class Layout { kPlanes, kInterleaved };
+
+constexpr int kColours = 3;
+
+// Tile of an input frame, unshuffled by `Factor`: channel (c, dy, dx) of pixel x is colour c of pixel Factor * x + dx of
+// row Factor * row + dy. `count` pixels; beyond them zeros.
+template <class Sample, Layout layout, int Factor>
+inline void read_frame(const Sample* frame, int height, int width, int row, int column, int count, float* tile) {
+  constexpr int kStep = layout == Layout::kInterleaved ? kColours : 1;
+  const std::ptrdiff_t line = static_cast<std::ptrdiff_t>(width) * kStep;
+  for (int colour = 0; colour < kColours; ++colour)
+    for (int dy = 0; dy < Factor; ++dy) {
+      const Sample* samples = frame + (static_cast<std::ptrdiff_t>(row) * Factor + dy) * line;
+      samples += layout == Layout::kInterleaved ? colour : static_cast<std::ptrdiff_t>(colour) * height * width;
+      samples += static_cast<std::ptrdiff_t>(column) * Factor * kStep;
+      for (int dx = 0; dx < Factor; ++dx, tile += kTile) {
+        const Sample* from = samples + dx * kStep;
+        if (count >= kTile) {
+          for (int x = 0; x < kTile; ++x) tile[x] = static_cast<float>(from[x * (Factor * kStep)]);
+        } else {
+          for (int x = 0; x < kTile; ++x) tile[x] = x < count ? static_cast<float>(from[x * (Factor * kStep)]) : 0.0f;
+        }
+      }
+    }
+}
+
+// `Group` neighbouring samples of the output a pixel of the tile, `channel[i]` being where sample i lies in the tile.
+template <int Group>
+inline void write_samples(const float* const (&channel)[Group], int count, std::uint8_t* to) {
+  constexpr int kWords = (Group + 3) / 4;
+  alignas(64) std::uint32_t words[kWords][kTile];
+#pragma GCC unroll 8
+  for (int word = 0; word < kWords; ++word)
+    for (int x = 0; x < kTile; x += simd::kWidth) {
+      const auto sample = [&](int i) { return simd::load(channel[std::min(4 * word + i, Group - 1)] + x); };
+      simd::store(words[word] + x, simd::pack_uint8(sample(0), sample(1), sample(2), sample(3)));
+    }
+  const auto write = [&](int end) {
+    for (int x = 0; x < end; ++x)
+#pragma GCC unroll 8
+      for (int word = 0; word < kWords; ++word)
+        std::memcpy(to + x * Group + 4 * word, &words[word][x], std::min(4, Group - 4 * word));
+  };
+  if (count >= kTile) write(kTile);
+  else write(count);
+}
+
+template <int Group>
+inline void write_samples(const float* const (&channel)[Group], int count, float* to) {
+  const auto write = [&](int end) {
+    for (int x = 0; x < end; ++x)
+#pragma GCC unroll 8
+      for (int i = 0; i < Group; ++i) to[x * Group + i] = channel[i][x];
+  };
+  if (count >= kTile) write(kTile);
+  else write(count);
+}
+
+// Pixel shuffle by `Factor` into the output frame: colour c of pixel Factor * x + dx of row Factor * row + dy is channel
+// (c, dy, dx) of pixel x. Bytes are rounded to nearest, ties to even, and limited to 0..255.
+template <class Sample, Layout layout, int Factor>
+inline void write_frame(const float* tile, Sample* frame, int height, int width, int row, int column, int count) {
+  const std::ptrdiff_t plane = static_cast<std::ptrdiff_t>(height) * width;
+  for (int dy = 0; dy < Factor; ++dy) {
+    const std::ptrdiff_t line = (static_cast<std::ptrdiff_t>(row) * Factor + dy) * width;
+    const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(column) * Factor;
+    const auto channel = [&](int colour, int dx) { return tile + ((colour * Factor + dy) * Factor + dx) * kTile; };
+    if constexpr (layout == Layout::kInterleaved) {
+      const float* samples[Factor * kColours];
+      for (int i = 0; i < Factor * kColours; ++i) samples[i] = channel(i % kColours, i / kColours);
+      write_samples(samples, count, frame + (line + first) * kColours);
+    } else {
+      for (int colour = 0; colour < kColours; ++colour) {
+        const float* samples[Factor];
+        for (int dx = 0; dx < Factor; ++dx) samples[dx] = channel(colour, dx);
+        write_samples(samples, count, frame + colour * plane + line + first);
+      }
+    }
+  }
+}
+
+}  // namespace rows

@@ -1,0 +1,88 @@
+// Frames: bands of rows, a thread each.
+#pragma once
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#include "band.h"
+#include "pool.h"
+
+namespace rows {
+
+class Engine {
+ public:
+  Engine(const NetworkPlan& plan, int height, int width, int threads)
+      : plan_(plan), height_(height), width_(width), pool_(threads) {
+    // A seam costs the rows of its halo twice; shorter bands would not be worth a thread.
+    const int rows = height / plan.unit;
+    bands_ = std::max(1, std::min(threads, rows / std::max(1, 2 * plan.halo)));
+    for (int i = 0; i < bands_; ++i) idle_.push_back(std::make_unique<Band>(plan, height, width));
+    parts_ = idle_.back()->parts();
+    bytes_ = idle_.back()->bytes();
+  }
+
+  int height() const { return height_; }
+  int width() const { return width_; }
+  int unit() const { return plan_.unit; }
+  int scale() const { return plan_.scale; }
+  std::size_t bytes() const { return bytes_; }
+
+  // The whole frame, by the engine's threads; callers wait for each other. False: there was no memory.
+  bool run(const void* input, void* output) {
+    const std::lock_guard<std::mutex> lock(running_);
+    const int rows = height_ / plan_.unit;
+    const auto bound = [&](int i) { return static_cast<int>(static_cast<long long>(rows) * i / bands_); };
+    std::atomic<bool> done{true};
+    pool_.run(bands_ * parts_, [&](int job) {
+      const int band = job / parts_, part = job % parts_;
+      if (!compute(input, output, bound(band), bound(band + 1), part, part + 1)) done = false;
+    });
+    return done;
+  }
+
+  // The output of input rows first..first+count-1, by the calling thread alone; any number of callers at a time.
+  bool run_rows(const void* input, void* output, int first, int count) {
+    return compute(input, output, first / plan_.unit, (first + count) / plan_.unit, 0, parts_);
+  }
+
+ private:
+  bool compute(const void* input, void* output, int first, int last, int first_part, int last_part) {
+    try {
+      std::unique_ptr<Band> own = take();
+      for (int part = first_part; part < last_part; ++part) own->compute(input, output, first, last, part);
+      give(std::move(own));
+      return true;
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+  }
+
+  std::unique_ptr<Band> take() {
+    {
+      const std::lock_guard<std::mutex> lock(waiting_);
+      if (!idle_.empty()) {
+        std::unique_ptr<Band> found = std::move(idle_.back());
+        idle_.pop_back();
+        return found;
+      }
+    }
+    return std::make_unique<Band>(plan_, height_, width_);
+  }
+
+  void give(std::unique_ptr<Band> band) {
+    const std::lock_guard<std::mutex> lock(waiting_);
+    idle_.push_back(std::move(band));
+  }
+
+  const NetworkPlan& plan_;
+  int height_, width_, bands_, parts_;
+  std::size_t bytes_;
+  Pool pool_;
+  std::mutex running_, waiting_;
+  std::vector<std::unique_ptr<Band>> idle_;
+};
+
+}  // namespace rows

@@ -1,0 +1,33 @@
+// Tiles that are read from rows of another resolution, or as they are.
+#pragma once
+#include "line_buffer.h"
+
+namespace rows {
+
+template <int Channels>
+inline void copy(const Window<float, 1>& in, float* tile) {
+  const float* pixels = in.row[0];
+  for (int channel = 0; channel < Channels; ++channel, tile += kTile, pixels += in.plane)
+    for (int x = 0; x < kTile; x += simd::kWidth) simd::store(tile + x, simd::load(pixels + x));
+}
+
+// Pixel unshuffle: channel (c, dy, dx) of pixel x is channel c of pixel Factor * x + dx of row dy.
+template <int Channels, int Factor>
+inline void unshuffle(const Window<float, Factor>& in, float* tile) {
+  for (int channel = 0; channel < Channels; ++channel)
+    for (int dy = 0; dy < Factor; ++dy)
+      for (int dx = 0; dx < Factor; ++dx, tile += kTile) {
+        const float* pixels = in.row[dy] + channel * in.plane + dx;
+        for (int x = 0; x < kTile; ++x) tile[x] = pixels[Factor * x];
+      }
+}
+
+// Nearest upsampling. `phase`: position of the tile's first column within the `Factor` copies of a pixel.
+template <int Channels, int Factor>
+inline void repeat_pixels(const Window<float, 1>& in, int phase, float* tile) {
+  const float* pixels = in.row[0];
+  for (int channel = 0; channel < Channels; ++channel, tile += kTile, pixels += in.plane)
+    for (int x = 0; x < kTile; ++x) tile[x] = pixels[(phase + x) / Factor];
+}
+
+}  // namespace rows

@@ -1,0 +1,44 @@
+"""The C interface of an engine: its header, its definitions and an example program, made from the texts in `c/`."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+from toolkit.artifact import Manifest
+from toolkit.native.program import Program
+from toolkit.native.targets import Target
+
+LIBRARY, HEADER, EXAMPLE = "engine.so", "engine.h", "example.c"
+
+
+def symbol(name: str) -> str:
+    """Prefix of an artifact's C functions: its name, so that one program can link several engines."""
+    cleaned = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return f"n{cleaned}" if cleaned[:1].isdigit() else cleaned
+
+
+def interface(template: str, program: Program, manifest: Manifest, target: Target) -> str:
+    """One of the texts in `c/`, filled in."""
+    text = (files("toolkit.native") / "c" / template).read_text()
+    fixed = program.shape
+    features = {"avx512_vnni": "avx512vnni", "avx512_bf16": "avx512bf16"}
+    checks = [f'__builtin_cpu_supports("{features.get(flag, flag)}")' for flag in sorted(target.flags)]
+    values = {
+        "NAME": manifest.name,
+        "SYMBOL": symbol(manifest.name),
+        "SYMBOL_UPPER": symbol(manifest.name).upper(),
+        "PRECISION": manifest.precision,
+        "TARGET": target.name,
+        "SCALE": program.scale,
+        "UNIT": program.unit,
+        "EVEN": program.even,
+        "SMALLEST": program.smallest,
+        "IN_DTYPE": program.input.dtype,
+        "IN_LAYOUT": program.input.layout,
+        "OUT_DTYPE": program.output.dtype,
+        "OUT_LAYOUT": program.output.layout,
+        "STATIC_SIZE": "true" if fixed is None else f"height == {fixed[0]} && width == {fixed[1]}",
+        "SUPPORTED": " && ".join(checks) if target.machine == "x86_64" else "true",
+    }
+    return re.sub(r"@([A-Z_]+)@", lambda match: str(values[match[1]]), text)

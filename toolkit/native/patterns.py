@@ -1,0 +1,145 @@
+"""Layer norms and GELUs that a graph spells out in elementary operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import erf
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from toolkit.graph.passes.matching import constant, consumers, producer
+
+Doubles = NDArray[np.float64]
+_ERF: Callable[[Doubles], Doubles] = np.vectorize(erf, otypes=[np.float64])
+_ELEMENTWISE: dict[str, Callable[..., Doubles]] = {
+    "Add": np.add,
+    "Mul": np.multiply,
+    "Div": np.divide,
+    "Pow": np.power,
+    "Erf": _ERF,
+    "Tanh": np.tanh,
+}
+_GELU_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class NormPattern:
+    """A layer norm over channels without scale and shift, which ends in a division."""
+
+    data: ir.Value
+    centre: bool
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class GeluPattern:
+    """A GELU of elementary operators, which ends in a multiplication."""
+
+    data: ir.Value
+    tanh: bool
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """What was found: by its last node, and the nodes that each replaces besides that one."""
+
+    found: dict[ir.Node, NormPattern | GeluPattern]
+    inner: dict[ir.Node, ir.Node]
+
+
+def find_patterns(model: ir.Model) -> Patterns:
+    """All norms and GELUs whose inner values nobody else reads."""
+    patterns = Patterns({}, {})
+    for node in model.graph:
+        match = _norm(node) if node.op_type == "Div" else _gelu(node) if node.op_type in ("Erf", "Tanh") else None
+        if match is None:
+            continue
+        last, pattern, inner = match
+        if all(set(consumers(item.outputs[0])) <= {*inner, last} for item in inner):
+            patterns.found[last] = pattern
+            patterns.inner.update(dict.fromkeys(inner, last))
+    return patterns
+
+
+def _norm(divide: ir.Node) -> tuple[ir.Node, NormPattern, list[ir.Node]] | None:
+    """x / sqrt(mean(x·x) + epsilon), x being centred before or not."""
+    centred, root = divide.inputs[0], producer(divide.inputs[1], "Sqrt")
+    add = None if root is None else producer(root.inputs[0], "Add")
+    if centred is None or root is None or add is None:
+        return None
+    epsilon = next((constant(value) for value in add.inputs if constant(value) is not None), None)
+    mean = next((node for value in add.inputs if (node := producer(value, "ReduceMean")) is not None), None)
+    square = None if mean is None else producer(mean.inputs[0], "Mul")
+    if epsilon is None or epsilon.size != 1 or mean is None or square is None or not _over_channels(mean):
+        return None
+    if any(value is not centred for value in square.inputs):
+        return None
+    inner = [square, mean, add, root]
+    subtract = producer(centred, "Sub")
+    average = None if subtract is None else producer(subtract.inputs[1], "ReduceMean")
+    if subtract is None or average is None or average.inputs[0] is not subtract.inputs[0]:
+        return divide, NormPattern(centred, False, float(epsilon.item())), inner
+    data = subtract.inputs[0]
+    if data is None or not _over_channels(average):
+        return None
+    return divide, NormPattern(data, True, float(epsilon.item())), [average, subtract, *inner]
+
+
+def _over_channels(mean: ir.Node) -> bool:
+    axes = constant(mean.inputs[1]) if len(mean.inputs) > 1 else None
+    keeps = "keepdims" not in mean.attributes or mean.attributes["keepdims"].as_int() == 1
+    return keeps and axes is not None and axes.reshape(-1).tolist() in ([1], [-3])
+
+
+def _gelu(bend: ir.Node) -> tuple[ir.Node, GeluPattern, list[ir.Node]] | None:
+    """Elementary operators around an Erf or Tanh, from the value that they all come from to where they meet it again.
+
+    They are not matched by form, which changes with every exporter: they are computed on numbers.
+    """
+    chain = [bend]
+    data = None
+    for _ in range(6):
+        readers = consumers(chain[-1].outputs[0])
+        if len(readers) != 1 or readers[0].op_type not in _ELEMENTWISE:
+            return None
+        chain.append(readers[0])
+        data = next((value for value in readers[0].inputs if value is not None and _is_data(value, chain)), None)
+        if data is not None:
+            break
+    before = None if data is None else _between(bend, data)
+    if data is None or before is None:
+        return None
+    inner = [*before, *chain[:-1]]
+    x = np.linspace(-6, 6, 241)
+    values = {data: x}
+    for node in [*inner, chain[-1]]:
+        operands = [values[value] if value in values else constant(value) for value in node.inputs if value is not None]
+        values[node.outputs[0]] = _ELEMENTWISE[node.op_type](*[np.asarray(item, np.float64) for item in operands])
+    tanh = bend.op_type == "Tanh"
+    phi = 0.5 * (1 + (np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)) if tanh else _ERF(x / np.sqrt(2))))
+    if np.abs(values[chain[-1].outputs[0]] - x * phi).max() > _GELU_TOLERANCE:
+        return None
+    return chain[-1], GeluPattern(data, tanh), inner
+
+
+def _is_data(value: ir.Value, chain: list[ir.Node]) -> bool:
+    return constant(value) is None and value.producer() not in chain
+
+
+def _between(bend: ir.Node, data: ir.Value) -> list[ir.Node] | None:
+    """Elementwise nodes that `bend`'s input is made by from `data`, in order."""
+    found: dict[ir.Node, None] = {}
+
+    def visit(value: ir.Value | None) -> bool:
+        if value is None or value is data or constant(value) is not None:
+            return value is not None
+        node = value.producer()
+        if node is None or node.op_type not in _ELEMENTWISE or not all(visit(item) for item in node.inputs):
+            return False
+        found[node] = None
+        return True
+
+    return list(found) if visit(bend.inputs[0]) else None

@@ -1,0 +1,259 @@
+"""The C++ of a program: what is special about it, with the rest in the headers beside this file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.native.packing import blocks, offsets, packed
+from toolkit.native.program import (
+    Activation,
+    Affine,
+    Combine,
+    Convolution,
+    Copy,
+    Depthwise,
+    End,
+    Norm,
+    Operation,
+    Origin,
+    Program,
+    Quantise,
+    ReadFrame,
+    Repeat,
+    Source,
+    Stage,
+    Store,
+    Unshuffle,
+    WriteFrame,
+)
+from toolkit.native.targets import Target
+
+_DOTS = {"float": "Float", "bf16": "Bf16", "int8": "Int8"}
+_LANES = {"float": "float", "bf16": "std::uint32_t", "int8": "std::uint32_t"}
+_A_LINE = 8
+
+
+def headers() -> dict[str, str]:
+    """The hand-written part, by file name."""
+    folder = files("toolkit.native") / "headers"
+    return {item.name: item.read_text() for item in folder.iterdir() if item.name.endswith(".h")}
+
+
+def translation_unit(program: Program, target: Target, symbol: str, interface: str) -> str:
+    """The generated part.
+
+    Args:
+        program: what to compute.
+        target: for which processors.
+        symbol: prefix of the C functions.
+        interface: their definitions, from `interface.py`.
+    """
+    writer = _Writer(program, target)
+    stages = [writer.stage(index) for index in range(len(program.stages))]
+    parts = [
+        f'#include "{target.header}"\n#include "convolution.h"\n#include "ends.h"\n#include "engine.h"',
+        '#include "pointwise.h"\n#include "resample.h"\n',
+        "namespace {\n\nusing namespace rows;\n",
+        *writer.constants,
+        *stages,
+        _plan(program),
+        "}  // namespace\n",
+        interface.replace("@SYMBOL@", symbol),
+    ]
+    return "\n".join(parts)
+
+
+class _Writer:
+    """Stages as functions; constants are collected on the way, equal ones once."""
+
+    def __init__(self, program: Program, target: Target) -> None:
+        self._program, self._block = program, target.block
+        self.constants: list[str] = []
+        self._names: dict[bytes, str] = {}
+
+    def stage(self, index: int) -> str:
+        """`void stage_3(Band& band, int row)`."""
+        stage = self._program.stages[index]
+        setup, body, finish = [], [], []
+        lines, channels = self._origin(stage.origin, stage.channels)
+        setup += self._windows(stage)
+        body += lines
+        for operation in stage.operations:
+            body += self._operation(operation, channels)
+            if isinstance(operation, Store):
+                lane = _LANES[self._program.buffers[operation.buffer].format]
+                setup.append(f"{lane}* const to{operation.buffer} = band.buffer({operation.buffer}).row<{lane}>(row);")
+                setup.append(f"const std::ptrdiff_t plane{operation.buffer} = band.buffer({operation.buffer}).plane();")
+                finish.append(f"band.buffer({operation.buffer}).finish(row);")
+        text = [f"// {' → '.join(stage.nodes) or 'input'}", f"void stage_{index}(Band& band, int row) {{"]
+        text += [f"  const Progress& at = band.at({index});"]
+        text += [f"  {line}" for line in setup]
+        text += [f"  alignas(64) float tile[{channels} * kTile];"]
+        text += ["  for (int x = at.first; x < at.last; x += kTile) {", *(f"    {line}" for line in body), "  }"]
+        text += [*(f"  {line}" for line in finish), "}\n"]
+        return "\n".join(text)
+
+    def _windows(self, stage: Stage) -> list[str]:
+        """Rows that the stage reads."""
+        lines = []
+        for number, source in enumerate(stage.sources):
+            lane = _LANES[self._program.buffers[source.buffer].format]
+            rows = source.rows[1] - source.rows[0] + 1
+            first = _moved("row", source, source.rows[0])
+            lines.append(f"const auto in{number} = band.buffer({source.buffer}).window<{lane}, {rows}>({first});")
+        return lines
+
+    def _origin(self, origin: Origin, channels: int) -> tuple[list[str], int]:
+        """Code that fills the tile."""
+        if isinstance(origin, ReadFrame):
+            return [_read_frame(self._program.input, origin)], channels
+        start = f"in0.from({_moved('x', origin.source, origin.source.columns[0])})"
+        if isinstance(origin, Copy):
+            return [f"copy<{channels}>({start}, tile);"], channels
+        if isinstance(origin, Unshuffle):
+            return [f"unshuffle<{origin.channels}, {origin.factor}>({start}, tile);"], channels
+        if isinstance(origin, Repeat):
+            return [f"repeat_pixels<{channels}, {origin.factor}>({start}, x % {origin.factor}, tile);"], channels
+        height, width = origin.weight.shape[2:]
+        if isinstance(origin, Depthwise):
+            weights = self._array("float", origin.weight.reshape(-1))
+            kernel = f"Kernel<Float>{{{weights}, {self._array('float', origin.bias)}, nullptr, nullptr}}"
+            if origin.stride == 1:
+                return [f"convolve_depthwise<{channels}, {height}, {width}>({start}, {kernel}, tile);"], channels
+            call = f"convolve_depthwise_strided<{channels}, {height}, {width}, {origin.stride}>"
+            return [f"{call}({start}, {kernel}, tile);"], channels
+        sizes = blocks(channels, self._block)
+        shape = f"{origin.weight.shape[1]}, {height}, {width}, {', '.join(map(str, sizes))}"
+        call = f"convolve<{_DOTS[origin.format]}, {shape}>"
+        return [f"{call}({start}, {self._kernel(origin, sizes)}, tile);"], channels
+
+    def _kernel(self, convolution: Convolution, sizes: list[int]) -> str:
+        lane = _LANES[convolution.format]
+        weights = self._array(lane, packed(convolution, sizes))
+        bias, scale, offset = self._array("float", convolution.bias), "nullptr", "nullptr"
+        if convolution.scale is not None:
+            scale = self._array("float", convolution.scale)
+            offset = self._array("std::int32_t", offsets(convolution))
+        return f"Kernel<{_DOTS[convolution.format]}>{{{weights}, {bias}, {scale}, {offset}}}"
+
+    def _operation(self, operation: Operation, channels: int) -> list[str]:
+        """Code that changes or stores the tile."""
+        if isinstance(operation, Activation):
+            return [_activation(operation, channels)]
+        if isinstance(operation, Affine):
+            arrays = f"{self._array('float', operation.scale)}, {self._array('float', operation.shift)}"
+            return [f"affine<{channels}>(tile, {arrays});"]
+        if isinstance(operation, Norm):
+            centre, shift = str(operation.centre).lower(), self._array("float", operation.shift)
+            return [f"normalise<{channels}, {centre}>(tile, {_hex(operation.epsilon)}, {shift});"]
+        if isinstance(operation, Quantise):
+            return [f"quantise<{channels}>(tile, {_hex(operation.steps)});"]
+        if isinstance(operation, Combine):
+            number = self._source_number(operation)
+            return [f"combine<{channels}>(tile, {operation.own}f, in{number}.from(x), {operation.other}f);"]
+        if isinstance(operation, WriteFrame):
+            return [_write_frame(self._program, operation)]
+        buffer = self._program.buffers[operation.buffer]
+        steps = f", {_hex(buffer.steps)}" if buffer.format == "int8" else ""
+        target = f"to{operation.buffer} + x, plane{operation.buffer}"
+        return [f"store_{buffer.format}<{channels}>(tile, {target}{steps});"]
+
+    def _source_number(self, operation: Combine) -> int:
+        stage = next(stage for stage in self._program.stages if operation in stage.operations)
+        return next(number for number, source in enumerate(stage.sources) if source is operation.source)
+
+    def _array(self, kind: str, values: NDArray[np.generic]) -> str:
+        """Name of a constant array with these values."""
+        key = kind.encode() + values.tobytes()
+        if key not in self._names:
+            name = f"k{len(self._names)}"
+            self._names[key] = name
+            texts = list(_literals(kind, values.reshape(-1)))
+            lines = [", ".join(texts[start : start + _A_LINE]) for start in range(0, len(texts), _A_LINE)]
+            self.constants.append(f"alignas(64) const {kind} {name}[] = {{\n  " + ",\n  ".join(lines) + "};\n")
+        return self._names[key]
+
+
+def _moved(name: str, source: Source, by: int) -> str:
+    """Where in the source a row or column of the stage begins."""
+    rate = source.rate
+    text = name if rate == 1 else f"{name} * {rate}" if rate.denominator == 1 else f"{name} / {rate.denominator}"
+    return text if by == 0 else f"{text} {'-' if by < 0 else '+'} {abs(by)}"
+
+
+def _activation(operation: Activation, channels: int) -> str:
+    low, high = (_hex(value) for value in operation.limits)
+    return {
+        "gelu": f"gelu<{channels}>(tile, kErfGelu);",
+        "gelu-tanh": f"gelu<{channels}>(tile, kTanhGelu);",
+        "relu": f"relu<{channels}>(tile);",
+        "leaky-relu": f"leaky_relu<{channels}>(tile, {_hex(operation.slope)});",
+        "clip": f"clip<{channels}>(tile, {low}, {high});",
+    }[operation.kind]
+
+
+def _frame(end: End) -> tuple[str, str]:
+    sample = "std::uint8_t" if end.dtype == "uint8" else "float"
+    return sample, "Layout::kPlanes" if end.layout == "NCHW" else "Layout::kInterleaved"
+
+
+def _read_frame(end: End, origin: ReadFrame) -> str:
+    sample, layout = _frame(end)
+    size = f"at.height * {origin.factor}, at.width * {origin.factor}"
+    frame = f"static_cast<const {sample}*>(band.input())"
+    return f"read_frame<{sample}, {layout}, {origin.factor}>({frame}, {size}, row, x, at.last - x, tile);"
+
+
+def _write_frame(program: Program, operation: WriteFrame) -> str:
+    sample, layout = _frame(program.output)
+    size = f"at.height * {operation.factor}, at.width * {operation.factor}"
+    frame = f"static_cast<{sample}*>(band.output())"
+    return f"write_frame<{sample}, {layout}, {operation.factor}>(tile, {frame}, {size}, row, x, at.last - x);"
+
+
+def _plan(program: Program) -> str:
+    """Tables of stages and buffers."""
+    text = []
+    for index, stage in enumerate(program.stages):
+        rows = [
+            f"{{{s.buffer}, {s.rate.numerator}, {s.rate.denominator}, {s.rows[0]}, {s.rows[1]}, "
+            f"{s.columns[0]}, {s.columns[1]}}}"
+            for s in stage.sources
+        ]
+        if rows:
+            text.append(f"const Source kSources{index}[] = {{{', '.join(rows)}}};")
+    entries = [
+        f"{{{stage.size.numerator}, {stage.size.denominator}, "
+        f"{f'kSources{index}' if stage.sources else 'nullptr'}, {len(stage.sources)}, stage_{index}}}"
+        for index, stage in enumerate(program.stages)
+    ]
+    text.append("const StagePlan kStages[] = {\n  " + ",\n  ".join(entries) + "};")
+    zeros = {"float": "0", "bf16": "0", "int8": "0x80808080u"}
+    held = [
+        f"{{{b.stage}, {b.planes}, {b.ring}, {zeros[b.format]}, Border::{'kReflect' if b.reflect else 'kZero'}}}"
+        for b in program.buffers
+    ]
+    text.append("const BufferPlan kBuffers[] = {\n  " + ",\n  ".join(held) + "};")
+    sizes = f"{program.scale}, {program.unit}, {program.tile_columns}, {program.halo}"
+    text.append(f"const NetworkPlan kPlan = {{kStages, {len(entries)}, kBuffers, {len(held)}, {sizes}}};")
+    executed = json.dumps(program.executed)
+    chunks = [executed[start : start + 100] for start in range(0, len(executed), 100)]
+    text.append("const char kExecuted[] =\n  " + "\n  ".join(json.dumps(chunk) for chunk in chunks) + ";\n")
+    return "\n".join(text)
+
+
+def _literals(kind: str, values: NDArray[np.generic]) -> Iterable[str]:
+    if kind == "float":
+        return (_hex(float(value)) for value in values)
+    suffix = "u" if kind == "std::uint32_t" else ""
+    return (f"{int(value)}{suffix}" for value in values)
+
+
+def _hex(value: float) -> str:
+    """A float32 literal, exactly."""
+    return f"{float(np.float32(value)).hex()}f"
