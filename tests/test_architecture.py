@@ -15,7 +15,7 @@ MAY_IMPORT_TORCH = ("network/", "training/", "graph/export.py", "runtimes/torch"
 LAYERS = [
     {"network"},
     {"artifact", "graph"},
-    {"runtimes"},
+    {"native", "runtimes"},
     {"profiling", "quality", "verification", "media", "training"},
     {"ablation"},
 ]

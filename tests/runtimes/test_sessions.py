@@ -22,7 +22,7 @@ from toolkit.runtimes.protocol import Availability, SessionOptions, short_precis
 from toolkit.runtimes.registry import RUNTIMES, build, load_engine
 from toolkit.workloads import Shape
 
-NAMES = ["torch-unfused", "torch", "ort-cpu", "openvino"]
+NAMES = ["torch-unfused", "torch", "ort-cpu", "openvino", "native"]
 LIVE = NetworkConfig(scale=3, channels=5, blocks=1, hidden=7, stem="gaussian")
 
 

@@ -112,9 +112,7 @@ def cached_library(program: Program, manifest: Manifest, target: Target) -> Path
     return path
 
 
-def _compile(
-    compiler: Compiler, files: dict[str, str], target: Target, extra: tuple[str, ...], library: Path
-) -> None:
+def _compile(compiler: Compiler, files: dict[str, str], target: Target, extra: tuple[str, ...], library: Path) -> None:
     folder = library.parent
     for name, text in files.items():
         (folder / name).write_text(text)
@@ -122,4 +120,6 @@ def _compile(
     ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_LONGEST, check=False)  # noqa: S603
     if ran.returncode:
         first = next((line for line in ran.stderr.splitlines() if "error" in line), ran.stderr.strip()[:200])
-        raise Unavailable(f"{compiler.version} cannot compile for {target.name}: {first}", "Use another compiler: CXX=…")
+        raise Unavailable(
+            f"{compiler.version} cannot compile for {target.name}: {first}", "Use another compiler: CXX=…"
+        )

@@ -10,12 +10,16 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from toolkit.artifact import Precision
 from toolkit.graph.passes.matching import constant, ints
 from toolkit.native.program import Affine, Convolution, Depthwise, Floats, Format, Quantise, Source
 from toolkit.native.values import Image, Padded, Quantised, Tensor, unsupported
 
 if TYPE_CHECKING:
     from toolkit.native.planner import Planner
+
+
+_PRECISIONS: dict[Format, Precision] = {"float": "fp32", "bf16": "bf16", "int8": "int8"}
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,9 @@ def convolution(planner: Planner, node: ir.Node) -> Tensor:
     known = planner.known(node.inputs[0], node)
     step = 0.0
     if isinstance(known, Quantised):
-        known, step = known.tensor, known.step
+        step, known = known.step, known.tensor
     weights = _weights(node, step)
-    planner.executed[str(node.name)] = {"float": "fp32", "bf16": "bf16", "int8": "int8"}[weights.format]
+    planner.executed[str(node.name)] = _PRECISIONS[weights.format]
     pads, reflect = ints(node, "pads", (0, 0, 0, 0)), False
     if isinstance(known, Padded):
         if step:

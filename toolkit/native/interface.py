@@ -38,7 +38,21 @@ def interface(template: str, program: Program, manifest: Manifest, target: Targe
         "IN_LAYOUT": program.input.layout,
         "OUT_DTYPE": program.output.dtype,
         "OUT_LAYOUT": program.output.layout,
+        **_samples(program),
         "STATIC_SIZE": "true" if fixed is None else f"height == {fixed[0]} && width == {fixed[1]}",
         "SUPPORTED": " && ".join(checks) if target.machine == "x86_64" else "true",
     }
     return re.sub(r"@([A-Z_]+)@", lambda match: str(values[match[1]]), text)
+
+
+def _samples(program: Program) -> dict[str, str]:
+    """How the example turns bytes into samples and back."""
+    in_bytes, out_bytes = (end.dtype == "uint8" for end in (program.input, program.output))
+    return {
+        "IN_C": "unsigned char" if in_bytes else "float",
+        "OUT_C": "unsigned char" if out_bytes else "float",
+        "INTERLEAVED_IN": str(int(program.input.layout == "NHWC")),
+        "INTERLEAVED_OUT": str(int(program.output.layout == "NHWC")),
+        "FROM_BYTE": "1" if in_bytes else "(1.0f / 255)",
+        "TO_BYTE": "1.0" if out_bytes else "255.0",
+    }

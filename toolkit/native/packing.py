@@ -29,7 +29,8 @@ def packed(convolution: Convolution, sizes: list[int]) -> Lanes:
 
 def offsets(convolution: Convolution) -> NDArray[np.int32]:
     """What int8 sums begin with: less 128 times all weights, because 128 was added to every pixel."""
-    return (-128 * convolution.weight.astype(np.int64).sum((1, 2, 3))).astype(np.int32)
+    sums: NDArray[np.int64] = convolution.weight.astype(np.int64).sum((1, 2, 3))
+    return (-128 * sums).astype(np.int32)
 
 
 def bf16_bits(values: NDArray[np.float32]) -> NDArray[np.uint16]:

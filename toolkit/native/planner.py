@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 
-from toolkit.artifact import Manifest
+from toolkit.artifact import Manifest, Precision
 from toolkit.graph.passes.matching import constant, ints, reads_whole_frame
 from toolkit.graph.passes.merge_unshuffle import MergeUnshuffle
 from toolkit.native.convolutions import convolution
@@ -39,6 +40,7 @@ from toolkit.native.program import (
 )
 from toolkit.native.schedule import schedule
 from toolkit.native.values import Image, Known, Padded, Quantised, Tensor, clip_limits, quantisation_step, unsupported
+from toolkit.network.padding import padded_size, reflected_indices
 
 _FLOATS = (ir.DataType.FLOAT, ir.DataType.BFLOAT16)
 COLOURS = 3
@@ -66,7 +68,7 @@ class Planner:
         self._images: dict[tuple[float, int], int] = {}
         self._patterns: Patterns = find_patterns(model)
         self._end: OutputEnd = find_output(model)
-        self.executed = {}
+        self.executed: dict[str, Precision] = {}
         self._readers: dict[str, Callable[[ir.Node], Known]] = {
             "Cast": self._same,
             "Transpose": self._transpose,
@@ -80,6 +82,7 @@ class Planner:
             "Sub": self._sum,
             "Mul": self._product,
             "Div": self._product,
+            "Gather": self._extend,
             "Pad": self._pad,
             "Resize": self._resize,
             "SpaceToDepth": self._space_to_depth,
@@ -100,13 +103,14 @@ class Planner:
         self._write()
         _fold_shifts(self.stages)
         manifest = self._manifest
+        extended = partial(padded_size, minimum=manifest.smallest)
         program = Program(
             stages=self.stages,
             buffers=self.buffers,
             input=End(manifest.input.dtype, manifest.input.layout),
             output=End(manifest.output.dtype, manifest.output.layout),
             scale=manifest.network.scale,
-            shape=manifest.shape,
+            shape=None if manifest.shape is None else (extended(manifest.shape[0]), extended(manifest.shape[1])),
             smallest=manifest.smallest,
             executed=self.executed,
         )
@@ -230,6 +234,17 @@ class Planner:
             raise unsupported(node, "moves axes of something else than a NHWC image")
         return known
 
+    def _extend(self, node: ir.Node) -> Image:
+        """An odd number of rows or columns of a static graph made even, which sessions do before."""
+        known, indices = self.known(node.inputs[0], node), constant(node.inputs[1])
+        axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 0
+        size = None if self._manifest.shape is None or axis not in (2, 3) else self._manifest.shape[axis - 2]
+        if not isinstance(known, Image) or indices is None or size is None:
+            raise unsupported(node, "picks rows, columns or channels of something else than a static image")
+        if indices.tolist() != reflected_indices(size, padded_size(size, self._manifest.smallest)):
+            raise unsupported(node, "is not the reflection that extends an odd image by")
+        return known
+
     def _gelu(self, node: ir.Node) -> Tensor:
         approximate = node.attributes["approximate"].as_string() if "approximate" in node.attributes else "none"
         return self.append(self.tensor(node), Activation("gelu-tanh" if approximate == "tanh" else "gelu"), node)
@@ -278,7 +293,7 @@ class Planner:
         known, pads = self.known(node.inputs[0], node), constant(node.inputs[1])
         mode = node.attributes["mode"].as_string() if "mode" in node.attributes else "constant"
         value = constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else None
-        if pads is None or pads.size != 8 or any(pads.reshape(-1)[[0, 1, 4, 5]]) or (pads < 0).any():
+        if pads is None or pads.size != 8 or any(pads.reshape(-1)[[0, 1, 4, 5]]) or np.min(pads.astype(np.int64)) < 0:
             raise unsupported(node, "pads something else than rows and columns by constant numbers")
         if mode not in ("reflect", "constant") or (value is not None and np.any(value)):
             raise unsupported(node, f"pads by {mode}, and rows are extended only by reflection or zeros")

@@ -51,7 +51,7 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Source:
-    """What a stage reads of a buffer: row r needs rows floor(r·rate) + rows[0] to floor(r·rate) + rows[1], columns alike."""
+    """What a stage reads of a buffer: for row r, rows floor(r·rate) + rows[0] to + rows[1], and columns likewise."""
 
     buffer: int
     rate: Fraction = Fraction(1)

@@ -75,4 +75,3 @@ def _play(program: Program, first: int) -> None:
             following[index] += 1
 
     need(len(stages) - 1, _ROWS)
-

@@ -148,6 +148,10 @@ class BuildingRuntime(Runtime):
         """Whether it can build here; by default where it can run."""
         return self.probe()
 
+    def probe_engine(self) -> Availability:
+        """Whether it can run engines here; by default where it can run artifacts."""
+        return self.probe()
+
     @abstractmethod
     def identity(self, options: BuildOptions) -> dict[str, str]:
         """All that an engine built now depends on, and that must be the same where it is loaded."""
@@ -232,7 +236,7 @@ class BuildingRuntime(Runtime):
             Unavailable: the runtime is not there, or the engine was built for something else; with the command that
                 builds it anew.
         """
-        require(self.name, self.probe())
+        require(self.name, self.probe_engine())
         if mismatch := self.mismatch(engine):
             raise Unavailable(f"{engine.path} does not fit: {mismatch}", f"Build it again: {engine.rebuild_command}")
         options = options or SessionOptions()

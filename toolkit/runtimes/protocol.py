@@ -94,6 +94,9 @@ class Session(ABC):
     Arrays returned by `run` are reused by the next call.
     """
 
+    extends_fixed_sizes: ClassVar[bool] = True
+    """Whether `_run` takes frames of a static artifact's odd size, as its graph does, and not extended ones."""
+
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact
         self._shape: Shape | None = None
@@ -113,9 +116,9 @@ class Session(ABC):
         fixed = None if manifest.shape is None else Shape(*manifest.shape)
         if fixed is not None and fixed != shape:
             raise InputError(f"{manifest.name} is made for {fixed}, not {shape}", "Export without --shape.")
-        inner = (
-            shape if fixed else Shape(*(padded_size(side, manifest.smallest) for side in (shape.height, shape.width)))
-        )
+        inner = Shape(*(padded_size(side, manifest.smallest) for side in shape.sides))
+        if fixed and self.extends_fixed_sizes:
+            inner = shape
         self._rows = reflected_indices(shape.height, inner.height) if inner != shape else None
         self._columns = reflected_indices(shape.width, inner.width) if inner != shape else None
         self._bind(inner)

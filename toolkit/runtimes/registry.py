@@ -14,6 +14,7 @@ from toolkit.atomic import write_bytes
 from toolkit.errors import InputError, ToolkitError
 from toolkit.runtimes.building import BuildingRuntime, BuildOptions, Built
 from toolkit.runtimes.engine import Engine, find_engines
+from toolkit.runtimes.native import NativeRuntime
 from toolkit.runtimes.openvino import OpenVinoRuntime
 from toolkit.runtimes.ort import OrtCpuRuntime, OrtCudaRuntime, OrtTensorRtRuntime
 from toolkit.runtimes.protocol import Runtime, Session, SessionOptions
@@ -37,6 +38,7 @@ RUNTIMES: dict[str, Runtime] = {
         TorchCompileRuntime(),
         OrtCpuRuntime(),
         OpenVinoRuntime(),
+        NativeRuntime(),
         TorchCudaRuntime(),
         TorchCompileCudaRuntime(),
         OrtCudaRuntime(),
@@ -129,7 +131,7 @@ def load_engine(engine: Engine | Path | str, options: SessionOptions | None = No
 def engine_obstacle(engine: Engine) -> str:
     """Why an engine cannot run here, and what to do; empty when it can."""
     runtime = _building(engine.info.runtime)
-    available = runtime.probe()
+    available = runtime.probe_engine()
     if not available.ok:
         return f"{available.reason}. {available.remedy}"
     mismatch = runtime.mismatch(engine)

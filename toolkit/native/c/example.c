@@ -1,0 +1,119 @@
+/* Upscales a picture with @NAME@, without Python:
+ *
+ *   cc -O2 example.c ./engine.so -o upscale -Wl,-rpath,'$ORIGIN' && ./upscale small.ppm large.ppm
+ *
+ * Reads and writes binary PPM (P6, 8 bits a sample), which `ffmpeg`, `magick` and `pnmtopng` understand. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engine.h"
+
+#define INTERLEAVED_IN @INTERLEAVED_IN@
+#define INTERLEAVED_OUT @INTERLEAVED_OUT@
+typedef @IN_C@ in_sample;
+typedef @OUT_C@ out_sample;
+
+static int fail(const char* what, const char* where) {
+  fprintf(stderr, "%s: %s\n", where, what);
+  return 1;
+}
+
+/* A number of a PPM's header; comments begin with # and end with the line. */
+static int read_number(FILE* file) {
+  int c = fgetc(file), value = 0;
+  while (c == '#' || c == ' ' || c == '\t' || c == '\n' || c == '\r') {
+    if (c == '#')
+      while (c != '\n' && c != EOF) c = fgetc(file);
+    c = fgetc(file);
+  }
+  if (c < '0' || c > '9') return -1;
+  for (; c >= '0' && c <= '9' && value < 1 << 20; c = fgetc(file)) value = 10 * value + c - '0';
+  return value;
+}
+
+static unsigned char* read_ppm(const char* path, int* height, int* width) {
+  FILE* file = fopen(path, "rb");
+  unsigned char* pixels = NULL;
+  if (file == NULL) return NULL;
+  if (fgetc(file) == 'P' && fgetc(file) == '6') {
+    *width = read_number(file);
+    *height = read_number(file);
+    if (*width > 0 && *height > 0 && read_number(file) == 255) {
+      size_t size = (size_t)*height * *width * 3;
+      pixels = malloc(size);
+      if (pixels != NULL && fread(pixels, 1, size, file) != size) {
+        free(pixels);
+        pixels = NULL;
+      }
+    }
+  }
+  fclose(file);
+  return pixels;
+}
+
+static int write_ppm(const char* path, const unsigned char* pixels, int height, int width) {
+  size_t size = (size_t)height * width * 3;
+  FILE* file = fopen(path, "wb");
+  int whole;
+  if (file == NULL) return 0;
+  whole = fprintf(file, "P6\n%d %d\n255\n", width, height) > 0 && fwrite(pixels, 1, size, file) == size;
+  return fclose(file) == 0 && whole;
+}
+
+/* Where sample `colour` of pixel `i` lies in a frame of `count` pixels. */
+static size_t place(int interleaved, size_t i, int colour, size_t count) {
+  return interleaved ? 3 * i + colour : count * colour + i;
+}
+
+static out_sample* upscale(const unsigned char* pixels, int height, int width) {
+  size_t count = (size_t)height * width, i;
+  in_sample* input = malloc(3 * count * sizeof(in_sample));
+  out_sample* output = malloc(3 * count * @SYMBOL_UPPER@_SCALE * @SYMBOL_UPPER@_SCALE * sizeof(out_sample));
+  @SYMBOL@_engine* engine = NULL;
+  int colour, code = @SYMBOL@_no_memory;
+  if (input != NULL && output != NULL) {
+    for (i = 0; i < count; ++i)
+      for (colour = 0; colour < 3; ++colour)
+        input[place(INTERLEAVED_IN, i, colour, count)] = (in_sample)(pixels[3 * i + colour] * @FROM_BYTE@);
+    code = @SYMBOL@_create(&engine, height, width, 0);
+    if (code == @SYMBOL@_ok) code = @SYMBOL@_run(engine, input, output);
+    @SYMBOL@_destroy(engine);
+  }
+  free(input);
+  if (code == @SYMBOL@_ok) return output;
+  fprintf(stderr, "%dx%d: %s\n", height, width,
+          code == @SYMBOL@_bad_size ? "this engine does not take that size" : "the engine could not run");
+  free(output);
+  return NULL;
+}
+
+/* A sample of the result as a byte. */
+static unsigned char to_byte(out_sample value) {
+  double scaled = value * @TO_BYTE@ + 0.5;
+  return (unsigned char)(scaled < 0 ? 0 : scaled > 255 ? 255 : scaled);
+}
+
+int main(int argc, char** argv) {
+  int height, width, colour;
+  size_t count, i;
+  unsigned char *pixels, *result;
+  out_sample* output;
+  if (argc != 3) return fail("name a PPM to read and one to write", argv[0]);
+  pixels = read_ppm(argv[1], &height, &width);
+  if (pixels == NULL) return fail("cannot be read, or is no 8-bit P6 PPM", argv[1]);
+  output = upscale(pixels, height, width);
+  free(pixels);
+  if (output == NULL) return 1;
+  height *= @SYMBOL_UPPER@_SCALE;
+  width *= @SYMBOL_UPPER@_SCALE;
+  count = (size_t)height * width;
+  result = malloc(3 * count);
+  if (result == NULL) return fail("there is not enough memory", argv[2]);
+  for (i = 0; i < count; ++i)
+    for (colour = 0; colour < 3; ++colour)
+      result[3 * i + colour] = to_byte(output[place(INTERLEAVED_OUT, i, colour, count)]);
+  free(output);
+  if (!write_ppm(argv[2], result, height, width)) return fail("cannot be written", argv[2]);
+  free(result);
+  return 0;
+}

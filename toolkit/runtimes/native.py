@@ -1,0 +1,144 @@
+"""The toolkit's own CPU engine: an artifact compiled into a shared object by the system's C++ compiler."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from toolkit.artifact import Artifact, Precision
+from toolkit.errors import InputError
+from toolkit.native.compiler import cached_library, compiled, find_compiler
+from toolkit.native.interface import LIBRARY
+from toolkit.native.library import Library, LoadedEngine
+from toolkit.native.planner import plan
+from toolkit.native.program import Program, Unsupported
+from toolkit.native.targets import NATIVE, TARGETS, Target, find_target, missing
+from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
+from toolkit.runtimes.engine import Engine
+from toolkit.runtimes.protocol import Availability, Executed, Frame, Session, SessionOptions
+from toolkit.workloads import Shape
+
+_INTERFACE = "1"
+"""Of the shared object; raised when its C functions change."""
+
+
+class NativeSession(Session):
+    """A shared object, and an engine of it for the bound size."""
+
+    extends_fixed_sizes: ClassVar[bool] = False
+
+    def __init__(self, artifact: Artifact, library: Path, target: Target, threads: int) -> None:
+        super().__init__(artifact)
+        self._library = Library(library, artifact.manifest.name)
+        self._target, self._threads = target, threads
+        self._engine: LoadedEngine | None = None
+        self._output: Frame = np.empty(0)
+
+    def _bind(self, shape: Shape) -> None:
+        self._engine = self._library.engine(shape.height, shape.width, self._threads)
+        self._output = self.output_frame(shape)
+
+    def _run(self, frame: Frame) -> Frame:
+        if self._engine is None:
+            raise InputError("this session has no size yet", "Call bind(shape) first.")
+        self._engine.run(frame, self._output)
+        return self._output
+
+    @property
+    def working_bytes(self) -> int:
+        """Bytes of line buffers a thread: all the memory that a frame takes besides itself and its result."""
+        return 0 if self._engine is None else self._engine.working_bytes
+
+    def executed(self) -> dict[str, Executed]:
+        """As the shared object tells; device: the instructions it was compiled for."""
+        device = f"CPU, {self._target.name}"
+        return {node: Executed(precision, device) for node, precision in self._library.executed().items()}
+
+
+class NativeRuntime(BuildingRuntime):
+    """Rows flow through all layers while they are in the cache; see docs/native-engine.md. An engine takes any size."""
+
+    name: ClassVar[str] = "native"
+    description: ClassVar[str] = "the toolkit's own engine, compiled for this processor"
+    options = frozenset({"target", "threads"})
+
+    def probe(self) -> Availability:
+        compiler = find_compiler()
+        if compiler is None:
+            return Availability(
+                False, "there is no C++ compiler (c++, g++ or clang++)", "Install one: apt install g++."
+            )
+        return Availability(True, version=f"{compiler.version}, {find_target(NATIVE).name}")
+
+    def probe_engine(self) -> Availability:
+        """A built engine needs no compiler."""
+        return Availability(True)
+
+    def refusal(self, artifact: Artifact, precision: Precision) -> str:
+        if other := super().refusal(artifact, precision):
+            return other
+        if precision == "fp16":
+            return "it computes in fp32, bf16 and int8"
+        try:
+            _program(artifact.path, artifact.manifest.onnx_sha256)
+        except Unsupported as error:
+            return str(error)
+        return ""
+
+    def _accept(self, artifact: Artifact, options: BuildOptions) -> Shape | None:
+        shape = super()._accept(artifact, options)
+        if artifact.manifest.shape is not None:
+            return shape
+        if options.shape is not None:
+            raise InputError("a native engine takes every size that its artifact takes", "Leave out --shape.")
+        return None
+
+    def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
+        target = find_target(NATIVE)
+        program = _program(artifact.path, artifact.manifest.onnx_sha256)
+        library = cached_library(program, artifact.manifest, target)
+        return NativeSession(artifact, library, target, options.resolved_threads())
+
+    def identity(self, options: BuildOptions) -> dict[str, str]:
+        return {"interface": _INTERFACE, "target": _target(options).name}
+
+    def mismatch(self, engine: Engine) -> str:
+        """An engine runs on every processor with its target's instructions, not only where it was built."""
+        built = engine.info.identity
+        if built.get("interface") != _INTERFACE or built.get("target") not in TARGETS:
+            return f"it was built by another version of the toolkit ({built})"
+        lacking = missing(TARGETS[built["target"]])
+        return f"it was built for {built['target']}, and this machine lacks {lacking}" if lacking else ""
+
+    def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
+        manifest, target = job.artifact.manifest, _target(job.options)
+        program = _program(job.artifact.path, manifest.onnx_sha256)
+        compiler = find_compiler()
+        counts: dict[str, int] = {}
+        for precision in program.executed.values():
+            counts[precision] = counts.get(precision, 0) + 1
+        read_back = {
+            "compiler": "" if compiler is None else compiler.version,
+            "executed": ", ".join(f"{precision}: {count} nodes" for precision, count in counts.items()),
+            "stages": str(len(program.stages)),
+        }
+        return compiled(program, manifest, target), read_back
+
+    def _load_engine(self, engine: Engine, options: SessionOptions) -> Session:
+        threads = options.threads or int(engine.info.options.get("threads", "0")) or options.resolved_threads()
+        artifact = Artifact(engine.file(LIBRARY), engine.manifest)
+        return NativeSession(artifact, engine.file(LIBRARY), TARGETS[engine.info.identity["target"]], threads)
+
+
+def _target(options: BuildOptions) -> Target:
+    if len(options.target) > 1:
+        raise InputError(f"a native engine has one target, not {', '.join(options.target)}")
+    return find_target(options.target[0] if options.target else NATIVE)
+
+
+@lru_cache(maxsize=16)
+def _program(path: Path, sha256: str) -> Program:  # noqa: ARG001  (a file may change under its name)
+    return plan(path, Artifact.read(path).manifest)
