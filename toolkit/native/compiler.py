@@ -20,7 +20,8 @@ from toolkit.native.source import headers, translation_unit
 from toolkit.native.targets import Target
 
 # -ffp-contract=off: only what is written as a fused multiply-add is one, so every target computes the same bits.
-FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-shared", "-fvisibility=hidden")
+FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-fvisibility=hidden")
+_LINK = ("-shared", f"-Wl,-soname,{LIBRARY}", "-pthread")
 WARNINGS = ("-Wall", "-Wextra", "-Wno-psabi", "-Wno-ignored-attributes")
 _LONGEST = 600
 _REMEDY = "Install one: apt install g++."
@@ -116,7 +117,7 @@ def _compile(compiler: Compiler, files: dict[str, str], target: Target, extra: t
     folder = library.parent
     for name, text in files.items():
         (folder / name).write_text(text)
-    command = [compiler.path, *FLAGS, *WARNINGS, *target.options, *extra, "engine.cpp", "-o", library.name, "-pthread"]
+    command = [compiler.path, *FLAGS, *WARNINGS, *target.options, *extra, "engine.cpp", "-o", library.name, *_LINK]
     ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_LONGEST, check=False)  # noqa: S603
     if ran.returncode:
         first = next((line for line in ran.stderr.splitlines() if "error" in line), ran.stderr.strip()[:200])

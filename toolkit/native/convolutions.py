@@ -56,8 +56,6 @@ def convolution(planner: Planner, node: ir.Node) -> Tensor:
     planner.executed[str(node.name)] = _PRECISIONS[weights.format]
     pads, reflect = ints(node, "pads", (0, 0, 0, 0)), False
     if isinstance(known, Padded):
-        if step:
-            raise unsupported(node, "reads a padded quantised tensor")
         pads, reflect = _sum_of_pads(node, pads, known), known.reflect
         known = known.tensor
     if not isinstance(known, Tensor | Image):

@@ -331,7 +331,7 @@ class Planner:
 
     def _quantise(self, node: ir.Node) -> Quantised:
         known = self.known(node.inputs[0], node)
-        if not isinstance(known, Tensor | Image):
+        if not isinstance(known, Tensor | Image | Padded):
             raise unsupported(node, "quantises what is no plain tensor")
         return Quantised(known, quantisation_step(node))
 

@@ -56,7 +56,7 @@ def translation_unit(program: Program, target: Target, symbol: str, interface: s
     writer = _Writer(program, target)
     stages = [writer.stage(index) for index in range(len(program.stages))]
     parts = [
-        f'#include "{target.header}"\n#include "convolution.h"\n#include "ends.h"\n#include "engine.h"',
+        f'#include "{target.header}"\n#include "convolution.h"\n#include "ends.h"\n#include "frames.h"',
         '#include "pointwise.h"\n#include "resample.h"\n',
         "namespace {\n\nusing namespace rows;\n",
         *writer.constants,

@@ -27,20 +27,20 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Quantised:
-    """A tensor between QuantizeLinear and DequantizeLinear. `step`: what 1 stands for."""
-
-    tensor: Tensor | Image
-    step: float
-
-
-@dataclass(frozen=True)
 class Padded:
     """A tensor mirrored or extended by zeros: (top, left) and (bottom, right) rows and columns."""
 
     tensor: Tensor | Image
     pads: tuple[int, int, int, int]
     reflect: bool
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """A tensor between QuantizeLinear and DequantizeLinear. `step`: what 1 stands for."""
+
+    tensor: Tensor | Image | Padded
+    step: float
 
 
 Known = Tensor | Image | Quantised | Padded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
@@ -66,6 +67,8 @@ class NativeRuntime(BuildingRuntime):
     options = frozenset({"target", "threads"})
 
     def probe(self) -> Availability:
+        if platform.system() != "Linux":
+            return Availability(False, "its shared objects are made for Linux", "Run on Linux.")
         compiler = find_compiler()
         if compiler is None:
             return Availability(

@@ -1,0 +1,84 @@
+"""Small ONNX graphs of the operators that the native engine takes, and artifacts around them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from toolkit.artifact import Artifact
+from toolkit.atomic import sha256_of
+
+
+class Builder:
+    """An ONNX graph, node by node. Constants are random, and none is special."""
+
+    def __init__(self, seed: int, opset: int = 20) -> None:
+        self.random = np.random.default_rng(seed)
+        self.opset = opset
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def constant(self, array: np.ndarray) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(array, name))
+        return name
+
+    def uniform(self, *shape: int, scale: float = 1.0) -> np.ndarray:
+        return (scale * self.random.uniform(-1, 1, shape)).astype(np.float32)
+
+    def node(self, operator: str, *inputs: str, **attributes: object) -> str:
+        name = f"n{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def conv(self, x: str, inputs: int, outputs: int, kernel: int, stride: int = 1, group: int = 1) -> str:
+        weight = self.uniform(outputs, inputs // group, kernel, kernel, scale=(inputs // group * kernel**2) ** -0.5)
+        pads = [(kernel - stride) // 2] * 4
+        operands = (self.constant(weight), self.constant(self.uniform(outputs)))
+        return self.node("Conv", x, *operands, pads=pads, strides=[stride] * 2, group=group)
+
+    def norm(self, x: str, channels: int, *, centre: bool = True) -> str:
+        axes = self.constant(np.array([1]))
+        if centre:
+            x = self.node("Sub", x, self.node("ReduceMean", x, axes))
+        mean = self.node("ReduceMean", self.node("Mul", x, x), axes)
+        deviation = self.node("Sqrt", self.node("Add", mean, self.constant(np.float32(1e-3))))
+        scaled = self.node("Mul", self.node("Div", x, deviation), self.constant(self.uniform(channels, 1, 1)))
+        return self.node("Add", scaled, self.constant(self.uniform(channels, 1, 1)))
+
+    def model(self, output: str, *, uint8: bool = False, layout: str = "NCHW") -> onnx.ModelProto:
+        """The graph from `input` to what the last node makes."""
+        assert self.nodes[-1].output[0] == output
+        self.nodes[-1].output[0] = "output"
+        dtype = TensorProto.UINT8 if uint8 else TensorProto.FLOAT
+        shape = [1, 3, "h", "w"] if layout == "NCHW" else [1, "h", "w", 3]
+        ends = [
+            [helper.make_tensor_value_info(name, dtype, [f"{name}_{d}" if isinstance(d, str) else d for d in shape])]
+            for name in ("input", "output")
+        ]
+        graph = helper.make_graph(self.nodes, "graph", ends[0], ends[1], self.constants)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=10)
+
+
+def artifact(model: onnx.ModelProto, like: Artifact, directory: Path, scale: int) -> Artifact:
+    """A graph as an artifact, with the manifest of another one where it does not matter."""
+    content = model.SerializeToString()
+    manifest = like.manifest
+    dtype = "uint8" if model.graph.input[0].type.tensor_type.elem_type == TensorProto.UINT8 else "float32"
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    layout = "NCHW" if dims[1].dim_value == 3 else "NHWC"
+    made = msgspec.structs.replace(
+        manifest,
+        name=f"graph_x{scale}",
+        network=msgspec.structs.replace(manifest.network, scale=scale),
+        input=msgspec.structs.replace(manifest.input, dtype=dtype, layout=layout),
+        output=msgspec.structs.replace(manifest.output, dtype=dtype, layout=layout),
+        smallest=4,
+        onnx_sha256=sha256_of(content),
+        onnx_bytes=len(content),
+    )
+    return Artifact.write(directory, content, made, b"")

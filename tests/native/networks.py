@@ -1,0 +1,124 @@
+"""Graphs that together hold every operator of the native engine, and what they compute in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import erf, sqrt
+
+import numpy as np
+import onnx
+from native.graphs import Builder
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+
+def strided(seed: int = 0, *, scale: int = 2, channels: tuple[int, int] = (7, 13)) -> onnx.ModelProto:
+    """As the released network: head with stride 2, norms, GELU; and a residual, leaky ReLU, 1x1."""
+    b = Builder(seed)
+    first, second = channels
+    head = b.conv("input", 3, first, 6, stride=2)
+    x = b.node("Gelu", b.conv(b.norm(head, first, centre=False), first, second, 3))
+    x = b.conv(b.norm(x, second), second, first, 1)
+    x = b.node("Add", head, b.node("Mul", x, b.constant(b.uniform(first, 1, 1))))
+    x = b.node("LeakyRelu", b.conv(x, first, second, 3), alpha=0.1)
+    x = b.conv(x, second, 3 * (2 * scale) ** 2, 3)
+    return b.model(b.node("DepthToSpace", x, blocksize=2 * scale, mode="CRD"))
+
+
+def branched(seed: int = 0) -> onnx.ModelProto:
+    """High frequencies by blur and by pooling, depthwise, half resolution and back, GELUs spelled out, ReLU, clip."""
+    b = Builder(seed, opset=19)
+    padded = b.node("Pad", "input", b.constant(np.array([0, 0, 2, 2, 0, 0, 2, 2])), mode="reflect")
+    blur = b.constant(b.uniform(3, 1, 5, 5, scale=0.2))
+    high = b.node("Sub", "input", b.node("Conv", padded, blur, group=3))
+    features = b.conv(high, 3, 5, 3)
+    half = b.conv(features, 5, 5, 2, stride=2, group=5)
+    half = _gelu_tanh(b, b.conv(half, 5, 6, 3))
+    half = b.conv(_gelu(b, b.conv(half, 6, 6, 3, group=6)), 6, 5, 3)
+    scales = b.constant(np.array([1, 1, 2, 2], np.float32))
+    options = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    x = b.node("Sub", b.node("Resize", half, "", scales, **options), b.node("Relu", features))
+    x = b.node("Clip", x, b.constant(np.float32(-0.9)), b.constant(np.float32(0.8)))
+    return b.model(b.node("DepthToSpace", b.conv(x, 5, 12, 3), blocksize=2, mode="CRD"))
+
+
+def unshuffled_later(seed: int = 0) -> onnx.ModelProto:
+    """Bytes in and out, x3; a stride of 2 over a tensor that is not the image."""
+    b = Builder(seed)
+    image = b.node("Transpose", b.node("Cast", "input", to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
+    x = b.node("Mul", image, b.constant(np.float32(1 / 255)))
+    x = b.node("Gelu", b.conv(x, 3, 4, 3), approximate="tanh")
+    x = b.conv(x, 4, 9, 6, stride=2)
+    x = b.node("Mul", b.conv(x, 9, 108, 3), b.constant(np.float32(90)))
+    x = b.node("Add", x, b.constant(np.full((108, 1, 1), 120, np.float32)))
+    x = b.node("Round", b.node("Clip", x, b.constant(np.float32(0)), b.constant(np.float32(255))))
+    x = b.node("Transpose", b.node("DepthToSpace", x, blocksize=6, mode="CRD"), perm=[0, 2, 3, 1])
+    return b.model(b.node("Cast", x, to=TensorProto.UINT8), uint8=True, layout="NHWC")
+
+
+def float64(model: onnx.ModelProto) -> Callable[[np.ndarray], np.ndarray]:
+    """What a graph computes, by ONNX's reference implementation in float64."""
+    exact = onnx.ModelProto.FromString(model.SerializeToString())
+    graph = exact.graph
+    sizes = {node.input[2] for node in graph.node if node.op_type == "Resize"}
+    for tensor in graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT and tensor.name not in sizes:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))
+    for end in (graph.input[0], graph.output[0]):
+        if end.type.tensor_type.elem_type == TensorProto.FLOAT:
+            end.type.tensor_type.elem_type = TensorProto.DOUBLE
+    for node in graph.node:
+        if node.op_type == "Cast" and node.attribute[0].i == TensorProto.FLOAT:
+            node.attribute[0].i = TensorProto.DOUBLE
+    evaluator = ReferenceEvaluator(exact)
+
+    def function(frame: np.ndarray) -> np.ndarray:
+        data = frame if frame.dtype == np.uint8 else frame.astype(np.float64)
+        (result,) = evaluator.run(None, {"input": data})
+        return np.asarray(result)
+
+    return function
+
+
+def rounding_to_bf16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A bf16 graph as the native engine computes it: what convolutions read is rounded, all else is float32."""
+    made = onnx.ModelProto.FromString(model.SerializeToString())
+    graph = made.graph
+    for tensor in graph.initializer:
+        if tensor.data_type == TensorProto.BFLOAT16:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
+    nodes = []
+    for node in graph.node:
+        if node.op_type == "Cast" and node.attribute[0].i == TensorProto.BFLOAT16:
+            node.attribute[0].i = TensorProto.FLOAT
+        if node.op_type == "Conv":
+            low, high = f"{node.name}.low", f"{node.name}.high"
+            nodes.append(helper.make_node("Cast", [node.input[0]], [low], to=TensorProto.BFLOAT16))
+            nodes.append(helper.make_node("Cast", [low], [high], to=TensorProto.FLOAT))
+            node.input[0] = high
+        nodes.append(node)
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(copies)
+    return made
+
+
+def _gelu(b: Builder, x: str) -> str:
+    """As exporters write it before opset 20."""
+    bent = b.node("Erf", b.node("Div", x, b.constant(np.float32(sqrt(2)))))
+    half = b.node("Mul", b.constant(np.float32(0.5)), b.node("Add", bent, b.constant(np.float32(1))))
+    return b.node("Mul", x, half)
+
+
+def _gelu_tanh(b: Builder, x: str) -> str:
+    cubed = b.node("Mul", b.constant(np.float32(0.044715)), b.node("Pow", x, b.constant(np.float32(3))))
+    inner = b.node("Mul", b.constant(np.float32(sqrt(2 / np.pi))), b.node("Add", x, cubed))
+    half = b.node("Mul", b.constant(np.float32(0.5)), b.node("Add", b.node("Tanh", inner), b.constant(np.float32(1))))
+    return b.node("Mul", x, half)
+
+
+def exact_gelu(x: np.ndarray, *, tanh: bool) -> np.ndarray:
+    """In float64."""
+    if tanh:
+        return x * 0.5 * (1 + np.tanh(sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+    return x * 0.5 * (1 + np.vectorize(erf)(x / sqrt(2)))

@@ -1,0 +1,51 @@
+"""Graphs and artifacts, run by the native engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from toolkit.artifact import Artifact
+from toolkit.native.compiler import cached_library
+from toolkit.native.library import Library
+from toolkit.native.planner import plan
+from toolkit.native.targets import find_target, missing
+from toolkit.runtimes.protocol import frame_shape
+from toolkit.workloads import Shape
+
+
+class Native:
+    """A graph or artifact, planned, and compiled for a target when first run there."""
+
+    def __init__(self, made: Artifact) -> None:
+        self.artifact = made
+        self.program = plan(made.path, made.manifest)
+
+    def library(self, target: str = "native", tile_columns: int = 0) -> Library:
+        chosen = find_target(target)
+        if lacking := missing(chosen):
+            pytest.skip(f"this machine does not run {target}: it lacks {lacking}")
+        program = replace(self.program, tile_columns=tile_columns) if tile_columns else self.program
+        return Library(cached_library(program, self.artifact.manifest, chosen), self.artifact.manifest.name)
+
+    def empty(self, frame: np.ndarray) -> np.ndarray:
+        manifest = self.artifact.manifest
+        height, width = frame.shape[2:] if manifest.input.layout == "NCHW" else frame.shape[1:3]
+        size = Shape(height, width).upscaled(manifest.network.scale)
+        return np.zeros(frame_shape(size, manifest.output.layout), manifest.output.dtype)
+
+    def run(self, frame: np.ndarray, target: str = "native", threads: int = 1, tile_columns: int = 0) -> np.ndarray:
+        output = self.empty(frame)
+        sides = frame.shape[2:] if self.artifact.manifest.input.layout == "NCHW" else frame.shape[1:3]
+        self.library(target, tile_columns).engine(*sides, threads).run(np.ascontiguousarray(frame), output)
+        return output
+
+    def noise(self, height: int, width: int, seed: int = 0) -> np.ndarray:
+        port = self.artifact.manifest.input
+        random = np.random.default_rng(seed)
+        shape = frame_shape(Shape(height, width), port.layout)
+        if port.dtype == "uint8":
+            return random.integers(0, 256, shape).astype(np.uint8)
+        return random.random(shape, np.float32)

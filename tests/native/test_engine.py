@@ -1,0 +1,140 @@
+"""The native engine against float64 and against itself: every operator, size, target, number of threads and bands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from native.graphs import Builder
+from native.networks import branched, exact_gelu, float64, strided, unshuffled_later
+from native.running import Native
+
+NETWORKS: dict[str, tuple[Callable[[], onnx.ModelProto], int]] = {
+    "strided": (strided, 2),
+    "branched": (branched, 2),
+    "unshuffled-later": (unshuffled_later, 3),
+}
+SIZES = [(4, 4), (4, 34), (6, 10), (30, 6), (22, 70), (10, 262)]
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def network(request: pytest.FixtureRequest, native: Callable[..., Native]) -> Native:
+    model, scale = NETWORKS[request.param]
+    return native(model(), scale)
+
+
+def check(got: np.ndarray, exact: np.ndarray) -> None:
+    """Within rounding of float64; bytes within one grey level, and nearly always the same."""
+    if got.dtype == np.uint8:
+        difference = np.abs(got.astype(int) - exact.astype(int))
+        assert difference.max() <= 1
+        assert difference.mean() < 1e-3
+    else:
+        np.testing.assert_allclose(got, exact, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_every_operator_at_every_kind_of_size(size: tuple[int, int], network: Native) -> None:
+    frame = network.noise(*size)
+    check(network.run(frame), float64(onnx.load(network.artifact.path))(frame))
+
+
+@pytest.mark.parametrize("target", ["x86-64-v3", "x86-64-v4"])
+def test_all_targets_compute_the_same_bits(target: str, network: Native) -> None:
+    """NEON too: test_programs.py. What VNNI and BF16 add does not touch float32: test_precisions.py."""
+    for size in ((6, 10), (22, 70)):
+        frame = network.noise(*size)
+        np.testing.assert_array_equal(network.run(frame, target), network.run(frame, "scalar"))
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    height=st.integers(2, 40).map(lambda half: 2 * half),
+    width=st.integers(2, 40).map(lambda half: 2 * half),
+    threads=st.integers(1, 5),
+    cuts=st.sets(st.integers(1, 39), max_size=5),
+)
+def test_threads_and_bands_change_no_bit(
+    height: int, width: int, threads: int, cuts: set[int], network: Native
+) -> None:
+    frame = network.noise(height, width)
+    whole = network.run(frame)
+    np.testing.assert_array_equal(network.run(frame, threads=threads), whole)
+    engine, banded = network.library().engine(height, width, 1), network.empty(frame)
+    bounds = [0, *sorted(2 * cut for cut in cuts if 2 * cut < height), height]
+    for first, last in pairwise(bounds):
+        engine.run_rows(frame, banded, first, last - first)
+    np.testing.assert_array_equal(banded, whole)
+
+
+def test_parts_of_the_width_change_no_bit(network: Native) -> None:
+    """As wide frames are computed, whose rows would not stay in the cache."""
+    for width in (4, 10, 74):
+        frame = network.noise(14, width)
+        np.testing.assert_array_equal(network.run(frame, threads=2, tile_columns=5), network.run(frame))
+
+
+@pytest.mark.parametrize("tanh", [False, True])
+def test_gelu_is_exact_to_half_a_millionth(tanh: bool, native: Callable[..., Native]) -> None:
+    b = Builder(0)
+    gelu = b.node("Gelu", "input", approximate="tanh" if tanh else "none")
+    x = b.node("Conv", gelu, b.constant(np.repeat(np.eye(3, dtype=np.float32), 4, 0).reshape(12, 3, 1, 1)))
+    network = native(b.model(b.node("DepthToSpace", x, blocksize=2, mode="CRD")))
+    frame = np.linspace(-9, 9, 3 * 64 * 512, dtype=np.float32).reshape(1, 3, 64, 512)
+    exact = exact_gelu(frame.astype(np.float64), tanh=tanh)
+    assert np.abs(network.run(frame)[:, :, ::2, ::2] - exact).max() < 5e-7
+
+
+def test_working_memory_does_not_grow_with_height(network: Native) -> None:
+    library = network.library()
+    low, high = (library.engine(height, 128, 1).working_bytes for height in (16, 4096))
+    assert 0 < low == high
+    narrow, wide = (library.engine(16, width, 1).working_bytes for width in (7680, 15360))
+    assert wide < 1.2 * narrow
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[onnx.ModelProto, int]:
+    """Random chains of what the engine takes."""
+    b = Builder(draw(st.integers(0, 1000)))
+    scale, strides = draw(st.sampled_from([(2, 1), (2, 2), (3, 1), (3, 2), (4, 1)]))
+    channels = draw(st.integers(1, 29))
+    kernel = draw(st.sampled_from([1, 3, 5])) * strides
+    x = b.conv("input", 3, channels, kernel, stride=strides)
+    for _ in range(draw(st.integers(0, 4))):
+        kind = draw(st.sampled_from(["norm", "gelu", "leaky", "conv", "depthwise", "residual", "affine"]))
+        if kind == "norm" and channels > 2:
+            x = b.norm(x, channels, centre=draw(st.booleans()))
+        elif kind == "gelu":
+            x = b.node("Gelu", x)
+        elif kind == "leaky":
+            x = b.node("LeakyRelu", x, alpha=0.2)
+        elif kind == "conv":
+            wider = draw(st.integers(1, 29))
+            x, channels = b.conv(x, channels, wider, draw(st.sampled_from([1, 3]))), wider
+        elif kind == "depthwise":
+            x = b.conv(x, channels, channels, 3, group=channels)
+        elif kind == "residual":
+            x = b.node(draw(st.sampled_from(["Add", "Sub"])), b.conv(x, channels, channels, 3), x)
+        else:
+            x = b.node("Add", x, b.constant(b.uniform(channels, 1, 1)))
+    x = b.conv(x, channels, 3 * (scale * strides) ** 2, 3)
+    return b.model(b.node("DepthToSpace", x, blocksize=scale * strides, mode="CRD")), scale
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(graph=graphs(), height=st.integers(2, 20), width=st.integers(2, 50), threads=st.integers(1, 3))
+def test_random_graphs(
+    graph: tuple[onnx.ModelProto, int], height: int, width: int, threads: int, native: Callable[..., Native]
+) -> None:
+    model, scale = graph
+    network = native(model, scale)
+    frame = network.noise(2 * height, 2 * width)
+    np.testing.assert_allclose(network.run(frame, threads=threads), float64(model)(frame), rtol=0, atol=2e-5)

@@ -1,0 +1,93 @@
+"""bf16 and int8 as the artifact's graph says them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+from native.networks import branched, float64, rounding_to_bf16, strided
+from native.running import Native
+from onnx.reference import ReferenceEvaluator
+
+from toolkit.artifact import Artifact, Precision
+from toolkit.graph.precision.convert import ConvertOptions, rewritten
+
+RANGE = 3.0
+
+
+@pytest.fixture(scope="module", params=["strided", "branched"])
+def lowered(
+    request: pytest.FixtureRequest, native: Callable[..., Native], small_artifact: Artifact
+) -> Callable[[Precision], Native]:
+    """A network of the tests in another precision, by the toolkit's own rewrite."""
+    model = {"strided": strided, "branched": branched}[request.param]()
+    made: dict[str, Native] = {}
+
+    def convert(precision: Precision) -> Native:
+        if precision not in made:
+            magnitudes = {name: RANGE for node in model.graph.node for name in (*node.input, *node.output)}
+            low, _ = rewritten(model, small_artifact.manifest, precision, ConvertOptions(), magnitudes)
+            made[precision] = native(low)
+        return made[precision]
+
+    return convert
+
+
+def test_bf16_rounds_what_convolutions_read_and_nothing_else(lowered: Callable[[Precision], Native]) -> None:
+    network = lowered("bf16")
+    frame = network.noise(14, 38)
+    model = onnx.load(network.artifact.path)
+    (expected,) = ReferenceEvaluator(rounding_to_bf16(model)).run(None, {"input": frame})
+    difference = np.abs(network.run(frame) - expected)
+    # A sum that lies near a boundary between two bf16 numbers may fall on either side.
+    assert difference.max() < 0.02
+    assert difference.mean() < 2e-4
+    assert "bf16" in network.library().executed().values()
+
+
+@pytest.mark.parametrize("target", ["x86-64-v3", "x86-64-v4", "x86-64-v4-bf16"])
+def test_bf16_is_the_same_on_all_targets_but_for_the_order_of_two_additions(
+    target: str, lowered: Callable[[Precision], Native]
+) -> None:
+    network = lowered("bf16")
+    frame = network.noise(6, 34)
+    got, reference = network.run(frame, target), network.run(frame, "scalar")
+    if target == "x86-64-v4-bf16":
+        assert np.abs(got - reference).mean() < 2e-4
+    else:
+        np.testing.assert_array_equal(got, reference)
+
+
+@pytest.mark.parametrize("target", ["scalar", "x86-64-v3", "x86-64-v4", "x86-64-v4-vnni"])
+def test_int8_sums_are_exact(target: str, lowered: Callable[[Precision], Native]) -> None:
+    """Against ONNX Runtime computing the graph as it is written, node by node in float32."""
+    ort = pytest.importorskip("onnxruntime")
+    network = lowered("int8")
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(str(network.artifact.path), options, providers=["CPUExecutionProvider"])
+    frame = network.noise(14, 38)
+    (expected,) = session.run(None, {"input": frame})
+    difference = np.abs(network.run(frame, target) - expected)
+    # float32 rounding, and now and then a tie that falls the other way.
+    assert np.quantile(difference, 0.98) < 1e-5
+    assert difference.max() < 4 * RANGE / 127
+    np.testing.assert_array_equal(network.run(frame, target), network.run(frame, threads=3))
+
+
+def test_int8_costs_what_quantisation_costs(lowered: Callable[[Precision], Native]) -> None:
+    """A whole number wrong somewhere would show at once: half a step an operator is all there may be."""
+    network = lowered("int8")
+    frame = network.noise(14, 38)
+    exact = float64(onnx.load(network.artifact.path))(frame)
+    assert np.abs(network.run(frame) - exact).mean() < 1e-3
+
+
+def test_int8_values_beyond_the_range_are_limited(lowered: Callable[[Precision], Native]) -> None:
+    network = lowered("int8")
+    frame = np.full((1, 3, 8, 8), 1e12, np.float32)
+    limited = np.full((1, 3, 8, 8), RANGE, np.float32)
+    if "Pad" not in {node.op_type for node in onnx.load(network.artifact.path).graph.node}:
+        np.testing.assert_array_equal(network.run(frame), network.run(limited))

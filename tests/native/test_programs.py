@@ -1,0 +1,163 @@
+"""Engines without Python: the C interface, under sanitizers, on another processor, and the example program."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from native.networks import branched, strided, unshuffled_later
+from native.running import Native
+from PIL import Image
+
+import toolkit
+from toolkit.artifact import Artifact
+from toolkit.graph.export import ExportOptions, export
+from toolkit.native.compiler import FLAGS, sources
+from toolkit.native.interface import HEADER, interface, symbol
+from toolkit.native.targets import TARGETS, find_target
+from toolkit.runtimes.building import BuildOptions
+from toolkit.workloads import Shape
+
+DRIVER = Path(__file__).with_name("driver.c")
+CROSS, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64"
+SIZES = [(4, 4), (6, 10), (4, 38), (20, 130)]
+
+
+def build(network: Native, target: str, compiler: str, directory: Path, *options: str) -> Path:
+    """An executable of an engine and the driver."""
+    chosen, manifest = find_target(target), network.artifact.manifest
+    for name, text in sources(network.program, manifest, chosen).items():
+        (directory / name).write_text(text)
+    (directory / "c").mkdir()
+    (directory / "c" / HEADER).write_text(interface(HEADER, network.program, manifest, chosen))
+    shutil.copy(DRIVER, directory / "c" / "driver.cpp")
+    common = [*(flag for flag in FLAGS if flag != "-O3"), *chosen.options]
+    prefix = symbol(manifest.name)
+    defined = f"-DSYMBOL={prefix}", f"-DUNIT={prefix.upper()}_UNIT"
+    jobs = (
+        [compiler, *common, *options, "-c", "engine.cpp", "-o", "engine.o"],
+        [compiler, *options, *defined, "c/driver.cpp", "engine.o", "-o", "driver", "-pthread"],
+    )
+    for job in jobs:
+        ran = subprocess.run(job, cwd=directory, capture_output=True, text=True, timeout=300, check=False)
+        assert ran.returncode == 0, ran.stderr
+    return directory / "driver"
+
+
+def drive(program: list[str], network: Native, size: tuple[int, int], directory: Path) -> np.ndarray:
+    """What the driver writes for a frame of noise."""
+    frame = network.noise(*size)
+    output = network.empty(frame)
+    source, result = directory / "frame", directory / "result"
+    source.write_bytes(frame.tobytes())
+    arguments = [*map(str, size), str(frame.nbytes), str(output.nbytes), str(source), str(result)]
+    ran = subprocess.run([*program, *arguments], capture_output=True, text=True, timeout=300, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert not ran.stderr
+    return np.frombuffer(result.read_bytes(), output.dtype).reshape(output.shape)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["scalar", "native"])
+@pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
+@pytest.mark.parametrize("graph", [strided, branched, unshuffled_later])
+def test_sanitizers_find_nothing(
+    graph: Callable, sanitizer: str, target: str, native: Callable[..., Native], tmp_path: Path
+) -> None:
+    network = native(graph(), 3 if graph is unshuffled_later else 2)
+    network.program.tile_columns = 40
+    options = (f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-O1", "-g")
+    driver = build(network, target, "c++", tmp_path, *options)
+    for size in SIZES:
+        assert np.isfinite(drive([str(driver)], network, size, tmp_path)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which(CROSS) is None, reason=f"there is no {CROSS} (apt install g++-aarch64-linux-gnu)")
+@pytest.mark.skipif(shutil.which(EMULATOR) is None, reason=f"there is no {EMULATOR} (apt install qemu-user)")
+@pytest.mark.parametrize("graph", [strided, branched, unshuffled_later])
+def test_neon_computes_the_same_bits(graph: Callable, native: Callable[..., Native], tmp_path: Path) -> None:
+    network = native(graph(), 3 if graph is unshuffled_later else 2)
+    driver = build(network, "aarch64", CROSS, tmp_path, "-static", "-O2")
+    for size in SIZES:
+        got = drive([EMULATOR, str(driver)], network, size, tmp_path)
+        np.testing.assert_array_equal(got, network.run(network.noise(*size), "scalar"))
+
+
+@pytest.mark.parametrize("uint8", [None, "NHWC"])
+def test_the_example_program(uint8: str | None, small_artifact: Artifact, tmp_path: Path) -> None:
+    """A C program that reads and writes pictures, built as the bundle says, gives what a session gives."""
+    artifact = small_artifact
+    if uint8 is not None:
+        artifact = export(toolkit.source_checkpoint(small_artifact), ExportOptions(uint8=uint8), tmp_path)
+    engine = toolkit.build(artifact, "native", directory=tmp_path).engine
+    command = ["cc", "-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O2", "example.c", "./engine.so"]
+    subprocess.run([*command, "-o", "upscale", f"-Wl,-rpath,{engine.path}"], cwd=engine.path, check=True, timeout=300)
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 14, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "in.ppm")
+    upscale = engine.path / "upscale"
+    subprocess.run([upscale, tmp_path / "in.ppm", tmp_path / "out.ppm"], check=True, timeout=60)
+    session = toolkit.load_engine(engine)
+    session.bind(Shape(10, 14))
+    if uint8 is None:
+        planes = (pixels / np.float32(255)).astype(np.float32).transpose(2, 0, 1)[None]
+        expected = session.run(planes)[0].transpose(1, 2, 0) * 255
+    else:
+        expected = session.run(pixels[None])[0]
+    written = np.asarray(Image.open(tmp_path / "out.ppm"))
+    assert np.abs(written - expected.clip(0, 255)).max() <= 0.5 + 1e-3
+    for arguments in ([], ["missing.ppm", "x.ppm"], [engine.path / "engine.json", "x.ppm"]):
+        assert subprocess.run([upscale, *arguments], capture_output=True, timeout=60, check=False).returncode == 1
+
+
+def test_engines_of_two_artifacts_have_names_of_their_own(small_artifact: Artifact) -> None:
+    assert symbol("rt4ksr_x2_fp32_uint8-nhwc") == "rt4ksr_x2_fp32_uint8_nhwc"
+    assert symbol("4k") == "n4k"
+
+
+def test_a_bundle_goes_where_its_target_is_and_nowhere_else(
+    small_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = toolkit.build(small_artifact, "native", BuildOptions(target=("scalar",)), tmp_path)
+    assert built.fresh and not toolkit.build(small_artifact, "native", BuildOptions(target=("scalar",)), tmp_path).fresh
+    assert built.engine.info.identity["target"] == "scalar"
+    assert built.engine.info.shape == "dynamic"
+    monkeypatch.setenv("PATH", "")
+    session = toolkit.load_engine(built.engine)  # needs no compiler
+    session.bind(Shape(4, 4))
+    assert {node.device for node in session.executed().values()} == {"CPU, scalar"}
+    monkeypatch.setattr("toolkit.native.targets.instruction_sets", frozenset)
+    elsewhere = toolkit.Engine(
+        built.engine.path,
+        toolkit.EngineInfo(**{**_fields(built.engine.info), "identity": {"interface": "1", "target": "x86-64-v4"}}),
+        built.engine.manifest,
+    )
+    with pytest.raises(toolkit.Unavailable, match="built for x86-64-v4, and this machine lacks avx2, avx512bw"):
+        toolkit.load_engine(elsewhere)
+
+
+def _fields(info: toolkit.EngineInfo) -> dict:
+    return {name: getattr(info, name) for name in info.__struct_fields__}
+
+
+def test_what_c_callers_get_wrong(native: Callable[..., Native]) -> None:
+    network = native(strided())
+    library = network.library()
+    for height, width in ((2, 4), (5, 8), (4, 70000), (0, 0), (-2, 8)):
+        with pytest.raises(toolkit.InputError, match="does not take"):
+            library.engine(height, width, 1)
+    engine, frame = library.engine(8, 8, 1), network.noise(8, 8)
+    for first, count in ((1, 2), (0, 3), (-2, 4), (4, 6), (8, 2), (0, 0)):
+        with pytest.raises(toolkit.InputError, match="these rows"):
+            engine.run_rows(frame, network.empty(frame), first, count)
+    with pytest.raises(toolkit.Unavailable, match="missing or negative"):
+        library.engine(8, 8, -1)
+
+
+def test_all_targets_name_headers_that_exist() -> None:
+    headers = Path(toolkit.__file__).parent / "native" / "headers"
+    assert {target.header for target in TARGETS.values()} == {path.name for path in headers.glob("simd_*.h")}

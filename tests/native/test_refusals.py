@@ -1,0 +1,138 @@
+"""What the native engine does not take, it refuses by the node's name and with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from native.graphs import Builder, artifact
+from native.running import Native
+
+import toolkit
+from toolkit.artifact import Artifact
+from toolkit.errors import InputError, Unavailable
+from toolkit.native import compiler
+from toolkit.native.planner import plan
+from toolkit.native.program import Unsupported
+from toolkit.native.targets import find_target
+from toolkit.runtimes.building import BuildOptions
+from toolkit.runtimes.registry import RUNTIMES
+from toolkit.workloads import Shape
+
+
+def finished(b: Builder, x: str) -> onnx.ModelProto:
+    return b.model(b.node("DepthToSpace", b.conv(x, 4, 12, 3), blocksize=2, mode="CRD"))
+
+
+def attention(b: Builder, x: str) -> str:
+    return b.node("Mul", x, b.node("GlobalAveragePool", x))
+
+
+def mean(b: Builder, x: str) -> str:
+    return b.node("Sub", x, b.node("ReduceMean", x, b.constant(np.array([2, 3]))))
+
+
+def grouped(b: Builder, x: str) -> str:
+    return b.conv(x, 4, 4, 3, group=2)
+
+
+def shrinking(b: Builder, x: str) -> str:
+    weight = b.constant(b.uniform(4, 4, 3, 3))
+    return b.node("Conv", x, weight)
+
+
+def sigmoid(b: Builder, x: str) -> str:
+    return b.node("Sigmoid", x)
+
+
+def product(b: Builder, x: str) -> str:
+    return b.node("Mul", x, b.node("Relu", x))
+
+
+def half(b: Builder, x: str) -> str:
+    return b.node("Conv", x, b.constant(b.uniform(4, 4, 3, 3).astype(np.float16)), pads=[1] * 4)
+
+
+def bilinear(b: Builder, x: str) -> str:
+    return b.node("Resize", x, "", b.constant(np.array([1, 1, 2, 2], np.float32)), mode="linear")
+
+
+@pytest.mark.parametrize(
+    ("graph", "node", "reason"),
+    [
+        (attention, "n1 (GlobalAveragePool)", "reads the whole frame"),
+        (mean, "n1 (ReduceMean)", "reads the whole frame"),
+        (grouped, "n1 (Conv)", "2 groups"),
+        (shrinking, "n1 (Conv)", "changes the size"),
+        (sigmoid, "n1 (Sigmoid)", "no code for"),
+        (product, "n2 (Mul)", "only constants are multiplied with"),
+        (half, "n1 (Conv)", "float16"),
+        (bilinear, "n1 (Resize)", "no nearest upsampling"),
+    ],
+)
+def test_nodes(
+    graph: Callable[[Builder, str], str], node: str, reason: str, small_artifact: Artifact, tmp_path: Path
+) -> None:
+    b = Builder(0)
+    made = artifact(finished(b, graph(b, b.conv("input", 3, 4, 3))), small_artifact, tmp_path, 2)
+    with pytest.raises(Unsupported) as caught:
+        plan(made.path, made.manifest)
+    assert f"node {node} " in str(caught.value)
+    assert reason in str(caught.value)
+    with pytest.raises(Unavailable, match="native cannot run graph_x2 in fp32: node") as refused:
+        toolkit.load_session(made, "native")
+    assert refused.value.exit_code == 3
+
+
+def test_unordinary_ends(small_artifact: Artifact, tmp_path: Path) -> None:
+    b = Builder(0)
+    blocks = b.model(b.node("DepthToSpace", b.conv("input", 3, 12, 3), blocksize=2, mode="DCR"))
+    made = artifact(blocks, small_artifact, tmp_path, 2)
+    with pytest.raises(Unsupported, match=r"node n1 \(DepthToSpace\) orders channels as DCR"):
+        plan(made.path, made.manifest)
+
+
+def test_fp16_artifacts(small_artifact: Artifact, tmp_path: Path) -> None:
+    made = toolkit.convert(small_artifact, "fp16", directory=tmp_path)
+    with pytest.raises(Unavailable, match="it computes in fp32, bf16 and int8"):
+        toolkit.load_session(made, "native")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (BuildOptions(target=("x86-64-v9",)), "no target 'x86-64-v9'"),
+        (BuildOptions(target=("scalar", "x86-64-v3")), "one target"),
+        (BuildOptions(shape=Shape(8, 8)), "takes every size"),
+        (BuildOptions(tf32=True), "no option tf32"),
+    ],
+)
+def test_options(options: BuildOptions, message: str, small_artifact: Artifact, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        toolkit.build(small_artifact, "native", options, tmp_path)
+
+
+def test_no_compiler(small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    compiler.find_compiler.cache_clear()
+    try:
+        assert not RUNTIMES["native"].probe().ok
+        with pytest.raises(Unavailable, match=r"no C\+\+ compiler"):
+            toolkit.load_session(small_artifact, "native")
+    finally:
+        compiler.find_compiler.cache_clear()
+
+
+def test_a_compiler_that_fails(native: Callable[..., Native], tmp_path: Path) -> None:
+    broken = tmp_path / "c++"
+    broken.write_text("#!/bin/sh\necho 'engine.cpp:1: error: it is Tuesday' >&2; exit 1\n")
+    broken.chmod(0o755)
+    b = Builder(0)
+    network = native(b.model(b.node("DepthToSpace", b.conv("input", 3, 12, 3), blocksize=2, mode="CRD")))
+    arguments = network.program, network.artifact.manifest, find_target("scalar")
+    with pytest.raises(Unavailable, match=r"cannot compile for scalar.*it is Tuesday"):
+        compiler.compiled(*arguments, compiler=compiler.Compiler(str(broken), "c++ 0"))
