@@ -60,8 +60,26 @@ def find_runtime(name: str) -> Runtime:
     return RUNTIMES[name]
 
 
-def load_session(artifact: Artifact | Path | str, runtime: str, options: SessionOptions | None = None) -> Session:
+def default_runtime(artifact: Artifact) -> str:
+    """The runtime that CPU work takes when none is named: `native` where it works and runs this artifact.
+
+    Not where a verdict in the manifest says that it overspends there; then, and where it does not work, `ort-cpu`.
+    """
+    native = RUNTIMES[NativeRuntime.name]
+    verdicts = [check for check in artifact.manifest.budget_checks if native.name in check.name]
+    fits = native.probe().ok and not native.refusal(artifact, artifact.manifest.precision)
+    return native.name if fits and all(check.passed for check in verdicts) else OrtCpuRuntime.name
+
+
+def load_session(
+    artifact: Artifact | Path | str, runtime: str | None = None, options: SessionOptions | None = None
+) -> Session:
     """An artifact loaded by a runtime, in the artifact's own precision.
+
+    Args:
+        artifact: or the path of its files.
+        runtime: by name; None: `default_runtime`.
+        options: how to run.
 
     Raises:
         InputError: there is no such runtime.
@@ -69,7 +87,7 @@ def load_session(artifact: Artifact | Path | str, runtime: str, options: Session
         Unavailable: the runtime does not work here, or cannot run this precision.
     """
     loaded = artifact if isinstance(artifact, Artifact) else Artifact.read(artifact)
-    return find_runtime(runtime).load(loaded, options or SessionOptions())
+    return find_runtime(runtime or default_runtime(loaded)).load(loaded, options or SessionOptions())
 
 
 def build(

@@ -61,7 +61,7 @@ def activation_magnitudes(
         """The calibrators stack what one reader gives, and cannot stack images of several sizes."""
 
         def __init__(self, image: NDArray[np.uint8]) -> None:
-            self._frames = iter([{port.name: _frame(image, port)}])
+            self._frames = iter([{port.name: calibration_frame(image, port)}])
 
         def get_next(self) -> dict[str, NDArray[Any]] | None:
             return next(self._frames, None)
@@ -89,7 +89,8 @@ def _magnitude(data: Any) -> float:
     return float(np.abs(np.asarray(data.range_value, np.float64)).max())
 
 
-def _frame(image: NDArray[np.uint8], port: Port) -> NDArray[Any]:
+def calibration_frame(image: NDArray[np.uint8], port: Port) -> NDArray[Any]:
+    """An RGB image (H, W, 3) as an artifact's input takes it."""
     frame = image[None] if port.layout == "NHWC" else np.ascontiguousarray(image.transpose(2, 0, 1)[None])
     return frame if port.dtype == "uint8" else (frame / np.float32(255)).astype(np.float32)
 

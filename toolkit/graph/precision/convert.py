@@ -16,15 +16,27 @@ from toolkit.atomic import sha256_of
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.numerics import Probes
 from toolkit.graph.passes.matching import GraphPass, reads_whole_frame
-from toolkit.graph.precision.calibration import PERCENTILE, Method, activation_magnitudes, calibration_images
+from toolkit.graph.precision.calibration import (
+    PERCENTILE,
+    Method,
+    activation_magnitudes,
+    calibration_frame,
+    calibration_images,
+)
 from toolkit.graph.precision.lower import LowerPrecision
 from toolkit.graph.precision.quantise import QuantiseConvs
+from toolkit.graph.precision.rounding import round_weights
 from toolkit.graph.source import source_checkpoint
+from toolkit.images import centre_crop
 from toolkit.network.model import numpy_function
 from toolkit.network.padding import padded_size
+from toolkit.workloads import Shape
 
 BF16_OPSET = 22
 """The first opset in which Conv takes bfloat16."""
+
+_CROP = 128
+"""Height and width of the images that bf16 weights are rounded on: there are enough pixels in them."""
 
 # Largest and mean error on probe images, for outputs in 0..1. They catch a broken conversion, and say nothing about the
 # quality that a sound one costs. int8 loses much on this network, which has no skip connection.
@@ -100,7 +112,10 @@ def convert(
     manifest = artifact.manifest
     check_request(manifest, precision, options)
     report(f"converting to {precision}")
-    converted, graph_pass = rewritten(onnx.load(artifact.path), manifest, precision, options)
+    model = onnx.load(artifact.path)
+    if precision == "bf16":
+        model = _rounded_together(model, manifest, options)
+    converted, graph_pass = rewritten(model, manifest, precision, options)
     report("measuring the error")
     losses = graph_pass.losses if isinstance(graph_pass, LowerPrecision) else {}
     notes = tuple(f"{precision}: node {node}, {name}: {loss}" for (node, name), loss in losses.items())
@@ -163,6 +178,19 @@ def calibrated(model: onnx.ModelProto, manifest: Manifest, options: ConvertOptio
     """The magnitude of every tensor around a convolution that int8's 127 should stand for."""
     images = calibration_images(options.calibration)
     return activation_magnitudes(_sizeless(model, manifest), manifest.input, images, options.method, options.percentile)
+
+
+def _rounded_together(model: onnx.ModelProto, manifest: Manifest, options: ConvertOptions) -> onnx.ModelProto:
+    """Weights that are bf16 numbers already, chosen on the toolkit's calibration images."""
+    port, free = manifest.input, _sizeless(model, manifest)
+    crops = [
+        centre_crop(image, Shape(*(min(side, _CROP) for side in image.shape[:2]))) for image in calibration_images()
+    ]
+    frames = [calibration_frame(image, port) for image in crops]
+    rounded = round_weights(free, port, frames, lambda name: _named(name, options.keep_fp32))
+    rounded.graph.input[0].CopyFrom(model.graph.input[0])
+    rounded.graph.output[0].CopyFrom(model.graph.output[0])
+    return rounded
 
 
 def check_request(manifest: Manifest, precision: Precision, options: ConvertOptions) -> None:
@@ -238,6 +266,8 @@ def _mark(model: onnx.ModelProto, precision: Precision) -> None:
 
 def _conversion(artifact: Artifact, precision: Precision, options: ConvertOptions) -> Conversion:
     calibration = ""
+    if precision == "bf16":
+        calibration = "images of the toolkit, weights rounded together"
     if precision == "int8":
         images = "images of the toolkit" if options.calibration is None else f"images of {options.calibration.name}"
         share = f" {options.percentile}" if options.method == "percentile" else ""

@@ -2,8 +2,8 @@
 
 A convolution's output is a sum, and what rounding one weight adds to it, the weights after it can largely take off
 again, because neighbouring pixels and channels resemble each other. How much they do is measured on calibration images
-(the method of GPTQ, Frantar et al., ICLR 2023). Layers are rounded one after the other, each against what it should have
-made of the image, so that later ones also make up for earlier ones.
+(the method of GPTQ, Frantar et al., ICLR 2023). Layers are rounded one after the other, each against what it should
+have made of the image, so that later ones also make up for earlier ones.
 """
 
 from __future__ import annotations
@@ -59,14 +59,19 @@ def round_weights(
     """
     if not images:
         raise InputError("weights are rounded by what they do to images, and there is none", "Name some.")
-    rounded = onnx.ModelProto.FromString(model.SerializeToString())
+    rounded = _copy(model)
     _round_inputs(rounded, kept)
     for conv in list(_dense(model, kept)):
         error = _Error.measured(conv, model, rounded, port, images)
         weight, bias = error.rounded(conv)
         for index, array in ((1, weight), (2, bias)):
             _replace(rounded, conv.node, index, array)
-    made = onnx.ModelProto.FromString(model.SerializeToString())
+    return _with_constants_of(rounded, model)
+
+
+def _with_constants_of(rounded: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` with what convolutions of `rounded` have for weights and biases."""
+    made = _copy(model)
     new = {tensor.name: tensor for tensor in rounded.graph.initializer}
     inputs = {node.name: list(node.input) for node in rounded.graph.node if node.op_type == "Conv"}
     for node in made.graph.node:
@@ -131,6 +136,12 @@ class _Error:
         return flat[:, 1:].reshape(conv.weight.shape).astype(np.float32), flat[:, 0].astype(np.float32)
 
 
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
 def _nearest(values: Doubles) -> Doubles:
     return values.astype(np.float32).astype(ml_dtypes.bfloat16).astype(np.float64)
 
@@ -154,7 +165,7 @@ def _samples(
     conv: _Conv, inputs: NDArray[Any], outputs: NDArray[Any], random: np.random.Generator
 ) -> tuple[Doubles, Doubles]:
     """What the convolution reads at some pixels, (N, K), and what it should make of it there, (N, O)."""
-    attributes = {item.name: helper.get_attribute_value(item) for item in conv.node.attribute}
+    attributes: dict[str, Any] = {item.name: helper.get_attribute_value(item) for item in conv.node.attribute}
     top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
     stride = attributes.get("strides", [1, 1])[0]
     padded = np.pad(inputs[0], ((0, 0), (top, bottom), (left, right)))
@@ -192,7 +203,7 @@ def _replace(model: onnx.ModelProto, conv: onnx.NodeProto, index: int, array: ND
 
 def _function(model: onnx.ModelProto, output: str) -> Callable[[NDArray[Any], Port], NDArray[Any]]:
     """A tensor inside a graph, for an image. By ONNX Runtime where it is there, else by ONNX's own implementation."""
-    graph = onnx.ModelProto.FromString(model.SerializeToString())
+    graph = _copy(model)
     del graph.graph.output[:], graph.graph.value_info[:]
     graph.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, None))
     try:
@@ -201,7 +212,8 @@ def _function(model: onnx.ModelProto, output: str) -> Callable[[NDArray[Any], Po
         from onnx.reference import ReferenceEvaluator
 
         evaluator = ReferenceEvaluator(graph)
-        return lambda image, port: np.asarray(evaluator.run(None, {port.name: image})[0])
+        run: Any = evaluator.run
+        return lambda image, port: np.asarray(run(None, {port.name: image})[0])
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])

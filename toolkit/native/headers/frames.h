@@ -16,9 +16,9 @@ class Engine {
  public:
   Engine(const NetworkPlan& plan, int height, int width, int threads)
       : plan_(plan), height_(height), width_(width), pool_(threads) {
-    // A seam costs the rows of its halo twice; shorter bands would not be worth a thread.
+    // A band computes about `halo` rows that its neighbours compute too; a shorter one would be worth no thread.
     const int rows = height / plan.unit;
-    bands_ = std::max(1, std::min(threads, rows / std::max(1, 2 * plan.halo)));
+    bands_ = std::max(1, std::min(threads, rows / std::max(1, plan.halo)));
     for (int i = 0; i < bands_; ++i) idle_.push_back(std::make_unique<Band>(plan, height, width));
     parts_ = idle_.back()->parts();
     bytes_ = idle_.back()->bytes();
