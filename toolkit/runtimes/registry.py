@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from toolkit.artifact import Artifact
+from toolkit.artifact import BUDGET_PREFIX, Artifact
 from toolkit.atomic import write_bytes
 from toolkit.errors import InputError, ToolkitError
 from toolkit.runtimes.building import BuildingRuntime, BuildOptions, Built
@@ -66,7 +66,7 @@ def default_runtime(artifact: Artifact) -> str:
     Not where a verdict in the manifest says that it overspends there; then, and where it does not work, `ort-cpu`.
     """
     native = RUNTIMES[NativeRuntime.name]
-    verdicts = [check for check in artifact.manifest.budget_checks if native.name in check.name]
+    verdicts = [check for check in artifact.manifest.budget_checks if check.name.startswith(f"{BUDGET_PREFIX}{native.name}: ")]
     fits = native.probe().ok and not native.refusal(artifact, artifact.manifest.precision)
     return native.name if fits and all(check.passed for check in verdicts) else OrtCpuRuntime.name
 

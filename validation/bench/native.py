@@ -195,9 +195,8 @@ def on_paper(halo: int, rows: int = 540) -> None:
     for cores in (16, 64):
         bands = min(cores, rows // halo)
         useful = rows / bands / (rows / bands + halo)
-        print(
-            f"on paper, {cores} cores: {bands} bands, {useful:.0%} of the work useful: {bands * useful:.0f} x one thread"
-        )
+        gain = f"{useful:.0%} of the work useful: {bands * useful:.0f} times one thread"
+        print(f"on paper, {cores} cores: {bands} bands, {gain}")
 
 
 if __name__ == "__main__":
