@@ -66,7 +66,8 @@ def default_runtime(artifact: Artifact) -> str:
     Not where a verdict in the manifest says that it overspends there; then, and where it does not work, `ort-cpu`.
     """
     native = RUNTIMES[NativeRuntime.name]
-    verdicts = [check for check in artifact.manifest.budget_checks if check.name.startswith(f"{BUDGET_PREFIX}{native.name}: ")]
+    prefix = f"{BUDGET_PREFIX}{native.name}: "
+    verdicts = [check for check in artifact.manifest.budget_checks if check.name.startswith(prefix)]
     fits = native.probe().ok and not native.refusal(artifact, artifact.manifest.precision)
     return native.name if fits and all(check.passed for check in verdicts) else OrtCpuRuntime.name
 

@@ -98,17 +98,17 @@ def multiply_adds() -> dict[str, float]:
 
 def compare(artifacts: dict[Precision, Artifact], workload: Workload, peak: dict[str, float], seconds: float) -> None:
     threads = [count for count in (1, 2) if count <= usable_processors()]
-    cells = [
-        Cell(runtime, precision, count)
-        for count in threads
-        for precision in PRECISIONS
-        for runtime in ("native", *OTHERS[precision])
-    ]
-    measured = dict(zip(cells, measure([asked(cell, artifacts, workload) for cell in cells], seconds), strict=True))
+    measured: dict[Cell, Measurement] = {}
+    for count in threads:  # all cells of a workload at a time would be too much for small machines' memory
+        at_once = [
+            Cell(runtime, precision, count) for precision in PRECISIONS for runtime in ("native", *OTHERS[precision])
+        ]
+        found = measure([asked(cell, artifacts, workload) for cell in at_once], seconds)
+        measured |= dict(zip(at_once, found, strict=True))
     work = arithmetic(artifacts["fp32"], workload)
     print(f"\n{workload.name}: {work / 1e9:.1f} G multiply-adds a frame")
     print("precision  threads  compared with            time  wanted   peak memory   frames")
-    for cell in cells:
+    for cell in measured:
         ours = measured[Cell("native", cell.precision, cell.threads)]
         if cell.runtime == "native":
             share_of_peak(cell, ours, work, peak)
