@@ -45,8 +45,8 @@ def build(
         Input size: HxW, 720p, 1080p, ... Default: that of the artifact or of its 4K workload.
     target
         For tensorrt-rtx: comma-separated GPU generations, which need not be here: sm75,sm80,sm86,sm89,sm120. For
-        native: native (default: the best that this processor has), x86-64-v3, x86-64-v4, x86-64-v4-vnni, x86-64-v4-bf16,
-        aarch64, scalar.
+        native: x86-64-v3, x86-64-v4, x86-64-v4-vnni, x86-64-v4-bf16, scalar; default: native, the best that this
+        processor has.
     threads
         Processor threads it is built for; 0: all usable.
     optimization_level
