@@ -24,6 +24,7 @@ from toolkit.workloads import Shape
 
 DRIVER = Path(__file__).with_name("driver.c")
 CROSS, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64"
+GRAPHS = (strided, branched, unshuffled_later)
 SIZES = [(4, 4), (6, 10), (4, 38), (20, 130)]
 
 
@@ -62,9 +63,11 @@ def drive(program: list[str], network: Native, size: tuple[int, int], directory:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["scalar", "native"])
-@pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
-@pytest.mark.parametrize("graph", [strided, branched, unshuffled_later])
+@pytest.mark.parametrize(
+    ("graph", "sanitizer", "target"),
+    [(graph, "address,undefined", target) for graph in GRAPHS for target in ("scalar", "native")]
+    + [(strided, "thread", "native")],
+)
 def test_sanitizers_find_nothing(
     graph: Callable, sanitizer: str, target: str, native: Callable[..., Native], tmp_path: Path
 ) -> None:
@@ -79,7 +82,7 @@ def test_sanitizers_find_nothing(
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which(CROSS) is None, reason=f"there is no {CROSS} (apt install g++-aarch64-linux-gnu)")
 @pytest.mark.skipif(shutil.which(EMULATOR) is None, reason=f"there is no {EMULATOR} (apt install qemu-user)")
-@pytest.mark.parametrize("graph", [strided, branched, unshuffled_later])
+@pytest.mark.parametrize("graph", GRAPHS)
 def test_neon_computes_the_same_bits(graph: Callable, native: Callable[..., Native], tmp_path: Path) -> None:
     network = native(graph(), 3 if graph is unshuffled_later else 2)
     driver = build(network, "aarch64", CROSS, tmp_path, "-static", "-O2")
