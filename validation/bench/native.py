@@ -12,6 +12,7 @@ import argparse
 import os
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,7 @@ WANTED = {("openvino", "fp32"): 0.62, ("ort-cpu", "fp32"): 0.45, ("openvino", "b
 SHARES = {"fp32": 0.85, "bf16": 0.75}
 HEIGHTS = (270, 540, 1080, 2160)
 MEGABYTE = 1 << 20
+FRAMES = 9
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def main() -> None:
             artifacts = lowered(load(workload.scale or 2), Path(directory) / workload.name)
             compare(artifacts, workload, peak, seconds)
             memory(artifacts, workload)
+            processor_time(artifacts, workload, peak)
         scaling(artifacts["fp32"], seconds)
 
 
@@ -168,6 +171,28 @@ def memory(artifacts: dict[Precision, Artifact], workload: Workload) -> None:
         found = [library.engine(*size, 1).working_bytes / MEGABYTE for size in sizes]
         texts = [f"{size[0]}x{size[1]}: {mega:.1f} MB" for size, mega in zip(sizes, found, strict=True)]
         print(f"{precision:<9}  line buffers a thread, {', '.join(texts)} (wanted: at most 8)")
+
+
+def processor_time(artifacts: dict[Precision, Artifact], workload: Workload, peak: dict[str, float]) -> None:
+    """Share of the peak in time that the processor really gave: the same on a machine that others use too."""
+    work, (height, width) = arithmetic(artifacts["fp32"], workload), workload.shape.sides
+    spent: dict[tuple[Precision, int], list[float]] = {}
+    engines = {
+        (precision, threads): loaded(artifact).engine(height, width, threads)
+        for precision, artifact in artifacts.items()
+        for threads in (1, 2)
+    }
+    frame = np.random.default_rng(0).integers(0, 256, (1, height, width, 3)).astype(np.uint8)
+    output = np.empty((1, *(side * (workload.scale or 2) for side in (height, width)), 3), np.uint8)
+    for _ in range(FRAMES):
+        for key, engine in engines.items():
+            begin = time.process_time()
+            engine.run(frame, output)
+            spent.setdefault(key, []).append(time.process_time() - begin)
+    for precision in artifacts:
+        one, two = (float(np.median(spent[precision, threads])) for threads in (1, 2))
+        share = f"{work / one / peak[precision]:.1%} of the peak" if precision in peak else "no peak known"
+        print(f"{precision:<9}  in processor time: {share}; two threads spend {two / one:.3f} times what one does")
 
 
 def loaded(artifact: Artifact) -> Library:
