@@ -63,6 +63,8 @@ def round_weights(
     _round_inputs(rounded, kept)
     for conv in list(_dense(model, kept)):
         error = _Error.measured(conv, model, rounded, port, images)
+        if not np.isfinite(error.inputs).all() or not np.isfinite(error.missing).all():
+            continue  # what leaves float32's range in the network is no matter of rounding
         weight, bias = error.rounded(conv)
         for index, array in ((1, weight), (2, bias)):
             _replace(rounded, conv.node, index, array)
