@@ -81,7 +81,7 @@ def float64(model: onnx.ModelProto) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def rounding_to_bf16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A bf16 graph as the native engine computes it: what convolutions read is rounded, all else is float32."""
+    """A bf16 graph as the native engine computes it: what dense convolutions read is rounded, all else is float32."""
     made = onnx.ModelProto.FromString(model.SerializeToString())
     graph = made.graph
     for tensor in graph.initializer:
@@ -91,7 +91,7 @@ def rounding_to_bf16(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in graph.node:
         if node.op_type == "Cast" and node.attribute[0].i == TensorProto.BFLOAT16:
             node.attribute[0].i = TensorProto.FLOAT
-        if node.op_type == "Conv":
+        if node.op_type == "Conv" and all(item.i == 1 for item in node.attribute if item.name == "group"):
             low, high = f"{node.name}.low", f"{node.name}.high"
             nodes.append(helper.make_node("Cast", [node.input[0]], [low], to=TensorProto.BFLOAT16))
             nodes.append(helper.make_node("Cast", [low], [high], to=TensorProto.FLOAT))
