@@ -47,7 +47,7 @@ def model(artifact: Artifact, memory: int) -> Model:
     return Model(artifact, "ort-cpu", 2, memory)
 
 
-@pytest.mark.parametrize("runtime", ["ort-cpu", "openvino"])
+@pytest.mark.parametrize("runtime", ["ort-cpu", "openvino", "native"])
 @settings(max_examples=10, deadline=None)
 @given(height=st.integers(1, 150), width=st.integers(1, 40))
 def test_the_same_bits_as_the_whole_frame(runtime: str, small_artifact: Artifact, height: int, width: int) -> None:

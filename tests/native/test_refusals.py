@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -12,13 +13,14 @@ from native.graphs import Builder, artifact
 from native.running import Native
 
 import toolkit
-from toolkit.artifact import Artifact
+from toolkit.artifact import Artifact, Check
 from toolkit.errors import InputError, Unavailable
 from toolkit.native import compiler
 from toolkit.native.planner import plan
 from toolkit.native.program import Unsupported
 from toolkit.native.targets import find_target
 from toolkit.runtimes.building import BuildOptions
+from toolkit.runtimes.protocol import Availability
 from toolkit.runtimes.registry import RUNTIMES
 from toolkit.workloads import Shape
 
@@ -113,6 +115,20 @@ def test_fp16_artifacts(small_artifact: Artifact, tmp_path: Path) -> None:
 def test_options(options: BuildOptions, message: str, small_artifact: Artifact, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         toolkit.build(small_artifact, "native", options, tmp_path)
+
+
+def test_the_default_on_processors(small_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """native, but not where it cannot, or where a verdict says that it overspends."""
+    assert toolkit.default_runtime(small_artifact) == "native"
+    b = Builder(0)
+    refused = artifact(finished(b, sigmoid(b, b.conv("input", 3, 4, 3))), small_artifact, tmp_path, 2)
+    assert toolkit.default_runtime(refused) == "ort-cpu"
+    for runtime, chosen in (("native", "ort-cpu"), ("openvino", "native")):
+        verdict = Check.of(f"budget on {runtime}: Set5", 0.2, 0.1)
+        manifest = msgspec.structs.replace(small_artifact.manifest, checks=(verdict,))
+        assert toolkit.default_runtime(Artifact(small_artifact.path, manifest)) == chosen
+    monkeypatch.setattr(type(RUNTIMES["native"]), "probe", lambda self: Availability(False))
+    assert toolkit.default_runtime(small_artifact) == "ort-cpu"
 
 
 def test_no_compiler(small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:

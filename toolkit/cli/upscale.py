@@ -26,7 +26,7 @@ class Network:
     model
         Artifacts (.onnx) or engine bundles, one a scale. Default: the directory's, else the toolkit's own weights.
     runtime
-        That runs artifacts; engines have their own.
+        That runs artifacts; engines have their own. Default: native where it works and takes them, else ort-cpu.
     precision
         Of the artifact that is looked for in the directory.
     directory
@@ -38,7 +38,7 @@ class Network:
     """
 
     model: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())] = ()
-    runtime: str = "ort-cpu"
+    runtime: str | None = None
     precision: toolkit.Precision = "fp32"
     directory: Path = Path("exported")
     memory: int = 256

@@ -7,6 +7,8 @@ from toolkit.media.model import Model, find_model_source
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.target import SCALES
 from toolkit.media.upscaler import Upscaler
+from toolkit.runtimes.engine import Engine
+from toolkit.runtimes.registry import default_runtime
 
 
 class Models:
@@ -28,7 +30,8 @@ class Models:
             source = find_model_source(options.directory, scale, options.precision, options.models)
             if source is None:
                 raise InputError(f"none of the networks that were named is x{scale}", "Name one more with --model.")
-            self._found[scale] = Model(source, options.runtime, self._threads, options.memory)
+            runtime = source.info.runtime if isinstance(source, Engine) else options.runtime or default_runtime(source)
+            self._found[scale] = Model(source, runtime, self._threads, options.memory)
         return self._found[scale]
 
     def upscaler(self, scale: int) -> Upscaler:

@@ -28,7 +28,7 @@ class UpscaleOptions:
         models: artifacts or engine bundles to choose from by scale; empty: `directory`, then the toolkit's own weights.
         directory: where artifacts are.
         precision: of the artifact that is looked for there.
-        runtime: that runs artifacts.
+        runtime: that runs artifacts; None: `native` where it works and takes them, else `ort-cpu`.
         threads: of the runtime; 0: all usable.
         memory: bytes that the network's tensors may take at once; larger frames go through in strips.
         picture: how pictures are written.
@@ -46,7 +46,7 @@ class UpscaleOptions:
     models: tuple[Path, ...] = ()
     directory: Path = DEFAULT_DIRECTORY
     precision: Precision = "fp32"
-    runtime: str = "ort-cpu"
+    runtime: str | None = None
     threads: int = 0
     memory: int = MEMORY
     picture: PictureFormat = field(default_factory=PictureFormat)
