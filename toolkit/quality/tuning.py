@@ -10,7 +10,14 @@ import onnx
 
 from toolkit.artifact import Artifact, CurvePoint, Precision
 from toolkit.errors import CheckFailed, InputError
-from toolkit.graph.precision.convert import ConvertOptions, calibrated, check_request, convert, rewritten
+from toolkit.graph.precision.convert import (
+    ConvertOptions,
+    calibrated,
+    check_request,
+    convert,
+    rewritten,
+    rounded_together,
+)
 from toolkit.graph.precision.simulate import simulated
 from toolkit.quality.bench import Bench
 from toolkit.quality.budget import Limits, Spent, held_against
@@ -144,17 +151,20 @@ class _Mixer:
     units: tuple[Unit, ...]
     options: ConvertOptions
     magnitudes: dict[str, float] | None
+    rounded: onnx.ModelProto | None
 
     @classmethod
     def of(cls, artifact: Artifact, precision: Precision, options: ConvertOptions) -> _Mixer:
         model, int8 = onnx.load(artifact.path), precision == "int8"
         magnitudes = calibrated(model, artifact.manifest, options) if int8 else None
-        return cls(artifact, precision, model, tuple(units(model, convolutions_only=int8)), options, magnitudes)
+        rounded = rounded_together(model, artifact.manifest) if precision == "bf16" else None
+        found = tuple(units(model, convolutions_only=int8))
+        return cls(artifact, precision, model, found, options, magnitudes, rounded)
 
     def graph(self, kept: Mix) -> onnx.ModelProto:
         """With these units in float32."""
         options, manifest = self.options_for(kept), self.artifact.manifest
-        return rewritten(self.model, manifest, self.precision, options, self.magnitudes)[0]
+        return rewritten(self.model, manifest, self.precision, options, self.magnitudes, self.rounded)[0]
 
     def options_for(self, kept: Mix) -> ConvertOptions:
         chosen = [unit for unit in self.units if unit.name in kept]

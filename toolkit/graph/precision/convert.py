@@ -25,7 +25,7 @@ from toolkit.graph.precision.calibration import (
 )
 from toolkit.graph.precision.lower import LowerPrecision
 from toolkit.graph.precision.quantise import QuantiseConvs
-from toolkit.graph.precision.rounding import round_weights
+from toolkit.graph.precision.rounding import round_weights, with_weights_of
 from toolkit.graph.source import source_checkpoint
 from toolkit.images import centre_crop
 from toolkit.network.model import numpy_function
@@ -113,9 +113,8 @@ def convert(
     check_request(manifest, precision, options)
     report(f"converting to {precision}")
     model = onnx.load(artifact.path)
-    if precision == "bf16":
-        model = _rounded_together(model, manifest, options)
-    converted, graph_pass = rewritten(model, manifest, precision, options)
+    rounded = rounded_together(model, manifest) if precision == "bf16" else None
+    converted, graph_pass = rewritten(model, manifest, precision, options, rounded=rounded)
     report("measuring the error")
     losses = graph_pass.losses if isinstance(graph_pass, LowerPrecision) else {}
     notes = tuple(f"{precision}: node {node}, {name}: {loss}" for (node, name), loss in losses.items())
@@ -142,6 +141,7 @@ def rewritten(
     precision: Precision,
     options: ConvertOptions,
     magnitudes: Mapping[str, float] | None = None,
+    rounded: onnx.ModelProto | None = None,
 ) -> tuple[onnx.ModelProto, GraphPass]:
     """The graph in another precision, valid, not yet measured; and the pass that did it.
 
@@ -151,10 +151,13 @@ def rewritten(
         precision: the target.
         options: see `ConvertOptions`.
         magnitudes: for int8: ranges that were measured already; None: measure them.
+        rounded: for bf16: of `rounded_together`; None: each weight becomes the nearest bf16 number.
 
     Raises:
         InputError: an option does not fit the graph.
     """
+    if rounded is not None:
+        model = with_weights_of(rounded, model, lambda name: _named(name, options.keep_fp32))
     if precision == "int8":
         ranges = calibrated(model, manifest, options) if magnitudes is None else magnitudes
         graph_pass: GraphPass = QuantiseConvs(ranges, options.exclude)
@@ -180,17 +183,14 @@ def calibrated(model: onnx.ModelProto, manifest: Manifest, options: ConvertOptio
     return activation_magnitudes(_sizeless(model, manifest), manifest.input, images, options.method, options.percentile)
 
 
-def _rounded_together(model: onnx.ModelProto, manifest: Manifest, options: ConvertOptions) -> onnx.ModelProto:
-    """Weights that are bf16 numbers already, chosen on the toolkit's calibration images."""
+def rounded_together(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
+    """The fp32 graph with weights that are bf16 numbers already, chosen on the toolkit's calibration images."""
     port, free = manifest.input, _sizeless(model, manifest)
     crops = [
         centre_crop(image, Shape(*(min(side, _CROP) for side in image.shape[:2]))) for image in calibration_images()
     ]
     frames = [calibration_frame(image, port) for image in crops]
-    rounded = round_weights(free, port, frames, lambda name: _named(name, options.keep_fp32))
-    rounded.graph.input[0].CopyFrom(model.graph.input[0])
-    rounded.graph.output[0].CopyFrom(model.graph.output[0])
-    return rounded
+    return with_weights_of(round_weights(free, port, frames), model)
 
 
 def check_request(manifest: Manifest, precision: Precision, options: ConvertOptions) -> None:

@@ -68,16 +68,18 @@ def round_weights(
         weight, bias = error.rounded(conv)
         for index, array in ((1, weight), (2, bias)):
             _replace(rounded, conv.node, index, array)
-    return _with_constants_of(rounded, model)
+    return with_weights_of(rounded, model, kept)
 
 
-def _with_constants_of(rounded: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` with what convolutions of `rounded` have for weights and biases."""
+def with_weights_of(
+    rounded: onnx.ModelProto, model: onnx.ModelProto, kept: Callable[[str], bool] = lambda _: False
+) -> onnx.ModelProto:
+    """`model` with the weights and biases that its convolutions have in `rounded`, but for those that are kept."""
     made = _copy(model)
     new = {tensor.name: tensor for tensor in rounded.graph.initializer}
     inputs = {node.name: list(node.input) for node in rounded.graph.node if node.op_type == "Conv"}
     for node in made.graph.node:
-        if node.op_type == "Conv":
+        if node.op_type == "Conv" and not kept(node.name):
             node.input[1:] = inputs[node.name][1:]
     used = {name for node in made.graph.node for name in node.input}
     present = {tensor.name for tensor in made.graph.initializer}
