@@ -95,17 +95,26 @@ class AblationReport(msgspec.Struct, frozen=True):
             Unavailable: matplotlib is not installed.
             InputError: the file cannot be written.
         """
-        with drawn(path, 9, 5.5) as axes:
+        with drawn(path, 9, 6) as axes:
             for runtime, workload in self.cells:
-                points = [(step.seconds(runtime, workload), step) for step in self.steps]
-                known = [(1000 * seconds, step) for seconds, step in points if seconds is not None]
-                quality = [step.psnr_y for _, step in known]
-                axes.plot([x for x, _ in known], quality, "o", label=f"{runtime}, {workload}")
-                for x, step in known:
-                    place = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": 7}
-                    axes.annotate(step.preset, (x, step.psnr_y), **place)
+                points = [(step.seconds(runtime, workload), step.psnr_y) for step in self.steps]
+                known = [
+                    (number, 1000 * seconds, psnr)
+                    for number, (seconds, psnr) in enumerate(points, 1)
+                    if seconds is not None
+                ]
+                times, quality = [time for _, time, _ in known], [psnr for _, _, psnr in known]
+                axes.plot(times, quality, "o", markersize=4, label=f"{runtime}, {workload}")
+                for number, time, psnr in known:
+                    # Steps alike in quality lie close together: numbers fit, names do not; two heights keep them apart.
+                    place = {"xytext": (0, 4 + 9 * (number % 2)), "textcoords": "offset points", "fontsize": 7}
+                    axes.annotate(str(number), (time, psnr), ha="center", **place)
+            axes.set_title(_numbered([step.preset for step in self.steps]), fontsize=8)
             axes.axhline(self.bicubic, color="tab:gray", linewidth=1, label="bicubic")
             axes.set_xscale("log")
+            for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+                axis("{x:.0f}")
+            axes.tick_params(axis="x", which="both", labelsize=7)
             axes.set_xlabel("frame time, ms")
             axes.set_ylabel(f"PSNR-Y after {self.iterations:,} iterations, dB")
             axes.legend(fontsize=8)
@@ -125,3 +134,9 @@ def write_report(report: AblationReport, directory: Path) -> None:
 
 def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _numbered(names: list[str]) -> str:
+    """`1 this, 2 that`, in lines of six."""
+    words = [f"{number} {name}" for number, name in enumerate(names, 1)]
+    return "\n".join(",  ".join(words[start : start + 6]) for start in range(0, len(words), 6))
