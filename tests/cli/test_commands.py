@@ -122,22 +122,32 @@ def test_profile(exported: Path, toolkit_command: Command) -> None:
     assert len(rows) == 3
 
 
+QUICK = ("profile", "--no-roofline", "--workload", "16x16", "--duration", "0.02", "--runtime", "ort-cpu")
+
+
 def test_a_runtime_that_was_asked_for_and_cannot_run_has_exit_code_3(exported: Path, toolkit_command: Command) -> None:
-    arguments = (
-        "profile",
-        "--no-roofline",
-        "--workload",
-        "16x16",
-        "--duration",
-        "0.02",
-        "--precision",
-        "fp16",
-        "--runtime",
-        "openvino",
-    )
-    result = toolkit_command(*arguments, cwd=exported)
+    result = toolkit_command(*QUICK, "--precision", "bf16", cwd=exported)
     assert result.returncode == 3
-    assert "openvino fp16 did not run" in result.stdout
+    assert "ort-cpu bf16 did not run" in result.stdout
+
+
+def test_a_precision_that_is_not_there_yet_is_made_for_the_run(exported: Path, toolkit_command: Command) -> None:
+    before = sorted((exported / "exported").iterdir())
+    result = toolkit_command(*QUICK, "--precision", "fp16", cwd=exported)
+    assert result.returncode == 0, result.stderr
+    assert "was converted to fp16 for this run" in result.stderr.replace("\n", " ")
+    assert "ort-cpu fp16: stored fp16, computed fp32" in result.stdout
+    assert sorted((exported / "exported").iterdir()) == before
+
+
+@pytest.mark.slow
+def test_presets_are_profiled_by_name(tmp_path: Path, toolkit_command: Command) -> None:
+    result = toolkit_command(*QUICK, "--preset", "unshuffle", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    for words in ("rt4ksr_x2_unshuffle_untrained_fp32", "rt4ksr_x3_unshuffle_untrained_fp32"):
+        assert words in result.stdout
+    assert "UNTRAINED" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 
 def test_precisions_and_engines(exported: Path, tmp_path: Path, toolkit_command: Command) -> None:
@@ -145,19 +155,7 @@ def test_precisions_and_engines(exported: Path, tmp_path: Path, toolkit_command:
     converted = toolkit_command("convert", fp32, "--precision", "fp16,int8", "-o", tmp_path / "exported")
     assert converted.returncode == 0, converted.stderr
     assert "int8 against float64, largest error" in converted.stdout
-    arguments = (
-        "profile",
-        "--no-roofline",
-        "--workload",
-        "16x16",
-        "--duration",
-        "0.02",
-        "--precision",
-        "fp16",
-        "--runtime",
-        "ort-cpu",
-    )
-    profiled = toolkit_command(*arguments, cwd=tmp_path)
+    profiled = toolkit_command(*QUICK, "--precision", "fp16", cwd=tmp_path)
     assert profiled.returncode == 0
     assert "ort-cpu fp16: stored fp16, computed fp32" in profiled.stdout
     fp16 = tmp_path / "exported" / "rt4ksr_x2_c6b2_fp16.onnx"
@@ -254,6 +252,8 @@ def test_bad_checkpoints_give_one_clear_error(kind: str, tmp_path: Path, toolkit
         ("export", "--shape", "big"),
         ("export", "--shape", "0x10"),
         ("profile", "--precision", "fp7"),
+        ("profile", "--preset", "rt5"),
+        ("profile", "--preset", "naf", "some.onnx"),
         ("profile", "--workload", "9k"),
         ("profile", "--runtime", "cuda"),
         ("profile", "--json", "--csv"),

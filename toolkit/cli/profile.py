@@ -14,9 +14,10 @@ from cyclopts import Parameter
 from rich.markup import escape
 
 import toolkit
-from toolkit.cli.arguments import find_artifacts, precisions, processors, share, split
-from toolkit.cli.console import bar, err, out, steps
+from toolkit.cli.arguments import precisions, processors, share, split
+from toolkit.cli.console import bar, err, out
 from toolkit.cli.profile_options import Measuring, Results
+from toolkit.cli.profile_subjects import Subject, lowered, subjects
 from toolkit.cli.profile_table import print_report
 
 _MEASURING, _RESULTS = Measuring(), Results()
@@ -26,7 +27,7 @@ _MEASURING, _RESULTS = Measuring(), Results()
 class _Cells:
     """What is measured."""
 
-    subjects: tuple[toolkit.Artifact | Path, ...]
+    subjects: tuple[Subject, ...]
     runtimes: list[str]
     workloads: list[str] | None
     precisions: list[toolkit.Precision]
@@ -37,6 +38,7 @@ def profile(
     precision: str = "fp32",
     runtime: str | None = None,
     workload: str | None = None,
+    preset: str | None = None,
     directory: Path = Path("exported"),
     within_budget: Annotated[bool, Parameter(negative=())] = False,
     measuring: Annotated[Measuring, Parameter(name="*")] = _MEASURING,
@@ -54,11 +56,13 @@ def profile(
         What to measure: artifacts, and engine bundles (.engine), which run as they were built whatever the next three
         say. Default: every artifact in the directory; without any, the toolkit's own weights.
     precision
-        Comma-separated: fp32, fp16, bf16, int8.
+        Comma-separated: fp32, fp16, bf16, int8. Missing ones are made of fp32 for this run.
     runtime
         Comma-separated; default: all. See `toolkit doctor`.
     workload
         Comma-separated: 720p-4k, 1080p-4k; default: those the artifacts serve.
+    preset
+        Comma-separated: instead of artifacts, networks of the paper's design space, UNTRAINED. See `toolkit presets`.
     directory
         Where artifacts are.
     within_budget
@@ -67,10 +71,11 @@ def profile(
     if results.json and results.csv:
         raise toolkit.InputError("--json and --csv exclude each other")
     with ExitStack() as stack:
-        subjects: tuple[toolkit.Artifact | Path, ...] = artifacts or tuple(find_artifacts(directory))
-        if not subjects:
-            subjects = tuple(_bundled(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
-        cells = _Cells(subjects, split(runtime), split(workload) or None, precisions(precision))
+        asked, scratch = precisions(precision), Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        found = subjects(artifacts, directory, preset, scratch)
+        if results.gen is None:  # a script outlives what is made for this run
+            found = lowered(found, asked, scratch)
+        cells = _Cells(found, split(runtime), split(workload) or None, asked)
         if results.gen is not None:
             _write_script(cells, measuring, results.gen)
             return
@@ -132,16 +137,6 @@ def _show(report: toolkit.ProfileReport, results: Results) -> None:
     toolkit.write_pages([toolkit.TitledReport(results.output.stem, report)], results.html, results.markdown)
     written = ", ".join(str(path) for path in (results.output, results.html, results.markdown) if path is not None)
     err.print(f"written: {written}", markup=False, soft_wrap=True)
-
-
-def _bundled(directory: Path) -> list[toolkit.Artifact]:
-    """Artifacts of the toolkit's own weights, for a first look without a checkpoint."""
-    made = []
-    for workload in toolkit.WORKLOADS.values():
-        checkpoint = toolkit.bundled_checkpoint(workload.scale or 2)
-        with steps(f"export x{workload.scale}") as report:
-            made.append(toolkit.export(checkpoint, directory=directory, report=report))
-    return made
 
 
 def _exit(report: toolkit.ProfileReport, runtimes: list[str], asked: list[toolkit.Precision]) -> None:
