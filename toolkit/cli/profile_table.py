@@ -41,6 +41,7 @@ def _print_cells(title: str, cells: Sequence[toolkit.CellReport], boundary: str,
     described = ", ".join(part for part in (title, io, f"boundary {boundary}", "times in ms") if part)
     console.print(f"\n[bold]{escape(described)}[/]")
     rows = table("engine" if cells[0].is_engine else "runtime", "precision", *_NUMBERS, right=_NUMBERS)
+    rows.columns[0].no_wrap, rows.columns[0].overflow = False, "fold"  # a long name loses no part
     for cell in cells:
         if cell.statistics is not None:
             subject = cell.artifact if cell.is_engine else cell.runtime

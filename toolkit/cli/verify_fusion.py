@@ -135,7 +135,7 @@ def _print(report: toolkit.FusionReport, name: str) -> None:
         cells = ["–" if value is None else f"{value:.1e}" for value in values]
         inputs.add_row(escape(item.input), str(item.shape), *cells, verdict(passed))
     limits = (bounds.float64, bounds.float32, bounds.graph, bounds.graph)
-    inputs.add_row("[dim]bound[/]", "", *(f"[dim]{limit:.0e}[/]" for limit in limits))
+    inputs.add_row("[dim]bound[/]", "", *(f"[dim]{limit:.1e}[/]" for limit in limits))
     out.print(inputs)
     warn(report.notes)
     checks = report.checks
