@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 
@@ -17,9 +16,9 @@ def test_a_signal_is_noted_and_its_echo_too(number: signal.Signals) -> None:
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
     with stop_on_signals() as stop:
         assert not stop.asked
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         assert stop.asked
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
 
 
@@ -27,7 +26,7 @@ def test_who_insists_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stopping, "_TOGETHER", -1.0)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), stop_on_signals():
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) == before
 
 
