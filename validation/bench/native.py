@@ -29,7 +29,7 @@ from toolkit.native.program import Convolution
 from toolkit.native.targets import find_target
 from toolkit.network.checkpoint import Checkpoint, load_checkpoint, untrained_checkpoint
 from toolkit.profiling.messages import Open
-from toolkit.profiling.schedule import Measurement, measure
+from toolkit.profiling.schedule import Measurement, Pace, measure
 from toolkit.runtimes.hardware import processor, usable_processors
 from toolkit.workloads import WORKLOADS, Workload
 
@@ -106,7 +106,7 @@ def compare(artifacts: dict[Precision, Artifact], workload: Workload, peak: dict
         at_once = [
             Cell(runtime, precision, count) for precision in PRECISIONS for runtime in ("native", *OTHERS[precision])
         ]
-        found = measure([asked(cell, artifacts, workload) for cell in at_once], seconds)
+        found = measure([asked(cell, artifacts, workload) for cell in at_once], Pace(seconds))
         measured |= dict(zip(at_once, found, strict=True))
     work = arithmetic(artifacts["fp32"], workload)
     print(f"\n{workload.name}: {work / 1e9:.1f} G multiply-adds a frame")
@@ -203,7 +203,7 @@ def loaded(artifact: Artifact) -> Library:
 def scaling(artifact: Artifact, seconds: float) -> None:
     """Time a row at several heights: linear is the same everywhere; and what more processors would make of it."""
     requests = [Open("native", str(artifact.path), "fp32", height, 1920, 1) for height in HEIGHTS]
-    measured = measure(requests, seconds)
+    measured = measure(requests, Pace(seconds))
     if any(result.failure for result in measured):
         raise Unavailable(next(result.failure for result in measured if result.failure))
     a_row = [np.median(result.seconds) / height for result, height in zip(measured, HEIGHTS, strict=True)]
