@@ -1,5 +1,7 @@
 """All runtimes against float64 truth, at sizes they like and sizes they do not."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
 from toolkit.network.config import NetworkConfig
 from toolkit.network.model import numpy_function
+from toolkit.openvino_core import openvino_core
 from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.ort_provider import cuda_provider
 from toolkit.runtimes.ort_session import OrtSession
@@ -143,16 +146,33 @@ def test_openvino_puts_no_other_precision_in_the_place_of_the_asked_for(
     precision: Precision, small_artifact: Artifact, tmp_path: Path
 ) -> None:
     """A hint for float16 means bfloat16 on a processor without float16, which then loses eight times as much."""
-    import openvino
-
     artifact = convert(small_artifact, precision, directory=tmp_path)
     session = toolkit.load_session(artifact, "openvino")
-    able = precision.upper() in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    able = precision.upper() in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     ran = {node.precision for node in session.executed().values()}
     assert ran <= {"fp32", precision}
     assert precision in ran or not able
     engine = build(artifact, "openvino", BuildOptions(shape=Shape(8, 8))).engine
     assert {node.precision for node in load_engine(engine).executed().values()} == ran
+
+
+def test_ctrl_c_finds_the_process_alive_after_sessions_that_overlap(small_artifact: Artifact) -> None:
+    """OpenVINO's cores, gone in the order they came, leave no stack for the signal's handler."""
+    program = f"""
+import signal, toolkit
+from toolkit.workloads import Shape
+def session():
+    opened = toolkit.load_session({str(small_artifact.path)!r}, "openvino")
+    opened.bind(Shape(8, 8))
+    return opened
+first = session()
+second = session()
+del first
+del second
+signal.raise_signal(signal.SIGINT)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr.rstrip().endswith("KeyboardInterrupt"), (done.returncode, done.stderr)
 
 
 @pytest.mark.parametrize("name", ["ort-cpu", "openvino"])
@@ -195,8 +215,6 @@ def test_an_unavailable_runtime_is_an_error(
 
 @pytest.mark.parametrize(("name", "module"), [("ort-cpu", "onnxruntime"), ("openvino", "openvino")])
 def test_probes_say_what_is_missing(name: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     assert RUNTIMES[name].probe().ok
     monkeypatch.setitem(sys.modules, module, None)  # makes `import module` fail
     found = RUNTIMES[name].probe()

@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from toolkit.errors import InputError, Unavailable
+from toolkit.openvino_core import openvino_core
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -98,9 +99,7 @@ def _by_onnxruntime(model: onnx.ModelProto, frame: NDArray[Any]) -> dict[str, An
 def _by_openvino(model: onnx.ModelProto, frame: NDArray[Any]) -> dict[str, Any]:
     import io
 
-    import openvino
-
-    core = openvino.Core()
+    core = openvino_core()
     read = core.read_model(io.BytesIO(model.SerializeToString()))
     read.reshape(list(frame.shape))
     compiled = core.compile_model(read, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

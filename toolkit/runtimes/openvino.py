@@ -11,6 +11,7 @@ import numpy as np
 
 from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError
+from toolkit.openvino_core import openvino_core
 from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.hardware import processor, processor_identity, usable_processors
@@ -46,10 +47,8 @@ class OpenVinoSession(Session):
     """A model compiled for the bound size, with input and output tensors over the caller's memory."""
 
     def __init__(self, artifact: Artifact, precision: Precision, threads: int) -> None:
-        import openvino
-
         super().__init__(artifact)
-        self._core = openvino.Core()
+        self._core = openvino_core()
         self._config = _config(self._core, precision, threads)
         self._compiled: Any = None
         self._request: Any = None
@@ -146,10 +145,8 @@ class OpenVinoRuntime(BuildingRuntime):
         found = probe_import("openvino", remedy)
         if not found.ok:
             return found
-        import openvino
-
         try:
-            devices = openvino.Core().available_devices
+            devices = openvino_core().available_devices
         except Exception as error:  # noqa: BLE001  (a broken plugin raises anything)
             return Availability(False, f"OpenVINO does not start: {error}", remedy)
         if "CPU" not in devices:
