@@ -29,6 +29,8 @@ class Stop:
 def stop_on_signals() -> Iterator[Stop]:
     """The first signal is noted; one that follows later interrupts. Outside of the main thread signals stay alone.
 
+    Those that the process was started to ignore, as shells start jobs in the background, are still ignored.
+
     Raises:
         KeyboardInterrupt: somebody insists.
     """
@@ -45,7 +47,8 @@ def stop_on_signals() -> Iterator[Stop]:
         if time.monotonic() - first > _TOGETHER:
             raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, ask) for number in _SIGNALS}
+    heard = (number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN)
+    before = {number: signal.signal(number, ask) for number in heard}
     try:
         yield stop
     finally:
