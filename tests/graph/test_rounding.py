@@ -9,8 +9,9 @@ from onnx import numpy_helper
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.graph.export import ExportOptions, export
-from toolkit.graph.precision.rounding import _function, _round_inputs, round_weights
+from toolkit.graph.precision.rounding import _round_inputs, round_weights
 from toolkit.graph.source import source_checkpoint
+from toolkit.graph.tensors import tensor_function
 
 
 def weights(model: onnx.ModelProto) -> dict[str, list[np.ndarray]]:
@@ -44,11 +45,11 @@ def test_together_is_better_than_nearest(small_artifact: Artifact) -> None:
             values = array.astype(ml_dtypes.bfloat16).astype(np.float32)
             tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     unseen = smooth(9)
-    exact = _function(model, "output")(unseen, port)
+    exact = tensor_function(model, "output")(unseen, port)
     errors = []
     for candidate in (rounded, nearest):
         _round_inputs(candidate, lambda _: False)
-        errors.append(np.square(_function(candidate, "output")(unseen, port) - exact).mean())
+        errors.append(np.square(tensor_function(candidate, "output")(unseen, port) - exact).mean())
     assert errors[0] < 0.8 * errors[1]
 
 

@@ -15,7 +15,7 @@ from toolkit.artifact import Artifact
 from toolkit.cli.evaluate import _exit
 from toolkit.errors import InputError
 from toolkit.graph.export import ExportOptions, export
-from toolkit.graph.precision.convert import convert
+from toolkit.graph.precision.convert import ConvertOptions, convert
 from toolkit.images import read_rgb
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.quality.budget import BUDGETS, Limits, Spent, held_against, read_budgets
@@ -302,10 +302,10 @@ def test_a_file_may_speak_of_one_precision(tmp_path: Path) -> None:
 @needs_data
 def test_a_demanded_budget_is_in_the_manifests(tmp_path: Path) -> None:
     fp32 = export(load_checkpoint(released(2)), directory=tmp_path)
-    bf16 = convert(fp32, "bf16")
+    bf16 = convert(fp32, "bf16", ConvertOptions(keep_fp32=()))
     images = [DATA / "images" / "Set5"]
     report, (exact, lowered) = demand_budget([fp32, bf16], images, EvaluateOptions(budgets=BUDGETS))
-    assert not report.passed  # plain bf16 loses a fifth of the gain, and not a twentieth
+    assert not report.passed  # bf16 everywhere loses a fourth of the gain, and not a twentieth
     assert exact.manifest.budget_checks == ()
     checks = Artifact.read(bf16.path).manifest.budget_checks
     assert checks == lowered.manifest.budget_checks

@@ -20,7 +20,7 @@ def convert(
     *,
     precision: str,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
-    keep_fp32: str | None = None,
+    keep_fp32: str = "between",
     exclude: str | None = None,
     calibration: Path | None = None,
     method: Literal["percentile", "entropy", "minmax"] = "percentile",
@@ -38,7 +38,8 @@ def convert(
     output
         Directory; default: beside the artifact.
     keep_fp32
-        For fp16 and bf16: nodes that stay in float32, comma-separated; `norm` means every norm.
+        For fp16 and bf16: nodes that stay in float32, comma-separated; `norm` means every norm, `between` all but the
+        convolutions, `none` none.
     exclude
         For int8: convolutions that stay in float32, comma-separated.
     calibration
@@ -52,7 +53,7 @@ def convert(
     """
     source = toolkit.Artifact.read(artifact)
     options = toolkit.ConvertOptions(
-        keep_fp32=tuple(split(keep_fp32)),
+        keep_fp32=() if keep_fp32 == "none" else tuple(split(keep_fp32)),
         exclude=tuple(split(exclude)),
         calibration=calibration,
         method=method,

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from toolkit.artifact import Port
 from toolkit.errors import InputError, Unavailable
 from toolkit.openvino_core import openvino_core
 
@@ -62,6 +63,29 @@ def tensors(model: onnx.ModelProto, frame: NDArray[Any], evaluator: str) -> Tens
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise Unavailable(f"{evaluator} cannot run this graph: {reason}") from error
     return {name: np.asarray(array).astype(np.float64) for name, array in found.items()}
+
+
+def tensor_function(model: onnx.ModelProto, name: str) -> Callable[[NDArray[Any], Port], NDArray[Any]]:
+    """A float32 tensor inside a graph, as a function of a frame for the port.
+
+    By ONNX Runtime where it is there, else by ONNX's own implementation.
+    """
+    graph = onnx.ModelProto()
+    graph.CopyFrom(model)
+    del graph.graph.output[:], graph.graph.value_info[:]
+    graph.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    try:
+        import onnxruntime
+    except ImportError:
+        from onnx.reference import ReferenceEvaluator
+
+        evaluator = ReferenceEvaluator(graph)
+        run: Any = evaluator.run
+        return lambda image, port: np.asarray(run(None, {port.name: image})[0])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return lambda image, port: np.asarray(session.run(None, {port.name: image})[0])
 
 
 def read_model(path: Path) -> onnx.ModelProto:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from toolkit.native.program import (
     Affine,
     Buffer,
     Combine,
+    Convolution,
     Copy,
     End,
     Floats,
@@ -101,7 +103,7 @@ class Planner:
                 continue  # a weight, which its convolution reads
             self._known[node.outputs[0]] = self._read(node)
         self._write()
-        _fold_shifts(self.stages)
+        _fold_affines(self.stages)
         manifest = self._manifest
         extended = partial(padded_size, minimum=manifest.smallest)
         program = Program(
@@ -122,8 +124,8 @@ class Planner:
         pattern = self._patterns.found.get(node)
         if isinstance(pattern, NormPattern):
             tensor = self.found(pattern.data, node)
-            shift = np.zeros(self.stages[tensor.stage].channels, np.float32)
-            return self.append(tensor, Norm(pattern.centre, pattern.epsilon, shift), node)
+            scale, shift = (np.full(self.stages[tensor.stage].channels, value, np.float32) for value in (1, 0))
+            return self.append(tensor, Norm(pattern.centre, pattern.epsilon, scale, shift), node)
         if isinstance(pattern, GeluPattern):
             kind = Activation("gelu-tanh" if pattern.tanh else "gelu")
             return self.append(self.found(pattern.data, node), kind, node)
@@ -355,12 +357,18 @@ def _affine(channels: int, scale: float | Floats = 1.0, shift: float | Floats = 
     return Affine(full[0], full[1])
 
 
-def _fold_shifts(stages: list[Stage]) -> None:
-    """A shift right after a norm is added by the norm."""
+def _fold_affines(stages: list[Stage]) -> None:
+    """Scales and shifts right after a norm are applied by the norm, shifts right after a convolution by its bias."""
     for stage in stages:
+        first, origin = next(iter(stage.operations), None), stage.origin
+        if isinstance(origin, Convolution) and isinstance(first, Affine) and (first.scale == 1).all():
+            stage.origin = replace(origin, bias=origin.bias + first.shift)
+            del stage.operations[0]
         index = 0
         while index + 1 < len(stage.operations):
-            norm, shift = stage.operations[index : index + 2]
-            if isinstance(norm, Norm) and isinstance(shift, Affine) and (shift.scale == 1).all():
-                stage.operations[index : index + 2] = [Norm(norm.centre, norm.epsilon, norm.shift + shift.shift)]
-            index += 1
+            norm, affine = stage.operations[index : index + 2]
+            if isinstance(norm, Norm) and isinstance(affine, Affine):
+                scale, shift = norm.scale * affine.scale, norm.shift * affine.scale + affine.shift
+                stage.operations[index : index + 2] = [Norm(norm.centre, norm.epsilon, scale, shift)]
+            else:
+                index += 1

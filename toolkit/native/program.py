@@ -135,10 +135,14 @@ class Affine:
 
 @dataclass(frozen=True, eq=False)
 class Norm:
-    """Layer norm over channels, plus `shift` (C,). Without `centre` the mean is taken to be zero already."""
+    """Layer norm over channels, times `scale`, plus `shift`, (C,) each.
+
+    Without `centre` the mean is taken to be zero already.
+    """
 
     centre: bool
     epsilon: float
+    scale: Floats
     shift: Floats
 
 

@@ -149,8 +149,9 @@ class _Writer:
             arrays = f"{self._array('float', operation.scale)}, {self._array('float', operation.shift)}"
             return [f"affine<{channels}>(tile, {arrays});"]
         if isinstance(operation, Norm):
-            centre, shift = str(operation.centre).lower(), self._array("float", operation.shift)
-            return [f"normalise<{channels}, {centre}>(tile, {_hex(operation.epsilon)}, {shift});"]
+            flags = ", ".join(str(flag).lower() for flag in (operation.centre, bool((operation.scale != 1).any())))
+            arrays = f"{self._array('float', operation.scale)}, {self._array('float', operation.shift)}"
+            return [f"normalise<{channels}, {flags}>(tile, {_hex(operation.epsilon)}, {arrays});"]
         if isinstance(operation, Quantise):
             return [f"quantise<{channels}>(tile, {_hex(operation.steps)});"]
         if isinstance(operation, Combine):

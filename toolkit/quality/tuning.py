@@ -12,11 +12,12 @@ from toolkit.artifact import Artifact, CurvePoint, Precision
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.precision.convert import (
     ConvertOptions,
+    Prepared,
     calibrated,
     check_request,
     convert,
+    prepare,
     rewritten,
-    rounded_together,
 )
 from toolkit.graph.precision.simulate import simulated
 from toolkit.quality.bench import Bench
@@ -151,20 +152,20 @@ class _Mixer:
     units: tuple[Unit, ...]
     options: ConvertOptions
     magnitudes: dict[str, float] | None
-    rounded: onnx.ModelProto | None
+    prepared: Prepared | None
 
     @classmethod
     def of(cls, artifact: Artifact, precision: Precision, options: ConvertOptions) -> _Mixer:
         model, int8 = onnx.load(artifact.path), precision == "int8"
         magnitudes = calibrated(model, artifact.manifest, options) if int8 else None
-        rounded = rounded_together(model, artifact.manifest) if precision == "bf16" else None
+        prepared = None if int8 else prepare(model, artifact.manifest, precision)
         found = tuple(units(model, convolutions_only=int8))
-        return cls(artifact, precision, model, found, options, magnitudes, rounded)
+        return cls(artifact, precision, model, found, options, magnitudes, prepared)
 
     def graph(self, kept: Mix) -> onnx.ModelProto:
         """With these units in float32."""
         options, manifest = self.options_for(kept), self.artifact.manifest
-        return rewritten(self.model, manifest, self.precision, options, self.magnitudes, self.rounded)[0]
+        return rewritten(self.model, manifest, self.precision, options, self.magnitudes, self.prepared)[0]
 
     def options_for(self, kept: Mix) -> ConvertOptions:
         chosen = [unit for unit in self.units if unit.name in kept]

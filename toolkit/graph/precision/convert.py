@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import onnx
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from toolkit.artifact import Artifact, Check, Conversion, CurvePoint, Manifest, Precision, Step
 from toolkit.atomic import sha256_of
@@ -23,14 +24,19 @@ from toolkit.graph.precision.calibration import (
     calibration_frame,
     calibration_images,
 )
+from toolkit.graph.precision.centring import CentreOutputs, output_means
+from toolkit.graph.precision.keeping import BETWEEN, kept_nodes
 from toolkit.graph.precision.lower import LowerPrecision
 from toolkit.graph.precision.quantise import QuantiseConvs
-from toolkit.graph.precision.rounding import round_weights, with_weights_of
+from toolkit.graph.precision.rounding import RoundedWeights, round_weights
+from toolkit.graph.precision.scaling import ScaleChannels, channel_factors
 from toolkit.graph.source import source_checkpoint
 from toolkit.images import centre_crop
 from toolkit.network.model import numpy_function
 from toolkit.network.padding import padded_size
 from toolkit.workloads import Shape
+
+_TARGETS = {"fp16": ir.DataType.FLOAT16, "bf16": ir.DataType.BFLOAT16}
 
 BF16_OPSET = 22
 """The first opset in which Conv takes bfloat16."""
@@ -49,8 +55,8 @@ class ConvertOptions:
 
     Attributes:
         keep_fp32: for fp16 and bf16: names of nodes that stay in float32; a name also means everything below it
-            (`body.0.norm`), and `norm` every norm. Means over a whole frame always do: two million halves add up to
-            nothing sensible.
+            (`body.0.norm`), `norm` every norm, and `between` everything but the dense convolutions. Means over a whole
+            frame always do: two million halves add up to nothing sensible.
         exclude: for int8: convolutions that stay in float32.
         calibration: for int8: directory of images; None takes those that ship with the toolkit.
         method: for int8: how a range is chosen from what was seen.
@@ -60,7 +66,7 @@ class ConvertOptions:
         curve_cost: what its costs are shares of.
     """
 
-    keep_fp32: tuple[str, ...] = ()
+    keep_fp32: tuple[str, ...] = (BETWEEN,)
     exclude: tuple[str, ...] = ()
     calibration: Path | None = None
     method: Method = "percentile"
@@ -75,7 +81,7 @@ class ConvertOptions:
         Raises:
             InputError: an option goes with none of them.
         """
-        if self.keep_fp32 and set(precisions) <= {"int8"}:
+        if self.keep_fp32 not in ((), ConvertOptions.keep_fp32) and set(precisions) <= {"int8"}:
             raise InputError("keep-fp32 goes with fp16 and bf16", "For int8, name convolutions with --exclude.")
         if self._of_int8 and "int8" not in precisions:
             raise InputError(f"{', '.join(self._of_int8)}: only int8 is calibrated, not {', '.join(precisions)}")
@@ -113,8 +119,7 @@ def convert(
     check_request(manifest, precision, options)
     report(f"converting to {precision}")
     model = onnx.load(artifact.path)
-    rounded = rounded_together(model, manifest) if precision == "bf16" else None
-    converted, graph_pass = rewritten(model, manifest, precision, options, rounded=rounded)
+    converted, graph_pass = rewritten(model, manifest, precision, options)
     report("measuring the error")
     losses = graph_pass.losses if isinstance(graph_pass, LowerPrecision) else {}
     notes = tuple(f"{precision}: node {node}, {name}: {loss}" for (node, name), loss in losses.items())
@@ -141,7 +146,7 @@ def rewritten(
     precision: Precision,
     options: ConvertOptions,
     magnitudes: Mapping[str, float] | None = None,
-    rounded: onnx.ModelProto | None = None,
+    prepared: Prepared | None = None,
 ) -> tuple[onnx.ModelProto, GraphPass]:
     """The graph in another precision, valid, not yet measured; and the pass that did it.
 
@@ -151,21 +156,17 @@ def rewritten(
         precision: the target.
         options: see `ConvertOptions`.
         magnitudes: for int8: ranges that were measured already; None: measure them.
-        rounded: for bf16: of `rounded_together`; None: each weight becomes the nearest bf16 number.
+        prepared: for fp16 and bf16: of `prepare`; None: prepare it.
 
     Raises:
         InputError: an option does not fit the graph.
     """
-    if rounded is not None:
-        model = with_weights_of(rounded, model, lambda name: _named(name, options.keep_fp32))
     if precision == "int8":
+        graph = ir.from_proto(model)
         ranges = calibrated(model, manifest, options) if magnitudes is None else magnitudes
         graph_pass: GraphPass = QuantiseConvs(ranges, options.exclude)
     else:
-        graph_pass = _lowering(model, precision, options)
-    if precision == "bf16" and manifest.opset < BF16_OPSET:
-        model = onnx.version_converter.convert_version(model, BF16_OPSET)
-    graph = ir.from_proto(model)
+        graph, graph_pass = _lowering(prepared or prepare(model, manifest, precision), manifest, precision, options)
     try:
         graph_pass(graph)  # runs `requires` before and `ensures` after
     except ir.passes.InvariantError as error:
@@ -183,14 +184,33 @@ def calibrated(model: onnx.ModelProto, manifest: Manifest, options: ConvertOptio
     return activation_magnitudes(_sizeless(model, manifest), manifest.input, images, options.method, options.percentile)
 
 
-def rounded_together(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
-    """The fp32 graph with weights that are bf16 numbers already, chosen on the toolkit's calibration images."""
-    port, free = manifest.input, _sizeless(model, manifest)
+@dataclass(frozen=True)
+class Prepared:
+    """What is measured once for all mixes of fp16 or bf16 with float32, on the toolkit's calibration images.
+
+    Attributes:
+        weights: the fp32 graph, for bf16 with its channels scaled, and weights for it that are bf16 numbers already.
+        means: of what its convolutions make.
+    """
+
+    weights: RoundedWeights
+    means: Mapping[str, NDArray[np.float64]]
+
+
+def prepare(model: onnx.ModelProto, manifest: Manifest, precision: Precision) -> Prepared:
+    """See `Prepared`."""
+    port = manifest.input
     crops = [
         centre_crop(image, Shape(*(min(side, _CROP) for side in image.shape[:2]))) for image in calibration_images()
     ]
     frames = [calibration_frame(image, port) for image in crops]
-    return with_weights_of(round_weights(free, port, frames), model)
+    rounded = model
+    if precision == "bf16":
+        graph = ir.from_proto(model)
+        ScaleChannels(channel_factors(_sizeless(model, manifest), port, frames))(graph)
+        model = ir.to_proto(graph)
+        rounded = round_weights(_sizeless(model, manifest), port, frames)
+    return Prepared(RoundedWeights(model, rounded), output_means(_sizeless(model, manifest), port, frames))
 
 
 def check_request(manifest: Manifest, precision: Precision, options: ConvertOptions) -> None:
@@ -211,17 +231,21 @@ def check_request(manifest: Manifest, precision: Precision, options: ConvertOpti
         )
 
 
-def _lowering(model: onnx.ModelProto, precision: Precision, options: ConvertOptions) -> LowerPrecision:
-    names = [node.name for node in model.graph.node]
-    for wanted in options.keep_fp32:
-        if not any(_named(name, [wanted]) for name in names):
-            raise InputError(f"no node is called {wanted!r}", "`toolkit inspect --nodes` lists them.")
-    target = ir.DataType.FLOAT16 if precision == "fp16" else ir.DataType.BFLOAT16
-    return LowerPrecision(target, lambda node: _named(str(node.name), options.keep_fp32) or reads_whole_frame(node))
-
-
-def _named(name: str, wanted: Iterable[str]) -> bool:
-    return any(name == item or name.startswith(f"{item}.") or (item == "norm" and ".norm." in name) for item in wanted)
+def _lowering(
+    prepared: Prepared, manifest: Manifest, precision: Precision, options: ConvertOptions
+) -> tuple[ir.Model, LowerPrecision]:
+    """The graph in float32, ready for the pass that lowers it, and that pass."""
+    target = _TARGETS[precision]
+    kept = kept_nodes(prepared.weights.model, options.keep_fp32)
+    model = prepared.weights.keeping(kept)
+    if precision == "bf16" and manifest.opset < BF16_OPSET:
+        model = onnx.version_converter.convert_version(model, BF16_OPSET)
+    graph = ir.from_proto(model)
+    centre = CentreOutputs(prepared.means, kept, target.numpy())
+    centre(graph)
+    return graph, LowerPrecision(
+        target, lambda node: kept(str(node.name)) or node.name in centre.added or reads_whole_frame(node)
+    )
 
 
 def _measure(converted: onnx.ModelProto, artifact: Artifact, precision: Precision, notes: Sequence[str]) -> list[Check]:
@@ -267,14 +291,14 @@ def _mark(model: onnx.ModelProto, precision: Precision) -> None:
 def _conversion(artifact: Artifact, precision: Precision, options: ConvertOptions) -> Conversion:
     calibration = ""
     if precision == "bf16":
-        calibration = "images of the toolkit, weights rounded together"
+        calibration = "images of the toolkit, channels scaled, weights rounded together"
     if precision == "int8":
         images = "images of the toolkit" if options.calibration is None else f"images of {options.calibration.name}"
         share = f" {options.percentile}" if options.method == "percentile" else ""
         calibration = f"{images}, {options.method}{share}"
     return Conversion(
         artifact.manifest.onnx_sha256,
-        options.keep_fp32,
+        () if precision == "int8" else options.keep_fp32,
         options.exclude,
         calibration,
         options.curve,

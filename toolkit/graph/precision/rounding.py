@@ -21,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from toolkit.artifact import Port
 from toolkit.errors import InputError
+from toolkit.graph.tensors import tensor_function
 
 Doubles = NDArray[np.float64]
 
@@ -38,6 +39,35 @@ class _Conv:
     node: onnx.NodeProto
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class RoundedWeights:
+    """A float32 graph, and what its convolutions' weights and biases become in bf16.
+
+    Attributes:
+        model: the graph.
+        rounded: the same with bf16 numbers, still float32.
+    """
+
+    model: onnx.ModelProto
+    rounded: onnx.ModelProto
+
+    def keeping(self, kept: Callable[[str], bool]) -> onnx.ModelProto:
+        """With rounded weights in all convolutions but those that are kept."""
+        made = _copy(self.model)
+        new = {tensor.name: tensor for tensor in self.rounded.graph.initializer}
+        inputs = {node.name: list(node.input) for node in self.rounded.graph.node if node.op_type == "Conv"}
+        for node in made.graph.node:
+            if node.op_type == "Conv" and not kept(node.name):
+                node.input[1:] = inputs[node.name][1:]
+        used = {name for node in made.graph.node for name in node.input}
+        present = {tensor.name for tensor in made.graph.initializer}
+        made.graph.initializer.extend(new[name] for name in sorted(used & new.keys() - present))
+        unused = [tensor for tensor in made.graph.initializer if tensor.name not in used]
+        for tensor in unused:
+            made.graph.initializer.remove(tensor)
+        return made
 
 
 def round_weights(
@@ -68,26 +98,7 @@ def round_weights(
         weight, bias = error.rounded(conv)
         for index, array in ((1, weight), (2, bias)):
             _replace(rounded, conv.node, index, array)
-    return with_weights_of(rounded, model, kept)
-
-
-def with_weights_of(
-    rounded: onnx.ModelProto, model: onnx.ModelProto, kept: Callable[[str], bool] = lambda _: False
-) -> onnx.ModelProto:
-    """`model` with the weights and biases that its convolutions have in `rounded`, but for those that are kept."""
-    made = _copy(model)
-    new = {tensor.name: tensor for tensor in rounded.graph.initializer}
-    inputs = {node.name: list(node.input) for node in rounded.graph.node if node.op_type == "Conv"}
-    for node in made.graph.node:
-        if node.op_type == "Conv" and not kept(node.name):
-            node.input[1:] = inputs[node.name][1:]
-    used = {name for node in made.graph.node for name in node.input}
-    present = {tensor.name for tensor in made.graph.initializer}
-    made.graph.initializer.extend(new[name] for name in sorted(used & new.keys() - present))
-    unused = [tensor for tensor in made.graph.initializer if tensor.name not in used]
-    for tensor in unused:
-        made.graph.initializer.remove(tensor)
-    return made
+    return RoundedWeights(model, rounded).keeping(kept)
 
 
 @dataclass(frozen=True)
@@ -114,7 +125,7 @@ class _Error:
         """Of the convolution with its old weights, reading what rounded layers before it make."""
         random = np.random.default_rng(0)
         reads = next(node for node in rounded.graph.node if node.name == conv.node.name).input[0]
-        inputs, outputs = _function(rounded, reads), _function(exact, conv.node.output[0])
+        inputs, outputs = tensor_function(rounded, reads), tensor_function(exact, conv.node.output[0])
         size = 1 + conv.weight[0].size
         products, missing, count = np.zeros((size, size)), np.zeros((len(conv.weight), size)), 0
         flat = np.concatenate([conv.bias[:, None], conv.weight.reshape(len(conv.weight), -1)], 1).astype(np.float64)
@@ -203,22 +214,3 @@ def _replace(model: onnx.ModelProto, conv: onnx.NodeProto, index: int, array: ND
     for node in model.graph.node:
         if node.op_type == "Conv" and node.input[1].removesuffix(".rounded") == conv.input[1]:
             node.input[index] = name
-
-
-def _function(model: onnx.ModelProto, output: str) -> Callable[[NDArray[Any], Port], NDArray[Any]]:
-    """A tensor inside a graph, for an image. By ONNX Runtime where it is there, else by ONNX's own implementation."""
-    graph = _copy(model)
-    del graph.graph.output[:], graph.graph.value_info[:]
-    graph.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, None))
-    try:
-        import onnxruntime
-    except ImportError:
-        from onnx.reference import ReferenceEvaluator
-
-        evaluator = ReferenceEvaluator(graph)
-        run: Any = evaluator.run
-        return lambda image, port: np.asarray(run(None, {port.name: image})[0])
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return lambda image, port: np.asarray(session.run(None, {port.name: image})[0])

@@ -89,10 +89,10 @@ inline simd::Vec sum_over_channels(Term term) {
   return simd::add(simd::add(strand[0], strand[1]), simd::add(strand[2], strand[3]));
 }
 
-// Layer norm over the channels of every pixel: (x - mean) / sqrt(mean square + epsilon) + shift. Without `Centre` the
-// mean is taken to be zero already.
-template <int Channels, bool Centre>
-inline void normalise(float* tile, float epsilon, const float* shift) {
+// Layer norm over the channels of every pixel: (x - mean) / sqrt(mean square + epsilon) * scale + shift. Without `Centre`
+// the mean is taken to be zero already; without `Scaled` the scale is 1.
+template <int Channels, bool Centre, bool Scaled>
+inline void normalise(float* tile, float epsilon, const float* scale, const float* shift) {
   const simd::Vec share = simd::broadcast(1.0f / Channels);
   for (int x = 0; x < kTile; x += simd::kWidth) {
     float* pixels = tile + x;
@@ -110,7 +110,8 @@ inline void normalise(float* tile, float epsilon, const float* shift) {
 #pragma GCC unroll 8
     for (int channel = 0; channel < Channels; ++channel) {
       float* value = pixels + channel * kTile;
-      simd::store(value, simd::fma(simd::sub(simd::load(value), mean), inverse, simd::broadcast(shift[channel])));
+      const simd::Vec factor = Scaled ? simd::mul(inverse, simd::broadcast(scale[channel])) : inverse;
+      simd::store(value, simd::fma(simd::sub(simd::load(value), mean), factor, simd::broadcast(shift[channel])));
     }
   }
 }

@@ -1,0 +1,164 @@
+"""Channels scaled to where bf16 numbers lie closest, before convolutions read them.
+
+A bf16 number has eight bits, so just below a power of two the next one is half as far away, for its size, as just above
+it. A channel whose values keep close to its mean, as after a norm, loses up to four times less (of its error's square)
+where a factor moves it there. The factor goes into the norm, or the convolution before; the weights that read the
+channel are divided by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from toolkit.artifact import Port
+from toolkit.graph.passes.matching import (
+    GraphPass,
+    add_constant,
+    constant,
+    consumers,
+    per_channel,
+    producer,
+    read_only_by,
+    replace_initializer,
+)
+from toolkit.graph.tensors import tensor_function
+
+_FACTORS = 1 + np.arange(32) / 32
+"""What a channel can be multiplied with: bf16 numbers themselves. A power of two would change nothing."""
+
+
+class ScaleChannels(GraphPass):
+    """conv(n + b) becomes conv'(s * n + s * b), conv(conv(x)) becomes conv'(s * conv(x)): the same function.
+
+    Requires: nothing. Ensures: nothing; `factors` of what is no longer there have no effect.
+
+    Attributes:
+        factors: (C,) for each tensor of `scalable`, by name.
+    """
+
+    title = "channels scaled for bf16"
+
+    def __init__(self, factors: Mapping[str, NDArray[np.float64]]) -> None:
+        super().__init__()
+        self.factors = factors
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        found = [place for place in _places(model) if place.value.name in self.factors]
+        for place in found:
+            factor = self.factors[str(place.value.name)]
+            for conv in place.convs:
+                _scale_constant(model, conv, 1, 1 / factor.reshape(1, -1, 1, 1))
+            _scale_made(model, place.made_by, factor)
+            place.value.name = f"{place.value.name}.scaled"  # it is another tensor: not to be compared with the old one
+        return ir.passes.PassResult(model, modified=bool(found))
+
+
+def channel_factors(
+    model: onnx.ModelProto, port: Port, images: Sequence[NDArray[Any]]
+) -> dict[str, NDArray[np.float64]]:
+    """The factor of every channel that loses least by rounding, for each tensor that can be scaled.
+
+    Args:
+        model: float32, takes any size.
+        port: its input.
+        images: frames to measure on, as the port says.
+    """
+    factors = {}
+    for name in [str(place.value.name) for place in _places(ir.from_proto(model))]:
+        function = tensor_function(model, name)
+        errors = np.sum([_errors(function(image, port)[0]) for image in images], axis=0)
+        factors[name] = _FACTORS[np.argmin(errors, axis=0)]
+    return factors
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A tensor whose channels can be scaled: a norm or a convolution makes it, and only `convs` read it."""
+
+    value: ir.Value
+    made_by: ir.Node
+    convs: list[ir.Node]
+
+
+def _places(model: ir.Model) -> list[_Place]:
+    found = []
+    for node in model.graph:
+        value = node.outputs[0]
+        convs = consumers(value)
+        shifts = node.op_type == "Add" and (shifting := per_channel(node)) is not None and _only(shifting[0], node)
+        if (shifts or _is_dense(node)) and convs and read_only_by(value, convs) and all(map(_is_dense, convs)):
+            found.append(_Place(value, node, convs))
+    return found
+
+
+def _only(value: ir.Value, node: ir.Node) -> bool:
+    return value.producer() is not None and read_only_by(value, [node])
+
+
+def _is_dense(node: ir.Node) -> bool:
+    """A convolution over all channels, with a bias and weights of its own."""
+    return (
+        node.op_type == "Conv"
+        and node.attributes.get_int("group", 1) == 1
+        and len(node.inputs) == 3
+        and all(constant(value) is not None and value is not None and _own(value, node) for value in node.inputs[1:])
+    )
+
+
+def _own(value: ir.Value, node: ir.Node) -> bool:
+    return consumers(value) == [node]
+
+
+def _scale_made(model: ir.Model, node: ir.Node, factor: NDArray[np.float64]) -> None:
+    """What a convolution makes, or a norm and its shift."""
+    if node.op_type == "Conv":
+        _scale_constant(model, node, 1, factor.reshape(-1, 1, 1, 1))
+        _scale_constant(model, node, 2, factor)
+        return
+    shifting = per_channel(node)
+    if shifting is None:
+        raise ir.passes.PreconditionError(f"{node.name} has no shift a channel")
+    data, index, _ = shifting
+    _scale_constant(model, node, index, factor.reshape(-1, 1, 1))
+    scaling = producer(data, "Mul")
+    scaled = None if scaling is None else per_channel(scaling)
+    if scaling is not None and scaled is not None:
+        _scale_constant(model, scaling, scaled[1], factor.reshape(-1, 1, 1))
+        return
+    name = f"{str(node.name).rpartition('.')[0]}.scale"
+    scale = ir.node("Mul", [data, add_constant(model, f"{name}.factor", _column(factor))], name=name)
+    scale.outputs[0].name, scale.outputs[0].type, scale.outputs[0].shape = name, data.type, data.shape
+    model.graph.insert_before(node, scale)
+    node.replace_input_with(1 - index, scale.outputs[0])
+
+
+def _scale_constant(model: ir.Model, node: ir.Node, index: int, factor: NDArray[np.float64]) -> None:
+    value = node.inputs[index]
+    array = constant(value)
+    if value is None or array is None:
+        raise ir.passes.PreconditionError(f"input {index} of {node.name} is not constant")
+    scaled = (array.astype(np.float64) * factor).astype(np.float32)
+    replace_initializer(model, node, index, scaled.reshape(array.shape), f"{value.name}.scaled")
+
+
+def _column(factor: NDArray[np.float64]) -> NDArray[np.float32]:
+    return factor.astype(np.float32).reshape(-1, 1, 1)
+
+
+def _errors(tensor: NDArray[Any]) -> NDArray[np.float64]:
+    """Mean squares of what rounding does to each channel of a (C, H, W), for each factor: (factors, C)."""
+    pixels = tensor.reshape(len(tensor), -1).astype(np.float32)
+    found = []
+    for factor in _FACTORS.astype(np.float32):
+        scaled = factor * pixels
+        rounded = scaled.astype(ml_dtypes.bfloat16).astype(np.float32)
+        found.append(np.square(rounded - scaled, dtype=np.float64).mean(1) / factor**2)
+    return np.array(found)
