@@ -17,6 +17,9 @@ from toolkit.profiling.environment import Environment
 from toolkit.profiling.work import Work
 from toolkit.runtimes.hardware import Ceiling
 
+_WAY = 2
+"""Of measuring ceilings: counts up when `torch_ceilings` changes, so that what is kept is measured anew."""
+
 _TIMEOUT = 180.0
 
 
@@ -112,7 +115,16 @@ def _read(path: Path) -> tuple[Ceiling, ...]:
 
 
 def _key(here: Environment, threads: int, cpus: Sequence[int]) -> str:
-    of = (here.processor, here.processors, here.gpu, here.gpu_driver, here.packages.get("torch"), threads, list(cpus))
+    of = (
+        _WAY,
+        here.processor,
+        here.processors,
+        here.gpu,
+        here.gpu_driver,
+        here.packages.get("torch"),
+        threads,
+        list(cpus),
+    )
     return sha256_of(repr(of).encode())[:12]
 
 

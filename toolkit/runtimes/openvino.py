@@ -73,7 +73,7 @@ class OpenVinoSession(Session):
         # OpenVINO shares only memory it could write to, though it does not write to an input.
         shared = frame if frame.flags.writeable else frame.copy()
         self._request.set_input_tensor(openvino.Tensor(shared, shared_memory=True))
-        self._request.infer()
+        self._request.infer(share_outputs=True)  # or Python would copy them, and nobody reads the copy
         return self._output
 
     def layer_times(self, frame: Frame, frames: int) -> list[LayerTime]:

@@ -1,4 +1,6 @@
-"""What the machine can do at best, by PyTorch's matrix products (oneDNN or MKL, cuBLAS) and copies.
+"""What the machine can do at best, by PyTorch's copies, matrix products, and on a processor convolutions.
+
+MKL, which multiplies float32 matrices, uses half of what some processors offer; oneDNN, which convolves, all of it.
 
 `python -m toolkit.runtimes.torch_ceilings THREADS [CPU,CPU,...]` prints it as JSON: in a process of its own, as threads
 and processors are a process's.
@@ -18,6 +20,7 @@ from toolkit.runtimes.hardware import Ceiling, computes_in, cuda_devices
 from toolkit.runtimes.torch_session import without_tf32
 
 _SIDE = {"cpu": 2048, "cuda": 8192}
+_CHANNELS, _EXTENT = 256, 56
 _COPIED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30}
 _SECONDS = 0.5
 _FEWEST = 3
@@ -40,6 +43,8 @@ def _ceiling(device: str) -> Ceiling:
     seconds = _best(lambda: target.copy_(source), device)
     rates = {name: rate for name in (*_DTYPES, "int8") if (rate := _rate(name, device)) is not None}
     method = f"torch {torch.__version__}: copy_ of {_COPIED_BYTES[device] >> 20} MiB, products of side {_SIDE[device]}"
+    if device == "cpu":
+        method += f", 3x3 convolutions of {_CHANNELS} channels, {_EXTENT}x{_EXTENT}"
     return Ceiling(device, 2 * _COPIED_BYTES[device] / seconds, rates, method)
 
 
@@ -58,7 +63,17 @@ def _rate(precision: str, device: str) -> float | None:
         multiply()
     except RuntimeError:  # PyTorch has no kernel for it
         return None
-    return float(side**3 / _best(multiply, device))
+    rate = side**3 / _best(multiply, device)
+    return rate if device == "cuda" or precision == "int8" else max(rate, _convolution_rate(_DTYPES[precision]))
+
+
+def _convolution_rate(dtype: torch.dtype) -> float:
+    """Of a 3x3 convolution on the processor."""
+    image = torch.randn(1, _CHANNELS, _EXTENT, _EXTENT).to(dtype, memory_format=torch.channels_last)
+    weight = torch.randn(_CHANNELS, _CHANNELS, 3, 3).to(dtype, memory_format=torch.channels_last)
+    with torch.inference_mode():
+        seconds = _best(lambda: torch.nn.functional.conv2d(image, weight, padding=1), "cpu")
+    return _CHANNELS**2 * 9 * _EXTENT**2 / seconds
 
 
 def _best(work: Callable[[], object], device: str) -> float:

@@ -1,6 +1,6 @@
 """What the profiler's harness costs, and whether its medians are those of others.
 
-    python validation/bench/harness.py [--seconds 20] [--workload 1080p-4k]
+    python validation/bench/harness.py [--seconds 40] [--workload 1080p-4k]
 
 Three comparisons, each of the same network on the same processors with the same threads:
 
@@ -35,17 +35,19 @@ from toolkit.profiling.environment import choose_processors
 from toolkit.profiling.messages import Open
 from toolkit.profiling.schedule import Pace, measure
 from toolkit.profiling.script import profile_script
-from toolkit.profiling.statistics import independent_ratio, median_interval
+from toolkit.profiling.statistics import independent_ratio, paired_ratio
 from toolkit.profiling.worker import Cell
 from toolkit.runtimes.hardware import usable_processors
 from toolkit.workloads import WORKLOADS, Shape
 
 SMALL = Shape(32, 32)
+ROUNDS = 8
+"""In which the profiler and another take turns."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of measuring for each side")
+    parser.add_argument("--seconds", type=float, default=40.0, help="of measuring for each side")
     parser.add_argument("--workload", choices=WORKLOADS, default="1080p-4k")
     given = parser.parse_args()
     workload = WORKLOADS[given.workload]
@@ -105,26 +107,22 @@ def cost(artifact: Artifact, shape: Shape, seconds: float) -> None:
 def agreement(
     artifact: Artifact, shape: Shape, runtime: str, seconds: float, other: Callable[[float], float | None]
 ) -> None:
-    """Halves of the profiler's time before, and after, and the other between."""
-    rounds = 4
+    """Both in turns, each time in processes of their own."""
     ours, theirs = [], []
-    for _ in range(rounds):
-        (result,) = measure([request(artifact, shape, runtime)], Pace(seconds / rounds, precision=1e-9))
+    for _ in range(ROUNDS):
+        (result,) = measure([request(artifact, shape, runtime)], Pace(seconds / ROUNDS, precision=1e-9))
         if result.failure:
             print(f"  {result.failure}")
             return
-        ours += result.times
-        if (median := other(seconds / rounds)) is None:
+        ours.append(np.concatenate(result.times).tolist())
+        if (median := other(seconds / ROUNDS)) is None:
             return
-        theirs.append(median)
-    middle, interval = float(np.median(np.concatenate(ours))), median_interval(ours)
-    outside = float(np.median(theirs))
-    ends = "" if interval is None else f", interval {1000 * interval.low:.2f} to {1000 * interval.high:.2f} ms"
-    inside = interval is not None and interval.low <= outside <= interval.high
-    print(f"  profiler {1000 * middle:.2f} ms{ends}; other {1000 * outside:.2f} ms ({outside / middle - 1:+.1%})")
-    print(
-        f"  each time: {', '.join(f'{1000 * median:.2f}' for median in theirs)} ms: {'inside' if inside else 'OUTSIDE'}"
-    )
+        theirs.append([median])
+    ratio, interval = paired_ratio(theirs, ours)
+    ends = "" if interval is None else f", interval {interval.low - 1:+.1%} to {interval.high - 1:+.1%}"
+    agree = interval is not None and interval.low <= 1 <= interval.high
+    print(f"  profiler {1000 * float(np.median(np.concatenate(ours))):.2f} ms; other {ratio - 1:+.1%}{ends}")
+    print(f"  they {'agree' if agree else 'do NOT agree'}")
 
 
 def own_loop(artifact: Artifact, seconds: float) -> float:
@@ -144,7 +142,22 @@ def benchmark_app(artifact: Artifact, seconds: float) -> float | None:
     if program is None:
         print("  there is no benchmark_app: pip install openvino")
         return None
-    options = ["-d", "CPU", "-api", "sync", "-hint", "none", "-nstreams", "1", "-infer_precision", "f32"]
+    options = [
+        "-d",
+        "CPU",
+        "-api",
+        "sync",
+        "-hint",
+        "none",
+        "-nstreams",
+        "1",
+        "-infer_precision",
+        "f32",
+        "-ip",
+        "f32",
+        "-op",
+        "f32",
+    ]
     options += ["-nthreads", str(usable_processors()), "-t", str(max(1, round(seconds)))]
     done = subprocess.run([program, "-m", str(artifact.path), *options], capture_output=True, text=True, check=False)
     if (match := re.search(r"Median:\s+([\d.]+) ms", done.stdout)) is None:
