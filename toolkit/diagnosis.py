@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
 
@@ -23,13 +24,24 @@ class RuntimeDiagnosis(msgspec.Struct, frozen=True):
     remedy: str
 
 
+class ExtraDiagnosis(msgspec.Struct, frozen=True):
+    """Whether a package is there that only some commands need, and what installs it."""
+
+    package: str
+    serves: str
+    ok: bool
+    version: str
+    remedy: str
+
+
 class Diagnosis(msgspec.Struct, frozen=True):
-    """The machine, the software, and every runtime."""
+    """The machine, the software, every runtime, and what only some commands need."""
 
     environment: Environment
     gpu: str
     compiler: str
     runtimes: tuple[RuntimeDiagnosis, ...]
+    extras: tuple[ExtraDiagnosis, ...]
 
     def to_json(self) -> str:
         return encode(self).decode()
@@ -44,7 +56,30 @@ def diagnose() -> Diagnosis:
             RuntimeDiagnosis(runtime.name, runtime.description, found.ok, found.version, found.reason, found.remedy)
         )
     devices, reason = cuda_devices()
-    return Diagnosis(environment(), ", ".join(devices) or f"none: {reason}", _compiler(), tuple(runtimes))
+    return Diagnosis(
+        environment(),
+        ", ".join(devices) or f"none: {reason}",
+        _compiler(),
+        tuple(runtimes),
+        tuple(_extra(*extra) for extra in _EXTRAS),
+    )
+
+
+_EXTRAS = (
+    ("av", "video", "videos, and pictures with 16 bits a colour (PyAV)"),
+    ("ray", "ray", "upscaling on many machines"),
+    ("matplotlib", "plot", "pictures of curves"),
+    ("tensorboard", "train", "logs of training"),
+    ("nvidia-ml-py", "nvidia", "clocks and energy of an NVIDIA GPU"),
+)
+"""Package, extra, and what it serves."""
+
+
+def _extra(package: str, extra: str, serves: str) -> ExtraDiagnosis:
+    try:
+        return ExtraDiagnosis(package, serves, True, version(package), "")
+    except PackageNotFoundError:
+        return ExtraDiagnosis(package, serves, False, "", f'pip install "rt4ksr-toolkit[{extra}]"')
 
 
 def _compiler() -> str:

@@ -171,7 +171,7 @@ def test_precisions_and_engines(exported: Path, tmp_path: Path, toolkit_command:
 def test_doctor(toolkit_command: Command) -> None:
     result = toolkit_command("doctor")
     assert result.returncode == 0
-    for word in ("torch-unfused", "ort-cpu", "openvino", "processor", "GPU"):
+    for word in ("torch-unfused", "ort-cpu", "openvino", "processor", "GPU", "PyAV", "ray"):
         assert word in result.stdout
     assert {runtime["name"] for runtime in json.loads(toolkit_command("doctor", "--json").stdout)["runtimes"]} >= {
         "torch",

@@ -246,6 +246,18 @@ def test_what_is_no_video(content: bytes | None, words: str, tmp_path: Path, opt
     assert not (tmp_path / "out.mp4").exists()
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "words"),
+    [(16, 20000, "20000x16 is no size of a video"), (10000, 16, "libx264 does not take 32x20000")],
+)
+def test_absurd_dimensions(height: int, width: int, words: str, tmp_path: Path, options: UpscaleOptions) -> None:
+    """Of what is read, and of what would be written."""
+    source = write_film(tmp_path / "in.mkv", [np.zeros((height, width, 3), np.uint8)] * 2, codec="ffv1")
+    with pytest.raises(InputError, match=words):
+        upscale([source], tmp_path / "out.mp4", replace(options, video=VideoFormat()))
+    assert not (tmp_path / "out.mp4").exists()
+
+
 def test_sound_alone_is_no_video(tmp_path: Path, options: UpscaleOptions, film: Path) -> None:
     source = tmp_path / "sound.mp4"
     with av.open(str(film)) as whole, av.open(str(source), "w") as container:

@@ -44,3 +44,9 @@ def doctor(*, json: Annotated[bool, Parameter(negative=())] = False) -> None:
         if not runtime.ok:
             runtimes.add_row("", "", escape(f"{runtime.reason}\n→ {runtime.remedy}"))
     out.print(runtimes)
+    out.print()
+    extras = table("package", "there", "for")
+    for extra in diagnosis.extras:
+        answer = f"[green]yes[/], {extra.version}" if extra.ok else "[red]no[/]"
+        extras.add_row(extra.package, answer, escape(extra.serves if extra.ok else f"{extra.serves}\n→ {extra.remedy}"))
+    out.print(extras)

@@ -45,12 +45,15 @@ def gate(
     if json:
         print(judged.to_json(), end="")
     rows = table("workload", "cell", "old, ms", "new, ms", "slowdown", "95 % interval", "verdict", right=_NUMBERS)
-    for cell in judged.cells:
+    measured = [cell for cell in judged.cells if cell.verdict != "did not run"]
+    for cell in measured:
         rows.add_row(cell.workload, escape(_name(cell)), *_numbers(cell), _coloured(cell))
     console.print(rows)
-    for cell in judged.cells:
-        if cell.note and cell.verdict != "did not run":
+    for cell in measured:
+        if cell.note:
             console.print(f"{escape(_name(cell))}: {escape(cell.note)}")
+    if len(measured) < len(judged.cells):
+        console.print(f"{len(judged.cells) - len(measured)} cells ran neither then nor now")
     for note in judged.notes:
         console.print(f"[yellow]note:[/] {escape(note)}")
     console.print(f"at most {judged.max_slowdown:.1%} slower: {verdict(judged.passed)}")

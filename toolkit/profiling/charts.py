@@ -147,16 +147,18 @@ def scatter(
 
 
 def _labelled(point: Point, x: float, y: float, taken: list[_Box]) -> Iterator[str]:
-    """A point and its name, as near to it as the names that are there already leave room."""
-    right = x > WIDTH * 0.6  # towards the middle, so that no name leaves the chart
-    width = _LETTER * len(point.label)
-    left = x - 8 - width if right else x + 8
-    steps = sorted(range(-20, 21), key=abs)
-    boxes = (_Box(left, y + 4 + step * _LINE, width) for step in steps)
-    box = next(box for box in boxes if 30 < box.y < _HEIGHT - 2 and not any(box.meets(other) for other in taken))
-    taken.append(box)
+    """A point and its name, as near to it as the names that are there already leave room; without where they do not."""
     yield f'<circle class="{point.style}" cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{escape(point.label)}</title></circle>'
-    yield f'<text class="small" x="{box.x:.1f}" y="{box.y:.1f}">{escape(point.label)}</text>'
+    width = _LETTER * len(point.label)
+    sides = [x + 8, x - 8 - width]
+    if x > WIDTH * 0.6:  # towards the middle, so that no name leaves the chart
+        sides.reverse()
+    steps = sorted(range(-20, 21), key=abs)
+    boxes = (_Box(left, y + 4 + step * _LINE, width) for step in steps for left in sides)
+    box = next((box for box in boxes if box.fits() and not any(box.meets(other) for other in taken)), None)
+    if box is not None:
+        taken.append(box)
+        yield f'<text class="small" x="{box.x:.1f}" y="{box.y:.1f}">{escape(point.label)}</text>'
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,10 @@ class _Box:
     x: float
     y: float
     width: float
+
+    def fits(self) -> bool:
+        """Whether it is inside the chart."""
+        return self.x >= 46 and self.x + self.width <= WIDTH and 30 < self.y < _HEIGHT - 2
 
     def meets(self, other: _Box) -> bool:
         apart = self.x > other.x + other.width or other.x > self.x + self.width

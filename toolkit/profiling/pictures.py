@@ -126,8 +126,8 @@ def _roofline(
         )
     chart = scatter(title, points, "multiply-adds per byte", "multiply-adds per second", lines=lines, logarithmic=True)
     caption = (
-        "Lines: what the machine does at best, by PyTorch's matrix products and a copy of memory. Bytes are the least "
-        "that must move. Percent: share of the line that is reached."
+        "Lines: what the machine does at best, by PyTorch's convolutions, matrix products and copies. Bytes are the "
+        "least that must move. Percent: share of the line that is reached."
     )
     return _figure(title, chart, caption)
 

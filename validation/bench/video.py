@@ -119,6 +119,10 @@ def measured(job: VideoJob, count: int, path: Path, directory: Path) -> dict[str
             encoder.encode(*item)
         encoder.finish(job.video.segments[0])
 
+    def upscale() -> None:
+        for item in frames:
+            run.upscaled(item)
+
     def at_once() -> None:
         encoder = SegmentRun(job, run.upscaler)
         pipelined(
@@ -128,7 +132,7 @@ def measured(job: VideoJob, count: int, path: Path, directory: Path) -> dict[str
 
     subjects: dict[str, Callable[[], object]] = {
         "decode alone": lambda: list(decoded()),
-        "upscale alone": lambda: [run.upscaled(item) for item in frames],
+        "upscale alone": upscale,
         "encode alone": encode,
         "all at once": at_once,
         "bare engine": lambda: [session.run(noise) for _ in range(count)],
