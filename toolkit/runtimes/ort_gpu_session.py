@@ -9,15 +9,15 @@ from typing import Any
 
 from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
-from toolkit.runtimes.cuda import Cuda, DeviceFrames
+from toolkit.runtimes.cuda import Cuda
+from toolkit.runtimes.cuda_session import CudaSession
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.ort_provider import CACHES, ENGINE_CACHE, TENSORRT, Provider
 from toolkit.runtimes.ort_session import OrtSession
-from toolkit.runtimes.protocol import Frame, Stages, frame_shape
 from toolkit.workloads import Shape
 
 
-class OrtGpuSession(OrtSession):
+class OrtGpuSession(CudaSession, OrtSession):
     """InferenceSession with input and output bound to device memory. A frame is upload, run, download, on one stream.
 
     All memory is allocated when a size is bound; there too kernels are chosen and, where the provider does so, captured
@@ -25,36 +25,15 @@ class OrtGpuSession(OrtSession):
     """
 
     def __init__(self, artifact: Artifact, provider: Provider, threads: int) -> None:
-        self._cuda = Cuda()
+        self._use(Cuda())
         super().__init__(artifact, provider.on_stream(self._cuda.stream), threads)
-        self._begin, self._end = self._cuda.event(), self._cuda.event()
-        self._frames: DeviceFrames | None = None
-        self._stages_known = False
         self._run_options: Any = None
         self._bound = 0
 
-    def device_seconds(self) -> float:
-        """Device time of the last frame's inference, without copies."""
-        return self._cuda.seconds_between(self._begin, self._end)
-
-    def stages(self) -> Stages | None:
-        """Device time of the last frame that was copied there and back."""
-        if self._frames is None or not self._stages_known:
-            return None
-        return self._frames.stages(self._begin, self._end)
-
     def _bind(self, shape: Shape) -> None:
-        self._frames, self._stages_known = (
-            None,
-            False,
-        )  # gives its memory back; the graph of the size before is not replayed any more
-        manifest = self.artifact.manifest
-        upscaled = shape.upscaled(manifest.network.scale)
-        frames = DeviceFrames(
-            self._cuda,
-            self._cuda.pinned_array(frame_shape(shape, manifest.input.layout), manifest.input.dtype),
-            self._cuda.pinned_array(frame_shape(upscaled, manifest.output.layout), manifest.output.dtype),
-        )
+        self._frames = None  # gives its memory back; the graph of the size before is not replayed any more
+        self._stages_known = False
+        manifest, frames = self.artifact.manifest, self._new_frames(shape)
         if self._bound and self._provider.captures_graphs and self._provider.name == TENSORRT:
             # This provider knows one graph only, and would replay it on the memory of the size before.
             self._session = self._open(self._provider)
@@ -67,35 +46,15 @@ class OrtGpuSession(OrtSession):
         self._bound += 1
         self._run_options = _run_options(self._bound)
         try:
-            self._session.run_with_iobinding(self._binding, self._run_options)
+            self._launch()
             self._cuda.synchronise()
         except Exception as error:  # ONNX Runtime has a class of its own for every status code
             reason = str(error).strip().splitlines()[0]
             raise Unavailable(f"{self._provider.name} cannot run {manifest.name} at {shape}: {reason}") from error
         self._frames = frames
 
-    def _run(self, frame: Frame) -> Frame:
-        if self._frames is None:
-            raise Unavailable("the session was not bound")
-        self._frames.upload(frame)
-        self._cuda.record(self._begin)
+    def _launch(self) -> None:
         self._session.run_with_iobinding(self._binding, self._run_options)
-        self._cuda.record(self._end)
-        self._stages_known = True
-        return self._frames.download()
-
-    def _put(self, frame: Frame) -> None:
-        if self._frames is None:
-            raise Unavailable("the session was not bound")
-        self._frames.upload(frame)
-        self._cuda.synchronise()
-
-    def _compute(self, frame: Frame) -> None:
-        if self._frames is None:
-            raise Unavailable("the session was not bound")
-        self._stages_known = False
-        self._session.run_with_iobinding(self._binding, self._run_options)
-        self._cuda.synchronise()
 
 
 class OrtEngineCacheSession(OrtGpuSession):

@@ -7,15 +7,16 @@ from typing import Any
 
 from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
-from toolkit.runtimes.cuda import Cuda, CudaGraph, DeviceFrames
+from toolkit.runtimes.cuda import Cuda, CudaGraph
+from toolkit.runtimes.cuda_session import CudaSession
 from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
-from toolkit.runtimes.protocol import Executed, Frame, LayerTime, Session, Stages, frame_shape, short_precision
+from toolkit.runtimes.protocol import Executed, Frame, LayerTime, frame_shape, short_precision
 from toolkit.workloads import Shape
 
 _PRECISIONS = {"fp32", "fp16", "bf16", "int8", "uint8"}
 
 
-class TensorRtSession(Session):
+class TensorRtSession(CudaSession):
     """A plan with device-resident buffers and pinned host frames. A frame is upload, graph launch, download."""
 
     def __init__(
@@ -30,7 +31,8 @@ class TensorRtSession(Session):
             host_code: let the plan run code of its own: version-compatible ones bring a runtime along.
         """
         super().__init__(artifact)
-        self._trt, self._cuda = trt, Cuda()
+        self._trt = trt
+        self._use(Cuda())
         self._logger = trt.Logger(trt.Logger.ERROR)
         self._runtime = trt.Runtime(self._logger)
         self._runtime.engine_host_code_allowed = host_code
@@ -41,20 +43,7 @@ class TensorRtSession(Session):
         self._context = self._new_context(runtime_cache)
         if self._context is None:
             raise Unavailable(f"TensorRT cannot prepare the engine of {artifact.manifest.name}: too little memory?")
-        self._begin, self._end = self._cuda.event(), self._cuda.event()
-        self._frames: DeviceFrames | None = None
-        self._stages_known = False
         self._graph: CudaGraph | None = None
-
-    def device_seconds(self) -> float:
-        """Device time of the last frame's inference, without copies."""
-        return self._cuda.seconds_between(self._begin, self._end)
-
-    def stages(self) -> Stages | None:
-        """Device time of the last frame that was copied there and back."""
-        if self._frames is None or not self._stages_known:
-            return None
-        return self._frames.stages(self._begin, self._end)
 
     def layers(self) -> str:
         """What the engine inspector says of every layer, as JSON; at the bound size, if one is bound."""
@@ -117,15 +106,9 @@ class TensorRtSession(Session):
         self._graph = self._frames = None  # gives their memory back
         self._stages_known = False
         manifest = self.artifact.manifest
-        given = frame_shape(shape, manifest.input.layout)
-        returned = frame_shape(shape.upscaled(manifest.network.scale), manifest.output.layout)
-        if not self._context.set_input_shape(manifest.input.name, given):
+        if not self._context.set_input_shape(manifest.input.name, frame_shape(shape, manifest.input.layout)):
             raise Unavailable(f"{manifest.name} was not built for {shape}", f"Build it with --shape {shape}.")
-        frames = DeviceFrames(
-            self._cuda,
-            self._cuda.pinned_array(given, manifest.input.dtype),
-            self._cuda.pinned_array(returned, manifest.output.dtype),
-        )
+        frames = self._new_frames(shape)
         self._context.set_tensor_address(manifest.input.name, frames.input_address)
         self._context.set_tensor_address(manifest.output.name, frames.output_address)
         self._enqueue()  # TensorRT wants one plain run before a capture
@@ -137,28 +120,10 @@ class TensorRtSession(Session):
         if not self._context.execute_async_v3(self._cuda.stream):
             raise Unavailable(f"TensorRT could not run {self.artifact.manifest.name}")
 
-    def _run(self, frame: Frame) -> Frame:
-        if self._frames is None or self._graph is None:
+    def _launch(self) -> None:
+        if self._graph is None:
             raise Unavailable("the session was not bound")
-        self._frames.upload(frame)
-        self._cuda.record(self._begin)
         self._graph.launch()
-        self._cuda.record(self._end)
-        self._stages_known = True
-        return self._frames.download()
-
-    def _put(self, frame: Frame) -> None:
-        if self._frames is None:
-            raise Unavailable("the session was not bound")
-        self._frames.upload(frame)
-        self._cuda.synchronise()
-
-    def _compute(self, frame: Frame) -> None:
-        if self._frames is None or self._graph is None:
-            raise Unavailable("the session was not bound")
-        self._stages_known = False
-        self._graph.launch()
-        self._cuda.synchronise()
 
 
 def layer_precisions(layers: str) -> dict[str, str]:
