@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,20 @@ def sha256_of_file(path: Path) -> str:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def check_writable(path: Path) -> None:
+    """Find out before long work whether `path` can be written in the end; nothing stays of the attempt but directories.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if path.is_dir():
+        raise InputError(f"cannot write {path}: it is a directory", "Name a file.")
+    with writable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
 
 
 @contextmanager

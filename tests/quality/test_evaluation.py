@@ -313,3 +313,21 @@ def test_a_demanded_budget_is_in_the_manifests(tmp_path: Path) -> None:
     assert 0.1 < checks[0].measured < 0.4
     # Measured again, it takes the place of the old verdict.
     assert demand_budget([fp32, lowered], images, EvaluateOptions(budgets=BUDGETS))[1][1].manifest == lowered.manifest
+
+
+def test_a_page_that_cannot_be_written_is_said_before_any_work(small_artifact: Artifact, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(photos / "a.png")
+    (tmp_path / "file").write_text("")
+    done: list[str] = []
+    for page, words in ((tmp_path / "file" / "page.html", "cannot write"), (photos, "it is a directory")):
+        with pytest.raises(InputError, match=words):
+            evaluate(
+                [Subject(small_artifact, "ort-cpu")],
+                [photos],
+                EvaluateOptions(page=page),
+                lambda what, _share, _left: done.append(what),
+            )
+    assert not done
+    assert [path.name for path in photos.iterdir()] == ["a.png"]

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from toolkit.artifact import Artifact, Precision
+from toolkit.atomic import check_writable
 from toolkit.errors import InputError, Unavailable
 from toolkit.quality.budget import Limits, Spent, held_against
 from toolkit.quality.data import Degradation, Item, Pixels, bicubic, find_items, load_pair
@@ -59,11 +60,13 @@ def evaluate(
         advance: called with what is being done, the share done, and None.
 
     Raises:
-        InputError: no subjects, or an image that cannot be used.
+        InputError: no subjects, an image that cannot be used, or a page that cannot be written.
         Unavailable: the runtime of an fp32 reference does not work here. Others that do not are in the report.
     """
     if not subjects:
         raise InputError("there is nothing to evaluate", "Name an artifact or an engine.")
+    if options.page is not None:
+        check_writable(options.page)
     networks: dict[str, list[Subject]] = {}
     for subject in subjects:
         networks.setdefault(subject.weights, []).append(subject)
