@@ -134,6 +134,9 @@ def test_the_manifest_has_the_error_against_float64(precision: str, converted: d
     assert 0 < mean.measured < largest.measured <= largest.bound
     assert manifest.conversion is not None
     assert len(manifest.conversion.parent_sha256) == 64
+    words = {"fp16": "centred", "bf16": "rounded together", "int8": "percentile"}
+    assert manifest.conversion.calibration.startswith("images of the toolkit")
+    assert words[precision] in manifest.conversion.calibration
 
 
 def test_precisions_lose_in_the_expected_order(converted: dict[str, Artifact]) -> None:

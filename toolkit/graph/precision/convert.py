@@ -289,9 +289,9 @@ def _mark(model: onnx.ModelProto, precision: Precision) -> None:
 
 
 def _conversion(artifact: Artifact, precision: Precision, options: ConvertOptions) -> Conversion:
-    calibration = ""
+    calibration = "images of the toolkit, outputs centred where only float32 reads them"
     if precision == "bf16":
-        calibration = "images of the toolkit, channels scaled, weights rounded together"
+        calibration += ", channels scaled, weights rounded together"
     if precision == "int8":
         images = "images of the toolkit" if options.calibration is None else f"images of {options.calibration.name}"
         share = f" {options.percentile}" if options.method == "percentile" else ""
