@@ -41,7 +41,7 @@ class ScaleChannels(GraphPass):
     Requires: nothing. Ensures: nothing; `factors` of what is no longer there have no effect.
 
     Attributes:
-        factors: (C,) for each tensor of `scalable`, by name.
+        factors: (C,) of each tensor that is to be scaled, by its name; see `channel_factors`.
     """
 
     title = "channels scaled for bf16"
@@ -109,12 +109,11 @@ def _is_dense(node: ir.Node) -> bool:
         node.op_type == "Conv"
         and node.attributes.get_int("group", 1) == 1
         and len(node.inputs) == 3
-        and all(constant(value) is not None and value is not None and _own(value, node) for value in node.inputs[1:])
+        and all(
+            constant(value) is not None and value is not None and read_only_by(value, [node])
+            for value in node.inputs[1:]
+        )
     )
-
-
-def _own(value: ir.Value, node: ir.Node) -> bool:
-    return consumers(value) == [node]
 
 
 def _scale_made(model: ir.Model, node: ir.Node, factor: NDArray[np.float64]) -> None:
@@ -127,30 +126,27 @@ def _scale_made(model: ir.Model, node: ir.Node, factor: NDArray[np.float64]) -> 
     if shifting is None:
         raise ir.passes.PreconditionError(f"{node.name} has no shift a channel")
     data, index, _ = shifting
-    _scale_constant(model, node, index, factor.reshape(-1, 1, 1))
+    column = factor.astype(np.float32).reshape(-1, 1, 1)
+    _scale_constant(model, node, index, column)
     scaling = producer(data, "Mul")
     scaled = None if scaling is None else per_channel(scaling)
     if scaling is not None and scaled is not None:
-        _scale_constant(model, scaling, scaled[1], factor.reshape(-1, 1, 1))
+        _scale_constant(model, scaling, scaled[1], column)
         return
     name = f"{str(node.name).rpartition('.')[0]}.scale"
-    scale = ir.node("Mul", [data, add_constant(model, f"{name}.factor", _column(factor))], name=name)
+    scale = ir.node("Mul", [data, add_constant(model, f"{name}.factor", column)], name=name)
     scale.outputs[0].name, scale.outputs[0].type, scale.outputs[0].shape = name, data.type, data.shape
     model.graph.insert_before(node, scale)
     node.replace_input_with(1 - index, scale.outputs[0])
 
 
-def _scale_constant(model: ir.Model, node: ir.Node, index: int, factor: NDArray[np.float64]) -> None:
+def _scale_constant(model: ir.Model, node: ir.Node, index: int, factor: NDArray[np.floating]) -> None:
     value = node.inputs[index]
     array = constant(value)
     if value is None or array is None:
         raise ir.passes.PreconditionError(f"input {index} of {node.name} is not constant")
     scaled = (array.astype(np.float64) * factor).astype(np.float32)
-    replace_initializer(model, node, index, scaled.reshape(array.shape), f"{value.name}.scaled")
-
-
-def _column(factor: NDArray[np.float64]) -> NDArray[np.float32]:
-    return factor.astype(np.float32).reshape(-1, 1, 1)
+    replace_initializer(model, node, index, scaled.reshape(array.shape), f"{node.name}.{value.name}.scaled")
 
 
 def _errors(tensor: NDArray[Any]) -> NDArray[np.float64]:
