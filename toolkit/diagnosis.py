@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
 
 from toolkit.artifact import encode
-from toolkit.profiling.environment import Environment, environment
+from toolkit.profiling.environment import Environment, environment, installed_packages
 from toolkit.runtimes.hardware import cuda_devices
 from toolkit.runtimes.registry import RUNTIMES
 
@@ -61,7 +60,7 @@ def diagnose() -> Diagnosis:
         ", ".join(devices) or f"none: {reason}",
         _compiler(),
         tuple(runtimes),
-        tuple(_extra(*extra) for extra in _EXTRAS),
+        _extras(),
     )
 
 
@@ -75,11 +74,18 @@ _EXTRAS = (
 """Package, extra, and what it serves."""
 
 
-def _extra(package: str, extra: str, serves: str) -> ExtraDiagnosis:
-    try:
-        return ExtraDiagnosis(package, serves, True, version(package), "")
-    except PackageNotFoundError:
-        return ExtraDiagnosis(package, serves, False, "", f'pip install "rt4ksr-toolkit[{extra}]"')
+def _extras() -> tuple[ExtraDiagnosis, ...]:
+    found = installed_packages([package for package, _, _ in _EXTRAS])
+    return tuple(
+        ExtraDiagnosis(
+            package,
+            serves,
+            package in found,
+            found.get(package, ""),
+            "" if package in found else f'pip install "rt4ksr-toolkit[{extra}]"',
+        )
+        for package, extra, serves in _EXTRAS
+    )
 
 
 def _compiler() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -100,10 +101,10 @@ def choose_processors(threads: int) -> tuple[int, ...]:
     return tuple(sorted(sorted(usable, key=lambda cpu: (rank[cpu], cpu))[:threads]))
 
 
-def installed_packages() -> dict[str, str]:
-    """Versions of those of `PACKAGES` that are installed."""
+def installed_packages(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """Versions of those that are installed."""
     found = {}
-    for package in PACKAGES:
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -61,7 +61,7 @@ class CentreOutputs(GraphPass):
             left = (bias.astype(np.float64) - mean).astype(self._target).astype(np.float32)
         if not np.isfinite(left).all():
             return  # beyond the target's range with or without its mean
-        readers = consumers(made)
+        uses = list(made.uses())
         replace_initializer(model, conv, 2, left, f"{conv.name}.bias.centred")
         name = f"{conv.name}.mean"
         added = (bias.astype(np.float64) - left).astype(np.float32).reshape(-1, 1, 1)
@@ -69,10 +69,8 @@ class CentreOutputs(GraphPass):
         result = add.outputs[0]
         result.name, made.name = made.name, f"{made.name}.centred"
         result.type, result.shape = made.type, made.shape
-        for reader in readers:
-            for index, value in enumerate(reader.inputs):
-                if value is made:
-                    reader.replace_input_with(index, result)
+        for use in uses:
+            use.node.replace_input_with(use.idx, result)
         model.graph.insert_after(conv, add)
         self.added.add(name)
 

@@ -204,13 +204,14 @@ def prepare(model: onnx.ModelProto, manifest: Manifest, precision: Precision) ->
         centre_crop(image, Shape(*(min(side, _CROP) for side in image.shape[:2]))) for image in calibration_images()
     ]
     frames = [calibration_frame(image, port) for image in crops]
-    rounded = model
+    rounded, free = model, _sizeless(model, manifest)
     if precision == "bf16":
         graph = ir.from_proto(model)
-        ScaleChannels(channel_factors(_sizeless(model, manifest), port, frames))(graph)
+        ScaleChannels(channel_factors(free, port, frames))(graph)
         model = ir.to_proto(graph)
-        rounded = round_weights(_sizeless(model, manifest), port, frames)
-    return Prepared(RoundedWeights(model, rounded), output_means(_sizeless(model, manifest), port, frames))
+        free = _sizeless(model, manifest)
+        rounded = round_weights(free, port, frames)
+    return Prepared(RoundedWeights(model, rounded), output_means(free, port, frames))
 
 
 def check_request(manifest: Manifest, precision: Precision, options: ConvertOptions) -> None:

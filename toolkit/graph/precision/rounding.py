@@ -8,7 +8,7 @@ have made of the image, so that later ones also make up for earlier ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from toolkit.artifact import Port
 from toolkit.errors import InputError
+from toolkit.graph.precision.keeping import Kept
 from toolkit.graph.tensors import tensor_function
 
 Doubles = NDArray[np.float64]
@@ -53,7 +54,7 @@ class RoundedWeights:
     model: onnx.ModelProto
     rounded: onnx.ModelProto
 
-    def keeping(self, kept: Callable[[str], bool]) -> onnx.ModelProto:
+    def keeping(self, kept: Kept) -> onnx.ModelProto:
         """With rounded weights in all convolutions but those that are kept."""
         made = _copy(self.model)
         new = {tensor.name: tensor for tensor in self.rounded.graph.initializer}
@@ -74,7 +75,7 @@ def round_weights(
     model: onnx.ModelProto,
     port: Port,
     images: Sequence[NDArray[Any]],
-    kept: Callable[[str], bool] = lambda _: False,
+    kept: Kept = lambda _: False,
 ) -> onnx.ModelProto:
     """The float32 graph with weights and biases of dense convolutions replaced by bf16 numbers, still float32.
 
@@ -161,7 +162,7 @@ def _nearest(values: Doubles) -> Doubles:
     return values.astype(np.float32).astype(ml_dtypes.bfloat16).astype(np.float64)
 
 
-def _dense(model: onnx.ModelProto, kept: Callable[[str], bool]) -> Iterator[_Conv]:
+def _dense(model: onnx.ModelProto, kept: Kept) -> Iterator[_Conv]:
     """Convolutions to round, in the order in which they are computed. Of several that share weights, the first."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     seen: set[str] = set()
@@ -192,7 +193,7 @@ def _samples(
     return np.concatenate([np.ones((len(chosen), 1)), patches], 1), outputs[0][:, rows, columns].T.astype(np.float64)
 
 
-def _round_inputs(model: onnx.ModelProto, kept: Callable[[str], bool]) -> None:
+def _round_inputs(model: onnx.ModelProto, kept: Kept) -> None:
     """Convolutions read bf16, in float32."""
     nodes = []
     for node in model.graph.node:
