@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from toolkit.graph.source import is_made_from, source_checkpoint
     from toolkit.media.encoding import VideoFormat
     from toolkit.media.options import UpscaleOptions
-    from toolkit.media.picture_output import PictureFormat
+    from toolkit.media.pictures.output import PictureFormat
     from toolkit.media.preview import preview
     from toolkit.media.report import FileReport, UpscaleReport
     from toolkit.media.target import Target
@@ -95,7 +95,7 @@ _HOMES = {
     "toolkit.graph.source": ("is_made_from", "source_checkpoint"),
     "toolkit.media.encoding": ("VideoFormat",),
     "toolkit.media.options": ("UpscaleOptions",),
-    "toolkit.media.picture_output": ("PictureFormat",),
+    "toolkit.media.pictures.output": ("PictureFormat",),
     "toolkit.media.preview": ("preview",),
     "toolkit.media.report": ("FileReport", "UpscaleReport"),
     "toolkit.media.target": ("Target",),

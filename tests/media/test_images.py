@@ -15,9 +15,9 @@ from photographs import picture
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 from toolkit.errors import InputError
+from toolkit.images.reading import read_picture
 from toolkit.media.options import UpscaleOptions
-from toolkit.media.picture import read_picture
-from toolkit.media.picture_output import PictureFormat
+from toolkit.media.pictures.output import PictureFormat
 from toolkit.media.target import Target
 from toolkit.media.upscale import upscale
 from toolkit.workloads import Shape

@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from toolkit.errors import InputError
 from toolkit.media.assembly import FORMATS as CONTAINERS
-from toolkit.media.picture_output import FORMATS as PICTURES
+from toolkit.media.pictures.output import FORMATS as PICTURES
 
 Kind = Literal["image", "video"]
 

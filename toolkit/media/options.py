@@ -11,7 +11,7 @@ from toolkit.errors import InputError
 from toolkit.media.decoding import OnError
 from toolkit.media.encoding import VideoFormat
 from toolkit.media.model import MEMORY
-from toolkit.media.picture_output import FORMATS, PictureFormat
+from toolkit.media.pictures.output import FORMATS, PictureFormat
 from toolkit.media.target import Target
 
 Reuse = Literal["exact", "off"]

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.errors import InputError
+from toolkit.images.picture import Picture
+from toolkit.images.reading import read_picture
 from toolkit.media.files import Item, find_items
 from toolkit.media.film import begin_film
-from toolkit.media.image import upscale_picture
 from toolkit.media.models import Models
 from toolkit.media.options import UpscaleOptions
-from toolkit.media.picture import Picture, read_picture
-from toolkit.media.picture_output import write_picture
+from toolkit.media.pictures.output import write_picture
+from toolkit.media.pictures.upscaling import upscale_picture
 from toolkit.media.report import FileReport, UpscaleReport
 from toolkit.media.upscale import Advance, failed, upscale_film
 from toolkit.media.video import divided, still

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from toolkit.errors import InputError
-from toolkit.media.picture import Samples
+from toolkit.images.picture import Samples
 from toolkit.workloads import Shape, parse_shape
 
 SCALES = (2, 3)

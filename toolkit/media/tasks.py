@@ -9,9 +9,9 @@ from pathlib import Path
 from toolkit.atomic import sha256_of
 from toolkit.errors import InputError
 from toolkit.media.encoding import Part
-from toolkit.media.image import upscale_image
 from toolkit.media.model import Model, PackedModel
-from toolkit.media.picture_output import PictureFormat
+from toolkit.media.pictures.output import PictureFormat
+from toolkit.media.pictures.upscaling import upscale_image
 from toolkit.media.target import Target
 from toolkit.media.upscaler import Upscaler
 from toolkit.media.video import SegmentRun, VideoJob

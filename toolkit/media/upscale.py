@@ -12,9 +12,9 @@ from toolkit.errors import InputError, ToolkitError
 from toolkit.media.encoding import Part
 from toolkit.media.files import Item, find_items
 from toolkit.media.film import Film, begin_film
-from toolkit.media.image import upscale_image
 from toolkit.media.models import Models
 from toolkit.media.options import UpscaleOptions
+from toolkit.media.pictures.upscaling import upscale_image
 from toolkit.media.report import FileReport, UpscaleReport
 from toolkit.media.tasks import ImageTask, Result, SegmentTask, Task
 from toolkit.media.upscaler import Upscaler

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from toolkit.media.picture import Metadata, Samples
+from toolkit.images.picture import Metadata, Samples
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}

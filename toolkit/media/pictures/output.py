@@ -13,8 +13,8 @@ from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 from toolkit.atomic import writable, write_bytes
 from toolkit.errors import InputError
-from toolkit.media.picture import Metadata, Picture, Samples
-from toolkit.media.png import png_16
+from toolkit.images.picture import Metadata, Picture, Samples
+from toolkit.media.pictures.png import png_16
 
 FORMATS = {
     ".png": "PNG",

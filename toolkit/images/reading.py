@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import ExifTags, Image, PngImagePlugin
 
 from toolkit.errors import InputError, Unavailable
-
-Mode = Literal["L", "LA", "RGB", "RGBA", "CMYK"]
-Samples = NDArray[Any]
-"""uint8 or uint16, (H, W, C)."""
+from toolkit.images.picture import Metadata, Mode, Picture, Samples
 
 _CHANNELS: dict[str, Mode] = {
     "P": "RGB",
@@ -50,38 +45,6 @@ _TRANSPOSED = {
     8: lambda a: a.swapaxes(0, 1)[::-1],
 }
 """What each EXIF orientation asks for."""
-
-
-@dataclass(frozen=True)
-class Metadata:
-    """What belongs to a picture and is not pixels. EXIF and XMP already say that it stands upright."""
-
-    icc: bytes | None = None
-    exif: bytes | None = None
-    xmp: bytes | None = None
-    dpi: tuple[float, float] | None = None
-    text: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture that stands upright.
-
-    Attributes:
-        samples: (H, W, C), uint8 or uint16, full range, as they were in the file.
-        mode: what the channels are; CMYK as ink, 255 is all of it.
-        metadata: ICC profile, EXIF and so on.
-        notes: what was not taken over from the file.
-    """
-
-    samples: Samples
-    mode: Mode
-    metadata: Metadata = field(default_factory=Metadata)
-    notes: tuple[str, ...] = ()
-
-    @property
-    def white(self) -> int:
-        return 255 if self.samples.dtype == np.uint8 else 65535
 
 
 def read_picture(path: Path) -> Picture:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.errors import InputError
-from toolkit.media.picture import Picture, Samples, read_picture
-from toolkit.media.picture_output import PictureFormat, write_picture
+from toolkit.images.picture import Picture, Samples
+from toolkit.images.reading import read_picture
+from toolkit.media.pictures.output import PictureFormat, write_picture
 from toolkit.media.target import Target, resized
 from toolkit.media.upscaler import Upscaler
 from toolkit.workloads import Shape

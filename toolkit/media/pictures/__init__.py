@@ -1,0 +1,1 @@
+"""Upscaling and writing still pictures."""
