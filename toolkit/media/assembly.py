@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import InputError
 from toolkit.media.encoding import EncodedPacket, Encoding, Part, configure
-from toolkit.media.video_file import VideoFile, opened
+from toolkit.media.opening import created, opened
+from toolkit.media.video_file import VideoFile
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -73,7 +74,7 @@ def assemble(
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with opened(video.path) as source, av.open(str(temporary), "w", format=container_format(output)) as target:
+        with opened(video.path) as source, created(temporary, container_format(output)) as target:
             notes = _write(video, source, parts, encoding, target, output, end)
         temporary.replace(output)
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -97,7 +98,7 @@ def rehearse(video: VideoFile, encoding: Encoding, output: Path) -> None:
     temporary = output.with_name(f".{output.name}.{os.getpid()}.head")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with opened(video.path) as source, av.open(str(temporary), "w", format=container_format(output)) as target:
+        with opened(video.path) as source, created(temporary, container_format(output)) as target:
             _prepare(video, source, encoding, target, output, None)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)

@@ -9,7 +9,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 from toolkit.errors import InputError
-from toolkit.media.video_file import Segment, VideoFile, opened
+from toolkit.media.opening import opened
+from toolkit.media.video_file import Segment, VideoFile
 
 if TYPE_CHECKING:
     import av

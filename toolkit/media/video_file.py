@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import bisect
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.errors import InputError, Unavailable
+from toolkit.errors import InputError
 from toolkit.media.colour import Colour, chroma_location, colour_of, depth_of
+from toolkit.media.opening import opened
 from toolkit.workloads import LARGEST_SIDE, Shape
 
 if TYPE_CHECKING:
@@ -87,28 +86,6 @@ class VideoFile:
         first = 0 if segment.start is None else bisect.bisect_left(self.times, segment.start)
         last = len(self.times) if segment.stop is None else bisect.bisect_left(self.times, segment.stop)
         return last - first
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[InputContainer]:
-    """A file opened by FFmpeg.
-
-    Raises:
-        Unavailable: PyAV is not installed.
-        InputError: it is no media file.
-    """
-    try:
-        import av
-    except ImportError as error:
-        raise Unavailable(f"PyAV cannot be imported: {error}", 'pip install "rt4ksr-toolkit[video]"') from error
-    if not path.is_file():
-        raise InputError(f"there is no file {path}")
-    try:
-        container = av.open(str(path), metadata_errors="replace")
-    except av.FFmpegError as error:
-        raise InputError(f"cannot read video {path}: {error.strerror}", "Is it whole, and is it a video?") from error
-    with container:
-        yield container
 
 
 def read_video(path: Path, duration: float | None = None) -> VideoFile:

@@ -1,0 +1,70 @@
+"""Opening local media files with FFmpeg: never a URL, a file name pattern, or a list that names other files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toolkit.errors import InputError, Unavailable
+
+if TYPE_CHECKING:
+    from av.container import InputContainer, OutputContainer
+
+_DEMUXERS = (
+    *("apng", "asf", "av1", "avi", "dirac", "dnxhd", "dv", "flv", "gif", "gxf", "h261", "h263", "h264", "hevc", "ivf"),
+    *("lxf", "m4v", "matroska", "mjpeg", "mlv", "mov", "mp3", "mp4", "mpeg", "mpegts", "mpegvideo", "mxf", "nsv"),
+    *("nut", "obu", "ogg", "r3d", "rm", "ser", "swf", "vc1", "vc1test", "vvc", "wav", "webm", "wtv", "yuv4mpegpipe"),
+)
+"""Demuxers that read one file and nothing else. FFmpeg chooses a demuxer by content: without this list a text file
+named .mp4 can be a playlist (hls, dash, concat, sdp), which opens whatever file or address it names."""
+_LIMITS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_DEMUXERS)}
+
+
+def local_url(path: Path) -> str:
+    """A path as FFmpeg takes it literally: a colon in a name would be the end of a protocol."""
+    return f"file:{path.absolute()}"
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    """A media file opened for reading.
+
+    Raises:
+        Unavailable: PyAV is not installed.
+        InputError: there is no such file, or it is not a media file that is read.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise Unavailable(f"PyAV cannot be imported: {error}", 'pip install "rt4ksr-toolkit[video]"') from error
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    try:
+        container = av.open(local_url(path), "r", options=_LIMITS, metadata_errors="replace")
+    except av.ArgumentError as error:
+        raise InputError(
+            f"cannot read video {path}: its content is not a video container that is supported",
+            "Playlists and lists of files (HLS, DASH, concat, SDP) are not read: give the videos that they name.",
+        ) from error
+    except av.FFmpegError as error:
+        raise InputError(f"cannot read video {path}: {error.strerror}", "Is it whole, and is it a video?") from error
+    with container:
+        yield container
+
+
+def created(path: Path, container_format: str, options: dict[str, str] | None = None) -> OutputContainer:
+    """A media file opened for writing; an existing one is replaced.
+
+    Args:
+        path: of the file.
+        container_format: FFmpeg's name of the muxer.
+        options: of the muxer.
+
+    Raises:
+        av.FFmpegError, OSError: it cannot be opened.
+    """
+    import av
+
+    return av.open(local_url(path), "w", format=container_format, container_options=options)
