@@ -190,6 +190,8 @@ def _notes(video: VideoFile, encoding: Encoding, item: Item) -> list[str]:
     notes = []
     if video.colour.assumed:
         notes.append(f"{item.source.name} does not say its colour: {video.colour.assumed} was assumed, and is tagged")
+    if video.orientation.note:
+        notes.append(f"{item.source.name}: {video.orientation.note}")
     if (video.colour.matrix == RGB) != (encoding.matrix == RGB):
         notes.append(f"RGB became {encoding.pix_fmt}" if video.colour.matrix == RGB else "YCbCr became RGB")
     if video.colour.transfer in _HDR:

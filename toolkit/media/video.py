@@ -107,7 +107,7 @@ class SegmentRun:
                 if self._to_rgb is None:
                     self._to_rgb = ToRgb(timed.frame, job.video.colour, deep=job.model.deep)
                 planes = self._to_rgb(timed.frame)
-                yield Raw(segment, timed.pts, _upright(planes, job.video.rotation), self._to_rgb.white)
+                yield Raw(segment, timed.pts, job.video.orientation.upright(planes), self._to_rgb.white)
                 if stopped():
                     yield End(segment, whole=False)
                     return
@@ -155,10 +155,6 @@ class SegmentRun:
             misplaced=since[3],
             first_corrupt=damage.first,
         )
-
-
-def _upright(planes: Planes, rotation: int) -> Planes:
-    return np.ascontiguousarray(np.rot90(planes, rotation // 90, axes=(1, 2))) if rotation else planes
 
 
 def still(job: VideoJob, index: int) -> tuple[Planes, int]:

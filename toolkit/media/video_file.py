@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.errors import InputError
 from toolkit.media.colour import Colour, chroma_location, colour_of, depth_of
 from toolkit.media.opening import opened
+from toolkit.media.orientation import Orientation, orientation_of
 from toolkit.workloads import LARGEST_SIDE, Shape
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class VideoFile:
         time_base: seconds a tick.
         rate: frames a second on average, for encoders that want to know.
         aspect: of a pixel, width by height.
-        rotation: degrees counter-clockwise by which players turn frames; a multiple of 90.
+        orientation: how players turn and mirror frames.
         times: pts of all frames, ascending.
         segments: the file cut at key frames.
         interlaced: whether the first frame is.
@@ -66,7 +67,7 @@ class VideoFile:
     time_base: Fraction
     rate: Fraction
     aspect: Fraction
-    rotation: int
+    orientation: Orientation
     times: tuple[int, ...]
     segments: tuple[Segment, ...]
     interlaced: bool
@@ -75,11 +76,11 @@ class VideoFile:
     @property
     def upright(self) -> Shape:
         """Of frames as they are shown."""
-        return Shape(self.shape.width, self.shape.height) if self.rotation % 180 else self.shape
+        return Shape(self.shape.width, self.shape.height) if self.orientation.transposed else self.shape
 
     @property
     def upright_aspect(self) -> Fraction:
-        return 1 / self.aspect if self.rotation % 180 else self.aspect
+        return 1 / self.aspect if self.orientation.transposed else self.aspect
 
     def frames_in(self, segment: Segment) -> int:
         """Number of frames of a segment, as the container tells."""
@@ -127,7 +128,7 @@ def read_video(path: Path, duration: float | None = None) -> VideoFile:
             time_base=Fraction(time_base),
             rate=Fraction(stream.average_rate or stream.guessed_rate or 25),
             aspect=Fraction(stream.sample_aspect_ratio or 1) or Fraction(1),
-            rotation=round(first.rotation / 90) * 90 % 360,
+            orientation=orientation_of(first),
             times=tuple(times),
             segments=_segments(times, keys, time_base, bounded=duration is not None),
             interlaced=first.interlaced_frame,
