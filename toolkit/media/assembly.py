@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import InputError
+from toolkit.media.copied import Copies, add_copies, kept, muxer_options
 from toolkit.media.encoding import EncodedPacket, Encoding, Part, configure
 from toolkit.media.opening import created, opened
 from toolkit.media.video_file import VideoFile
@@ -27,9 +28,6 @@ FORMATS = {
     ".ts": "mpegts",
     ".nut": "nut",
 }
-_COPIED = ("audio", "subtitle")
-_LEFT_TO_MUXER = frozenset({"encoder", "ENCODER", "major_brand", "minor_version", "compatible_brands", "DURATION"})
-_ROTATION = frozenset({"rotate"})
 
 
 def container_format(path: Path) -> str:
@@ -74,7 +72,7 @@ def assemble(
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with opened(video.path) as source, created(temporary, container_format(output)) as target:
+        with opened(video.path) as source, _created(temporary, output, source) as target:
             notes = _write(video, source, parts, encoding, target, output, end)
         temporary.replace(output)
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -98,13 +96,19 @@ def rehearse(video: VideoFile, encoding: Encoding, output: Path) -> None:
     temporary = output.with_name(f".{output.name}.{os.getpid()}.head")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with opened(video.path) as source, created(temporary, container_format(output)) as target:
+        with opened(video.path) as source, _created(temporary, output, source) as target:
             _prepare(video, source, encoding, target, output, None)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"cannot write {output}: {reason}", "Choose another place, container or codec.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _created(path: Path, output: Path, source: InputContainer) -> OutputContainer:
+    """A file at `path` in the container that the name of `output` asks for."""
+    muxer = container_format(output)
+    return created(path, muxer, muxer_options(source, muxer))
 
 
 def _write(
@@ -116,10 +120,11 @@ def _write(
     output: Path,
     end: Fraction | None,
 ) -> list[str]:
-    stream, copies, notes = _prepare(video, source, encoding, target, output, end)
+    stream, copies = _prepare(video, source, encoding, target, output, end)
+    target.mux(copies.covers)
     for packet in _merged(_video_packets(parts, stream, encoding), _other_packets(source, copies, end)):
         target.mux(packet)
-    return notes
+    return copies.final_notes()
 
 
 def _prepare(
@@ -129,59 +134,22 @@ def _prepare(
     target: OutputContainer,
     output: Path,
     end: Fraction | None,
-) -> tuple[Any, dict[int, Any], list[str]]:
+) -> tuple[Any, Copies]:
     """Streams, metadata and chapters of the output, and its head."""
     stream: Any = target.add_stream(encoding.codec, rate=Fraction(*encoding.rate))
     configure(stream.codec_context, encoding, global_header=wants_global_header(output))
     stream.time_base = Fraction(*encoding.time_base)
-    stream.metadata.update(_kept(source.streams[video.stream].metadata))
-    copies, notes = _copies(source, target, output, video.stream)
-    target.metadata.update(_kept(source.metadata))
+    stream.metadata.update(kept(source.streams[video.stream].metadata))
+    copies = add_copies(video.path, source, target, output, video.stream)
+    target.metadata.update(kept(source.metadata))
     if chapters := source.chapters():
         target.set_chapters([chapter for chapter in chapters if end is None or _start(chapter) < end])
     target.start_encoding()
-    return stream, copies, notes
-
-
-def _kept(metadata: dict[str, str]) -> dict[str, str]:
-    """Whatever does not describe the old file's bytes."""
-    return {key: value for key, value in metadata.items() if key not in _LEFT_TO_MUXER and key not in _ROTATION}
+    return stream, copies
 
 
 def _start(chapter: Any) -> Fraction:
     return Fraction(chapter["start"] * chapter["time_base"])
-
-
-def _copies(
-    source: InputContainer, target: OutputContainer, output: Path, chosen: int
-) -> tuple[dict[int, Any], list[str]]:
-    """The output's stream for each that is copied."""
-    copies, notes = {}, []
-    for stream in source.streams:
-        if stream.type in _COPIED:
-            name = stream.codec_context.name
-            if not _takes(target, name, stream.type):
-                if stream.type == "audio":
-                    raise InputError(f"{output.suffix} takes no {name} audio", "Write a .mkv, which takes all.")
-                notes.append(f"{output.suffix} takes no {name} subtitles: left out; .mkv takes them")
-                continue
-            copy = target.add_stream_from_template(stream)
-            copy.metadata.update(_kept(stream.metadata))
-            copy.disposition = stream.disposition
-            copies[stream.index] = copy
-        elif stream.index != chosen:
-            notes.append(f"a further stream ({stream.type}) was left out")
-    return copies, notes
-
-
-def _takes(target: OutputContainer, codec: str, kind: str) -> bool:
-    import av
-
-    if target.format.name == "mpegts":
-        return kind == "audio"  # it does not tell
-
-    canonical = av.Codec(codec, "r").canonical_name
-    return bool({codec, canonical} & target.supported_codecs)
 
 
 def _video_packets(parts: Iterable[Part], stream: Any, encoding: Encoding) -> Iterator[tuple[Fraction, Any]]:
@@ -210,23 +178,21 @@ def _increasing(parts: Iterable[Part]) -> Iterator[EncodedPacket]:
             )
 
 
-def _other_packets(
-    source: InputContainer, copies: dict[int, Any], end: Fraction | None
-) -> Iterator[tuple[Fraction, Any]]:
+def _other_packets(source: InputContainer, copies: Copies, end: Fraction | None) -> Iterator[tuple[Fraction, Any]]:
     import av
 
-    if not copies:
+    if not copies.indices:
         return
     try:
-        for packet in source.demux([source.streams[index] for index in copies]):
+        for packet in source.demux([source.streams[index] for index in copies.indices]):
             time = packet.dts if packet.dts is not None else packet.pts
             if time is None:
                 continue
             seconds = time * packet.time_base
             if end is not None and seconds >= end:
                 continue
-            packet.stream = copies[packet.stream_index]
-            yield seconds, packet
+            for made in copies.packets(packet):
+                yield seconds, made
     except av.FFmpegError:
         return  # a file that is cut off: its sound ends there too
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import threading
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import InputError
 from toolkit.media.colour import Colour, chroma_location, colour_of, depth_of
+from toolkit.media.description import codec_name, description
 from toolkit.media.opening import opened
 from toolkit.media.orientation import Orientation, orientation_of
 from toolkit.workloads import LARGEST_SIDE, Shape
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 SEGMENT_SECONDS = 10
 _SEEKABLE = frozenset({"mov", "matroska", "nut", "avi"})
 """Those with an index. Others are decoded from the start, which costs little beside upscaling."""
-_LOG_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def read_video(path: Path, duration: float | None = None) -> VideoFile:
         if time_base is None:
             raise InputError(f"{path}: its video has no time base")
         first = _first_frame(path, container, stream)
-        location = chroma_location(_description(container, stream.index))
+        location = chroma_location(description(container, stream.index))
         times, keys = _times(path, container, stream)
         if duration is not None:
             stop = times[0] + round(duration / time_base)
@@ -141,8 +140,14 @@ def _video_stream(path: Path, container: InputContainer) -> Any:
     import av
 
     for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
+        if stream.disposition & av.stream.Disposition.attached_pic:
+            continue
+        if stream.codec_context is None:
+            raise InputError(
+                f"{path}: its video has the codec {codec_name(container, stream.index)}, which FFmpeg cannot decode",
+                "Convert it to a common codec with a program that knows it.",
+            )
+        return stream
     raise InputError(f"{path} has no video stream", "Give a video.")
 
 
@@ -197,19 +202,3 @@ def _segments(times: list[int], keys: list[int], time_base: Fraction, *, bounded
         Segment(number, start, stop)
         for number, (start, stop) in enumerate(zip([None, *starts], [*starts, end], strict=True))
     )
-
-
-def _description(container: Any, index: int) -> str:
-    """FFmpeg's line about a stream, with the chroma location, which PyAV has no name for."""
-    import av.logging
-
-    with _LOG_LOCK:
-        before = av.logging.get_level()
-        av.logging.set_level(av.logging.VERBOSE)
-        av.logging.set_libav_level(av.logging.VERBOSE)
-        try:
-            text = container.dumps_format()
-        finally:
-            av.logging.set_level(before)
-    lines = [line for line in text.splitlines() if f"Stream #0:{index}" in line]
-    return lines[0] if lines else ""

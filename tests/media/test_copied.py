@@ -1,0 +1,210 @@
+"""What a video file holds beside its pictures: copied where the container takes it, named where it does not."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from av.stream import Disposition
+from media.films import moving, write_film
+from media.nearest import nearest_artifact
+from PIL import Image
+
+from toolkit.errors import InputError
+from toolkit.media.encoding import VideoFormat
+from toolkit.media.options import UpscaleOptions
+from toolkit.media.upscale import upscale
+
+PLACE = {
+    "com.apple.quicktime.location.ISO6709": "+12.3456+098.7654/",
+    "com.apple.quicktime.model": "Phone",
+    "com.apple.quicktime.creationdate": "2024-05-06T07:08:09+0200",
+}
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> UpscaleOptions:
+    nearest = nearest_artifact(tmp_path_factory.mktemp("nearest")).path
+    return UpscaleOptions(models=(nearest,), threads=1, video=VideoFormat(preset="ultrafast"))
+
+
+def upscaled(source: Path, output: Path, options: UpscaleOptions) -> tuple[str, ...]:
+    (report,) = upscale([source], output, options).files
+    assert report.outcome == "done"
+    return report.notes
+
+
+def remuxed(source: Path, path: Path, add: Any, **settings: Any) -> Path:
+    """A film copied into another file, with what `add` puts into it first: it may return packets."""
+    with av.open(str(source)) as old, av.open(str(path), "w", **settings) as new:
+        copies = {stream.index: new.add_stream_from_template(stream) for stream in old.streams}
+        packets = add(new) or ()
+        for packet in old.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream_index]
+                new.mux(packet)
+        for packet in packets:
+            new.mux(packet)
+    return path
+
+
+def test_sound_of_an_unknown_codec_is_named_and_the_rest_is_there(tmp_path: Path, options: UpscaleOptions) -> None:
+    """As phones write spatial audio beside a stereo track: a sample entry that FFmpeg has no codec for."""
+    film = write_film(tmp_path / "one.mp4", moving(3), sound=True)
+    with av.open(str(film)) as old, av.open(str(tmp_path / "two.mp4"), "w") as new:
+        streams = [*old.streams, old.streams.audio[0]]
+        copies = [new.add_stream_from_template(stream) for stream in streams]
+        for packet in old.demux():
+            if packet.size:
+                data = bytes(packet)
+                packet.stream = copies[packet.stream_index]
+                new.mux(packet)
+                if packet.stream_index == 1:
+                    again = av.Packet(data)
+                    again.pts, again.dts, again.duration = packet.pts, packet.dts, packet.duration
+                    again.time_base, again.stream = packet.time_base, copies[2]
+                    new.mux(again)
+    content = bytearray((tmp_path / "two.mp4").read_bytes())
+    entry, settings = content.rfind(b"stsd") + 16, content.rfind(b"esds")
+    content[entry : entry + 4], content[settings : settings + 4] = b"apac", b"dapa"
+    (tmp_path / "in.mp4").write_bytes(content)
+    for suffix in (".mp4", ".mkv"):
+        notes = upscaled(tmp_path / "in.mp4", tmp_path / f"out{suffix}", options)
+        assert notes == ("stream 2, audio (apac) of an unknown codec, was left out",)
+        with av.open(str(tmp_path / f"out{suffix}")) as container:
+            assert [stream.type for stream in container.streams] == ["video", "audio"]
+            assert sum(packet.size > 0 for packet in container.demux(audio=0)) > 3
+
+
+def test_video_of_an_unknown_codec_is_refused(tmp_path: Path, options: UpscaleOptions) -> None:
+    film = write_film(tmp_path / "film.mp4", moving(2))
+    content = film.read_bytes().replace(b"avc1", b"zzzz").replace(b"avcC", b"zzzC")
+    film.write_bytes(content)
+    with pytest.raises(InputError, match="zzzz"):
+        upscale([film], tmp_path / "out.mp4", options)
+
+
+def test_statistics_of_the_old_file_are_dropped(tmp_path: Path, options: UpscaleOptions) -> None:
+    """As mkvmerge writes them, with and without a language."""
+    film = write_film(tmp_path / "film.mkv", moving(3), sound=True)
+    stale = {"BPS": "1", "BPS-eng": "1", "NUMBER_OF_FRAMES-eng": "9", "NUMBER_OF_BYTES": "7", "DURATION-eng": "9"}
+    stale |= {"_STATISTICS_WRITING_APP-eng": "x", "_STATISTICS_TAGS": "BPS"}
+
+    def add(target: Any) -> None:
+        target.metadata["MOOD"] = "calm"
+        for stream in target.streams:
+            stream.metadata.update(stale | {"SOURCE": "camera"})
+
+    source = remuxed(film, tmp_path / "in.mkv", add)
+    with av.open(str(source)) as container:
+        assert "BPS-eng" in container.streams.video[0].metadata
+    upscaled(source, tmp_path / "out.mkv", options)
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert container.metadata["MOOD"] == "calm"
+        for stream in container.streams:
+            assert stream.metadata["SOURCE"] == "camera"
+            assert not set(stale) & set(stream.metadata)
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mp4", ".mkv"])
+def test_place_model_and_date_of_phones_are_kept(suffix: str, tmp_path: Path, options: UpscaleOptions) -> None:
+    film = write_film(tmp_path / "film.mov", moving(2))
+    source = remuxed(
+        film,
+        tmp_path / "in.mov",
+        lambda target: target.metadata.update(PLACE),
+        container_options={"movflags": "use_metadata_tags"},
+    )
+    upscaled(source, tmp_path / f"out{suffix}", options)
+    with av.open(str(tmp_path / f"out{suffix}")) as container:
+        found = {key.lower(): value for key, value in container.metadata.items()}
+    assert {key.lower(): value for key, value in PLACE.items()}.items() <= found.items()
+
+
+def jpeg() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), "red").save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def with_font_and_cover(film: Path, path: Path) -> Path:
+    def add(target: Any) -> None:
+        target.add_attachment("Gothic.ttf", "application/x-truetype-font", b"a font")
+        target.add_attachment("cover.jpg", "image/jpeg", jpeg())
+
+    return remuxed(film, path, add)
+
+
+def test_fonts_and_covers_of_matroska_stay(tmp_path: Path, options: UpscaleOptions) -> None:
+    film = write_film(tmp_path / "film.mkv", moving(2))
+    source = with_font_and_cover(film, tmp_path / "in.mkv")
+    assert upscaled(source, tmp_path / "out.mkv", options) == ()
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        (font,) = (stream for stream in container.streams if stream.type == "attachment")
+        assert (font.name, font.mimetype, font.data) == ("Gothic.ttf", "application/x-truetype-font", b"a font")
+        cover = container.streams.video[1]
+        assert cover.disposition & Disposition.attached_pic
+        assert cover.metadata["filename"] == "cover.jpg"
+        assert next(bytes(packet) for packet in container.demux(cover)) == jpeg()
+
+
+def test_covers_between_containers_and_fonts_named(tmp_path: Path, options: UpscaleOptions) -> None:
+    film = write_film(tmp_path / "film.mkv", moving(2))
+    source = with_font_and_cover(film, tmp_path / "in.mkv")
+    notes = upscaled(source, tmp_path / "out.mp4", options)
+    assert notes == ("attachment 'Gothic.ttf' was left out",)
+    upscaled(tmp_path / "out.mp4", tmp_path / "back.mkv", options)
+    for path in (tmp_path / "out.mp4", tmp_path / "back.mkv"):
+        with av.open(str(path)) as container:
+            cover = container.streams.video[1]
+            assert cover.disposition & Disposition.attached_pic
+            assert next(bytes(packet) for packet in container.demux(cover) if packet.size) == jpeg()
+    notes = upscaled(source, tmp_path / "out.ts", options)
+    assert notes == ("attachment 'Gothic.ttf' was left out", "attachment 'cover.jpg' was left out")
+
+
+def test_timecodes_are_made_again_or_named(tmp_path: Path, options: UpscaleOptions) -> None:
+    film = write_film(tmp_path / "film.mov", moving(2))
+
+    def add(target: Any) -> None:
+        target.streams.video[0].metadata["timecode"] = "01:00:00:00"
+
+    source = remuxed(film, tmp_path / "in.mov", add)
+    with av.open(str(source)) as container:
+        assert [stream.type for stream in container.streams] == ["video", "data"]
+    assert upscaled(source, tmp_path / "out.mov", options) == ()
+    with av.open(str(tmp_path / "out.mov")) as container:
+        assert [stream.metadata["timecode"] for stream in container.streams] == ["01:00:00:00"] * 2
+    assert upscaled(source, tmp_path / "out.mkv", options) == ("stream 1, data (tmcd), was left out",)
+
+
+def test_other_data_is_named(tmp_path: Path, options: UpscaleOptions) -> None:
+    """Positions that a drone or an action camera recorded."""
+    film = write_film(tmp_path / "film.ts", moving(2))
+
+    def add(target: Any) -> list[Any]:
+        stream = target.add_data_stream("klv")
+        packet = av.Packet(b"\x06\x0e\x2b\x34 where it was")
+        packet.stream, packet.pts, packet.dts, packet.time_base = stream, 0, 0, Fraction(1, 90000)
+        return [packet]
+
+    source = remuxed(film, tmp_path / "in.ts", add)
+    assert upscaled(source, tmp_path / "out.mp4", options) == ("stream 1, data (klv), was left out",)
+
+
+def test_chapters_of_mp4_are_no_stream_that_is_left_out(tmp_path: Path, options: UpscaleOptions) -> None:
+    """In the file they are a text track, which FFmpeg shows as data."""
+    film = write_film(tmp_path / "film.mp4", moving(10))
+    chapter = {"id": 1, "start": 0, "end": 200, "time_base": Fraction(1, 1000), "metadata": {"title": "One"}}
+
+    def add(target: Any) -> None:
+        target.set_chapters([chapter])
+
+    source = remuxed(film, tmp_path / "in.mp4", add)
+    assert upscaled(source, tmp_path / "out.mp4", options) == ()
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert [item["metadata"]["title"] for item in container.chapters()] == ["One"]
