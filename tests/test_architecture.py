@@ -19,7 +19,7 @@ LAYERS = [
     {"profiling", "quality", "verification", "media", "training"},
     {"ablation"},
 ]
-FOUNDATION = {"errors", "workloads", "atomic", "drawing", "images", "openvino_core", "resize", "stopping"}
+FOUNDATION = {"errors", "workloads", "atomic", "documents", "drawing", "images", "openvino_core", "resize", "stopping"}
 
 
 def imports(path: Path) -> set[str]:

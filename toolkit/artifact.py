@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from toolkit.atomic import sha256_of, sha256_of_file, writable, write_bytes
+from toolkit.documents import MalformedDocument, from_json
 from toolkit.errors import ArtifactError
 
 SCHEMA = 1
@@ -254,9 +255,9 @@ def decode_manifest(path: Path) -> Manifest:
     """
     try:
         content = path.read_bytes()
-        schema = msgspec.json.decode(content, type=dict).get("schema")
+        schema = from_json(content, dict).get("schema")
         if schema != SCHEMA:
             raise ArtifactError(f"{path} has schema {schema}, this version reads {SCHEMA}", "Export it again.")
-        return msgspec.json.decode(content, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return from_json(content, Manifest)
+    except MalformedDocument as error:
         raise ArtifactError(f"{path} is not a manifest: {error}", "Export it again.") from error

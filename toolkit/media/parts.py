@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,16 @@ from pathlib import Path
 import msgspec
 
 from toolkit.atomic import sha256_of, write_bytes
+from toolkit.documents import MalformedDocument, from_json, from_msgpack
 from toolkit.errors import InputError
 from toolkit.media.encoding import Part
 
 _PLAN = "plan.json"
+_NUMBERED = re.compile(r"[0-9]{6,9}\.part")
+
+
+class _Plan(msgspec.Struct, frozen=True):
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ class Parts:
                     f"{self.directory} is of another job: the input, the network or the options were others",
                     "Give the same ones, or leave out --resume to begin anew.",
                 )
-            return {int(item.stem) for item in self.directory.glob("*.part")}
+            return {int(item.stem) for item in self.directory.glob("*.part") if _NUMBERED.fullmatch(item.name)}
         self.remove()
         write_bytes(path, msgspec.json.encode({"digest": digest, "plan": plan}))
         return set()
@@ -52,11 +59,14 @@ class Parts:
 
     def read(self, number: int) -> Part:
         try:
-            return msgspec.msgpack.decode(self._path(number).read_bytes(), type=Part)
-        except (OSError, msgspec.DecodeError) as error:
+            part = from_msgpack(self._path(number).read_bytes(), Part)
+            if part.number != number:
+                raise MalformedDocument(f"it is part {part.number}")
+        except (OSError, MalformedDocument) as error:
             raise InputError(
-                f"cannot read {self._path(number)}: {error}", "Leave out --resume to begin anew."
+                f"cannot read {self._path(number)}: {error}", "Leave out --resume to start again from the beginning."
             ) from error
+        return part
 
     def remove(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -67,6 +77,6 @@ class Parts:
 
 def _digest(path: Path) -> str:
     try:
-        return str(msgspec.json.decode(path.read_bytes())["digest"])
-    except (OSError, msgspec.DecodeError, KeyError, TypeError):
+        return from_json(path.read_bytes(), _Plan).digest
+    except (OSError, MalformedDocument):
         return ""

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from toolkit.artifact import Precision, encode
+from toolkit.documents import MalformedDocument, from_json
 from toolkit.errors import InputError
 from toolkit.profiling.conditions import Conditions
 from toolkit.profiling.environment import Environment
@@ -229,14 +230,14 @@ def read_report(path: Path | str) -> ProfileReport:
     remedy = "Give a report.json that `toolkit profile` wrote."
     try:
         content = path.read_bytes()
-        document = msgspec.json.decode(content)
+        document = from_json(content, object)
         schema = document.get("schema") if isinstance(document, dict) else None
         if schema != SCHEMA:
             raise InputError(f"{path} has schema {schema}, this version reads {SCHEMA}", "Profile again.")
-        return msgspec.json.decode(content, type=ProfileReport)
+        return from_json(content, ProfileReport)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}", remedy) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except MalformedDocument as error:
         raise InputError(f"{path} is not a profile report: {error}", remedy) from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import get_args
 import msgspec
 
 from toolkit.artifact import Check, Precision
+from toolkit.documents import MalformedDocument, read_toml
 from toolkit.errors import InputError
 
 DEFAULT_FILE = Path("validation/budgets.toml")
@@ -30,6 +30,12 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mean: float
     worst_image: float
     worst_patch: float
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} = {value} is not a positive number")
 
     def used(self, spent: Spent) -> float:
         """The largest share of a limit that is spent; more than 1 is too much, and so is NaN."""
@@ -75,9 +81,8 @@ def read_budgets(path: Path | None = None) -> Mapping[Precision, Limits]:
             return BUDGETS
         path = DEFAULT_FILE
     try:
-        tables = tomllib.loads(path.read_text())
-        read = msgspec.convert(tables, dict[Precision, Limits])
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        read = msgspec.convert(read_toml(path), dict[Precision, Limits])
+    except (OSError, MalformedDocument, msgspec.ValidationError) as error:
         raise InputError(
             f"{path} holds no budgets: {error}",
             f"It needs a table for {', '.join(get_args(Precision))}, each with mean, worst_image and worst_patch.",

@@ -21,6 +21,7 @@ import msgspec
 
 from toolkit.artifact import Artifact, Manifest, Precision, decode_manifest, encode
 from toolkit.atomic import sha256_of, sha256_of_file, writable
+from toolkit.documents import MalformedDocument, from_json
 from toolkit.errors import ArtifactError
 from toolkit.workloads import Shape, parse_shape
 
@@ -134,11 +135,11 @@ def _read_info(path: Path) -> EngineInfo:
     command = _command_beside(path, name, runtime, {}) if name and runtime else "`toolkit build`"
     content, remedy = (path / _INFO).read_bytes(), f"Build it again: {command}"
     try:
-        schema = msgspec.json.decode(content, type=_Schema).schema
+        schema = from_json(content, _Schema).schema
         if schema != SCHEMA:
             raise ArtifactError(f"{path} has schema {schema}, this version reads {SCHEMA}", remedy)
-        info = msgspec.json.decode(content, type=EngineInfo)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        info = from_json(content, EngineInfo)
+    except MalformedDocument as error:
         raise ArtifactError(f"{path / _INFO} cannot be read: {error}", remedy) from error
     if content != encode(info.sealed()):
         raise ArtifactError(f"{path / _INFO} was edited after it was written", remedy)

@@ -15,9 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import ClassVar
 
-import msgspec
-
 from toolkit.artifact import Artifact, Precision, encode
+from toolkit.documents import MalformedDocument, from_json
 from toolkit.errors import ArtifactError, Unavailable
 from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
 from toolkit.runtimes.child import DRIVER_REMEDY, ask
@@ -152,8 +151,8 @@ class OrtGpuRuntime(BuildingRuntime):
     def _read_provider(self, engine: Engine) -> Provider:
         path = engine.file(_PROVIDER)
         try:
-            provider = msgspec.json.decode(path.read_bytes(), type=Provider)
-        except (OSError, msgspec.DecodeError) as error:
+            provider = from_json(path.read_bytes(), Provider)
+        except (OSError, MalformedDocument) as error:
             raise ArtifactError(f"{path} cannot be read: {error}", "Build the engine again.") from error
         if provider.name != self.provider:
             raise ArtifactError(f"{path} is for {provider.name}, not {self.provider}", "Build the engine again.")

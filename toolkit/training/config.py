@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from toolkit.documents import MalformedDocument, read_toml
 from toolkit.errors import InputError
 from toolkit.network.config import NetworkConfig, config_from
 from toolkit.network.presets import PRESETS
@@ -176,12 +176,12 @@ def differences(before: TrainingConfig, now: TrainingConfig) -> list[str]:
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text("utf-8"))
+        return read_toml(file)
     except FileNotFoundError:
         raise InputError(f"there is no file {file}", "Check the path.") from None
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror or error}") from error
-    except ValueError as error:
+    except MalformedDocument as error:
         raise InputError(f"{file} is not TOML: {error}") from error
 
 

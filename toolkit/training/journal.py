@@ -94,7 +94,7 @@ def _parsed(path: Path) -> Iterator[tuple[bytes, Line]]:
     for raw in path.read_bytes().splitlines():
         try:
             yield raw, msgspec.json.decode(raw, type=Line)
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             continue
 
 
