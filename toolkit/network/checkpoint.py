@@ -7,22 +7,21 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from toolkit.atomic import sha256_of, sha256_of_file
+from toolkit.documents import from_json
 from toolkit.errors import CheckpointError
-from toolkit.network.config import NetworkConfig, config_from
+from toolkit.network.config import LARGEST_SCALE, NetworkConfig, config_from
 from toolkit.network.layouts import Recognised, check_scale, layout_name, recognise, released_name
 from toolkit.network.model import RT4KSR, untrained_network
 from toolkit.network.presets import PRESETS
 from toolkit.network.reading import CONFIG_KEY, read_checkpoint
 
 HighFrequency = Literal["auto", "on", "off"]
-
-LARGEST_SCALE = 16
 
 _STANDARD_ERRORS = 5
 """How far the spread of uniform samples may be from its expectation, in standard errors of that spread."""
@@ -128,8 +127,8 @@ def _with_stored_config(found: Recognised, stored: str | None, where: str) -> Re
     if stored is None:
         return found
     try:
-        said = config_from(json.loads(stored))
-    except (ValueError, TypeError, AttributeError) as error:
+        said = config_from(from_json(stored, dict[str, Any]))
+    except (ValueError, TypeError) as error:
         raise CheckpointError(f"{where}: its {CONFIG_KEY} cannot be read: {error}") from error
     seen = replace(found.config, activation=said.activation)
     if said != seen:

@@ -17,6 +17,17 @@ Attention = Literal["none", "channel", "eca"]
 Activation = Literal["gelu", "gelu-tanh", "relu", "leaky-relu"]
 
 RELEASED_SCALES = (2, 3)
+LARGEST_SCALE = 16
+
+_LARGEST = {
+    "scale": LARGEST_SCALE,
+    "channels": 4096,
+    "blocks": 1024,
+    "hidden": 16384,
+    "squeeze": 4096,
+    "expansion": 64,
+}
+"""Beyond any network for video, so that a file cannot ask for more memory than a machine has."""
 
 UNSHUFFLE = 2
 """The deep branch works at half the input's height and width."""
@@ -63,11 +74,12 @@ class NetworkConfig:
     plain_hfb: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("scale", "channels", "blocks", "squeeze"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.hidden is not None and self.hidden < 1:
-            raise ValueError(f"hidden must be at least 1, got {self.hidden}")
+        for name, largest in _LARGEST.items():
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+            if value is not None and value > largest:
+                raise ValueError(f"{name} must be at most {largest}, got {value}")
         if self.attention != "none" and self.block not in ("naf", "projected"):
             raise ValueError(f"a {self.block} block has no place for attention; naf and projected have")
         if self.squeeze > 1 and self.attention != "channel":

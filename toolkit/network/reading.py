@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import io
-import pickle
-import pickletools
-import warnings
-import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from toolkit.errors import CheckpointError
+from toolkit.network.containers import NotACheckpoint, Unpickled, read_archive, read_stream
+from toolkit.network.pickles import DamagedPickle, Module
 
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
 _NESTING = 3
+_MOST_MAPPINGS = 10_000
+_MODULE_DEPTH = 64
+_LARGEST_HEADER = 1 << 24
+"""Of a safetensors file, in bytes: 100 000 tensors need about half of it."""
 _WANT = "Give a PyTorch (.pth, .pt, .ckpt) or .safetensors file with RT4KSR weights."
 
 
@@ -42,17 +41,30 @@ class Contents:
 
 
 def read_checkpoint(path: Path) -> Contents:
-    """All tensors of a file, whatever their names. Nothing in it is executed: pickles are read with `weights_only`.
+    """All tensors of a file, whatever their names. Nothing that the file names is imported or called.
+
+    Takes what `torch.save` writes with any pickle protocol, tensors of `pickle.dump`, the weights of TorchScript
+    archives, and safetensors. Memory is bounded by the size of the file.
 
     Raises:
-        CheckpointError: no such file, not a checkpoint, damaged, holding code, or holding no tensors.
+        CheckpointError: no such file, not a checkpoint, damaged, larger unpacked than any sound file of its size,
+            holding code, or holding no tensors.
     """
-    content = _read(path)
-    groups = dict(_walk(content, ""))
+    content = read_objects(path)
+    groups = dict(_walk(content))
     if not groups:
         raise CheckpointError(f"{path} holds no tensors", _WANT)
     config = content.get(CONFIG_KEY) if isinstance(content, Mapping) else None
     return Contents(groups, config if isinstance(config, str) else None)
+
+
+def read_objects(path: Path) -> Any:
+    """Mappings, lists, plain values and tensors of a file, as `read_checkpoint` reads it.
+
+    Raises:
+        CheckpointError: as `read_checkpoint`, but a file without tensors is returned.
+    """
+    return _read(path)
 
 
 def _read(path: Path) -> Any:
@@ -69,74 +81,53 @@ def _read(path: Path) -> Any:
     if size == 0:
         raise CheckpointError(f"{path} is empty", "Copy or download it again.")
     if start.startswith(_ZIP):
-        return _read_zip(path)
+        return _read_pickled(path)
     # Before pickles: the length that a safetensors file begins with may start with a pickle's first byte.
-    if start[8:] == b"{" and int.from_bytes(start[:8], "little") < 1 << 27:
-        return _read_safetensors(path)
+    if start[8:] == b"{":
+        header = int.from_bytes(start[:8], "little")
+        if header <= min(_LARGEST_HEADER, size):
+            return _read_safetensors(path)
+        if not start.startswith(_PICKLE):
+            raise _damaged(path, f"its header claims {header} bytes")
     if start.startswith(_PICKLE):
-        return _read_pickle(path)
+        return _read_pickled(path)
     raise CheckpointError(f"{path} is neither a PyTorch nor a safetensors file (it starts with {start!r})", _WANT)
 
 
-def _read_zip(path: Path) -> Any:
+def _read_pickled(path: Path) -> Any:
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is truncated or damaged ({error})", "Copy or download it again.") from error
-    if not any(name.endswith("/data.pkl") for name in names):
-        raise CheckpointError(f"{path} is a zip archive, but not a PyTorch checkpoint", _WANT)
-    return _read_pickle(path)
-
-
-def _read_pickle(path: Path) -> Any:
-    try:
-        # A stream, because torch.load would otherwise let the file's name decide how it is read.
-        with path.open("rb") as stream, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(stream, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        objects = _foreign_objects(path)
-        if not objects:
-            raise _damaged(path, error) from error
-        raise CheckpointError(
-            f"{path} holds Python objects that would run code when loaded: {', '.join(objects[:6])}",
-            'Save plain tensors in the training environment: torch.save({"state_dict": model.state_dict()}, ...).',
-        ) from error
-    except Exception as error:  # damaged bytes make the unpickler fail in any way there is
-        raise _damaged(path, error) from error
-
-
-def _foreign_objects(path: Path) -> list[str]:
-    """What a pickle would call besides torch's own tensor functions; empty too when it is cut off. Runs nothing."""
-    names: dict[str, None] = {}
-    with _pickle_stream(path) as stream:
-        try:
-            while stream.peek(1):
-                strings: list[str] = []
-                for opcode, argument, _ in pickletools.genops(stream):
-                    if opcode.name == "GLOBAL":
-                        names[str(argument).replace(" ", ".")] = None
-                    elif opcode.name == "STACK_GLOBAL":
-                        names[".".join(strings[-2:])] = None
-                    elif isinstance(argument, str):
-                        strings.append(argument)
-        except ValueError:
-            if not names or stream.read(1) == b"":
-                return []
-    return [name for name in names if not name.startswith(("torch.", "collections.OrderedDict"))]
-
-
-@contextmanager
-def _pickle_stream(path: Path) -> Iterator[io.BufferedReader]:
-    """The pickles of a file, or of the zip archive it is."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-            yield io.BufferedReader(io.BytesIO(archive.read(name)))
-    else:
         with path.open("rb") as stream:
-            yield stream
+            zipped = stream.read(len(_ZIP)) == _ZIP
+        found = read_archive(path) if zipped else read_stream(path.read_bytes())
+    except NotACheckpoint as error:
+        raise CheckpointError(f"{path} is {error}", error.remedy or _WANT) from error
+    except (DamagedPickle, OSError) as error:
+        raise _damaged(path, str(error)) from error
+    if found.foreign:
+        raise CheckpointError(
+            f"{path} holds Python objects that would run code when loaded: {', '.join(found.foreign[:6])}",
+            'Save plain tensors in the training environment: torch.save({"state_dict": model.state_dict()}, ...).',
+        )
+    return _script_weights(found, path) if found.script else found.content
+
+
+def _script_weights(found: Unpickled, path: Path) -> dict[str, Tensor]:
+    """The tensors of a TorchScript archive, under the names that they have in its state dict."""
+    weights: dict[str, Tensor] = {}
+    waiting: list[tuple[str, Any, int]] = [("", found.content, 0)]
+    while waiting and len(weights) < _MOST_MAPPINGS:
+        prefix, module, depth = waiting.pop()
+        for name, value in module.items() if isinstance(module, Module) and depth < _MODULE_DEPTH else ():
+            if isinstance(value, Tensor):
+                weights[prefix + name] = value
+            else:
+                waiting.append((f"{prefix}{name}.", value, depth + 1))
+    if not weights:
+        raise CheckpointError(
+            f"{path} is a TorchScript archive without named weights: it was frozen, which makes them constants",
+            'Save the weights of the module it was made from: torch.save(module.state_dict(), "weights.pth").',
+        )
+    return weights
 
 
 def _read_safetensors(path: Path) -> Any:
@@ -146,21 +137,26 @@ def _read_safetensors(path: Path) -> Any:
         with safe_open(path, "pt") as stream:
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118  (not a mapping)
             return tensors | {key: value for key, value in (stream.metadata() or {}).items() if key == CONFIG_KEY}
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise _damaged(path, error) from error
+    # A header may name dtypes that this version of PyTorch does not have.
+    except (SafetensorError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+        raise _damaged(path, str(error)) from error
 
 
-def _damaged(path: Path, error: Exception) -> CheckpointError:
-    first_line = (str(error) or type(error).__name__).strip().splitlines()[0]
+def _damaged(path: Path, reason: str) -> CheckpointError:
+    first_line = next(iter(reason.strip().splitlines()), "no reason was given")
     return CheckpointError(f"{path} is truncated or damaged ({first_line[:160]})", "Copy or download it again.")
 
 
-def _walk(content: Any, entry: str, depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    if not isinstance(content, Mapping) or depth > _NESTING:
-        return
-    tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}
-    if tensors:
-        yield entry, tensors
-    for key, value in content.items():
-        if isinstance(key, str):
-            yield from _walk(value, f"{entry}.{key}" if entry else key, depth + 1)
+def _walk(content: Any) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Mappings with tensors, by the path of entries that leads to them; each mapping once."""
+    waiting: list[tuple[str, Any, int]] = [("", content, 0)]
+    seen: set[int] = set()
+    while waiting:
+        entry, value, depth = waiting.pop(0)
+        if not isinstance(value, Mapping) or depth > _NESTING or id(value) in seen or len(seen) >= _MOST_MAPPINGS:
+            continue
+        seen.add(id(value))
+        named = [(key, item) for key, item in value.items() if isinstance(key, str)]
+        if tensors := {key: item for key, item in named if isinstance(item, Tensor)}:
+            yield entry, tensors
+        waiting += [(f"{entry}.{key}" if entry else key, item, depth + 1) for key, item in named]

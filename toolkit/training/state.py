@@ -7,17 +7,17 @@ import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import torch
 
 from toolkit.atomic import write_bytes
+from toolkit.documents import from_json
 from toolkit.errors import CheckpointError, InputError
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.network.fusion import train_through_merge
 from toolkit.network.model import RT4KSR, untrained_network
-from toolkit.network.reading import CONFIG_KEY
+from toolkit.network.reading import CONFIG_KEY, read_objects
 from toolkit.training.config import TrainingConfig
 from toolkit.training.processes import placed
 from toolkit.training.soap import Soap
@@ -107,31 +107,38 @@ def load_state(path: Path, config: TrainingConfig, device: torch.device) -> tupl
         InputError: the state is of another network or optimizer.
     """
     try:
-        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        content = read_objects(path)
         if content["format"] != _FORMAT:
             raise ValueError(f"format {content['format']} is not {_FORMAT}")
-        progress = msgspec.json.decode(content["progress"], type=Progress)
-        before = msgspec.json.decode(content["training"], type=TrainingConfig)
-    except Exception as error:  # damaged bytes make the unpickler fail in any way there is
-        first_line = (str(error) or type(error).__name__).strip().splitlines()[0]
-        raise CheckpointError(
-            f"{path} is not the state of a training run ({first_line[:160]})",
-            "Delete it to begin anew, or begin with the weights beside it: --init last.safetensors.",
-        ) from error
+        progress = from_json(content["progress"], Progress)
+        before = from_json(content["training"], TrainingConfig)
+    except (CheckpointError, KeyError, TypeError, ValueError) as error:
+        raise _no_state(path, error) from error
     if before.network != config.network:
         raise InputError(f"{path} is the state of another network: {before.network}", "Choose another --output.")
     if before.optimizer != config.optimizer:
         raise InputError(f"{path} is the state of --optimizer {before.optimizer}", "Go on with that.")
     state = new_state(msgspec.structs.replace(config, init=""), device)
-    state.network.load_state_dict(content["network"])
-    state.average.load_state_dict(content["ema"])
-    state.optimizer.load_state_dict(content["optimizer"])
+    try:
+        state.network.load_state_dict(content["network"])
+        state.average.load_state_dict(content["ema"])
+        state.optimizer.load_state_dict(content["optimizer"])
+        if content["scaler"] and state.scaler.is_enabled():
+            state.scaler.load_state_dict(content["scaler"])
+    except Exception as error:  # PyTorch has no error of its own for contents that do not fit
+        raise _no_state(path, error) from error
     for group in state.optimizer.param_groups:
         group["betas"] = (config.beta1, config.beta2)
-    if content["scaler"] and state.scaler.is_enabled():
-        state.scaler.load_state_dict(content["scaler"])
     state.progress = progress
     return state, before
+
+
+def _no_state(path: Path, error: Exception) -> CheckpointError:
+    first_line = next(iter((str(error) or type(error).__name__).strip().splitlines()))
+    return CheckpointError(
+        f"{path} is not the state of a training run ({first_line[:160]})",
+        "Delete it to start again from the beginning, or start with the weights beside it: --init last.safetensors.",
+    )
 
 
 def _initial_weights(config: TrainingConfig) -> dict[str, torch.Tensor]:
