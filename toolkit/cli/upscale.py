@@ -75,7 +75,7 @@ class Videos:
     container
         Of videos that -o does not name; default: the input's where it can be written, else mkv.
     codec
-        FFmpeg's name of a video encoder; default libx264, for .webm libsvtav1.
+        FFmpeg's name of a video encoder; default libx264, libx265 for high dynamic range, libsvtav1 for .webm.
     crf
         Constant quality on the codec's own scale, lower is better; default: visually lossless.
     preset

@@ -138,6 +138,8 @@ def _prepare(
     """Streams, metadata and chapters of the output, and its head."""
     stream: Any = target.add_stream(encoding.codec, rate=Fraction(*encoding.rate))
     configure(stream.codec_context, encoding, global_header=wants_global_header(output))
+    if target.format.name in ("mp4", "mov") and stream.codec_context.codec.canonical_name == "hevc":
+        stream.codec_context.codec_tag = "hvc1"  # FFmpeg writes hev1, which Apple's players refuse
     stream.time_base = Fraction(*encoding.time_base)
     stream.metadata.update(kept(source.streams[video.stream].metadata))
     copies = add_copies(video.path, source, target, output, video.stream)

@@ -11,6 +11,8 @@ import msgspec
 
 from toolkit.errors import InputError
 from toolkit.media.colour import Colour, tagged
+from toolkit.media.mastering import HDR_TRANSFERS, Mastering, encoder_option
+from toolkit.media.pixel_formats import choose_format, is_rgb, subsampling
 from toolkit.workloads import Shape
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ _QUIET = {"libx265": {"x265-params": "log-level=none"}}
 _SUFFIX_CODECS = {".webm": ("libsvtav1", "libvpx-vp9")}
 _CODECS = ("libx264", "libsvtav1", "mpeg4")
 """In order of preference: what a build of FFmpeg may lack."""
+_HDR_CODECS = ("libx265", "libsvtav1")
+"""Those whose 10 bits players decode in hardware, and show as high dynamic range."""
 _EVEN_ONLY = frozenset({"libx264", "mpeg4", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "prores_ks"})
 
 
@@ -104,6 +108,7 @@ def choose_encoding(
     colour: Colour,
     times: tuple[Fraction, Fraction, Fraction],
     threads: int,
+    mastering: Mastering,
 ) -> Encoding:
     """Settings for an output.
 
@@ -115,94 +120,48 @@ def choose_encoding(
         colour: of the input, which the output keeps.
         times: time base, frame rate, and pixel aspect ratio.
         threads: of the encoder.
+        mastering: of the input, which the output keeps where the encoder can write it.
 
     Raises:
         InputError: there is no such encoder here, or it does not take these frames.
     """
-    codec = wanted.codec or _default_codec(suffix)
-    formats = _formats(codec)
-    chosen = _pix_fmt(wanted.pix_fmt, codec, formats, pix_fmt)
-    options = dict(_DEFAULTS.get(codec, {})) | _QUIET.get(codec, {})
+    codec = wanted.codec or _default_codec(suffix, hdr=colour.transfer in HDR_TRANSFERS)
+    chosen = choose_format(wanted.pix_fmt, codec, pix_fmt)
+    options = dict(_DEFAULTS.get(codec, {}))
     if wanted.crf is not None:
         options["crf"] = f"{wanted.crf:g}"
     if wanted.preset is not None:
         options["preset"] = wanted.preset
-    options |= dict(wanted.options)
+    options |= _joined(codec, encoder_option(codec, mastering), dict(wanted.options))
     if is_rgb(chosen) != (colour.matrix == 0):
         colour = Colour(0 if is_rgb(chosen) else 1, is_rgb(chosen), "left", colour.primaries, colour.transfer)
     height, width = shape.sides
     if codec in _EVEN_ONLY:
-        across, down = _subsampling(chosen)
+        across, down = subsampling(chosen)
         width, height = width + width % across, height + height % down
     base, rate, aspect = ((value.numerator, value.denominator) for value in times)
     fields = colour.matrix, colour.full, colour.location, colour.primaries, colour.transfer
     return Encoding(codec, width, height, chosen, base, rate, aspect, options, threads, *fields)
 
 
-def _default_codec(suffix: str) -> str:
+def _default_codec(suffix: str, *, hdr: bool) -> str:
     import av
 
-    for codec in _SUFFIX_CODECS.get(suffix, _CODECS):
+    usual: tuple[str, ...] = (*_HDR_CODECS, *_CODECS) if hdr else _CODECS
+    for codec in _SUFFIX_CODECS.get(suffix, usual):
         if codec in av.codecs_available:
             return codec
     raise InputError("this build of FFmpeg has no encoder the toolkit knows", "Name one with --codec.")
 
 
-def _formats(codec: str) -> list[str]:
-    import av
-
-    try:
-        found = av.Codec(codec, "w")
-    except (av.FFmpegError, ValueError) as error:
-        names = [name for name in (*_DEFAULTS, "prores_ks", "hevc", "mpeg4") if name in av.codecs_available]
-        raise InputError(f"there is no encoder {codec!r} here", f"For instance: {', '.join(names)}.") from error
-    if found.type != "video":
-        raise InputError(f"{codec} encodes no video")
-    return [item.name for item in found.video_formats or []]
-
-
-def _pix_fmt(wanted: str | None, codec: str, formats: list[str], given: str) -> str:
-    if wanted is not None:
-        if formats and wanted not in formats:
-            raise InputError(f"{codec} takes no {wanted}", f"It takes {', '.join(formats)}.")
-        return wanted
-    for candidate in _candidates(given):
-        if not formats or candidate in formats:
-            return candidate
-    raise InputError(f"{codec} takes none of {', '.join(_candidates(given))}", "Name one with --pix-fmt.")
-
-
-def _candidates(given: str) -> list[str]:
-    """Formats with the input's subsampling and depth, then with more, then with less."""
-    import av
-
-    described = av.VideoFormat(given)
-    depth = max(component.bits for component in described.components)
-    if described.is_rgb or given == "pal8":
-        subsampling = "444"
-    elif len(described.components) == 1 or given.startswith(("gray", "ya")):
-        subsampling = "420"
-    else:
-        subsampling = {(2, 2): "420", (2, 1): "422", (1, 1): "444"}.get(_subsampling(given), "444")
-    depths = [item for item in ("", "10le", "12le", "16le") if int(item[:-2] or 8) >= depth] or ["16le"]
-    finer = [item for item in ("420", "422", "444") if item >= subsampling]
-    wanted = [f"yuv{item}p{bits}" for item in finer for bits in depths]
-    return [*wanted, f"yuv{subsampling}p", "yuv420p"]
-
-
-def is_rgb(pix_fmt: str) -> bool:
-    import av
-
-    return av.VideoFormat(pix_fmt).is_rgb
-
-
-def _subsampling(pix_fmt: str) -> tuple[int, int]:
-    """Luma samples a chroma sample, across and down."""
-    import av
-
-    described = av.VideoFormat(pix_fmt, 64, 64)
-    chroma = [component for component in described.components if component.is_chroma]
-    return (64 // chroma[0].width, 64 // chroma[0].height) if chroma else (1, 1)
+def _joined(codec: str, mastering: tuple[str, str] | None, wanted: dict[str, str]) -> dict[str, str]:
+    """The user's options, with what the toolkit itself says in an encoder's list of parameters before the user's."""
+    own = list(_QUIET.get(codec, {}).items()) + ([mastering] if mastering else [])
+    options = dict(wanted)
+    for name in {name for name, _ in own}:
+        parts = [value for key, value in own if key == name]
+        options[name] = ":".join([*parts, *([wanted[name]] if name in wanted else [])])
+    return options
 
 
 def configure(context: Any, encoding: Encoding, *, global_header: bool) -> None:

@@ -18,17 +18,17 @@ from toolkit.media.colour import RGB
 from toolkit.media.decoding import Decoding
 from toolkit.media.encoding import Encoding, Part, SegmentEncoder, choose_encoding
 from toolkit.media.files import Item
+from toolkit.media.mastering import encoder_option
 from toolkit.media.models import Models
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.parts import Parts
+from toolkit.media.pixel_formats import lost
 from toolkit.media.report import FileReport
 from toolkit.media.video import VideoJob
 from toolkit.media.video_file import Segment, VideoFile, read_video
 from toolkit.runtimes.hardware import usable_processors
 
 _MOST_ENCODER_THREADS = 16
-_HDR = (16, 18)
-"""AVCOL_TRC numbers of PQ and HLG."""
 
 
 @dataclass
@@ -157,7 +157,7 @@ def begin_film(item: Item, options: UpscaleOptions, models: Models) -> Film:
     clock = video.time_base, video.rate, video.upright_aspect
     threads = min(usable_processors(), _MOST_ENCODER_THREADS)
     encoding = choose_encoding(
-        options.video, item.output.suffix.lower(), result, video.pix_fmt, video.colour, clock, threads
+        options.video, item.output.suffix.lower(), result, video.pix_fmt, video.colour, clock, threads, video.mastering
     )
     decoding = Decoding(options.on_error, options.deinterlace)
     header = wants_global_header(item.output)
@@ -194,8 +194,9 @@ def _notes(video: VideoFile, encoding: Encoding, item: Item) -> list[str]:
         notes.append(f"{item.source.name}: {video.orientation.note}")
     if (video.colour.matrix == RGB) != (encoding.matrix == RGB):
         notes.append(f"RGB became {encoding.pix_fmt}" if video.colour.matrix == RGB else "YCbCr became RGB")
-    if video.colour.transfer in _HDR:
-        notes.append("high dynamic range: its curve and primaries are tagged, what the mastering display was is not")
-    if video.pix_fmt.startswith(("yuva", "rgba", "bgra", "gbra", "ya", "argb", "abgr")):
-        notes.append("transparency was left out")
+    notes += lost(video.pix_fmt, encoding.pix_fmt, encoding.codec)
+    if video.mastering.static and encoder_option(encoding.codec, video.mastering) is None:
+        notes.append(f"high dynamic range: {encoding.codec} cannot write the metadata of the mastering display")
+    if video.mastering.dynamic:
+        notes.append(f"high dynamic range: metadata of each frame ({', '.join(video.mastering.dynamic)}) was left out")
     return notes

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.errors import InputError
 from toolkit.media.colour import Colour, chroma_location, colour_of, depth_of
 from toolkit.media.description import codec_name, description
+from toolkit.media.mastering import Mastering, mastering_of
 from toolkit.media.opening import opened
 from toolkit.media.orientation import Orientation, orientation_of
 from toolkit.workloads import LARGEST_SIDE, Shape
@@ -51,6 +52,7 @@ class VideoFile:
         rate: frames a second on average, for encoders that want to know.
         aspect: of a pixel, width by height.
         orientation: how players turn and mirror frames.
+        mastering: metadata of high dynamic range.
         times: pts of all frames, ascending.
         segments: the file cut at key frames.
         interlaced: whether the first frame is.
@@ -67,6 +69,7 @@ class VideoFile:
     rate: Fraction
     aspect: Fraction
     orientation: Orientation
+    mastering: Mastering
     times: tuple[int, ...]
     segments: tuple[Segment, ...]
     interlaced: bool
@@ -128,6 +131,7 @@ def read_video(path: Path, duration: float | None = None) -> VideoFile:
             rate=Fraction(stream.average_rate or stream.guessed_rate or 25),
             aspect=Fraction(stream.sample_aspect_ratio or 1) or Fraction(1),
             orientation=orientation_of(first),
+            mastering=mastering_of(first),
             times=tuple(times),
             segments=_segments(times, keys, time_base, bounded=duration is not None),
             interlaced=first.interlaced_frame,

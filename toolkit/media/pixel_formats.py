@@ -1,0 +1,126 @@
+"""Choosing a pixel format that an encoder takes: the input's depth, chroma and transparency, or the nearest to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toolkit.errors import InputError
+
+_CHROMA = {(2, 2): "420", (2, 1): "422", (1, 1): "444"}
+_DEPTHS = (8, 10, 12, 14, 16)
+
+
+def choose_format(wanted: str | None, codec: str, given: str) -> str:
+    """FFmpeg's name of the pixel format to encode.
+
+    Args:
+        wanted: by the user; None: transparency is kept where the encoder has a format with it; then comes chroma, then
+            the depth. Of each the input's own, the nearest above it, or the nearest below it, in this order.
+        codec: FFmpeg's name of an encoder.
+        given: format of the input.
+
+    Raises:
+        InputError: there is no such encoder here, or it takes none of these.
+    """
+    formats = encoder_formats(codec)
+    if wanted is not None:
+        if formats and wanted not in formats:
+            raise InputError(f"{codec} takes no {wanted}", f"It takes {', '.join(formats)}.")
+        return wanted
+    candidates = _candidates(given)
+    for candidate in candidates:
+        if not formats or candidate in formats:
+            return candidate
+    raise InputError(f"{codec} takes none of {', '.join(candidates)}", "Name one with --pix-fmt.")
+
+
+def encoder_formats(codec: str) -> tuple[str, ...]:
+    """Pixel formats that an encoder takes; empty where it does not say.
+
+    Raises:
+        InputError: there is no such encoder here.
+    """
+    import av
+
+    try:
+        found = av.Codec(codec, "w")
+    except (av.FFmpegError, ValueError) as error:
+        names = [name for name in ("libx264", "libx265", "libsvtav1", "ffv1", "mpeg4") if name in av.codecs_available]
+        raise InputError(f"there is no encoder {codec!r} here", f"For instance: {', '.join(names)}.") from error
+    if found.type != "video":
+        raise InputError(f"{codec} does not encode video")
+    return tuple(item.name for item in found.video_formats or ())
+
+
+def has_alpha(pix_fmt: str) -> bool:
+    """Whether a format has transparency."""
+    return any(component.is_alpha for component in _described(pix_fmt).components)
+
+
+def is_rgb(pix_fmt: str) -> bool:
+    """Whether samples are red, green and blue."""
+    return bool(_described(pix_fmt).is_rgb)
+
+
+def depth(pix_fmt: str) -> int:
+    """Bits per sample."""
+    return int(max(component.bits for component in _described(pix_fmt).components))
+
+
+def subsampling(pix_fmt: str) -> tuple[int, int]:
+    """Luma samples per chroma sample, across and down."""
+    chroma = [component for component in _described(pix_fmt).components if component.is_chroma]
+    return (64 // chroma[0].width, 64 // chroma[0].height) if chroma else (1, 1)
+
+
+def chroma_of(pix_fmt: str) -> str:
+    """Chroma as 420, 422 or 444, at least as fine as the format's."""
+    described = _described(pix_fmt)
+    if described.is_rgb or pix_fmt == "pal8":
+        return "444"
+    if sum(not component.is_alpha for component in described.components) == 1:
+        return "420"  # grey
+    return _CHROMA.get(subsampling(pix_fmt), "444")
+
+
+def lost(given: str, chosen: str, codec: str) -> list[str]:
+    """What a format has less than the input's, for people."""
+    notes = []
+    if depth(chosen) < depth(given):
+        notes.append(f"{depth(given)} bits per sample became {depth(chosen)}: {codec} takes {chosen}")
+    if not is_rgb(chosen) and chroma_of(chosen) < chroma_of(given):
+        before, after = (":".join(chroma_of(item)) for item in (given, chosen))
+        notes.append(f"{before} chroma became {after}: {codec} takes {chosen}")
+    if has_alpha(given) and not has_alpha(chosen):
+        notes.append(f"transparency was left out: {codec} takes {chosen}")
+    return notes
+
+
+def _candidates(given: str) -> list[str]:
+    """Formats by preference. Planar YCbCr first; for encoders that take nothing else, RGB."""
+    own = chroma_of(given)
+    chromas = [item for item in _CHROMA.values() if item >= own]
+    coarser = [item for item in reversed(_CHROMA.values()) if item < own]
+    bits = depth(given)
+    deep_enough = [item for item in _DEPTHS if item >= bits]
+    depths = [deep_enough, [item for item in reversed(_DEPTHS) if item < bits]]
+    made = []
+    for alpha in (True, False) if has_alpha(given) else (False,):
+        kind = "yuva" if alpha else "yuv"
+        for group in (chromas, coarser):
+            made += [f"{kind}{chroma}p{_suffix(item)}" for some in depths for chroma in group for item in some]
+        planar = "gbrap" if alpha else "gbrp"
+        made += [f"{planar}{_suffix(item)}" for some in depths for item in some]
+        packed = ["rgba64be", "rgba", "argb"] if alpha else ["rgb48be", "rgb24"]
+        made += packed if bits > 8 else packed[1:]
+    return made
+
+
+def _suffix(bits: int) -> str:
+    return "" if bits == 8 else f"{bits}le"
+
+
+def _described(pix_fmt: str) -> Any:
+    import av
+
+    return av.VideoFormat(pix_fmt, 64, 64)
