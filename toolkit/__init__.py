@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from toolkit.ablation.report import AblationReport, write_report
     from toolkit.artifact import Artifact, Check, Manifest, Precision, find_artifacts
     from toolkit.diagnosis import Diagnosis, diagnose
-    from toolkit.errors import ArtifactError, CheckFailed, CheckpointError, InputError, ToolkitError, Unavailable
+    from toolkit.errors import (
+        ArtifactError,
+        CheckFailed,
+        CheckpointError,
+        InputError,
+        OutputExists,
+        ToolkitError,
+        Unavailable,
+        UnexpectedError,
+    )
     from toolkit.graph.export import ExportOptions, export
     from toolkit.graph.nodes import NodeFacts, list_nodes
     from toolkit.graph.precision.convert import ConvertOptions, convert
@@ -29,7 +38,7 @@ if TYPE_CHECKING:
     from toolkit.media.options import UpscaleOptions
     from toolkit.media.pictures.output import PictureFormat
     from toolkit.media.preview import preview
-    from toolkit.media.report import FileReport, UpscaleReport
+    from toolkit.media.report import FileReport, LeftOut, UpscaleReport
     from toolkit.media.target import Target
     from toolkit.media.upscale import upscale
     from toolkit.network.bundled import bundled_checkpoint
@@ -86,8 +95,10 @@ _HOMES = {
         "CheckFailed",
         "CheckpointError",
         "InputError",
+        "OutputExists",
         "ToolkitError",
         "Unavailable",
+        "UnexpectedError",
     ),
     "toolkit.graph.export": ("ExportOptions", "export"),
     "toolkit.graph.nodes": ("NodeFacts", "list_nodes"),
@@ -97,7 +108,7 @@ _HOMES = {
     "toolkit.media.options": ("UpscaleOptions",),
     "toolkit.media.pictures.output": ("PictureFormat",),
     "toolkit.media.preview": ("preview",),
-    "toolkit.media.report": ("FileReport", "UpscaleReport"),
+    "toolkit.media.report": ("FileReport", "LeftOut", "UpscaleReport"),
     "toolkit.media.target": ("Target",),
     "toolkit.media.upscale": ("upscale",),
     "toolkit.network.checkpoint": ("Checkpoint", "load_checkpoint", "untrained_checkpoint"),
@@ -210,11 +221,13 @@ __all__ = [
     "InputError",
     "Interval",
     "LayerReport",
+    "LeftOut",
     "Limits",
     "Manifest",
     "Metrics",
     "NetworkConfig",
     "NodeFacts",
+    "OutputExists",
     "PictureFormat",
     "Precision",
     "ProfileReport",
@@ -232,6 +245,7 @@ __all__ = [
     "TrainingResult",
     "Tuned",
     "Unavailable",
+    "UnexpectedError",
     "UpscaleOptions",
     "UpscaleReport",
     "VideoFormat",

@@ -6,30 +6,71 @@ import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from toolkit.errors import InputError
+from toolkit.errors import InputError, OutputExists
 
 _CHUNK = 1 << 20
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, *, overwrite: bool = True) -> None:
     """Write `data` to `path` through a temporary file beside it and a rename.
 
     Raises:
         InputError: the directory cannot be created or written to.
+        OutputExists: `path` exists, and `overwrite` is false.
     """
     with writable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
         try:
             temporary.write_bytes(data)
-            temporary.replace(path)
+            publish(temporary, path, overwrite=overwrite)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def publish(temporary: Path, path: Path, *, overwrite: bool) -> None:
+    """Give a finished file its name.
+
+    Without `overwrite` the check and the renaming are one step of the operating system, so a file that appeared while
+    the work was done is safe too.
+
+    Raises:
+        OutputExists: `path` exists, and `overwrite` is false.
+        OSError: the operating system refuses.
+    """
+    if overwrite:
+        temporary.replace(path)
+        return
+    try:
+        os.link(temporary, path)
+    except FileExistsError as error:
+        raise OutputExists(f"{path} exists") from error
+    except OSError:
+        # File systems without hard links: reserve the name, then replace what is our own empty file.
+        _reserve(path)
+        temporary.replace(path)
+    else:
+        temporary.unlink()
+
+
+def _reserve(path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError as error:
+        raise OutputExists(f"{path} exists") from error
+
+
+def remove_temporaries(path: Path, processes: Iterable[int]) -> None:
+    """Remove what killed processes have left of writing `path`."""
+    mine = tuple(f".{path.name}.{process}" for process in processes)
+    for found in list(path.parent.iterdir()) if path.parent.is_dir() else []:
+        if found.name.startswith(mine) and found.name.endswith(".tmp"):
+            found.unlink(missing_ok=True)
 
 
 def sha256_of(data: bytes) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import ClassVar
 
 
@@ -27,6 +29,13 @@ class InputError(ToolkitError):
     """Bad usage or bad input: a file that is not what it should be, a value out of range."""
 
 
+class OutputExists(InputError):
+    """A file with the name of the output is there already, and was not to be overwritten."""
+
+    def __init__(self, message: str, remedy: str = "Name another output, or give --overwrite to replace it.") -> None:
+        super().__init__(message, remedy)
+
+
 class CheckpointError(InputError):
     """A file that is not a usable RT4KSR checkpoint."""
 
@@ -45,3 +54,21 @@ class Unavailable(ToolkitError):
     """The runtime or hardware that was asked for is not available here. Never answered with a fallback."""
 
     exit_code = 3
+
+
+class UnexpectedError(ToolkitError):
+    """An exception that nobody foresaw, from the toolkit or from a library, while one input was worked on.
+
+    Its exit code is 1, as of every run that was started correctly and did not end well. It is not 2: nothing shows that
+    the input is bad, and another command line would not help.
+    """
+
+    exit_code = 1
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """A remedy for an unknown name: the nearest known ones first, then all of them."""
+    names = list(known)
+    near = get_close_matches(name, names, 3)
+    meant = f"Did you mean {' or '.join(near)}? " if near else ""
+    return f"{meant}Choose from {', '.join(names)}."

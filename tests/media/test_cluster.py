@@ -31,7 +31,7 @@ def workers() -> list[psutil.Process]:
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if process.name().startswith("ray::_run") or "ray::_run" in " ".join(process.cmdline()[:1]):
+            if process.name().startswith("ray::attempt_task") or "ray::attempt_task" in " ".join(process.cmdline()[:1]):
                 found.append(process)
         except psutil.Error:
             continue

@@ -15,7 +15,7 @@ from media.films import moving, plane, read_film, write_film
 from media.nearest import nearest_artifact
 from numpy.typing import NDArray
 
-from toolkit.errors import InputError, ToolkitError
+from toolkit.errors import InputError, OutputExists, ToolkitError, UnexpectedError
 from toolkit.media import video_file
 from toolkit.media.colour import ToRgb
 from toolkit.media.decoding import Damage, Decoding, decoded
@@ -285,7 +285,7 @@ def test_what_cannot_be_encoded_is_said_before_any_work(
     good = tmp_path / "out.webm" if video.codec == "prores_ks" else tmp_path / "out.mp4"
     good.write_bytes(b"a good file")
     with pytest.raises(ToolkitError, match=words):
-        upscale([film], good, replace(options, video=video))
+        upscale([film], good, replace(options, video=video, overwrite=True))
     assert good.read_bytes() == b"a good file"
     assert not list(tmp_path.glob(".*"))
 
@@ -334,9 +334,13 @@ def test_segments_resume_to_the_same_file(tmp_path: Path, options: UpscaleOption
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(films.Film, "take", dies)
-        with pytest.raises(Killed):
+        with pytest.raises(UnexpectedError, match="Killed") as caught:
             upscale([source], tmp_path / "out.mp4", encoded)
+    assert isinstance(caught.value.__cause__, Killed)
+    assert "2 of 4 parts are done, and --resume goes on" in caught.value.remedy
     assert not (tmp_path / "out.mp4").exists()
+    with pytest.raises(InputError, match="2 finished parts of a run that was interrupted"):
+        upscale([source], tmp_path / "out.mp4", encoded)
     with pytest.raises(InputError, match="another job"):
         upscale([source], tmp_path / "out.mp4", replace(encoded, resume=True, video=VideoFormat(crf=3)))
     report = done(source, tmp_path / "out.mp4", replace(encoded, resume=True))
@@ -362,7 +366,7 @@ def test_stopping_leaves_a_playable_file(
         if steps == 7:
             signal.raise_signal(signal.SIGINT)
 
-    report = upscale([source], tmp_path / "out.mp4", encoded, advance=advance)
+    report = upscale([source], tmp_path / "out.mp4", replace(encoded, overwrite=True), advance=advance)
     assert report.stopped
     assert report.files[0].output == str(tmp_path / "out.stopped.mp4")
     frames = read_film(tmp_path / "out.stopped.mp4")
@@ -371,7 +375,10 @@ def test_stopping_leaves_a_playable_file(
     assert [time for time, _ in frames] == [time for time, _ in whole[: len(frames)]]
     assert packets(tmp_path / "out.stopped.mp4", "audio")[-1][0] <= frames[-1][0] + Fraction(1, 25)
     assert (tmp_path / "out.mp4").read_bytes() == b"a good file"
-    (report_2,) = upscale([source], tmp_path / "out.mp4", replace(encoded, resume=True)).files
+    resumed = replace(encoded, resume=True)
+    with pytest.raises(OutputExists, match=r"out\.mp4 exists"):
+        upscale([source], tmp_path / "out.mp4", resumed)
+    (report_2,) = upscale([source], tmp_path / "out.mp4", replace(resumed, overwrite=True)).files
     assert report_2.outcome == "done"
     assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
 

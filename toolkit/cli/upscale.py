@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import traceback
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -123,13 +124,16 @@ def upscale(
     preview: Annotated[bool, Parameter(negative=())] = False,
     jobs: int = 1,
     ray: str | None = None,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    verbose: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Upscale pictures, videos, and folders of them.
 
     Colour, transparency, profiles, metadata, times, sound and subtitles come out as they went in. Results are written
     beside their sources (photo_x2.png, photos_x2/) unless -o names a file or folder, and appear whole or not at all.
-    Ctrl-C leaves what was done of a video in a playable file (film_x2.stopped.mp4), and --resume goes on from there.
+    A file that fails does not keep the others from being done; the exit code is then 1. Ctrl-C leaves what was done of
+    a video in a playable file (film_x2.stopped.mp4), and --resume goes on from there.
 
     Parameters
     ----------
@@ -148,23 +152,32 @@ def upscale(
         Processes at a time on this machine.
     ray
         Address of a Ray cluster whose machines see the files: auto, HOST:PORT, or local for one on this machine.
+    overwrite
+        Replace files that exist, and parts of an interrupted run. Without it they are kept, and their inputs are
+        reported and not upscaled.
+    verbose
+        Print the traceback of what failed.
     json
         Print one JSON document.
     """
-    options = _options(toolkit.Target.of(scale, to), network, pictures, videos, jobs, ray)
+    options = _options(toolkit.Target.of(scale, to), network, pictures, videos)
+    options = replace(options, jobs=jobs, ray=ray, overwrite=overwrite)
     run = toolkit.preview if preview else toolkit.upscale
-    with bar() as advance:
-        suffix = f".{videos.container}" if videos.container else None
-        report = run(files, output, options, suffix=suffix, advance=advance)
+    suffix = f".{videos.container}" if videos.container else None
+    try:
+        with bar() as advance:
+            report = run(files, output, options, suffix=suffix, advance=advance)
+    except toolkit.ToolkitError as error:
+        if verbose:
+            _print_traceback("".join(traceback.format_exception(error)))
+        raise
     if json:
         print_documents([report])
-    _print(report, err if json else out)
+    _print(report, err if json else out, verbose=verbose)
     _exit(report)
 
 
-def _options(
-    target: toolkit.Target, network: Network, pictures: Pictures, videos: Videos, jobs: int, ray: str | None
-) -> toolkit.UpscaleOptions:
+def _options(target: toolkit.Target, network: Network, pictures: Pictures, videos: Videos) -> toolkit.UpscaleOptions:
     return toolkit.UpscaleOptions(
         target=target,
         models=network.model,
@@ -182,8 +195,6 @@ def _options(
         reuse=videos.reuse,
         duration=videos.duration,
         resume=videos.resume,
-        jobs=jobs,
-        ray=ray,
     )
 
 
@@ -198,16 +209,29 @@ def _pairs(options: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 def _exit(report: toolkit.UpscaleReport) -> None:
     if report.stopped:
         raise SystemExit(_INTERRUPTED)
-    if report.failed:
-        raise SystemExit(toolkit.InputError.exit_code)
+    if not report.complete:
+        raise SystemExit(toolkit.CheckFailed.exit_code)
 
 
-def _print(report: toolkit.UpscaleReport, console: Console) -> None:
+def _print_traceback(text: str) -> None:
+    err.print(text, markup=False, soft_wrap=True)
+
+
+def _print_failure(item: toolkit.FileReport, *, verbose: bool) -> None:
+    what = "[bold red]failed:[/]" if item.outcome == "failed" else "[bold yellow]not done:[/]"
+    err.print(f"{what} {escape(item.error)}", soft_wrap=True)
+    if item.remedy:
+        err.print(f"  {item.remedy}", markup=False, soft_wrap=True)
+    if verbose and item.traceback:
+        _print_traceback(item.traceback)
+
+
+def _print(report: toolkit.UpscaleReport, console: Console, *, verbose: bool) -> None:
+    for left_out in report.left_out:
+        err.print(f"[bold yellow]left out:[/] {escape(left_out.source)}: {escape(left_out.reason)}", soft_wrap=True)
     for item in report.files:
-        if item.outcome == "failed":
-            err.print(f"[bold red]failed:[/] {escape(item.error)}", soft_wrap=True)
-            if item.remedy:
-                err.print(f"  {item.remedy}", markup=False, soft_wrap=True)
+        if item.outcome in ("failed", "exists"):
+            _print_failure(item, verbose=verbose)
             continue
         if item.outcome == "stopped":
             where = f", what was done is in [bold]{escape(item.output)}[/]" if item.output else ""

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.atomic import publish
 from toolkit.errors import InputError
 from toolkit.media.copied import Copies, add_copies, kept, muxer_options
 from toolkit.media.encoding import EncodedPacket, Encoding, Part, configure
@@ -50,7 +51,13 @@ def wants_global_header(path: Path) -> bool:
 
 
 def assemble(
-    video: VideoFile, parts: Iterable[Part], encoding: Encoding, output: Path, *, end: Fraction | None
+    video: VideoFile,
+    parts: Iterable[Part],
+    encoding: Encoding,
+    output: Path,
+    *,
+    end: Fraction | None,
+    overwrite: bool = False,
 ) -> list[str]:
     """Write a file: through a temporary one, so that it is there whole or not at all.
 
@@ -60,12 +67,14 @@ def assemble(
         encoding: of the parts.
         output: where to.
         end: seconds on the input's clock where the output ends before the input does.
+        overwrite: an existing file.
 
     Returns:
         Notes about what the container could not take.
 
     Raises:
         InputError: it cannot be written, or the container does not take this audio or video.
+        OutputExists: the output exists, and `overwrite` is false.
     """
     import av
 
@@ -74,7 +83,7 @@ def assemble(
         output.parent.mkdir(parents=True, exist_ok=True)
         with opened(video.path) as source, _created(temporary, output, source) as target:
             notes = _write(video, source, parts, encoding, target, output, end)
-        temporary.replace(output)
+        publish(temporary, output, overwrite=overwrite)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from toolkit.errors import InputError, ToolkitError, Unavailable
+from toolkit.errors import InputError, Unavailable
+from toolkit.media.failure import Failure
 from toolkit.media.model import Model, PackedModel
-from toolkit.media.tasks import Result, Task, run_task
+from toolkit.media.tasks import Result, Task, attempt_task, source_of
 
 _RETRIES = 3
 _POLL = 0.5
@@ -61,9 +62,9 @@ class RayWorkers:
 
     def results(
         self, tasks: Iterator[tuple[int, Task]], stopped: Callable[[], bool]
-    ) -> Iterator[tuple[int, Result | ToolkitError]]:
-        remote = self._ray.remote(num_cpus=self.threads, max_retries=_RETRIES)(_run)
-        running: dict[Any, int] = {}
+    ) -> Iterator[tuple[int, Result | Failure]]:
+        remote = self._ray.remote(num_cpus=self.threads, max_retries=_RETRIES)(attempt_task)
+        running: dict[Any, tuple[int, Task]] = {}
         more = True
         while more or running:
             most = max(1, int(self._ray.cluster_resources().get("CPU", 1)) // self.threads) * _AHEAD
@@ -72,10 +73,11 @@ class RayWorkers:
                 if item is None:
                     more = False
                     break
-                running[remote.remote(item[1])] = item[0]
+                running[remote.remote(item[1])] = item
             done, _ = self._ray.wait(list(running), timeout=_POLL) if running else ([], [])
             for reference in done:
-                yield running.pop(reference), self._outcome(reference)
+                index, task = running.pop(reference)
+                yield index, self._outcome(reference, task)
 
     def pack(self, model: Model) -> PackedModel:
         return PackedModel.of(model)
@@ -83,13 +85,17 @@ class RayWorkers:
     def packed(self, models: dict[int, Model]) -> dict[int, Model | PackedModel]:
         return {scale: PackedModel.of(model) for scale, model in models.items()}
 
-    def _outcome(self, reference: Any) -> Result | ToolkitError:
+    def _outcome(self, reference: Any, task: Task) -> Result | Failure:
         try:
-            outcome: Result | ToolkitError = self._ray.get(reference)
+            outcome: Result | Failure = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            raise InputError(
-                f"a task failed on the cluster {_RETRIES + 1} times: {error}", "See Ray's logs on its machines."
-            ) from error
+            source = source_of(task)
+            lost = InputError(
+                f"{source}: a task failed on the cluster {_RETRIES + 1} times: {error}",
+                "See Ray's logs on its machines.",
+            )
+            lost.__cause__ = error
+            return Failure.of(lost, source)
         return outcome
 
 
@@ -102,11 +108,3 @@ def _knock(address: str) -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
-
-
-def _run(task: Task) -> Result | ToolkitError:
-    """On a worker. Errors of ours are results: trying again would not help."""
-    try:
-        return run_task(task)
-    except ToolkitError as error:
-        return error

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     import av
 
 # Visually lossless at the speed people accept for a film.
-_DEFAULTS: dict[str, dict[str, str]] = {
+DEFAULTS: dict[str, dict[str, str]] = {
     "libx264": {"crf": "17", "preset": "medium"},
     "libx265": {"crf": "19", "preset": "medium"},
     "libsvtav1": {"crf": "22", "preset": "8"},
     "libvpx-vp9": {"crf": "20", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"},
     "ffv1": {"level": "3", "slicecrc": "1"},
 }
-_QUIET = {"libx265": {"x265-params": "log-level=none"}}
+QUIET = {"libx265": {"x265-params": "log-level=none"}}
 _SUFFIX_CODECS = {".webm": ("libsvtav1", "libvpx-vp9")}
 _CODECS = ("libx264", "libsvtav1", "mpeg4")
 """In order of preference: what a build of FFmpeg may lack."""
@@ -125,9 +125,9 @@ def choose_encoding(
     Raises:
         InputError: there is no such encoder here, or it does not take these frames.
     """
-    codec = wanted.codec or _default_codec(suffix, hdr=colour.transfer in HDR_TRANSFERS)
+    codec = wanted.codec or default_codec(suffix, hdr=colour.transfer in HDR_TRANSFERS)
     chosen = choose_format(wanted.pix_fmt, codec, pix_fmt)
-    options = dict(_DEFAULTS.get(codec, {}))
+    options = dict(DEFAULTS.get(codec, {}))
     if wanted.crf is not None:
         options["crf"] = f"{wanted.crf:g}"
     if wanted.preset is not None:
@@ -144,7 +144,12 @@ def choose_encoding(
     return Encoding(codec, width, height, chosen, base, rate, aspect, options, threads, *fields)
 
 
-def _default_codec(suffix: str, *, hdr: bool) -> str:
+def default_codec(suffix: str, *, hdr: bool) -> str:
+    """The encoder for a kind of file, of those that this build of FFmpeg has.
+
+    Raises:
+        InputError: it has none.
+    """
     import av
 
     usual: tuple[str, ...] = (*_HDR_CODECS, *_CODECS) if hdr else _CODECS
@@ -156,7 +161,7 @@ def _default_codec(suffix: str, *, hdr: bool) -> str:
 
 def _joined(codec: str, mastering: tuple[str, str] | None, wanted: dict[str, str]) -> dict[str, str]:
     """The user's options, with what the toolkit itself says in an encoder's list of parameters before the user's."""
-    own = list(_QUIET.get(codec, {}).items()) + ([mastering] if mastering else [])
+    own = list(QUIET.get(codec, {}).items()) + ([mastering] if mastering else [])
     options = dict(wanted)
     for name in {name for name, _ in own}:
         parts = [value for key, value in own if key == name]

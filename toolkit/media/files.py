@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from toolkit.errors import InputError
 from toolkit.media.assembly import FORMATS as CONTAINERS
 from toolkit.media.pictures.output import FORMATS as PICTURES
+from toolkit.media.report import FileReport, LeftOut
 
 Kind = Literal["image", "video"]
 
@@ -35,87 +40,239 @@ class Item:
     kind: Kind
 
 
-def find_items(
-    paths: Sequence[Path], output: Path | None, label: str, suffix: str | None, video_suffix: str | None
-) -> list[Item]:
-    """Files to upscale.
+@dataclass(frozen=True)
+class Naming:
+    """What results are called.
 
-    Args:
-        paths: files, and folders, whose pictures and videos are taken recursively.
+    Attributes:
         output: a file for a single file; a folder for more; None: beside the input, named with `label`.
         label: what names get, `_x2` or `_4k`.
         suffix: of pictures; None: the input's where it can be written, else .png.
         video_suffix: of videos, likewise; else .mkv.
+    """
+
+    output: Path | None
+    label: str
+    suffix: str | None
+    video_suffix: str | None
+
+    def suffix_of(self, path: Path, kind: Kind) -> str:
+        own = path.suffix.lower()
+        if kind == "image":
+            return self.suffix or (path.suffix if own in PICTURES else ".png")
+        return self.video_suffix or (path.suffix if own in CONTAINERS else _NO_VIDEO_HOME)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Files of a run.
+
+    Attributes:
+        items: to upscale.
+        left_out: results of earlier runs, which are no inputs.
+        unreadable: folders and files of folders that cannot be looked at.
+    """
+
+    items: tuple[Item, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    unreadable: tuple[FileReport, ...] = ()
+
+
+def find_items(paths: Sequence[Path], naming: Naming) -> Found:
+    """Files to upscale, of files and of folders, whose pictures and videos are taken recursively.
+
+    Results of earlier runs are left out: a file that is the output of another one of `paths`, and in folders what is
+    named like a result and lies beside what it is made from (`a_x2.png` beside `a.png`).
 
     Raises:
-        InputError: there is nothing, or two results would have one name, or one the name of its source.
+        InputError: there is nothing, a file is given twice, two results would have one name, or one the name of its
+            source.
     """
     if not paths:
         raise InputError("no file was given", "Name pictures, videos, or folders of them.")
-    items = []
+    found = []
     for path in paths:
-        if path.is_dir():
-            items += _of_folder(path, output, label, suffix, video_suffix, several=len(paths) > 1)
-        elif path.is_file():
-            items.append(_of_file(path, output, label, suffix, video_suffix, several=len(paths) > 1))
+        if _is_folder(path):
+            found.append(_of_folder(path, naming, several=len(paths) > 1))
         else:
-            raise InputError(f"there is no file or folder {path}")
-    if not items:
+            found.append(Found((_of_file(path, naming, several=len(paths) > 1),)))
+    items, results = _without_results([item for part in found for item in part.items])
+    unreadable = tuple(report for part in found for report in part.unreadable)
+    if not items and not unreadable:
         raise InputError(f"{', '.join(map(str, paths))} holds no pictures or videos")
-    for name, count in Counter(item.output.absolute() for item in items).items():
-        if count > 1:
-            raise InputError(f"{count} files would become {name}", "Leave out --format, or upscale them separately.")
+    check_outputs([(item.source, item.output) for item in items])
+    return Found(tuple(items), tuple(left for part in found for left in part.left_out) + results, unreadable)
+
+
+def check_outputs(pairs: Sequence[tuple[Path, Path]]) -> None:
+    """See that each result has a name of its own.
+
+    Args:
+        pairs: sources and outputs.
+
+    Raises:
+        InputError: two have one name, or one has that of its source.
+    """
+    sources: dict[Path, Path] = {}
+    for source, output in pairs:
+        if _same(output, source):
+            raise InputError(f"{source} would overwrite itself", "Name another output with -o.")
+        place = _place(output)
+        if place in sources:
+            first = sources[place]
+            if _place(first) == _place(source):
+                raise InputError(f"{source} was given twice", "Name it once.")
+            raise InputError(
+                f"{first} and {source} would both become {output}", "Leave out --format, or upscale them separately."
+            )
+        sources[place] = source
+    _check_case(sources)
+
+
+def _same(output: Path, source: Path) -> bool:
+    try:
+        return output.samefile(source)
+    except OSError:
+        return False  # one of them is not there, or cannot be looked at, which is said when it is read
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"there is no file or folder {path}", _near(path)) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot look at {path}: {getattr(error, 'strerror', None) or error}") from error
+    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        raise InputError(f"{path} is neither a file nor a folder", "Copy it into a file.")
+    return stat.S_ISDIR(mode)
+
+
+def _check_case(sources: dict[Path, Path]) -> None:
+    """Names that differ only in case are one name for some file systems."""
+    seen: dict[str, Path] = {}
+    for output, source in sources.items():
+        name = str(output).casefold()
+        if name in seen and not _tells_case(output.parent):
+            raise InputError(
+                f"{seen[name]} and {source} would both become {output}: this file system does not distinguish case",
+                "Upscale them separately, and name the outputs with -o.",
+            )
+        seen[name] = source
+
+
+def _tells_case(directory: Path) -> bool:
+    existing = next(path for path in (directory, *directory.parents) if path.is_dir())
+    try:
+        with tempfile.NamedTemporaryFile(dir=existing, prefix=".toolkit-Case-") as probe:
+            made = Path(probe.name)
+            return not made.with_name(made.name.swapcase()).exists()
+    except OSError:
+        return True  # nothing can be written there, which is said when the first result is
+
+
+def _place(path: Path) -> Path:
+    """The same for all ways to write a path."""
+    return Path(os.path.realpath(path.parent)) / path.name
+
+
+def _near(path: Path) -> str:
+    names = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = get_close_matches(path.name, names, 3)
+    return f"Did you mean {' or '.join(str(path.with_name(name)) for name in near)}?" if near else ""
+
+
+def _without_results(items: list[Item]) -> tuple[list[Item], tuple[LeftOut, ...]]:
+    """What is left when outputs of others are no inputs."""
+    makers = {_place(item.output): item.source for item in items if _place(item.output) != _place(item.source)}
+    kept, left_out = [], []
     for item in items:
-        if item.output.exists() and item.output.samefile(item.source):
-            raise InputError(f"{item.source} would overwrite itself", "Name another output with -o.")
-    return items
+        maker = makers.get(_place(item.source))
+        if maker is None:
+            kept.append(item)
+        else:
+            left_out.append(LeftOut(str(item.source), f"it is where the result of {maker} goes"))
+    return kept, tuple(left_out)
 
 
-def _of_folder(
-    folder: Path, output: Path | None, label: str, suffix: str | None, video_suffix: str | None, *, several: bool
-) -> list[Item]:
+def _of_folder(folder: Path, naming: Naming, *, several: bool) -> Found:
     """The tree is kept."""
-    home = folder.with_name(f"{folder.absolute().name}{label}") if output is None else output
-    if folder.name in ("", ".", "..") and output is None:
-        home = folder.absolute().with_name(f"{folder.absolute().name}{label}")
-    if output is not None and several:
-        home = output / folder.absolute().name
+    home = _home(folder, naming, several=several)
     if home.is_file():
         raise InputError(f"{home} is a file, and a folder is upscaled into a folder")
-    items = []
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        kind = _kind_by_name(path)
-        if kind is None or not path.is_file() or any(part.startswith(".") for part in inside.parts):
-            continue
-        if home != folder and home.absolute() in path.absolute().parents:
-            continue  # an earlier result, inside of the folder
-        target = (home / inside).with_suffix(_suffix(path, kind, suffix, video_suffix))
-        items.append(Item(path, target, kind))
-    return items
+    items, left_out, unreadable = [], [], []
+
+    def note(error: OSError) -> None:
+        remedy = "Check its permissions."
+        report = FileReport(str(error.filename), "", "folder", "failed", error=_reason(error), remedy=remedy)
+        unreadable.append(report)
+
+    for directory, folders, files in os.walk(folder, onerror=note):
+        place = Path(directory)
+        trees = {name: name for name in folders if not name.startswith(".") and not _is_home(place / name, home)}
+        media = {Path(name).stem: name for name in sorted(files) if not name.startswith(".") and _kind_by_name(name)}
+        folders[:] = sorted(name for name in trees if _maker(name, trees) is None)
+        left_out += [_earlier(place / name, place / maker) for name in trees if (maker := _maker(name, trees))]
+        for name in sorted(files):
+            kind = None if name.startswith(".") else _kind_by_name(name)
+            if maker := _maker(Path(name).stem, media) if kind else None:
+                left_out.append(_earlier(place / name, place / maker))
+            elif kind and not _is_special(place / name):
+                output = home / (place / name).relative_to(folder)
+                items.append(Item(place / name, output.with_suffix(naming.suffix_of(Path(name), kind)), kind))
+    return Found(tuple(sorted(items, key=lambda item: item.source)), tuple(left_out), tuple(unreadable))
 
 
-def _of_file(
-    path: Path, output: Path | None, label: str, suffix: str | None, video_suffix: str | None, *, several: bool
-) -> Item:
-    kind = _kind_by_name(path) or _kind_by_content(path)
-    name = f"{path.stem}{label}{_suffix(path, kind, suffix, video_suffix)}"
+def _home(folder: Path, naming: Naming, *, several: bool) -> Path:
+    if naming.output is not None:
+        return naming.output / folder.absolute().name if several else naming.output
+    beside = folder.absolute() if folder.name in ("", ".", "..") else folder
+    return beside.with_name(f"{folder.absolute().name}{naming.label}")
+
+
+def _is_home(path: Path, home: Path) -> bool:
+    """Results of an earlier run of this very command, inside of the folder."""
+    return path.absolute() == home.absolute()
+
+
+def _is_special(path: Path) -> bool:
+    """Pipes, devices and the like. What cannot be looked at is none: that is an error of its own when it is read."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def _maker(stem: str, siblings: Mapping[str, str]) -> str | None:
+    """What a file or folder is a result of, by its name: `a.png` of `a_x2.png`, if it is one of its siblings."""
+    original = _RESULT.sub("", stem)
+    return siblings.get(original) if original != stem else None
+
+
+_RESULT = re.compile(r"_(x[2-9]|4k|\d+x\d+|preview)(\.stopped(-\d+)?)?$")
+"""The end of the names that results get."""
+
+
+def _earlier(path: Path, maker: Path) -> LeftOut:
+    return LeftOut(str(path), f"by its name it is an earlier result of {maker}; name it to upscale it")
+
+
+def _reason(error: OSError) -> str:
+    return f"cannot list {error.filename}: {error.strerror}"
+
+
+def _of_file(path: Path, naming: Naming, *, several: bool) -> Item:
+    kind = _kind_by_name(path.name) or _kind_by_content(path)
+    output, suffix = naming.output, naming.suffix_of(path, kind)
     if output is None:
-        return Item(path, path.with_name(name), kind)
+        return Item(path, path.with_name(f"{path.stem}{naming.label}{suffix}"), kind)
     if several or output.is_dir() or not output.suffix:
-        return Item(path, output / f"{path.stem}{_suffix(path, kind, suffix, video_suffix)}", kind)
+        return Item(path, output / f"{path.stem}{suffix}", kind)
     return Item(path, output, kind)
 
 
-def _suffix(path: Path, kind: Kind, suffix: str | None, video_suffix: str | None) -> str:
-    own = path.suffix.lower()
-    if kind == "image":
-        return suffix or (path.suffix if own in PICTURES else ".png")
-    return video_suffix or (path.suffix if own in CONTAINERS else _NO_VIDEO_HOME)
-
-
-def _kind_by_name(path: Path) -> Kind | None:
-    suffix = path.suffix.lower()
+def _kind_by_name(name: str) -> Kind | None:
+    suffix = Path(name).suffix.lower()
     if suffix in _VIDEOS:
         return "video"
     Image.init()
@@ -128,3 +285,5 @@ def _kind_by_content(path: Path) -> Kind:
             return "image"
     except (UnidentifiedImageError, OSError):
         return "video"
+    except Exception:  # noqa: BLE001  (Pillow knows it, and says what is wrong when it is read)
+        return "image"

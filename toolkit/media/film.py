@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from toolkit.media.assembly import assemble, rehearse, wants_global_header
 from toolkit.media.colour import RGB
 from toolkit.media.decoding import Decoding
 from toolkit.media.encoding import Encoding, Part, SegmentEncoder, choose_encoding
+from toolkit.media.failure import Failure
 from toolkit.media.files import Item
 from toolkit.media.mastering import encoder_option
 from toolkit.media.models import Models
@@ -41,6 +43,7 @@ class Film:
     notes: list[str]
     cut: bool
     finished: set[int] = field(default_factory=set)
+    overwrite: bool = False
     begun: float = field(default_factory=time.perf_counter)
 
     @property
@@ -53,17 +56,30 @@ class Film:
 
     @contextmanager
     def kept_parts(self) -> Iterator[None]:
-        """When work fails, what is done stays for `--resume`; nothing stays where nothing is done."""
+        """When work fails, what is done stays for `--resume`; nothing stays where nothing is done.
+
+        Raises:
+            ToolkitError: in the place of whatever was raised; its remedy says what is kept.
+        """
         try:
             yield
-        except ToolkitError as error:
-            if self.finished:
-                done = f"{len(self.finished)} of {len(self.job.video.segments)} parts are done, and --resume goes on."
-                error.remedy = f"{error.remedy} {done}".strip()
-            raise
-        finally:
+        except Exception as error:  # noqa: BLE001  (raised again, explained)
+            failure = Failure.of(error, self.item.source)
+            self.abandon(failure.error)
+            failure.reraise()
+        except BaseException:
             if not self.finished:
                 self.parts.remove()
+            raise
+
+    def abandon(self, error: ToolkitError) -> None:
+        """Work failed: say in the error's remedy what is kept."""
+        if not self.finished:
+            self.parts.remove()
+            return
+        done = f"{len(self.finished)} of {len(self.job.video.segments)} parts are done, and --resume goes on."
+        if done not in error.remedy:
+            error.remedy = f"{error.remedy} {done}".strip()
 
     def take(self, part: Part) -> None:
         """A segment is done."""
@@ -78,6 +94,7 @@ class Film:
 
         Raises:
             InputError: it cannot be written.
+            OutputExists: the output appeared while the work was done; the parts stay.
         """
         segments = self.job.video.segments
         count = next((index for index, item in enumerate(segments) if item.number not in self.finished), len(segments))
@@ -85,17 +102,31 @@ class Film:
         whole = count == len(segments)
         totals = [self.parts.read(number) for number in range(count)] + tail
         frames = sum(part.frames for part in totals)
-        output = self.item.output if whole else stopped_name(self.item.output)
+        output, overwrite = (self.item.output, self.overwrite) if whole else self._stopped_output()
         if not frames:
             if not whole:
+                self.parts.remove()
                 return self._report("", [], "stopped")
             raise InputError(f"{self.item.source}: none of its frames could be decoded")
         end = self._end(totals) if self.cut or not whole else None
-        notes = assemble(self.job.video, totals, self.job.encoding, output, end=end)
+        notes = assemble(self.job.video, totals, self.job.encoding, output, end=end, overwrite=overwrite)
         if whole:
             self.parts.remove()
+        else:
+            self.parts.claim(output)
         self.notes += notes
         return self._report(str(output), totals, "done" if whole else "stopped")
+
+    def _stopped_output(self) -> tuple[Path, bool]:
+        """A name for what was done when somebody stopped, and whether a file of that name may be replaced: one that an
+        earlier run of this job wrote, or any if outputs may be overwritten. Others stay, and the name gets a number."""
+        number = 1
+        while True:
+            path = stopped_name(self.item.output, number)
+            ours = self.overwrite or self.parts.claims(path)
+            if ours or not os.path.lexists(path):
+                return path, ours
+            number += 1
 
     def _end(self, parts: list[Part]) -> Fraction:
         """On the input's clock."""
@@ -127,9 +158,10 @@ class Film:
         )
 
 
-def stopped_name(output: Path) -> Path:
+def stopped_name(output: Path, number: int = 1) -> Path:
     """Where a video goes that was interrupted: playable, and never taken for the whole one."""
-    return output.with_name(f"{output.stem}.stopped{output.suffix}")
+    more = "" if number == 1 else f"-{number}"
+    return output.with_name(f"{output.stem}.stopped{more}{output.suffix}")
 
 
 def begin_film(item: Item, options: UpscaleOptions, models: Models) -> Film:
@@ -165,8 +197,9 @@ def begin_film(item: Item, options: UpscaleOptions, models: Models) -> Film:
     rehearse(video, encoding, item.output)
     job = VideoJob(video, model, result, encoding, header, decoding, options.reuse == "exact")
     parts = Parts.beside(item.output)
-    finished = parts.begin(_identity(job), resume=options.resume)
-    return Film(item, job, parts, _notes(video, encoding, item), options.duration is not None, finished)
+    finished = parts.begin(_identity(job), resume=options.resume, overwrite=options.overwrite)
+    notes = _notes(video, encoding, item)
+    return Film(item, job, parts, notes, options.duration is not None, finished, options.overwrite)
 
 
 def _identity(job: VideoJob) -> dict[str, object]:

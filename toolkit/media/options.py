@@ -38,6 +38,7 @@ class UpscaleOptions:
         reuse: `exact`: strips of a video that have not changed since the frame before are not computed again.
         duration: seconds of each video; None: all.
         resume: go on with the parts that an interrupted run has left.
+        overwrite: replace outputs that exist, and parts of an interrupted run.
         jobs: processes at a time on this machine.
         ray: address of a Ray cluster (`auto`, `local`, `ray://...`); None: this machine alone.
     """
@@ -56,6 +57,7 @@ class UpscaleOptions:
     reuse: Reuse = "exact"
     duration: float | None = None
     resume: bool = False
+    overwrite: bool = False
     jobs: int = 1
     ray: str | None = None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any
 
-from toolkit.errors import InputError
+from toolkit.errors import InputError, suggestion
 
 _CHROMA = {(2, 2): "420", (2, 1): "422", (1, 1): "444"}
 _DEPTHS = (8, 10, 12, 14, 16)
@@ -46,7 +47,8 @@ def encoder_formats(codec: str) -> tuple[str, ...]:
         found = av.Codec(codec, "w")
     except (av.FFmpegError, ValueError) as error:
         names = [name for name in ("libx264", "libx265", "libsvtav1", "ffv1", "mpeg4") if name in av.codecs_available]
-        raise InputError(f"there is no encoder {codec!r} here", f"For instance: {', '.join(names)}.") from error
+        near = [name for name in get_close_matches(codec, av.codecs_available, 2) if name not in names]
+        raise InputError(f"there is no encoder {codec!r} here", suggestion(codec, [*near, *names])) from error
     if found.type != "video":
         raise InputError(f"{codec} does not encode video")
     return tuple(item.name for item in found.video_formats or ())

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from toolkit.errors import InputError
 from toolkit.images.picture import Picture
 from toolkit.images.reading import read_picture
-from toolkit.media.files import Item, find_items
+from toolkit.media.failure import attempt
+from toolkit.media.files import Item, Naming, check_outputs, find_items
 from toolkit.media.film import begin_film
 from toolkit.media.models import Models
 from toolkit.media.options import UpscaleOptions
+from toolkit.media.parts import Parts
 from toolkit.media.pictures.output import write_picture
 from toolkit.media.pictures.upscaling import upscale_picture
 from toolkit.media.report import FileReport, UpscaleReport
-from toolkit.media.upscale import Advance, failed, upscale_film
+from toolkit.media.upscale import Advance, check_options, free_output, reported, upscale_film
 from toolkit.media.video import divided, still
 from toolkit.stopping import Stop, stop_on_signals
 
@@ -51,22 +52,30 @@ def preview(
     """
     options = options or UpscaleOptions()
     options = replace(options, duration=min(options.duration or SECONDS, SECONDS), resume=False)
-    items = find_items([Path(path) for path in paths], output, LABEL, options.picture.suffix or ".png", suffix)
-    single = len(items) == 1 and not Path(paths[0]).is_dir()
+    naming = Naming(output, LABEL, options.picture.suffix or ".png", suffix)
+    found = find_items([Path(path) for path in paths], naming)
+    items = found.items
+    stills = [(item.source, _still_of(item, options)) for item in items if item.kind == "video"]
+    check_outputs([*((item.source, item.output) for item in items), *stills])
+    single = len(paths) == 1 and not Path(paths[0]).is_dir()
     models, reports = Models(options), []
+    check_options(items, options, models)
     with stop_on_signals() as stop:
         for number, item in enumerate(items):
             if stop.asked:
                 reports.append(FileReport(str(item.source), "", item.kind, "stopped"))
                 continue
             advance(item.source.name, number / len(items), None)
-            try:
-                reports.append((_picture if item.kind == "image" else _film)(item, options, models, advance, stop))
-            except InputError as error:
-                if single:
-                    raise
-                reports.append(failed(item, error))
-    return UpscaleReport(tuple(reports), models.labels)
+            make = _picture if item.kind == "image" else _film
+
+            def work(item: Item = item, make: Callable[..., FileReport] = make) -> FileReport:
+                free_output(item, options)
+                if item.kind == "video":
+                    free_output(replace(item, output=_still_of(item, options)), options)
+                return make(item, options, models, advance, stop)
+
+            reports.append(reported(item, attempt(item.source, work), single=single))
+    return UpscaleReport((*found.unreadable, *reports), models.labels, found.left_out)
 
 
 def _picture(item: Item, options: UpscaleOptions, models: Models, _advance: Advance, _stop: Stop) -> FileReport:
@@ -75,19 +84,25 @@ def _picture(item: Item, options: UpscaleOptions, models: Models, _advance: Adva
     made = upscale_picture(picture, models.upscaler, options.target)
     before, after = (np.ascontiguousarray(samples.transpose(2, 0, 1)) for samples in (picture.samples, made.samples))
     halves = divided(before, after, picture.white).transpose(1, 2, 0)
-    notes = write_picture(item.output, replace(made, samples=halves), options.picture)
+    notes = write_picture(item.output, replace(made, samples=halves), options.picture, overwrite=options.overwrite)
     seconds = time.perf_counter() - begun
     return FileReport(str(item.source), str(item.output), "image", "done", 1, seconds, notes=(*picture.notes, *notes))
 
 
 def _film(item: Item, options: UpscaleOptions, models: Models, advance: Advance, stop: Stop) -> FileReport:
+    Parts.beside(item.output).remove()  # of three seconds: nothing that is worth going on with
     film = begin_film(item, options, models)
     film.job = replace(film.job, split=True)
     planes, white = still(film.job, len(film.job.video.times) // 2)
     samples = planes.transpose(1, 2, 0)
     if white != 255:
         samples = np.rint(samples.astype(np.float64) * (65535 / white)).astype(np.uint16)
-    path = item.output.with_suffix(options.picture.suffix or ".png")
-    write_picture(path, Picture(np.ascontiguousarray(samples), "RGB"), options.picture)
+    path = _still_of(item, options)
+    write_picture(path, Picture(np.ascontiguousarray(samples), "RGB"), options.picture, overwrite=options.overwrite)
     film.notes.append(f"{path} is a picture from its middle")
     return upscale_film(film, item.source.name, advance, stop)
+
+
+def _still_of(item: Item, options: UpscaleOptions) -> Path:
+    """The picture that goes with a clip."""
+    return item.output.with_suffix(options.picture.suffix or ".png")

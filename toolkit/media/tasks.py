@@ -9,6 +9,7 @@ from pathlib import Path
 from toolkit.atomic import sha256_of
 from toolkit.errors import InputError
 from toolkit.media.encoding import Part
+from toolkit.media.failure import Failure, attempt
 from toolkit.media.model import Model, PackedModel
 from toolkit.media.pictures.output import PictureFormat
 from toolkit.media.pictures.upscaling import upscale_image
@@ -27,6 +28,7 @@ class ImageTask:
     models: dict[int, Model | PackedModel]
     target: Target
     picture: PictureFormat
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,25 @@ _OPEN: dict[tuple[str, str, int, int, bool, bool], Upscaler] = {}
 """Networks that this process has loaded."""
 
 
+def source_of(task: Task) -> Path:
+    return task.source if isinstance(task, ImageTask) else task.job.video.path
+
+
+def attempt_task(task: Task) -> Result | Failure:
+    """Do a piece of work in a worker, which goes on to others whatever happens."""
+    outcome = attempt(source_of(task), lambda: run_task(task))
+    if isinstance(outcome, Failure) and outcome.unexpected:
+        _OPEN.clear()  # nobody knows what state the networks are in
+    return outcome
+
+
 def run_task(task: Task) -> Result:
     """Do a piece of work.
 
     Raises:
         ToolkitError: as the same work does without workers.
     """
-    source = task.source if isinstance(task, ImageTask) else task.job.video.path
+    source = source_of(task)
     if not source.is_file():
         raise InputError(f"a worker does not see {source}", "Workers need the files under the same path.")
     if isinstance(task, ImageTask):
@@ -70,6 +84,7 @@ def run_task(task: Task) -> Result:
             lambda scale: opened_upscaler(task.models[scale], reuse=False, pictures=True),
             task.target,
             task.picture,
+            overwrite=task.overwrite,
         )
         return ImageDone(notes, time.perf_counter() - begun)
     job = task.job

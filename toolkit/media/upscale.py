@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
-from toolkit.errors import InputError, ToolkitError
-from toolkit.media.encoding import Part
-from toolkit.media.files import Item, find_items
+from toolkit.errors import OutputExists
+from toolkit.media.encoder_check import check_encoder
+from toolkit.media.encoding import Part, VideoFormat
+from toolkit.media.failure import Failure, attempt, not_done
+from toolkit.media.files import Item, Naming, find_items
 from toolkit.media.film import Film, begin_film
 from toolkit.media.models import Models
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.pictures.upscaling import upscale_image
 from toolkit.media.report import FileReport, UpscaleReport
-from toolkit.media.tasks import ImageTask, Result, SegmentTask, Task
+from toolkit.media.tasks import ImageDone, ImageTask, Result, SegmentTask, Task
 from toolkit.media.upscaler import Upscaler
 from toolkit.media.video import SegmentRun
 from toolkit.media.workers import LocalWorkers, Workers
@@ -55,7 +59,8 @@ def upscale(
 ) -> UpscaleReport:
     """Upscale pictures, videos, and folders of them.
 
-    A file that fails does not keep the others from being done; a single file's error is raised. On Ctrl-C (or SIGTERM)
+    A file that fails, for whatever reason, does not keep the others from being done; a single file's error is raised.
+    An existing output is not overwritten unless the options say so. On Ctrl-C (or SIGTERM)
     videos are closed where they are, and what has been done is put into a playable file beside the output's name.
 
     Args:
@@ -67,21 +72,43 @@ def upscale(
 
     Raises:
         InputError: bad options, nothing to do, or the only file fails.
+        OutputExists: the only file's output exists, and the options do not say to overwrite it.
+        UnexpectedError: the only file fails for a reason that nobody foresaw, which is the cause.
         Unavailable: the runtime, PyAV or Ray is not available here.
     """
     options = options or UpscaleOptions()
     label = f"_x{options.target.scale}" if options.target.box is None else f"_{_size(options)}"
-    items = find_items([Path(path) for path in paths], output, label, options.picture.suffix, suffix)
-    single = len(items) == 1 and not Path(paths[0]).is_dir()
+    naming = Naming(output, label, options.picture.suffix, suffix)
+    found = find_items([Path(path) for path in paths], naming)
+    items = list(found.items)
+    single = len(paths) == 1 and not Path(paths[0]).is_dir()
     workers = _workers(options)
+    models = Models(options, 0 if workers is None else workers.threads)
+    check_options(items, options, models)
     with stop_on_signals() as stop:
         if workers is None:
-            models = Models(options)
             reports = _one_by_one(items, options, models, advance, stop, single=single)
         else:
-            models = Models(options, workers.threads)
+            models.forget()
             reports = _by_workers(_Shared(items, options, models, single=single), workers, advance, stop)
-    return UpscaleReport(tuple(reports), models.labels)
+    return UpscaleReport((*found.unreadable, *reports), models.labels, found.left_out)
+
+
+def check_options(items: Sequence[Item], options: UpscaleOptions, models: Models) -> None:
+    """Find options that cannot be right for any file, before there is work.
+
+    Raises:
+        InputError: there is no such network, runtime or encoder, or it does not take what was asked.
+        Unavailable: the runtime or the encoder does not work here.
+    """
+    if not items:
+        return
+    models.check(runs_here=options.ray is None)
+    suffixes = {item.output.suffix.lower() for item in items if item.kind == "video"}
+    # Without PyAV videos fail one by one, and pictures do not need it.
+    if find_spec("av") is not None:
+        for suffix in sorted(suffixes) or [""] * (options.video != VideoFormat()):
+            check_encoder(options.video, suffix)
 
 
 def _size(options: UpscaleOptions) -> str:
@@ -101,9 +128,23 @@ def _workers(options: UpscaleOptions) -> Workers | None:
     return None
 
 
-def failed(item: Item, error: ToolkitError) -> FileReport:
-    """The report of a file that could not be done."""
-    return FileReport(str(item.source), "", item.kind, "failed", error=str(error.args[0]), remedy=error.remedy)
+def free_output(item: Item, options: UpscaleOptions) -> None:
+    """See before any work that nothing is in the way of the output.
+
+    Raises:
+        OutputExists: something is, and it is not to be overwritten.
+    """
+    if not options.overwrite and os.path.lexists(item.output):
+        raise OutputExists(f"{item.output} exists, so {item.source} was not upscaled")
+
+
+def reported(item: Item, outcome: FileReport | Failure, *, single: bool) -> FileReport:
+    """What became of a file; a single file's error is raised."""
+    if not isinstance(outcome, Failure):
+        return outcome
+    if single:
+        outcome.reraise()
+    return not_done(item, outcome)
 
 
 def _one_by_one(
@@ -115,21 +156,28 @@ def _one_by_one(
             reports.append(FileReport(str(item.source), "", item.kind, "stopped"))
             continue
         place = item.source.name if single else f"{item.source.name} ({number} of {len(items)})"
-        try:
+        advance(place, (number - 1) / len(items), None)
+
+        def work(item: Item = item, place: str = place) -> FileReport:
+            free_output(item, options)
             if item.kind == "image":
-                advance(place, (number - 1) / len(items), None)
-                begun = time.perf_counter()
-                notes = upscale_image(item.source, item.output, models.upscaler, options.target, options.picture)
-                seconds = time.perf_counter() - begun
-                report = FileReport(str(item.source), str(item.output), "image", "done", 1, seconds, notes=notes)
-            else:
-                report = upscale_film(begin_film(item, options, models), place, advance, stop)
-        except InputError as error:
-            if single:
-                raise
-            report = failed(item, error)
-        reports.append(report)
+                return _picture(item, options, models)
+            return upscale_film(begin_film(item, options, models), place, advance, stop)
+
+        outcome = attempt(item.source, work)
+        if isinstance(outcome, Failure) and outcome.unexpected:
+            models.forget()
+        reports.append(reported(item, outcome, single=single))
     return reports
+
+
+def _picture(item: Item, options: UpscaleOptions, models: Models) -> FileReport:
+    begun = time.perf_counter()
+    notes = upscale_image(
+        item.source, item.output, models.upscaler, options.target, options.picture, overwrite=options.overwrite
+    )
+    seconds = time.perf_counter() - begun
+    return FileReport(str(item.source), str(item.output), "image", "done", 1, seconds, notes=notes)
 
 
 def upscale_film(film: Film, place: str, advance: Advance, stop: Stop) -> FileReport:
@@ -159,55 +207,66 @@ class _Shared:
         self._models = models
         self._films: dict[int, Film] = {}
         self._reports: dict[int, FileReport] = {}
-        self._images = [index for index, item in enumerate(items) if item.kind == "image"]
+        self._images: list[int] = []
         for index, item in enumerate(items):
-            if item.kind == "video":
-                with self._noted(index):
-                    self._films[index] = begin_film(item, options, models)
+            begun = attempt(item.source, partial(self._begin, item))
+            if isinstance(begun, Failure):
+                self._fail(index, begun)
+            elif begun is None:
+                self._images.append(index)
+            else:
+                self._films[index] = begun
 
-    @contextmanager
-    def _noted(self, index: int) -> Iterator[None]:
+    def _begin(self, item: Item) -> Film | None:
+        free_output(item, self._options)
+        return None if item.kind == "image" else begin_film(item, self._options, self._models)
+
+    def _fail(self, index: int, failure: Failure) -> None:
         """Errors of one file among several are its own affair."""
-        try:
-            yield
-        except InputError as error:
-            if self._single:
-                raise
-            self._reports.setdefault(index, failed(self._items[index], error))
+        if film := self._films.get(index):
+            film.abandon(failure.error)
+        self._reports.setdefault(index, reported(self._items[index], failure, single=self._single))
 
     @property
     def total(self) -> int:
         return len(self._images) + sum(film.frames_todo for film in self._films.values())
 
     def tasks(self, workers: Workers) -> Iterator[tuple[int, Task]]:
+        options = self._options
         networks = workers.packed(self._models.all()) if self._images else {}
         for index in self._images:
             item = self._items[index]
-            yield index, ImageTask(item.source, item.output, networks, self._options.target, self._options.picture)
+            files = item.source, item.output
+            yield index, ImageTask(*files, networks, options.target, options.picture, options.overwrite)
         for index, film in self._films.items():
             for segment in film.todo:
                 if index not in self._reports:
                     yield index, SegmentTask(film.job, segment, workers.pack(film.job.model))
 
-    def take(self, index: int, result: Result | ToolkitError) -> tuple[str, int]:
+    def take(self, index: int, result: Result | Failure) -> tuple[str, int]:
         """What a task came to; returns the file's name and the number of frames done."""
         item = self._items[index]
-        with self._noted(index):
-            if isinstance(result, ToolkitError):
-                raise result
-            if isinstance(result, Part):
-                self._films[index].take(result)
-                return item.source.name, result.frames
+        if isinstance(result, Part):
+            part = result
+            outcome = attempt(item.source, lambda: self._films[index].take(part))
+        else:
+            outcome = result if isinstance(result, Failure) else None
+        if isinstance(outcome, Failure):
+            self._fail(index, outcome)
+        elif isinstance(result, ImageDone):
             self._reports[index] = FileReport(
                 str(item.source), str(item.output), "image", "done", 1, result.seconds, notes=result.notes
             )
-        return item.source.name, 1
+        return item.source.name, result.frames if isinstance(result, Part) else 1
 
     def finish(self) -> list[FileReport]:
         for index, film in self._films.items():
             if index not in self._reports:
-                with self._noted(index):
-                    self._reports[index] = film.finish(None)
+                outcome = attempt(film.item.source, partial(film.finish, None))
+                if isinstance(outcome, Failure):
+                    self._fail(index, outcome)
+                else:
+                    self._reports[index] = outcome
         for index, item in enumerate(self._items):
             self._reports.setdefault(index, FileReport(str(item.source), "", item.kind, "stopped"))
         return [self._reports[index] for index in range(len(self._items))]

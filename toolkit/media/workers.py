@@ -7,14 +7,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Protocol, Self
 
-from toolkit.errors import InputError, ToolkitError
+from toolkit.atomic import remove_temporaries
+from toolkit.errors import InputError, ToolkitError, UnexpectedError
+from toolkit.media.failure import Failure
 from toolkit.media.model import Model, PackedModel
-from toolkit.media.tasks import Result, Task, run_task
+from toolkit.media.tasks import ImageTask, Result, Task, attempt_task, source_of
 
 _POLL = 0.2
+
+_Job = tuple[int, Task]
 
 
 class Workers(Protocol):
@@ -34,7 +39,7 @@ class Workers(Protocol):
 
     def results(
         self, tasks: Iterator[tuple[int, Task]], stopped: Callable[[], bool]
-    ) -> Iterator[tuple[int, Result | ToolkitError]]:
+    ) -> Iterator[tuple[int, Result | Failure]]:
         """Results as they come, with the number each task was given. When stopped, of what was begun."""
         ...
 
@@ -53,25 +58,28 @@ class LocalWorkers:
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
-        # Not forked: runtimes have threads.
-        self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), _begin)
+        self._pool = self._begin_pool()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._pool is not None:
-            processes = list((self._pool._processes or {}).values())
+            processes = _processes(self._pool)
             self._pool.shutdown(wait=error is None, cancel_futures=True)
             for process in processes if error is not None else []:
                 process.terminate()
 
+    def _begin_pool(self) -> ProcessPoolExecutor:
+        # Not forked: runtimes have threads.
+        return ProcessPoolExecutor(self._count, get_context("spawn"), _begin)
+
     def results(
         self, tasks: Iterator[tuple[int, Task]], stopped: Callable[[], bool]
-    ) -> Iterator[tuple[int, Result | ToolkitError]]:
+    ) -> Iterator[tuple[int, Result | Failure]]:
         if self._pool is None:
             raise InputError("workers are used inside of their context")
-        running: dict[Future[Result], int] = {}
+        running: dict[Future[Result | Failure], _Job] = {}
         more = True
         while more or running:
             while more and len(running) < self._count + 1:
@@ -79,10 +87,55 @@ class LocalWorkers:
                 if item is None:
                     more = False
                     break
-                running[self._pool.submit(run_task, item[1])] = item[0]
+                running[self._submit(item[1])] = item
             done, _ = wait(running, timeout=_POLL, return_when=FIRST_COMPLETED)
+            if any(_crashed(future) for future in done):
+                yield from self._sorted_out(running)
+                running.clear()
+                continue
             for future in done:
-                yield running.pop(future), _outcome(future)
+                yield running.pop(future)[0], future.result()
+
+    def _submit(self, task: Task) -> Future[Result | Failure]:
+        if self._pool is None:
+            raise InputError("workers are used inside of their context")
+        try:
+            return self._pool.submit(attempt_task, task)
+        except BrokenProcessPool as error:
+            # It crashed a moment ago: this task shares the fate of those that were running.
+            future: Future[Result | Failure] = Future()
+            future.set_exception(error)
+            return future
+
+    def _sorted_out(self, running: dict[Future[Result | Failure], _Job]) -> Iterator[tuple[int, Result | Failure]]:
+        """Results of tasks of which one has crashed its process, and with it the pool.
+
+        Nobody knows which one it was, so those without a result run again, one at a time: whichever crashes again is
+        at fault.
+        """
+        wait(running)
+        suspects = [job for future, job in running.items() if _crashed(future)]
+        self._restart([task for _, task in suspects])
+        for future, (index, _) in running.items():
+            if not _crashed(future):
+                yield index, future.result()
+        for index, task in suspects:
+            future = self._submit(task)
+            wait([future])
+            yield index, _loss(task, self._restart([task])) if _crashed(future) else future.result()
+
+    def _restart(self, tasks: list[Task]) -> int | None:
+        """A new pool in the place of one that crashed in one of the tasks; returns that process's exit code."""
+        processes = [] if self._pool is None else _processes(self._pool)
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        for task in tasks:
+            if isinstance(task, ImageTask):
+                remove_temporaries(task.output, [process.pid for process in processes if process.pid])
+        self._pool = self._begin_pool()
+        # The pool itself ends the others by SIGTERM.
+        codes = [process.exitcode for process in processes if process.exitcode not in (None, 0, -signal.SIGTERM)]
+        return codes[0] if codes else None
 
     def pack(self, model: Model) -> None:
         del model
@@ -91,15 +144,30 @@ class LocalWorkers:
         return dict(models)
 
 
-def _outcome(future: Future[Result]) -> Result | ToolkitError:
-    try:
-        return future.result()
-    except ToolkitError as error:
-        return error
-    except BrokenProcessPool as error:
-        raise InputError(
-            "a worker process was killed, perhaps for want of memory", "Use fewer --jobs, or less --memory."
-        ) from error
+def _crashed(future: Future[Result | Failure]) -> bool:
+    return isinstance(future.exception(), BrokenProcessPool)
+
+
+def _processes(pool: ProcessPoolExecutor) -> list[BaseProcess]:
+    """A pool forgets its processes when it breaks or shuts down."""
+    return list((pool._processes or {}).values())
+
+
+def _loss(task: Task, code: int | None) -> Failure:
+    """Why a file has no result whose worker process is gone."""
+    source = source_of(task)
+    if code == -signal.SIGKILL:
+        error: ToolkitError = InputError(
+            f"{source}: its worker process was killed, perhaps for want of memory",
+            "Use fewer --jobs, or less --memory.",
+        )
+    else:
+        name = f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
+        error = UnexpectedError(
+            f"{source}: its worker process crashed ({name})",
+            "This is a fault of the toolkit or of a library it uses: please report it, with the file if you can.",
+        )
+    return Failure.of(error, source)
 
 
 def _begin() -> None:

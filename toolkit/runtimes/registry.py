@@ -11,7 +11,7 @@ import msgspec
 
 from toolkit.artifact import BUDGET_PREFIX, Artifact
 from toolkit.atomic import write_bytes
-from toolkit.errors import InputError, ToolkitError
+from toolkit.errors import InputError, ToolkitError, suggestion
 from toolkit.runtimes.building import BuildingRuntime, BuildOptions, Built
 from toolkit.runtimes.engine import Engine, find_engines
 from toolkit.runtimes.native import NativeRuntime
@@ -56,7 +56,7 @@ def find_runtime(name: str) -> Runtime:
         InputError: there is no such runtime.
     """
     if name not in RUNTIMES:
-        raise InputError(f"there is no runtime {name!r}", f"Choose from {', '.join(RUNTIMES)}.")
+        raise InputError(f"there is no runtime {name!r}", suggestion(name, RUNTIMES))
     return RUNTIMES[name]
 
 

@@ -11,7 +11,7 @@ from typing import IO, Any, cast
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
-from toolkit.atomic import writable, write_bytes
+from toolkit.atomic import publish, writable, write_bytes
 from toolkit.errors import InputError
 from toolkit.images.picture import Metadata, Picture, Samples
 from toolkit.media.pictures.png import png_16
@@ -64,7 +64,7 @@ def format_of(path: Path) -> str:
     return FORMATS[path.suffix.lower()]
 
 
-def write_picture(path: Path, picture: Picture, options: PictureFormat) -> tuple[str, ...]:
+def write_picture(path: Path, picture: Picture, options: PictureFormat, *, overwrite: bool = False) -> tuple[str, ...]:
     """Write a picture.
 
     Returns:
@@ -72,6 +72,7 @@ def write_picture(path: Path, picture: Picture, options: PictureFormat) -> tuple
 
     Raises:
         InputError: it cannot be written, or the format does not hold pictures this large.
+        OutputExists: `path` exists, and `overwrite` is false.
     """
     kind = format_of(path)
     height, width = picture.samples.shape[:2]
@@ -82,9 +83,9 @@ def write_picture(path: Path, picture: Picture, options: PictureFormat) -> tuple
         )
     fitting, notes = _fitting(picture, kind)
     if fitting.samples.dtype == np.uint16 and kind == "PNG":
-        write_bytes(path, png_16(fitting.samples, fitting.metadata))
+        write_bytes(path, png_16(fitting.samples, fitting.metadata), overwrite=overwrite)
     else:
-        _save(path, fitting, kind, options)
+        _save(path, fitting, kind, options, overwrite=overwrite)
     return notes
 
 
@@ -135,7 +136,7 @@ class _Stream:
         self.write, self.seek, self.tell, self.flush = file.write, file.seek, file.tell, file.flush
 
 
-def _save(path: Path, picture: Picture, kind: str, options: PictureFormat) -> None:
+def _save(path: Path, picture: Picture, kind: str, options: PictureFormat, *, overwrite: bool) -> None:
     """Write through a temporary file beside it."""
     settings = _common(picture.metadata) | _SETTINGS[kind](picture, options)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -144,7 +145,7 @@ def _save(path: Path, picture: Picture, kind: str, options: PictureFormat) -> No
         try:
             with temporary.open("wb") as file:
                 _image(picture).save(cast("IO[bytes]", _Stream(file)), kind, **settings)
-            temporary.replace(path)
+            publish(temporary, path, overwrite=overwrite)
         except (ValueError, MemoryError) as error:
             raise InputError(f"cannot write {path} as {kind}: {error}", "Write another format.") from error
         finally:

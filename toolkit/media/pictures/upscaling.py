@@ -20,7 +20,13 @@ Networks = Callable[[int], Upscaler]
 
 
 def upscale_image(
-    source: Path, destination: Path, networks: Networks, target: Target, options: PictureFormat
+    source: Path,
+    destination: Path,
+    networks: Networks,
+    target: Target,
+    options: PictureFormat,
+    *,
+    overwrite: bool = False,
 ) -> tuple[str, ...]:
     """Upscale a picture file.
 
@@ -29,13 +35,14 @@ def upscale_image(
 
     Raises:
         InputError: it cannot be read or written, or is as large as asked already.
+        OutputExists: the destination exists, and `overwrite` is false.
     """
     picture = read_picture(source)
     try:
         made = upscale_picture(picture, networks, target)
     except InputError as error:
         raise InputError(f"{source}: {error.args[0]}", error.remedy) from error
-    return (*picture.notes, *write_picture(destination, made, options))
+    return (*picture.notes, *write_picture(destination, made, options, overwrite=overwrite))
 
 
 def upscale_picture(picture: Picture, networks: Networks, target: Target) -> Picture:

@@ -1,0 +1,141 @@
+"""Whether an encoder takes the options that were given, found out before there is a frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from toolkit.errors import InputError, ToolkitError, Unavailable, suggestion
+from toolkit.media.encoding import DEFAULTS, QUIET, VideoFormat, default_codec
+from toolkit.media.pixel_formats import encoder_formats
+
+_SIDE = 256
+"""Pixels of a frame that no encoder finds too small or too large."""
+
+_CLIPPED = {"libx264": (0, 51), "libx264rgb": (0, 51)}
+"""Encoders that silently bring a crf outside of their range into it."""
+
+_SPEEDS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
+_MOST = 255
+"""No encoder's crf or preset goes beyond."""
+
+_FORMATS = ("yuv420p", "yuv420p10le", "yuv422p10le", "yuv444p", "gbrp")
+
+
+def check_encoder(wanted: VideoFormat, suffix: str) -> None:
+    """Open the encoders that an output may get with the options that were given.
+
+    Raises:
+        InputError: there is no such encoder, or it does not take one of the options, whatever the frames are like.
+        Unavailable: the encoder does not work on this machine, even without options.
+    """
+    if wanted.codec is not None:
+        _check(wanted.codec, wanted)
+        return
+    errors = []
+    codecs = {default_codec(suffix, hdr=hdr): None for hdr in (False, True)}
+    for codec in codecs:
+        try:
+            _check(codec, wanted)
+        except ToolkitError as error:
+            errors.append(error)
+    if len(errors) == len(codecs):
+        raise errors[0]
+
+
+def _check(codec: str, wanted: VideoFormat) -> None:
+    formats = list(encoder_formats(codec))
+    if wanted.pix_fmt is not None:
+        if formats and wanted.pix_fmt not in formats:
+            raise InputError(f"{codec} takes no {wanted.pix_fmt}", suggestion(wanted.pix_fmt, formats))
+        formats = [wanted.pix_fmt]
+    usual = [name for name in _FORMATS if name in formats]
+    trial = _Trial(codec, tuple(dict.fromkeys([*usual, *formats])) or _FORMATS[:1])
+    asked = _asked(wanted)
+    if (low_high := _CLIPPED.get(codec)) and wanted.crf is not None:
+        _check_clipped(codec, wanted.crf, *low_high)
+    unused = trial.unused(asked)
+    if unused is None:
+        raise _refusal(trial, asked)
+    if unknown := [name for name in asked if name in unused]:
+        raise InputError(f"{codec} has no option {unknown[0]}", f"`ffmpeg -h encoder={codec}` lists its options.")
+
+
+def _asked(wanted: VideoFormat) -> dict[str, str]:
+    options = {}
+    if wanted.crf is not None:
+        options["crf"] = f"{wanted.crf:g}"
+    if wanted.preset is not None:
+        options["preset"] = wanted.preset
+    return options | dict(wanted.options)
+
+
+def _check_clipped(codec: str, crf: float, low: int, high: int) -> None:
+    if not low <= crf <= high:
+        raise InputError(f"{codec} does not take crf={crf:g}", f"It takes {low} to {high}.")
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """An encoder, and the pixel formats that it is tried with until one works."""
+
+    codec: str
+    formats: tuple[str, ...]
+
+    def unused(self, options: dict[str, str]) -> dict[str, str] | None:
+        """Options that the encoder does not know; None if it does not open with any format."""
+        settings = DEFAULTS.get(self.codec, {}) | QUIET.get(self.codec, {}) | options
+        for pix_fmt in self.formats:
+            for full in (False, True):  # some take only one range
+                if (left := _opened(self.codec, pix_fmt, settings, full=full)) is not None:
+                    return left
+        return None
+
+    def takes(self, name: str, value: str) -> bool:
+        return self.unused({name: value}) is not None
+
+
+def _opened(codec: str, pix_fmt: str, options: dict[str, str], *, full: bool) -> dict[str, str] | None:
+    import av
+
+    context: Any = av.CodecContext.create(codec, "w")
+    context.width = context.height = _SIDE
+    context.pix_fmt = pix_fmt
+    context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
+    context.color_range = 2 if full else 1
+    context.options = options
+    try:
+        context.open()
+    except av.FFmpegError:
+        return None
+    return dict(context.options)
+
+
+def _refusal(trial: _Trial, asked: dict[str, str]) -> InputError | Unavailable:
+    """Why an encoder does not open with options."""
+    if trial.unused({}) is None:
+        return Unavailable(
+            f"the encoder {trial.codec} does not work here",
+            "It may need hardware or a driver that is missing. Choose another --codec.",
+        )
+    bad = {name: value for name, value in asked.items() if not trial.takes(name, value)} or asked
+    named = ", ".join(f"{name}={value}" for name, value in bad.items())
+    remedies = [remedy for name, value in bad.items() if (remedy := _range(trial, name, value))]
+    return InputError(f"{trial.codec} does not take {named}", " ".join(remedies) or "Choose other settings.")
+
+
+def _range(trial: _Trial, name: str, value: str) -> str:
+    """What an option takes, as far as trying shows it."""
+    if name not in ("crf", "preset"):
+        return ""
+    speeds = [speed for speed in _SPEEDS if trial.takes(name, speed)]
+    if speeds:
+        return suggestion(value, speeds)
+    low, high = 0, _MOST
+    if not trial.takes(name, str(low)) or trial.takes(name, str(high)):
+        return ""
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if trial.takes(name, str(middle)) else (low, middle)
+    return f"It takes 0 to {low}."

@@ -1,0 +1,98 @@
+"""Why a file could not be upscaled, in a form that travels between processes."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+from toolkit.errors import InputError, OutputExists, ToolkitError, UnexpectedError
+from toolkit.media.files import Item
+from toolkit.media.report import FileReport
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error as a value: exceptions of libraries cannot always be pickled, and lose their traceback on the way.
+
+    Attributes:
+        error: what the user is told.
+        traceback: where it came from, as Python prints it.
+    """
+
+    error: ToolkitError
+    traceback: str
+
+    @classmethod
+    def of(cls, error: Exception, source: Path) -> Failure:
+        """Of whatever was raised while `source` was worked on."""
+        explanation = explained(error, source)
+        if explanation is not error:
+            explanation.__cause__ = error
+        return cls(explanation, "".join(traceback.format_exception(error)))
+
+    @property
+    def unexpected(self) -> bool:
+        return isinstance(self.error, UnexpectedError)
+
+    def reraise(self) -> NoReturn:
+        """Raise the error, with its origin, which a pickled exception does not have any more."""
+        if self.error.__traceback__ is None and self.error.__cause__ is None:
+            self.error.__cause__ = WorkerTraceback(f"\n{self.traceback}")
+        raise self.error
+
+
+class WorkerTraceback(Exception):
+    """The text of a traceback from another process; it is only shown as a cause."""
+
+
+def attempt(source: Path, work: Callable[[], Made]) -> Made | Failure:
+    """The result of `work`, or why there is none. KeyboardInterrupt and SystemExit are not about one file, and pass."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001  (whatever it is, the other files go on)
+        return Failure.of(error, source)
+
+
+def explained(error: Exception, source: Path) -> ToolkitError:
+    """An error that says which file it is about and what to do.
+
+    Returns:
+        the same one if it is the toolkit's; InputError for what the operating system refuses and for a lack of memory;
+        UnexpectedError for all others.
+    """
+    if isinstance(error, ToolkitError):
+        return error
+    if isinstance(error, MemoryError):
+        return InputError(
+            f"{source}: there is not enough memory", "Use less --memory, fewer --jobs, or smaller inputs."
+        )
+    # PyAV's errors derive from the built-in ones; they say nothing about files of the operating system.
+    if isinstance(error, OSError) and type(error).__module__ == "builtins" and error.strerror:
+        where = f" ({error.filename})" if error.filename and str(error.filename) != str(source) else ""
+        return InputError(f"{source}: {error.strerror}{where}", "Check that it can be read, and that there is room.")
+    return UnexpectedError(
+        f"{source}: {type(error).__name__}: {error}",
+        "This is a fault of the toolkit or of a library it uses. --verbose shows the traceback: please report it.",
+    )
+
+
+def not_done(item: Item, failure: Failure) -> FileReport:
+    """The report of a file that could not be done, or was not to be."""
+    error, message = failure.error, str(failure.error.args[0])
+    if isinstance(error, OutputExists):
+        output = str(item.output)
+        return FileReport(str(item.source), output, item.kind, "exists", error=message, remedy=error.remedy)
+    return FileReport(
+        source=str(item.source),
+        output="",
+        kind=item.kind,
+        outcome="failed",
+        error=message,
+        remedy=error.remedy,
+        traceback=failure.traceback,
+    )
