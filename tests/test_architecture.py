@@ -19,7 +19,19 @@ LAYERS = [
     {"profiling", "quality", "verification", "media", "training"},
     {"ablation"},
 ]
-FOUNDATION = {"errors", "workloads", "atomic", "documents", "drawing", "images", "openvino_core", "resize", "stopping"}
+FOUNDATION = {
+    "atomic",
+    "checks",
+    "documents",
+    "drawing",
+    "errors",
+    "images",
+    "manifest_schema1",
+    "openvino_core",
+    "resize",
+    "stopping",
+    "workloads",
+}
 
 
 def imports(path: Path) -> set[str]:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from toolkit.ablation.ablation import AblateOptions, ablate
     from toolkit.ablation.report import AblationReport, write_report
-    from toolkit.artifact import Artifact, Check, Manifest, Precision, find_artifacts
+    from toolkit.artifact import Artifact, Manifest, Precision, find_artifacts
+    from toolkit.checks import Check, Limits, Verdict
     from toolkit.diagnosis import Diagnosis, diagnose
     from toolkit.errors import (
         ArtifactError,
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from toolkit.profiling.script import profile_script
     from toolkit.profiling.side_by_side import TitledReport, read_titled, side_by_side
     from toolkit.profiling.statistics import Interval, Statistics
-    from toolkit.quality.budget import Limits, read_budgets
+    from toolkit.quality.budget import read_budgets
     from toolkit.quality.curve import plot_curve
     from toolkit.quality.data import Degradation
     from toolkit.quality.evaluation import EvaluateOptions, evaluate
@@ -88,7 +89,8 @@ if TYPE_CHECKING:
     from toolkit.workloads import WORKLOADS, Shape, Workload, parse_shape
 
 _HOMES = {
-    "toolkit.artifact": ("Artifact", "Check", "Manifest", "Precision", "find_artifacts"),
+    "toolkit.artifact": ("Artifact", "Manifest", "Precision", "find_artifacts"),
+    "toolkit.checks": ("Check", "Limits", "Verdict"),
     "toolkit.diagnosis": ("Diagnosis", "diagnose"),
     "toolkit.errors": (
         "ArtifactError",
@@ -124,7 +126,7 @@ _HOMES = {
     "toolkit.profiling.side_by_side": ("TitledReport", "read_titled", "side_by_side"),
     "toolkit.profiling.report": ("CellReport", "ProfileReport", "read_report", "report_schema"),
     "toolkit.profiling.statistics": ("Interval", "Statistics"),
-    "toolkit.quality.budget": ("Limits", "read_budgets"),
+    "toolkit.quality.budget": ("read_budgets",),
     "toolkit.quality.data": ("Degradation",),
     "toolkit.quality.evaluation": ("EvaluateOptions", "evaluate"),
     "toolkit.quality.measurement": ("Metrics",),
@@ -248,6 +250,7 @@ __all__ = [
     "UnexpectedError",
     "UpscaleOptions",
     "UpscaleReport",
+    "Verdict",
     "VideoFormat",
     "Workload",
     "__version__",

@@ -5,41 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from toolkit.atomic import sha256_of, sha256_of_file, writable, write_bytes
+from toolkit.checks import Check, Verdict
 from toolkit.documents import MalformedDocument, from_json
 from toolkit.errors import ArtifactError
+from toolkit.manifest_schema1 import upgraded
+from toolkit.workloads import Shape
 
-SCHEMA = 1
+SCHEMA = 2
+"""Of the manifests that are written; those of schema 1 are read too (`toolkit.manifest_schema1`)."""
+
 DEFAULT_DIRECTORY = Path("exported")
-
-BUDGET_PREFIX = "budget on "
-"""How the names of checks begin that `toolkit evaluate --record` adds."""
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 Layout = Literal["NCHW", "NHWC"]
 PortType = Literal["float32", "uint8"]
-
-
-class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Something measured against a bound: `passed` is measured <= bound."""
-
-    name: str
-    measured: float
-    bound: float
-    passed: bool
-
-    def __post_init__(self) -> None:
-        if self.passed != (self.measured <= self.bound):
-            raise ValueError(f"{self.name}: {self.measured} against {self.bound} is not passed={self.passed}")
-
-    @classmethod
-    def of(cls, name: str, measured: float, bound: float) -> Check:
-        # Not `not measured > bound`: NaN must fail.
-        return cls(name, measured, bound, measured <= bound)
 
 
 class Port(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,12 +71,28 @@ class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spent: float
 
 
+class CurveCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the costs of a tuning's curve are shares of.
+
+    multiply-adds: those of the graph, of which some stay in float32.
+    time: of the fp32 graph on `runtime`, for an input of `shape` (height, width).
+    """
+
+    kind: Literal["multiply-adds", "time"]
+    runtime: str = ""
+    shape: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        if self.kind == "multiply-adds" or self.shape is None:
+            return self.kind
+        return f"time on {self.runtime}, {Shape(*self.shape)}"
+
+
 class Conversion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a lower precision was made from the fp32 artifact `parent_sha256`.
 
     `kept_fp32` and `excluded` are node names as given; `calibration` says what int8 ranges were measured on and how;
-    `curve` is what a tuning measured on the way to these names; `curve_cost` says what its costs are shares of:
-    multiply-adds that stay in float32, or the time of the fp32 graph.
+    `curve` is what a tuning measured on the way to these names, and `curve_cost` what its costs are shares of.
     """
 
     parent_sha256: str
@@ -100,7 +100,7 @@ class Conversion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     excluded: tuple[str, ...] = ()
     calibration: str = ""
     curve: tuple[CurvePoint, ...] = ()
-    curve_cost: str = ""
+    curve_cost: CurveCost | None = None
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,14 +131,15 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tools: dict[str, str]
     steps: tuple[Step, ...]
     checks: tuple[Check, ...]
+    verdicts: tuple[Verdict, ...] = ()
+    """On quality: one for each runtime it was measured on."""
     notes: tuple[str, ...] = ()
     conversion: Conversion | None = None
     schema: int = SCHEMA
 
-    @property
-    def budget_checks(self) -> tuple[Check, ...]:
-        """Verdicts on quality, on every runtime they were measured on."""
-        return tuple(check for check in self.checks if check.name.startswith(BUDGET_PREFIX))
+    def verdict_on(self, runtime: str) -> Verdict | None:
+        """What was found about the quality on a runtime; None: nothing was measured there."""
+        return next((verdict for verdict in self.verdicts if verdict.runtime == runtime), None)
 
     def __post_init__(self) -> None:
         for name in (self.name, self.source.weights):
@@ -254,10 +255,10 @@ def decode_manifest(path: Path) -> Manifest:
         ArtifactError: it is none, or of another version.
     """
     try:
-        content = path.read_bytes()
-        schema = from_json(content, dict).get("schema")
-        if schema != SCHEMA:
-            raise ArtifactError(f"{path} has schema {schema}, this version reads {SCHEMA}", "Export it again.")
-        return from_json(content, Manifest)
-    except MalformedDocument as error:
+        document = from_json(path.read_bytes(), dict[str, Any])
+        schema = document.get("schema")
+        if schema not in (1, SCHEMA):
+            raise ArtifactError(f"{path} has schema {schema}, this version reads 1 to {SCHEMA}", "Export it again.")
+        return msgspec.convert(upgraded(document) if schema == 1 else document, Manifest)
+    except (MalformedDocument, msgspec.ValidationError) as error:
         raise ArtifactError(f"{path} is not a manifest: {error}", "Export it again.") from error

@@ -13,7 +13,8 @@ from native.graphs import Builder, artifact
 from native.running import Native
 
 import toolkit
-from toolkit.artifact import Artifact, Check
+from toolkit.artifact import Artifact
+from toolkit.checks import Limits, Spent, Verdict
 from toolkit.errors import InputError, Unavailable
 from toolkit.native import compiler
 from toolkit.native.planner import plan
@@ -124,8 +125,8 @@ def test_the_default_on_processors(small_artifact: Artifact, tmp_path: Path, mon
     refused = artifact(finished(b, sigmoid(b, b.conv("input", 3, 4, 3))), small_artifact, tmp_path, 2)
     assert toolkit.default_runtime(refused) == "ort-cpu"
     for runtime, chosen in (("native", "ort-cpu"), ("openvino", "native")):
-        verdict = Check.of(f"budget on {runtime}: Set5", 0.2, 0.1)
-        manifest = msgspec.structs.replace(small_artifact.manifest, checks=(verdict,))
+        verdict = Verdict.of(runtime, "Set5", 5, Spent(0.2, 0.2, 1.0), Limits(0.1, 0.3, 4.0))
+        manifest = msgspec.structs.replace(small_artifact.manifest, verdicts=(verdict,))
         assert toolkit.default_runtime(Artifact(small_artifact.path, manifest)) == chosen
     monkeypatch.setattr(type(RUNTIMES["native"]), "probe", lambda self: Availability(False))
     assert toolkit.default_runtime(small_artifact) == "ort-cpu"

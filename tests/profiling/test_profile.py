@@ -17,7 +17,8 @@ from samples import checkpoint, rewrite_engine
 
 import toolkit
 from toolkit import read_report
-from toolkit.artifact import Artifact, Check
+from toolkit.artifact import Artifact
+from toolkit.checks import Limits, Spent, Verdict
 from toolkit.errors import ArtifactError, CheckFailed, InputError
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
@@ -363,15 +364,18 @@ def test_a_budget_can_be_demanded(small_artifact: Artifact, tmp_path: Path) -> N
     """fp32 needs no verdict; another precision needs a good one."""
     fp16 = convert(small_artifact, "fp16", directory=tmp_path)
 
-    def demanded(*checks: Check) -> None:
-        manifest = msgspec.structs.replace(fp16.manifest, checks=(*fp16.manifest.checks, *checks))
+    def demanded(*verdicts: Verdict) -> None:
+        manifest = msgspec.structs.replace(fp16.manifest, verdicts=verdicts)
         judged = Artifact(fp16.path, manifest)
         quick([small_artifact, judged], ["tensorrt"], ["16x16"], ["fp32", "fp16"], duration=0.01, within_budget=True)
 
     with pytest.raises(CheckFailed, match="has no verdict on its quality") as caught:
         demanded()
     assert "toolkit evaluate" in caught.value.remedy
-    good, bad = (Check.of("budget on ort-cpu: share of the mean gain spent", spent, 0.01) for spent in (0.002, 0.2))
-    with pytest.raises(CheckFailed, match=r"is 0\.2, allowed 0\.01"):
+    good, bad = (
+        Verdict.of(runtime, "Set5", 5, Spent(spent, 0.01, 0.1), Limits(0.01, 0.03, 0.6))
+        for runtime, spent in (("ort-cpu", 0.002), ("openvino", 0.2))
+    )
+    with pytest.raises(CheckFailed, match=r"openvino, 5 images of Set5: loses 20\.00% of .* \(allowed 1\.0%\)"):
         demanded(good, bad)
     demanded(good)

@@ -12,13 +12,14 @@ from PIL import Image
 from samples import DATA, checkpoint, needs_data, released
 
 from toolkit.artifact import Artifact
+from toolkit.checks import Limits, Spent
 from toolkit.cli.evaluate import _exit
 from toolkit.errors import InputError
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import ConvertOptions, convert
 from toolkit.images import read_rgb
 from toolkit.network.checkpoint import load_checkpoint
-from toolkit.quality.budget import BUDGETS, Limits, Spent, held_against, read_budgets
+from toolkit.quality.budget import BUDGETS, read_budgets
 from toolkit.quality.data import Degradation, find_items, load_pair
 from toolkit.quality.evaluation import EvaluateOptions, evaluate
 from toolkit.quality.subjects import Subject
@@ -125,7 +126,7 @@ def test_what_does_not_run_is_in_the_report(artifacts: dict[str, Artifact], phot
 
 def test_overspending_fails(artifacts: dict[str, Artifact], photos: Path) -> None:
     generous = {name: Limits(1e9, 1e9, 1e9) for name in BUDGETS}
-    strict = {name: Limits(-1e9, 1e9, 1e9) for name in BUDGETS}
+    strict = {name: Limits(1e-9, 1e9, 1e9) for name in BUDGETS}
     subjects = [Subject(artifacts["fp32"], "ort-cpu"), Subject(artifacts["int8"], "ort-cpu")]
     # A random network is worse than bicubic: it has no gain to spend, and nothing to lose it with.
     report = evaluate(subjects, [photos], EvaluateOptions(budgets=generous))
@@ -137,9 +138,9 @@ def test_overspending_fails(artifacts: dict[str, Artifact], photos: Path) -> Non
 
 
 def test_spent_against_allowed() -> None:
-    checks = held_against(Spent(0.02, 0.5, 1.0), Limits(0.05, 0.15, 2.0))
-    assert [check.passed for check in checks] == [True, False, True]
-    assert not any(check.passed for check in held_against(Spent(float("nan"), 1, 9), Limits(0.05, 0.15, 2.0)))
+    limits = Limits(0.05, 0.15, 2.0)
+    assert limits.kept(Spent(0.02, 0.5, 1.0)) == (True, False, True)
+    assert limits.kept(Spent(float("nan"), 1, 9)) == (False, False, False)
 
 
 def test_json_csv_and_page(artifacts: dict[str, Artifact], photos: Path, tmp_path: Path) -> None:
@@ -306,11 +307,12 @@ def test_a_demanded_budget_is_in_the_manifests(tmp_path: Path) -> None:
     images = [DATA / "images" / "Set5"]
     report, (exact, lowered) = demand_budget([fp32, bf16], images, EvaluateOptions(budgets=BUDGETS))
     assert not report.passed  # bf16 everywhere loses a fourth of the gain, and not a twentieth
-    assert exact.manifest.budget_checks == ()
-    checks = Artifact.read(bf16.path).manifest.budget_checks
-    assert checks == lowered.manifest.budget_checks
-    assert checks[0].name == "budget on simulated, 5 images of Set5: share of the mean gain spent"
-    assert 0.1 < checks[0].measured < 0.4
+    assert exact.manifest.verdicts == ()
+    (verdict,) = Artifact.read(bf16.path).manifest.verdicts
+    assert (verdict,) == lowered.manifest.verdicts
+    assert (verdict.runtime, verdict.data, verdict.images) == ("simulated", "Set5", 5)
+    assert verdict.spent is not None
+    assert 0.1 < verdict.spent.mean < 0.4
     # Measured again, it takes the place of the old verdict.
     assert demand_budget([fp32, lowered], images, EvaluateOptions(budgets=BUDGETS))[1][1].manifest == lowered.manifest
 

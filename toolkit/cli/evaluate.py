@@ -157,27 +157,28 @@ def _quality(network: toolkit.NetworkReport) -> Table:
 
 def _spending(network: toolkit.NetworkReport) -> Table:
     """What each subject loses against fp32, and of how much; shares are unknown where the network gains nothing."""
-    rows = table("against fp32", "runtime", "gain spent", "worst image", "worst patch", "")
+    rows = table("against fp32", "runtime", "gain lost", "worst image", "worst patch", "")
     for subject in network.subjects:
         if subject.reference:
             continue
-        bounds = [check.bound for check in subject.verdict] or [None] * 3
-        judged = [check.passed for check in subject.verdict] or [True] * 3
+        found = subject.verdict
+        kept = (True,) * 3 if found is None or found.spent is None else found.allowed.kept(found.spent)
+        bounds = ("",) * 3 if found is None else _bounds(found.allowed)
         mean, image = ("–", "–")
         if subject.spent is not None and subject.worst_image_spent is not None:
             mean, image = f"{subject.spent:.2%}", f"{subject.worst_image_spent:.1%}"
         patch = subject.worst_patch
-        cells = (
-            mean + ("" if bounds[0] is None else f" of {bounds[0]:.1%}"),
-            image + ("" if bounds[1] is None else f" of {bounds[1]:.1%}"),
-            f"{patch.patch_difference:.2f}" + ("" if bounds[2] is None else f" of {bounds[2]:g}") + " levels",
-        )
-        marked = (cell if passed else f"[red]{cell}[/]" for cell, passed in zip(cells, judged, strict=True))
-        verdict_ = verdict(subject.passed) if subject.verdict else ""
+        cells = mean + bounds[0], image + bounds[1], f"{patch.patch_difference:.2f}{bounds[2]} levels"
+        marked = (cell if passed else f"[red]{cell}[/]" for cell, passed in zip(cells, kept, strict=True))
+        verdict_ = "" if found is None else verdict(found.passed)
         rows.add_row(escape(subject.name), subject.runtime, *marked, verdict_)
         place = f"{escape(patch.label)} at {patch.patch[1]},{patch.patch[0]}"
         rows.add_row("", "", "", f"[dim]{escape(subject.worst_image)}[/]", f"[dim]{place}[/]", "")
     return rows
+
+
+def _bounds(allowed: toolkit.Limits) -> tuple[str, str, str]:
+    return f" of {allowed.mean:.1%}", f" of {allowed.worst_image:.1%}", f" of {allowed.worst_patch:g}"
 
 
 def _metrics(mean: toolkit.Metrics) -> tuple[str, str, str, str]:

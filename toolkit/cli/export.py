@@ -111,11 +111,10 @@ def _judge(
 
 
 def _exit_on_overspending(artifacts: list[toolkit.Artifact], console: Console) -> None:
-    checks = [(item.manifest.name, check) for item in artifacts for check in item.manifest.budget_checks]
-    for name, check in checks:
-        held = f"{check.name} {check.measured:.3g} of {check.bound:g}"
-        console.print(f"{escape(name)}: {escape(held)} {verdict(check.passed)}", soft_wrap=True)
-    if not all(check.passed for _, check in checks):
+    verdicts = [(item.manifest.name, found) for item in artifacts for found in item.manifest.verdicts]
+    for name, found in verdicts:
+        console.print(f"{escape(name)} on {escape(str(found))} {verdict(found.passed)}", soft_wrap=True)
+    if not all(found.passed for _, found in verdicts):
         raise SystemExit(toolkit.CheckFailed.exit_code)
 
 
@@ -139,7 +138,8 @@ def _load(
 
 def _describe(artifact: toolkit.Artifact, seconds: float, console: Console) -> None:
     manifest = artifact.manifest
-    network, errors = manifest.network, {check.name: check for check in manifest.checks}
+    network = manifest.network
+    errors = {check.subject: check for check in manifest.checks if check.kind == "graph"}
     console.print(
         f"RT4KSR x{network.scale} ({network.variant}), {network.channels} channels, {network.blocks} blocks; "
         f"parameters {manifest.source.parameters:,} → {network.parameters:,} fused"
@@ -150,13 +150,13 @@ def _describe(artifact: toolkit.Artifact, seconds: float, console: Console) -> N
         "step", "nodes", "error against float64", "bound", "", right=("nodes", "error against float64", "bound")
     )
     for step in manifest.steps:
-        check = next((found for name, found in errors.items() if name.startswith(f"graph: {step.name}")), None)
+        check = errors.get(step.name)
         cells = ("", "", "") if check is None else (f"{check.measured:.1e}", f"{check.bound:g}", verdict(check.passed))
         rows.add_row(step.name, str(step.nodes), *cells)
         if step.detail:
             rows.add_row(f"  [yellow]left alone:[/] {escape(step.detail)}")
     console.print(rows)
-    blocks = [check for check in manifest.checks if check.name.startswith("fusion:")]
+    blocks = [check for check in manifest.checks if check.kind == "fusion"]
     if blocks:
         worst = max(check.measured for check in blocks)
         console.print(f"fusion: {len(blocks)} blocks proved, worst error {worst:.1e} (bound {blocks[0].bound:g})")

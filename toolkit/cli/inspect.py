@@ -68,9 +68,11 @@ def inspect(
     out.print(facts)
     checks = table("check", "measured", "bound", "", right=("measured", "bound"))
     for check in manifest.checks:
-        checks.add_row(check.name, f"{check.measured:.2e}", f"{check.bound:.0e}", verdict(check.passed))
+        checks.add_row(escape(check.name), f"{check.measured:.2e}", f"{check.bound:.0e}", verdict(check.passed))
     out.print()
     out.print(checks)
+    for quality in manifest.verdicts:
+        out.print(f"quality on {escape(str(quality))} {verdict(quality.passed)}", soft_wrap=True)
 
 
 def _list_nodes(artifact: toolkit.Artifact, *, json: bool) -> None:

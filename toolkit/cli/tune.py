@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import toolkit
+from toolkit.cli.arguments import share
 from toolkit.cli.console import bar, err, out, print_documents, table
 
 
@@ -68,7 +69,7 @@ def tune(
     """
     limits = toolkit.read_budgets(budgets)[precision]
     if budget is not None:
-        limits = toolkit.Limits(_share(budget), limits.worst_image, limits.worst_patch)
+        limits = toolkit.Limits(_budget(budget), limits.worst_image, limits.worst_patch)
     options = toolkit.ConvertOptions(calibration=calibration, method=method, percentile=percentile)
     with bar() as advance:
         tuned = toolkit.tune(
@@ -92,13 +93,13 @@ def tune(
 def _print(tuned: toolkit.Tuned, console: Console) -> None:
     limits, spent = tuned.limits, tuned.spent
     console.print(f"gain over bicubic: {tuned.gain:.3f} dB PSNR-Y on {escape(tuned.images)}")
-    heads = "unit", "spent if lowered alone", "if it alone is float32"
+    heads = "unit", "gain lost if lowered alone", "if it alone is float32"
     alone = table(*heads, right=heads[1:])
     for name in tuned.alone:
         alone.add_row(escape(name), f"{tuned.alone[name].mean:.2%}", f"{tuned.raised[name].mean:.2%}")
     console.print(alone)
-    cost = tuned.cost if tuned.cost.startswith("time") else f"{tuned.cost} in float32"
-    curve = table(cost, "gain spent", "kept in float32", right=(cost, "gain spent"))
+    cost = str(tuned.cost) if tuned.cost.kind == "time" else f"{tuned.cost} in float32"
+    curve = table(cost, "gain lost", "kept in float32", right=(cost, "gain lost"))
     for point in tuned.curve:
         mark = "[green]" if point == tuned.chosen else "" if point.spent <= limits.mean else "[dim]"
         cells = f"{point.cost:.1%}", f"{point.spent:.2%}", _names(point.kept, len(tuned.alone))
@@ -106,9 +107,10 @@ def _print(tuned: toolkit.Tuned, console: Console) -> None:
     console.print(curve)
     kept = _names(tuned.chosen.kept, len(tuned.alone))
     console.print(
-        f"[bold]{escape(str(tuned.artifact.path))}[/] spends {spent.mean:.2%} of {limits.mean:.1%}, in the worst image "
-        f"{spent.worst_image:.1%} of {limits.worst_image:.1%}, in the worst patch {spent.worst_patch:.2f} of "
-        f"{limits.worst_patch:g} grey levels; kept in float32: {kept} ({tuned.chosen.cost:.1%}: {escape(cost)})",
+        f"[bold]{escape(str(tuned.artifact.path))}[/] loses {spent.mean:.2%} of the gain over bicubic (allowed "
+        f"{limits.mean:.1%}), in the worst image {spent.worst_image:.1%} ({limits.worst_image:.1%}); worst patch "
+        f"{spent.worst_patch:.2f} grey levels ({limits.worst_patch:g}); kept in float32: "
+        f"{kept} ({tuned.chosen.cost:.1%}: {escape(cost)})",
         soft_wrap=True,
     )
 
@@ -117,9 +119,8 @@ def _names(kept: tuple[str, ...], count: int) -> str:
     return "everything" if len(kept) == count else escape(", ".join(kept)) or "nothing"
 
 
-def _share(text: str) -> float:
-    number, percent = text.removesuffix("%"), text.endswith("%")
-    try:
-        return float(number) / (100 if percent else 1)
-    except ValueError:
-        raise toolkit.InputError(f"budget {text!r} is no share", "Write 5% or 0.05.") from None
+def _budget(text: str) -> float:
+    found = share(text, "--budget")
+    if not 0 < found < 1:
+        raise toolkit.InputError(f"--budget {text!r} is not between 0 and 1", "Write 5% or 0.05.")
+    return found

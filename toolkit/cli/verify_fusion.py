@@ -117,11 +117,17 @@ def _fp32_artifacts(directory: Path) -> list[toolkit.Artifact]:
     return [item for item in find_artifacts(directory) if item.manifest.precision == "fp32"]
 
 
+_BLOCK_KINDS = {"fusion", "stored weights"}
+"""Checks of a block; the others are of an input."""
+
+
 def _print(report: toolkit.FusionReport, name: str) -> None:
     out.print(f"[bold]{escape(name)}[/]", soft_wrap=True)
     blocks = table("block", "impulses", "error", "rounding", "", right=("impulses", "error", "rounding"))
     for block in report.blocks:
-        passed = all(check.passed for check in report.checks if check.name.endswith(f" {block.name}"))
+        passed = all(
+            check.passed for check in report.checks if check.kind in _BLOCK_KINDS and check.subject == block.name
+        )
         errors = f"{block.measured:.1e}", f"{block.rounding:.1e}"
         blocks.add_row(block.name, f"{block.impulses:,}", *errors, verdict(passed))
     bounds = report.bounds
@@ -131,7 +137,9 @@ def _print(report: toolkit.FusionReport, name: str) -> None:
     inputs = table("input", "size", *columns, "", right=columns)
     for item in report.comparisons:
         values = (item.float64, item.float32, item.graph_unfused, item.graph_fused)
-        passed = all(check.passed for check in report.checks if check.name.startswith(f"{item.input}: "))
+        passed = all(
+            check.passed for check in report.checks if check.kind not in _BLOCK_KINDS and check.subject == item.input
+        )
         cells = ["–" if value is None else f"{value:.1e}" for value in values]
         inputs.add_row(escape(item.input), str(item.shape), *cells, verdict(passed))
     limits = (bounds.float64, bounds.float32, bounds.graph, bounds.graph)

@@ -16,8 +16,9 @@ import msgspec
 import onnx
 import torch
 
-from toolkit.artifact import DEFAULT_DIRECTORY, Artifact, Check, Layout, Manifest, Network, Port, Source
+from toolkit.artifact import DEFAULT_DIRECTORY, Artifact, Layout, Manifest, Network, Port, Source
 from toolkit.atomic import sha256_of
+from toolkit.checks import Check
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.pipeline import Deployed, Report, deploy
 from toolkit.network.checkpoint import Checkpoint, serialised_weights
@@ -206,8 +207,8 @@ def _unmerged(config: NetworkConfig) -> tuple[str, ...]:
 
 def _prove(network: RT4KSR, fused: RT4KSR) -> list[Check]:
     proofs = prove_blocks(network, fused)
-    checks = [Check.of(f"fusion: {proof.name}", proof.measured, BLOCK_BOUND) for proof in proofs]
-    checks += [Check.of(f"stored weights: {proof.name}", proof.rounding, ROUNDING_BOUND) for proof in proofs]
+    checks = [Check.of("fusion", proof.name, proof.measured, BLOCK_BOUND) for proof in proofs]
+    checks += [Check.of("stored weights", proof.name, proof.rounding, ROUNDING_BOUND) for proof in proofs]
     if failed := [check.name for check in checks if not check.passed]:
         raise CheckFailed(f"the merge is wrong: {', '.join(failed)}", "Run `toolkit verify-fusion` for the details.")
     return checks

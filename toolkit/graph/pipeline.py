@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import onnx
 import onnx_ir as ir
 
-from toolkit.artifact import Check, Layout, PortType, Step
+from toolkit.artifact import Layout, PortType, Step
+from toolkit.checks import Check
 from toolkit.errors import CheckFailed
 from toolkit.graph.numerics import UINT8_BOUND, UINT8_SHARE_BOUND, Probes, Single, Truth
 from toolkit.graph.passes.fix_shape import FixShape
@@ -63,11 +65,11 @@ class Deployment:
         if measure:
             errors = np.concatenate([image.ravel() for image in self.probes.errors(model, self.dtype, self.layout)])
             bound = UINT8_BOUND if self.dtype == "uint8" else self.probes.float_bound
-            check = Check.of(f"graph: {title}", float(errors.max()), bound)
+            check = Check.of("graph", title, float(errors.max()), bound)
             checks = [check]
             if self.dtype == "uint8":
                 share = float(np.mean(errors > 0))
-                checks.append(Check.of(f"graph: {title}, share of values off by one", share, UINT8_SHARE_BOUND))
+                checks.append(Check.of("values off by one", title, share, UINT8_SHARE_BOUND))
             self.checks += checks
             for check in checks:
                 if not check.passed:
@@ -141,9 +143,7 @@ def _make_static(
             current.run(Uint8IO(uint8_layout), measure=current is rehearsal)
     if [node.op_type for node in rehearsal.model.graph.node] != [node.op_type for node in deployment.model.graph.node]:
         raise CheckFailed(f"the graph for {shape} has other nodes than the one that was checked at {small}")
-    deployment.checks += [
-        Check(f"{check.name} (at {small})", check.measured, check.bound, check.passed) for check in rehearsal.checks
-    ]
+    deployment.checks += [msgspec.structs.replace(check, detail=f"at {small}") for check in rehearsal.checks]
 
 
 def _finished(model: onnx.ModelProto, config: NetworkConfig) -> onnx.ModelProto:

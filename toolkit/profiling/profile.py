@@ -255,11 +255,10 @@ def _demand_budget(manifests: Sequence[Manifest]) -> None:
         if manifest.precision == "fp32":
             continue  # what the others are held against
         remedy = "Measure it: `toolkit evaluate --data IMAGES --budget --record`, or tune it: `toolkit tune`."
-        if not manifest.budget_checks:
+        if not manifest.verdicts:
             raise CheckFailed(f"{manifest.name} has no verdict on its quality", remedy)
-        if over := next((check for check in manifest.budget_checks if not check.passed), None):
-            measured = f"{over.name} is {over.measured:.3g}, allowed {over.bound:g}"
-            raise CheckFailed(f"{manifest.name} is not within its budget: {measured}", remedy)
+        if over := next((verdict for verdict in manifest.verdicts if not verdict.passed), None):
+            raise CheckFailed(f"{manifest.name} is not within its budget: {over}", remedy)
 
 
 def _request(cell: CellPlan, settings: Settings) -> Open:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
+from toolkit.checks import SIMULATED
 from toolkit.errors import InputError
 from toolkit.profiling.matrix import CellPlan
 from toolkit.profiling.report import Build, CellReport, ColdStart, Memory, Throughput, WarmUp
@@ -18,9 +19,6 @@ from toolkit.profiling.work import Work, count_work
 from toolkit.runtimes.hardware import Ceiling
 from toolkit.runtimes.protocol import LayerTime, Stages
 from toolkit.runtimes.registry import BASELINE
-
-_SPENT = ": share of the mean gain spent"
-_SIMULATED = "simulated"
 
 
 @dataclass
@@ -152,9 +150,7 @@ def _spent(cell: CellPlan) -> float | None:
     """Share of the gain that the precision costs: as measured on this runtime, else simulated; of fp32 none."""
     if cell.precision == "fp32":
         return 0.0
-    checks = () if cell.manifest is None else cell.manifest.budget_checks
-    for runtime in (cell.runtime, _SIMULATED):
-        for check in checks:
-            if check.name.endswith(f"{runtime}{_SPENT}"):
-                return check.measured
-    return None
+    if cell.manifest is None:
+        return None
+    verdict = cell.manifest.verdict_on(cell.runtime) or cell.manifest.verdict_on(SIMULATED)
+    return None if verdict is None or verdict.spent is None else verdict.spent.mean

@@ -11,11 +11,12 @@ import numpy as np
 import onnx
 
 from toolkit.artifact import Manifest, Port
+from toolkit.checks import Spent
 from toolkit.errors import InputError, Unavailable
 from toolkit.graph.precision.calibration import calibration_images
 from toolkit.images import centre_crop
-from toolkit.quality.budget import Spent
-from toolkit.quality.data import Degradation, Pair, Pixels, bicubic, described, find_items, load_pair
+from toolkit.quality.budget import spent_of
+from toolkit.quality.data import Degradation, Pair, Pixels, bicubic, find_items, load_pair
 from toolkit.quality.measurement import BEST_PSNR, worst_patch
 from toolkit.quality.metrics import luma, psnr, squared_error
 from toolkit.quality.subjects import frame_from, pixels_from
@@ -33,7 +34,7 @@ class Bench:
     """Images, and what fp32 and bicubic reach on them.
 
     Attributes:
-        images: which they are, in a few words.
+        data: names of the image sets.
         pairs: crops, all of which count alike.
         port: the graph's input.
         border: pixels left out at each edge.
@@ -42,7 +43,7 @@ class Bench:
         gain: how much these are more than bicubic's, on average.
     """
 
-    images: str
+    data: str
     pairs: tuple[Pair, ...]
     port: Port
     border: int
@@ -55,28 +56,39 @@ class Bench:
         """Measure the fp32 graph on image sets, or on the images that ship with the toolkit.
 
         Raises:
-            InputError: the network gains nothing over bicubic there: there is nothing to spend.
             Unavailable: ONNX Runtime is not installed.
         """
         scale = manifest.network.scale
-        images, pairs = _pairs(data, scale, None if manifest.shape is None else Shape(*manifest.shape))
-        blank = cls(images, pairs, manifest.input, scale, (), (), 1.0)
+        data_names, pairs = _pairs(data, scale, None if manifest.shape is None else Shape(*manifest.shape))
+        blank = cls(data_names, pairs, manifest.input, scale, (), (), 1.0)
         exact = blank.results(model)
         scores = blank.scored(exact)
         gain = float(np.mean(scores) - np.mean(blank.scored([bicubic(pair.low, scale) for pair in pairs])))
-        if gain <= 0:
+        return cls(data_names, pairs, manifest.input, scale, exact, scores, gain)
+
+    @property
+    def images(self) -> str:
+        """For people: how many images of which sets."""
+        return f"{len(self.pairs)} images of {self.data}"
+
+    def require_gain(self) -> None:
+        """Raise InputError if the network gains nothing over bicubic on these images: then it has no share to lose."""
+        if not self.gain > 0:
             raise InputError(
-                f"{manifest.name} is no better than bicubic on these images: {gain:.2f} dB",
+                f"the network is no better than bicubic on {self.images}: {self.gain:.2f} dB",
                 "A budget is a share of the gain: take a trained network, and images it is good at.",
             )
-        return cls(images, pairs, manifest.input, scale, exact, scores, gain)
 
     def spent(self, model: onnx.ModelProto) -> Spent:
-        """What a graph loses."""
+        """What a graph loses.
+
+        Raises:
+            InputError: the fp32 graph gains nothing.
+        """
+        self.require_gain()
         results = self.results(model)
-        losses = np.subtract(self.scores, self.scored(results)) / self.gain
         patches = (worst_patch(one, other, self.border) for one, other in zip(results, self.exact, strict=True))
-        return Spent(float(losses.mean()), float(losses.max()), max(patch.difference for patch in patches))
+        return spent_of(self.scores, self.scored(results), self.gain, [patch.difference for patch in patches])
 
     def results(self, model: onnx.ModelProto) -> tuple[Pixels, ...]:
         """What a graph makes of the low-resolution crops, run by ONNX Runtime."""
@@ -101,9 +113,9 @@ def _pairs(data: Sequence[Path], scale: int, fixed: Shape | None) -> tuple[str, 
         items = find_items(data, scale)
         chosen = [items[index * len(items) // _MOST] for index in range(_MOST)] if len(items) > _MOST else items
         found = [load_pair(item, scale, Degradation()) for item in chosen]
-        name = described(chosen)
+        name = ", ".join(dict.fromkeys(item.group for item in chosen))
     else:
-        found, name = [], "images of the toolkit"
+        found, name = [], "the toolkit"
         for image in calibration_images()[:_MOST]:
             height, width = (side // (2 * scale) * 2 * scale for side in image.shape[:2])
             high = centre_crop(image, Shape(height, width))

@@ -2,58 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import get_args
 
 import msgspec
+import numpy as np
 
-from toolkit.artifact import Check, Precision
+from toolkit.artifact import Precision
+from toolkit.checks import Limits, Spent
 from toolkit.documents import MalformedDocument, read_toml
 from toolkit.errors import InputError
 
 DEFAULT_FILE = Path("validation/budgets.toml")
-
-
-class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one precision may spend.
-
-    Attributes:
-        mean: share of the mean gain over all images, in PSNR-Y.
-        worst_image: the same loss for a single image, as a share of the mean gain.
-        worst_patch: root mean square difference from fp32 in the worst 64x64 patch, in grey levels of luma.
-    """
-
-    mean: float
-    worst_image: float
-    worst_patch: float
-
-    def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
-            value = getattr(self, name)
-            if not 0 < value < math.inf:
-                raise ValueError(f"{name} = {value} is not a positive number")
-
-    def used(self, spent: Spent) -> float:
-        """The largest share of a limit that is spent; more than 1 is too much, and so is NaN."""
-        shares = (
-            spent.mean / self.mean,
-            spent.worst_image / self.worst_image,
-            spent.worst_patch / self.worst_patch,
-        )
-        return math.inf if any(math.isnan(share) for share in shares) else max(shares)
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What a precision costs; the fields mean what those of `Limits` do."""
-
-    mean: float
-    worst_image: float
-    worst_patch: float
 
 
 BUDGETS: Mapping[Precision, Limits] = MappingProxyType(
@@ -90,10 +52,14 @@ def read_budgets(path: Path | None = None) -> Mapping[Precision, Limits]:
     return {**BUDGETS, **read}
 
 
-def held_against(spent: Spent, limits: Limits) -> tuple[Check, ...]:
-    """Spent against allowed."""
-    return (
-        Check.of("share of the mean gain spent", spent.mean, limits.mean),
-        Check.of("worst image, share of the mean gain", spent.worst_image, limits.worst_image),
-        Check.of("worst patch, grey levels from fp32", spent.worst_patch, limits.worst_patch),
-    )
+def spent_of(exact: Sequence[float], scores: Sequence[float], gain: float, patches: Sequence[float]) -> Spent:
+    """What a network loses against its fp32 form on some images.
+
+    Args:
+        exact: PSNR-Y of fp32 on each image, in dB.
+        scores: PSNR-Y of what is judged, on the same images.
+        gain: of fp32 over bicubic in mean PSNR-Y on these images, in dB; more than 0.
+        patches: on each image, how far the worst patch is from fp32, in grey levels.
+    """
+    losses = np.subtract(exact, scores) / gain
+    return Spent(float(losses.mean()), float(losses.max()), max(patches))

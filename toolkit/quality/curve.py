@@ -21,8 +21,8 @@ def plot_curve(tuned: Tuned, path: Path) -> None:
         axes.step(cost, spent, where="post", marker="o", markersize=4)
         axes.axhline(budget, color="tab:red", linewidth=1, label=f"budget {budget:g} %")
         axes.plot([100 * tuned.chosen.cost], [100 * tuned.chosen.spent], "*", markersize=14, label="chosen")
-        timed = tuned.cost.startswith("time")
+        timed = tuned.cost.kind == "time"
         axes.set_xlabel(f"{tuned.cost}, % of float32's" if timed else "share of the multiply-adds in float32, %")
-        axes.set_ylabel("share of the gain over bicubic spent, %")
+        axes.set_ylabel("share of the gain over bicubic lost, %")
         axes.set_title(f"{tuned.artifact.manifest.name} on {tuned.images}", fontsize=10)
         axes.legend()

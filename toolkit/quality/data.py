@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,19 +100,6 @@ def find_items(directories: Sequence[Path], scale: int) -> list[Item]:
     for directory, given in distinct.items():
         items += _items(directory, directory.name if names.count(directory.name) == 1 else given, scale)
     return items
-
-
-class Grouped(Protocol):
-    """What belongs to an image set."""
-
-    @property
-    def group(self) -> str: ...
-
-
-def described(items: Sequence[Grouped]) -> str:
-    """How many, and of which sets."""
-    groups = ", ".join(dict.fromkeys(item.group for item in items))
-    return f"{len(items)} image{'s' if len(items) > 1 else ''} of {groups}"
 
 
 def load_pair(item: Item, scale: int, degradation: Degradation, fixed: Shape | None = None) -> Pair:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +12,9 @@ import numpy as np
 
 from toolkit.artifact import Artifact, Precision
 from toolkit.atomic import check_writable
+from toolkit.checks import Limits, Verdict
 from toolkit.errors import InputError, Unavailable
-from toolkit.quality.budget import Limits, Spent, held_against
+from toolkit.quality.budget import spent_of
 from toolkit.quality.data import Degradation, Item, Pixels, bicubic, find_items, load_pair
 from toolkit.quality.measurement import PATCH, Metrics, mean_of, measure, worst_patch
 from toolkit.quality.metrics import WINDOW
@@ -225,6 +225,7 @@ def _run(
         mean,
         tuple(images),
         reference=exact is None,
+        sha256=subject.sha256,
     )
 
 
@@ -246,23 +247,19 @@ def _views(plan: _Plan, store: _Store, index: int, result: Pixels, corner: tuple
 def _with_spending(
     report: SubjectReport, exact: SubjectReport, gain: float, budgets: Mapping[Precision, Limits] | None
 ) -> SubjectReport:
-    """What a subject loses against fp32, as a share of the gain; a network that gains nothing has nothing to spend."""
-    losses = [
-        before.metrics.psnr_y - after.metrics.psnr_y for before, after in zip(exact.images, report.images, strict=True)
-    ]
-    worst = int(np.argmax(losses))
-    if gain <= 0:
-        spent = Spent(math.inf, math.inf, max(image.patch_difference for image in report.images))
-    else:
-        spent = Spent(
-            mean=(exact.mean.psnr_y - report.mean.psnr_y) / gain,
-            worst_image=losses[worst] / gain,
-            worst_patch=max(image.patch_difference for image in report.images),
-        )
+    """What a subject loses against fp32, as a share of the gain."""
+    before, after = ([image.metrics.psnr_y for image in one.images] for one in (exact, report))
+    patches = [image.patch_difference for image in report.images]
+    spent = None if gain <= 0 else spent_of(before, after, gain, patches)
+    worst = int(np.argmax(np.subtract(before, after)))
+    verdict = None
+    if budgets is not None:
+        data = ", ".join(dict.fromkeys(image.group for image in report.images))
+        verdict = Verdict.of(report.runtime, data, len(report.images), spent, budgets[report.precision])
     return msgspec.structs.replace(
         report,
-        spent=spent.mean if gain > 0 else None,
+        spent=None if spent is None else spent.mean,
         worst_image=report.images[worst].label,
-        worst_image_spent=spent.worst_image if gain > 0 else None,
-        verdict=() if budgets is None else held_against(spent, budgets[report.precision]),
+        worst_image_spent=None if spent is None else spent.worst_image,
+        verdict=verdict,
     )

@@ -98,7 +98,7 @@ class Pictures:
 
 
 def _summary(network: NetworkReport) -> str:
-    heads = ("what", "runtime", *_METRICS, "gain spent", "worst image", "worst patch", "")
+    heads = ("what", "runtime", *_METRICS, "gain lost", "worst image", "worst patch", "")
     rows = [_row(["bicubic", "", *_metrics(network.bicubic), "", "", "", ""])]
     for subject in network.subjects:
         name = f"{subject.name} ({subject.precision})"
@@ -117,10 +117,12 @@ def _spent(subject: SubjectReport) -> list[str]:
     shares = (subject.spent, subject.worst_image_spent)
     cells = ["–" if share is None else f"{share:.2%}" for share in shares]
     cells.append(f"{subject.worst_patch.patch_difference:.2f}")
-    if subject.verdict:
-        mean, image, patch = (check.bound for check in subject.verdict)
-        cells = [f"{cells[0]} of {mean:.1%}", f"{cells[1]} of {image:.1%}", f"{cells[2]} of {patch:g}"]
-    return [*cells, "" if not subject.verdict else "ok" if subject.passed else "over budget"]
+    if subject.verdict is None:
+        return [*cells, ""]
+    allowed = subject.verdict.allowed
+    bounds = f"{allowed.mean:.1%}", f"{allowed.worst_image:.1%}", f"{allowed.worst_patch:g}"
+    cells = [f"{cell} of {bound}" for cell, bound in zip(cells, bounds, strict=True)]
+    return [*cells, "ok" if subject.passed else "over budget"]
 
 
 def _images(subject: SubjectReport, reference: SubjectReport) -> str:

@@ -7,10 +7,11 @@ import io
 
 import msgspec
 
-from toolkit.artifact import Check, Precision, encode
+from toolkit.artifact import Precision, encode
+from toolkit.checks import Verdict
 from toolkit.quality.measurement import Metrics, mean_of
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class ImageReport(msgspec.Struct, frozen=True):
@@ -39,7 +40,8 @@ class SubjectReport(msgspec.Struct, frozen=True):
     """A network in a precision on a runtime.
 
     `spent` counts the loss against fp32 as a share of the network's gain over bicubic, in mean PSNR-Y; it is None for
-    the fp32 reference itself, and where the network gains nothing. `verdict` is empty unless a budget was asked for.
+    the fp32 reference itself, and where the network gains nothing. `verdict` is None unless a budget was asked for;
+    `sha256` is the artifact's.
     """
 
     name: str
@@ -52,11 +54,12 @@ class SubjectReport(msgspec.Struct, frozen=True):
     spent: float | None = None
     worst_image: str = ""
     worst_image_spent: float | None = None
-    verdict: tuple[Check, ...] = ()
+    verdict: Verdict | None = None
+    sha256: str = ""
 
     @property
     def passed(self) -> bool:
-        return all(check.passed for check in self.verdict)
+        return self.verdict is None or self.verdict.passed
 
     @property
     def worst_patch(self) -> ImageReport:

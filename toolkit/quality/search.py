@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, combinations
 
-from toolkit.quality.budget import Limits, Spent
+from toolkit.checks import Limits, Spent
 
 Mix = frozenset[str]
 """Names of the units that stay in float32."""

@@ -11,15 +11,13 @@ import numpy as np
 import onnx
 
 from toolkit.artifact import Artifact, Port, Precision
+from toolkit.checks import SIMULATED
 from toolkit.graph.precision.simulate import simulated
 from toolkit.quality.data import Pixels
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.protocol import Frame, Session, SessionOptions
 from toolkit.runtimes.registry import find_runtime, load_engine
 from toolkit.workloads import Shape
-
-SIMULATED = "simulated"
-"""In a runtime's place: the artifact's own arithmetic with float32 accumulators, on any processor, by ONNX Runtime."""
 
 
 def frame_from(pixels: Pixels, port: Port) -> Frame:
@@ -54,6 +52,11 @@ class Subject:
         if self.as_fp32:
             return "source network"
         return self.source.path.name if isinstance(self.source, Engine) else self.source.manifest.name
+
+    @property
+    def sha256(self) -> str:
+        """Of the artifact's ONNX file; empty for the network that it was made from."""
+        return "" if self.as_fp32 else self.source.manifest.onnx_sha256
 
     @property
     def precision(self) -> Precision:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import onnx
 
-from toolkit.artifact import Artifact, CurvePoint, Precision
+from toolkit.artifact import Artifact, CurveCost, CurvePoint, Precision
+from toolkit.checks import SIMULATED, Limits, Spent, Verdict
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.precision.convert import (
     ConvertOptions,
@@ -21,10 +22,8 @@ from toolkit.graph.precision.convert import (
 )
 from toolkit.graph.precision.simulate import simulated
 from toolkit.quality.bench import Bench
-from toolkit.quality.budget import Limits, Spent, held_against
 from toolkit.quality.cost import Unit, units
 from toolkit.quality.search import Mix, Search
-from toolkit.quality.subjects import SIMULATED
 from toolkit.quality.timing import Stopwatch
 from toolkit.quality.verdict import record_verdict
 
@@ -62,7 +61,7 @@ class Tuned:
     chosen: CurvePoint
     spent: Spent
     limits: Limits
-    cost: str
+    cost: CurveCost
 
 
 def tune(
@@ -112,6 +111,7 @@ def tune(
     advance("float32", 0.0, None)
     mixer = _Mixer.of(artifact, precision, options or ConvertOptions())
     bench = Bench.of(mixer.model, artifact.manifest, data)
+    bench.require_gain()
     watch = None if time_on is None else Stopwatch(artifact, precision, time_on, threads)
     cost = mixer.multiply_adds() if watch is None else _seconds(mixer, watch, advance)
     search = Search(
@@ -124,10 +124,10 @@ def tune(
     points = _points(search) if watch is None else _timed(search, mixer, watch, advance)
     kept = _chosen(search, points, precision, time_on)
     curve, spent = _curve(points, kept), search.spent(kept)
-    what = "multiply-adds" if watch is None else f"time on {time_on}, {watch.shape}"
+    what = CurveCost("multiply-adds") if watch is None else CurveCost("time", watch.runtime, watch.shape.sides)
     mixed = replace(mixer.options_for(kept), suffix=SUFFIX, curve=curve, curve_cost=what)
     made = convert(artifact, precision, mixed, directory)
-    recorded = record_verdict(made, SIMULATED, bench.images, held_against(spent, limits))
+    recorded = record_verdict(made, Verdict.of(SIMULATED, bench.data, len(bench.pairs), spent, limits))
     return Tuned(
         recorded, bench.images, bench.gain, search.alone(), search.raised(), curve, points[kept], spent, limits, what
     )

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import msgspec
 
-from toolkit.artifact import BUDGET_PREFIX, Artifact, Check, encode
+from toolkit.artifact import Artifact, encode
 from toolkit.atomic import write_bytes
-from toolkit.quality.data import described
+from toolkit.checks import SIMULATED, Verdict
 from toolkit.quality.evaluation import EvaluateOptions, evaluate
 from toolkit.quality.report import QualityReport
-from toolkit.quality.subjects import SIMULATED, Subject
+from toolkit.quality.subjects import Subject
 
 
 def record_verdicts(report: QualityReport, artifacts: Sequence[Artifact]) -> list[Artifact]:
@@ -21,26 +21,25 @@ def record_verdicts(report: QualityReport, artifacts: Sequence[Artifact]) -> lis
     Raises:
         InputError: a manifest cannot be written.
     """
-    subjects = [subject for network in report.networks for subject in network.subjects if subject.verdict]
+    subjects = [subject for network in report.networks for subject in network.subjects]
     recorded = []
     for artifact in artifacts:
         for subject in subjects:
-            if subject.name == artifact.manifest.name:
-                artifact = record_verdict(artifact, subject.runtime, described(subject.images), subject.verdict)
+            # Not by name: two directories may hold different artifacts of one name.
+            if subject.verdict is not None and subject.sha256 == artifact.manifest.onnx_sha256:
+                artifact = record_verdict(artifact, subject.verdict)
         recorded.append(artifact)
     return recorded
 
 
-def record_verdict(artifact: Artifact, runtime: str, images: str, verdict: Sequence[Check]) -> Artifact:
-    """Write into a manifest what was found on a runtime and on which images, in the place of what was there.
+def record_verdict(artifact: Artifact, verdict: Verdict) -> Artifact:
+    """Write a verdict into a manifest, in the place of an older one on the same runtime.
 
     Raises:
         InputError: it cannot be written.
     """
-    prefix = f"{BUDGET_PREFIX}{runtime}, "
-    kept = [check for check in artifact.manifest.checks if not check.name.startswith(prefix)]
-    new = [msgspec.structs.replace(check, name=f"{prefix}{images}: {check.name}") for check in verdict]
-    manifest = msgspec.structs.replace(artifact.manifest, checks=(*kept, *new))
+    others = [known for known in artifact.manifest.verdicts if known.runtime != verdict.runtime]
+    manifest = msgspec.structs.replace(artifact.manifest, verdicts=(*others, verdict))
     if manifest != artifact.manifest:
         write_bytes(artifact.path.with_suffix(".json"), encode(manifest))
     return Artifact(artifact.path, manifest)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from toolkit.artifact import BUDGET_PREFIX, Artifact
+from toolkit.artifact import Artifact
 from toolkit.atomic import write_bytes
 from toolkit.errors import InputError, ToolkitError, suggestion
 from toolkit.runtimes.building import BuildingRuntime, BuildOptions, Built
@@ -63,13 +63,12 @@ def find_runtime(name: str) -> Runtime:
 def default_runtime(artifact: Artifact) -> str:
     """The runtime that CPU work takes when none is named: `native` where it works and runs this artifact.
 
-    Not where a verdict in the manifest says that it overspends there; then, and where it does not work, `ort-cpu`.
+    Not where a verdict in the manifest says that it is over budget there; then, and where it does not work, `ort-cpu`.
     """
     native = RUNTIMES[NativeRuntime.name]
-    prefix = f"{BUDGET_PREFIX}{native.name}: "
-    verdicts = [check for check in artifact.manifest.budget_checks if check.name.startswith(prefix)]
+    verdict = artifact.manifest.verdict_on(native.name)
     fits = native.probe().ok and not native.refusal(artifact, artifact.manifest.precision)
-    return native.name if fits and all(check.passed for check in verdicts) else OrtCpuRuntime.name
+    return native.name if fits and (verdict is None or verdict.passed) else OrtCpuRuntime.name
 
 
 def load_session(

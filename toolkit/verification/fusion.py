@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.artifact import Artifact, Check
+from toolkit.artifact import Artifact
+from toolkit.checks import Check, CheckKind
 from toolkit.errors import InputError, Unavailable
 from toolkit.graph.export import export
 from toolkit.graph.numerics import FLOAT_BOUND, UINT8_BOUND, quantised
@@ -88,18 +89,16 @@ class FusionReport:
     def checks(self) -> list[Check]:
         """Every measurement with its bound."""
         bounds = self.bounds
-        checks = [Check.of(f"block {block.name}", block.measured, bounds.block) for block in self.blocks]
-        checks += [Check.of(f"rounding {block.name}", block.rounding, bounds.rounding) for block in self.blocks]
+        checks = [Check.of("fusion", block.name, block.measured, bounds.block) for block in self.blocks]
+        checks += [Check.of("stored weights", block.name, block.rounding, bounds.rounding) for block in self.blocks]
         for item in self.comparisons:
-            measured = (
+            measured: tuple[tuple[CheckKind, float | None, float], ...] = (
                 ("float64", item.float64, bounds.float64),
                 ("float32", item.float32, bounds.float32),
                 ("graph against unfused", item.graph_unfused, bounds.graph),
                 ("graph against fused", item.graph_fused, bounds.graph),
             )
-            for form, value, bound in measured:
-                if value is not None:
-                    checks.append(Check.of(f"{item.input}: {form}", value, bound))
+            checks += [Check.of(kind, item.input, value, bound) for kind, value, bound in measured if value is not None]
         return checks
 
     @property

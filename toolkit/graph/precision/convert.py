@@ -12,8 +12,9 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from toolkit.artifact import Artifact, Check, Conversion, CurvePoint, Manifest, Precision, Step
+from toolkit.artifact import Artifact, Conversion, CurveCost, CurvePoint, Manifest, Precision, Step
 from toolkit.atomic import sha256_of
+from toolkit.checks import Check
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.numerics import Probes
 from toolkit.graph.passes.matching import GraphPass, reads_whole_frame
@@ -73,7 +74,7 @@ class ConvertOptions:
     percentile: float = PERCENTILE
     suffix: str = ""
     curve: tuple[CurvePoint, ...] = ()
-    curve_cost: str = ""
+    curve_cost: CurveCost | None = None
 
     def shared_out(self, precisions: Collection[Precision]) -> dict[Precision, ConvertOptions]:
         """To each precision those of the options that go with it.
@@ -259,15 +260,14 @@ def _measure(converted: onnx.ModelProto, artifact: Artifact, precision: Precisio
     remedy = "" if precision == "int8" else "Keep the nodes that lose it in float32: --keep-fp32 (see `toolkit tune`)."
     largest, mean = (bound * unit for bound in BOUNDS[precision])
     checks = [
-        Check.of(
-            f"{precision} against float64, largest error", float(np.max([error.max() for error in errors])), largest
-        ),
-        Check.of(f"{precision} against float64, mean error", float(np.mean([error.mean() for error in errors])), mean),
+        Check.of("largest error", precision, float(np.max([error.max() for error in errors])), largest),
+        Check.of("mean error", precision, float(np.mean([error.mean() for error in errors])), mean),
     ]
     for check in checks:
         if not check.passed:
             reasons = "".join(f"\n  {note}" for note in notes)
-            raise CheckFailed(f"{check.name} is {check.measured:.3g}, allowed {check.bound:g}{reasons}", remedy)
+            message = f"{precision}: the {check.kind} against float64 is {check.measured:.3g}, allowed {check.bound:g}"
+            raise CheckFailed(f"{message}{reasons}", remedy)
     return checks
 
 

@@ -1,0 +1,158 @@
+"""What was measured against a bound, as typed facts: checks of a graph, and verdicts on its quality."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import msgspec
+
+CheckKind = Literal[
+    "fusion",
+    "stored weights",
+    "graph",
+    "values off by one",
+    "largest error",
+    "mean error",
+    "float64",
+    "float32",
+    "graph against unfused",
+    "graph against fused",
+]
+"""What is measured. `subject` names what it is measured on: a block, a step of the export, a precision, an input.
+
+fusion: a merged block against the unmerged one, in float64, relative to its output.
+stored weights: what rounding the merged weights to float32 changes, relative.
+graph: the graph after a step of the export against the network, largest error.
+values off by one: share of the values of a uint8 graph that are one grey level off.
+largest error, mean error: a lowered graph against float64.
+float64, float32, graph against …: forms of one network on one input (`toolkit verify-fusion`).
+"""
+
+SIMULATED = "simulated"
+"""In the place of a runtime: the artifact's own arithmetic with float32 accumulators, run by ONNX Runtime."""
+
+
+class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Something measured against a bound: `passed` is measured <= bound.
+
+    `detail` is for people: under what conditions it was measured. Nothing is decided by it.
+    """
+
+    kind: CheckKind
+    subject: str
+    measured: float
+    bound: float
+    passed: bool
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        if self.passed != (self.measured <= self.bound):
+            raise ValueError(f"{self.name}: {self.measured} with bound {self.bound} cannot be passed={self.passed}")
+
+    @property
+    def name(self) -> str:
+        """For people: what was measured, of what and how."""
+        return f"{self.kind}: {self.subject}{f' ({self.detail})' if self.detail else ''}"
+
+    @classmethod
+    def of(cls, kind: CheckKind, subject: str, measured: float, bound: float, detail: str = "") -> Check:
+        # Not `not measured > bound`: NaN must fail.
+        return cls(kind, subject, measured, bound, measured <= bound, detail)
+
+
+class Spent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a precision costs.
+
+    Attributes:
+        mean: share of the mean gain over bicubic that is lost, over all images, in PSNR-Y; more than 1 is worse than
+            bicubic.
+        worst_image: the same loss for a single image, as a share of the mean gain.
+        worst_patch: root mean square difference from fp32 in the worst 64x64 patch, in grey levels of luma.
+    """
+
+    mean: float
+    worst_image: float
+    worst_patch: float
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a precision may cost; the fields mean what those of `Spent` do. All are positive and finite."""
+
+    mean: float
+    worst_image: float
+    worst_patch: float
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} = {value} is not a positive number")
+
+    def used(self, spent: Spent) -> float:
+        """The largest share of a limit that is spent; more than 1 is too much, and so is NaN."""
+        shares = (
+            spent.mean / self.mean,
+            spent.worst_image / self.worst_image,
+            spent.worst_patch / self.worst_patch,
+        )
+        return math.inf if any(math.isnan(share) for share in shares) else max(shares)
+
+    def kept(self, spent: Spent) -> tuple[bool, bool, bool]:
+        """Whether each limit is kept: mean, worst image, worst patch. NaN keeps none."""
+        return (
+            spent.mean <= self.mean,
+            spent.worst_image <= self.worst_image,
+            spent.worst_patch <= self.worst_patch,
+        )
+
+
+class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an artifact was found to cost on a runtime, and whether that is within its limits.
+
+    Attributes:
+        runtime: where it was measured: a runtime's name, or `SIMULATED`.
+        data: the image sets.
+        images: how many images; 0 where an older manifest does not say.
+        spent: None where the network gains nothing over bicubic on these images: there is no share of it to lose.
+        allowed: the limits.
+        passed: all three limits are kept; never where `spent` is None.
+    """
+
+    runtime: str
+    data: str
+    images: int
+    spent: Spent | None
+    allowed: Limits
+    passed: bool
+
+    def __post_init__(self) -> None:
+        if self.passed != (self.spent is not None and all(self.allowed.kept(self.spent))):
+            raise ValueError(f"verdict on {self.runtime}: {self.spent} within {self.allowed} is not {self.passed}")
+
+    @classmethod
+    def of(cls, runtime: str, data: str, images: int, spent: Spent | None, allowed: Limits) -> Verdict:
+        return cls(runtime, data, images, spent, allowed, spent is not None and all(allowed.kept(spent)))
+
+    def __str__(self) -> str:
+        if self.spent is None:
+            return f"{self.measured_on}: the network gains nothing over bicubic there"
+        spent, allowed = self.spent, self.allowed
+        return (
+            f"{self.measured_on}: {lost(spent.mean)} (allowed {allowed.mean:.1%}), in the worst image "
+            f"{spent.worst_image:.1%} ({allowed.worst_image:.1%}); worst patch {spent.worst_patch:.2f} grey levels "
+            f"from fp32 ({allowed.worst_patch:g})"
+        )
+
+    @property
+    def measured_on(self) -> str:
+        """For people: `native, 5 images of Set5`."""
+        count = f"{self.images} image{'' if self.images == 1 else 's'} of " if self.images else ""
+        return ", ".join(part for part in (self.runtime, f"{count}{self.data}") if part)
+
+
+def lost(share: float) -> str:
+    """For people: what a share of the gain means."""
+    if share <= 0:
+        return "loses nothing of the gain over bicubic"
+    return f"loses {share:.{0 if share >= 0.995 else 2}%} of the gain over bicubic"
