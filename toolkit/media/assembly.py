@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from toolkit.atomic import publish
 from toolkit.errors import InputError
 from toolkit.media.copied import Copies, add_copies, kept, muxer_options
-from toolkit.media.encoding import EncodedPacket, Encoding, Part, configure
+from toolkit.media.counting import check_written
+from toolkit.media.encoding import Encoding, Part, configure
 from toolkit.media.opening import created, opened
+from toolkit.media.packets import copied_packets, merged, video_packets
 from toolkit.media.video_file import VideoFile
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ FORMATS = {
     ".ts": "mpegts",
     ".nut": "nut",
 }
+_EDIT_LISTS = frozenset({"mp4", "mov"})
 
 
 def container_format(path: Path) -> str:
@@ -75,6 +77,7 @@ def assemble(
     Raises:
         InputError: it cannot be written, or the container does not take this audio or video.
         OutputExists: the output exists, and `overwrite` is false.
+        CheckFailed: the file does not hold all packets that were written.
     """
     import av
 
@@ -82,7 +85,8 @@ def assemble(
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with opened(video.path) as source, _created(temporary, output, source) as target:
-            notes = _write(video, source, parts, encoding, target, output, end)
+            notes, frames = _write(video, source, parts, encoding, target, output, end)
+        check_written(temporary, output, frames)
         publish(temporary, output, overwrite=overwrite)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -128,12 +132,20 @@ def _write(
     target: OutputContainer,
     output: Path,
     end: Fraction | None,
-) -> list[str]:
+) -> tuple[list[str], int]:
+    """Notes, and the number of video packets."""
+    from av.format import Flags
+
     stream, copies = _prepare(video, source, encoding, target, output, end)
     target.mux(copies.covers)
-    for packet in _merged(_video_packets(parts, stream, encoding), _other_packets(source, copies, end)):
+    edits = target.format.name in _EDIT_LISTS
+    strict = not Flags(target.format.flags) & Flags.ts_nonstrict
+    copied = copied_packets(source, copies, video.timing, end, edits=edits, strict=strict)
+    frames = 0
+    for packet in merged(video_packets(parts, stream, encoding, video.timing), copied):
+        frames += packet.stream is stream
         target.mux(packet)
-    return copies.final_notes()
+    return copies.final_notes(), frames
 
 
 def _prepare(
@@ -154,61 +166,16 @@ def _prepare(
     copies = add_copies(video.path, source, target, output, video.stream)
     target.metadata.update(kept(source.metadata))
     if chapters := source.chapters():
+        chapters = [_moved(chapter, video.timing.clock.start) for chapter in chapters]
         target.set_chapters([chapter for chapter in chapters if end is None or _start(chapter) < end])
     target.start_encoding()
     return stream, copies
 
 
+def _moved(chapter: Any, seconds: Fraction) -> Any:
+    ticks = round(seconds / chapter["time_base"])
+    return {**chapter, "start": chapter["start"] + ticks, "end": chapter["end"] + ticks}
+
+
 def _start(chapter: Any) -> Fraction:
     return Fraction(chapter["start"] * chapter["time_base"])
-
-
-def _video_packets(parts: Iterable[Part], stream: Any, encoding: Encoding) -> Iterator[tuple[Fraction, Any]]:
-    import av
-
-    base = Fraction(*encoding.time_base)
-    for packet in _increasing(parts):
-        made = av.Packet(packet.data)
-        made.stream, made.time_base = stream, base
-        made.pts, made.dts, made.duration = packet.pts, packet.dts, packet.duration
-        made.is_keyframe = packet.key
-        yield packet.dts * base, made
-
-
-def _increasing(parts: Iterable[Part]) -> Iterator[EncodedPacket]:
-    """Decoding times of a segment with frames of uneven length may reach back into the one before."""
-    last: int | None = None
-    for part in parts:
-        for packet in part.packets:
-            dts = packet.dts if last is None else max(packet.dts, last + 1)
-            last = dts
-            yield (
-                packet
-                if dts == packet.dts
-                else EncodedPacket(max(packet.pts, dts), dts, packet.duration, packet.key, packet.data)
-            )
-
-
-def _other_packets(source: InputContainer, copies: Copies, end: Fraction | None) -> Iterator[tuple[Fraction, Any]]:
-    import av
-
-    if not copies.indices:
-        return
-    try:
-        for packet in source.demux([source.streams[index] for index in copies.indices]):
-            time = packet.dts if packet.dts is not None else packet.pts
-            if time is None:
-                continue
-            seconds = time * packet.time_base
-            if end is not None and seconds >= end:
-                continue
-            for made in copies.packets(packet):
-                yield seconds, made
-    except av.FFmpegError:
-        return  # a file that is cut off: its sound ends there too
-
-
-def _merged(first: Iterator[tuple[Fraction, Any]], second: Iterator[tuple[Fraction, Any]]) -> Iterator[Any]:
-    """Packets of both by their time."""
-    for _, packet in heapq.merge(first, second, key=lambda timed: timed[0]):
-        yield packet

@@ -9,26 +9,16 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 from toolkit.errors import InputError
+from toolkit.media.clock import is_flush
 from toolkit.media.opening import opened
+from toolkit.media.tally import Damage
+from toolkit.media.times import FrameTimes, readable
 from toolkit.media.video_file import Segment, VideoFile
 
 if TYPE_CHECKING:
     import av
 
 OnError = Literal["stop", "skip", "repeat"]
-
-
-@dataclass
-class Damage:
-    """What was wrong on the way."""
-
-    corrupt: int = 0
-    misplaced: int = 0
-    first: str = ""
-
-    def meet(self, what: str) -> None:
-        self.corrupt += 1
-        self.first = self.first or what
 
 
 @dataclass(frozen=True)
@@ -62,7 +52,7 @@ def decoded(
     Raises (while iterating):
         InputError: a frame is corrupt or interlaced, and nothing was said to be done about it; or frames change size.
     """
-    frames = _in_order(_guarded(video, segments[0].start, options, damage), damage)
+    frames = _in_order(video, _guarded(video, segments[0].start, options, damage), damage)
     pending: list[Timed] = []
 
     def of(segment: Segment) -> Iterator[Timed]:
@@ -81,13 +71,16 @@ def decoded(
         yield segment, _woven(made) if options.deinterlace else made
 
 
-def _in_order(frames: Iterator[Timed], damage: Damage) -> Iterator[Timed]:
-    """Frames whose time is not after the one before cannot be shown and are left out."""
+def _in_order(video: VideoFile, frames: Iterator[Timed], damage: Damage) -> Iterator[Timed]:
+    """Frames whose time is not after the one before get one between that and the next time that is known."""
     last = None
     for timed in frames:
         if last is not None and timed.pts <= last:
-            damage.misplaced += 1
-            continue
+            between = (last + video.timing.until(last)) // 2
+            if between <= last:
+                damage.add(misplaced=1)
+                continue
+            timed = Timed(between, timed.frame)
         last = timed.pts
         yield timed
 
@@ -100,26 +93,40 @@ def _guarded(video: VideoFile, start: int | None, options: Decoding, damage: Dam
     """
     good: av.VideoFrame | None = None
     at = 0 if start is None else bisect.bisect_left(video.times, start)
-    broken = False
+    broken, begun = False, start is None
     for pts, frame in _read(video, start, options.threads):
         if frame is None:
             broken = True
             continue
-        if start is not None and pts < start:
+        if not begun and start is not None and pts < start:
             broken = False  # what follows a seek and lies before the key frame is never whole
             continue
+        begun = True
+        damage.arrived.append(pts)
         after = bisect.bisect_left(video.times, pts)
         for missing in video.times[at:after] if broken else ():
-            yield from _replaced(video, missing, good, options, damage)
+            yield from _absent(video, missing, good, options, damage)
         at, broken = bisect.bisect_right(video.times, pts), False
         if frame.is_corrupt:
-            yield from _replaced(video, pts, good, options, damage)
+            instead = list(_replaced(video, pts, good, options, damage))
+            damage.add(left_out=0 if instead else 1)
+            yield from instead
         else:
             _check(video, frame, pts, options)
             good = frame
             yield Timed(pts, frame)
     for missing in video.times[at:] if broken else ():
-        yield from _replaced(video, missing, good, options, damage)
+        yield from _absent(video, missing, good, options, damage)
+
+
+def _absent(
+    video: VideoFile, pts: int, good: av.VideoFrame | None, options: Decoding, damage: Damage
+) -> Iterator[Timed]:
+    """What stands in the place of a frame that the decoder did not give."""
+    damage.add(absent=1)
+    for timed in _replaced(video, pts, good, options, damage):
+        damage.add(added=1)
+        yield timed
 
 
 def _replaced(
@@ -127,7 +134,7 @@ def _replaced(
 ) -> Iterator[Timed]:
     """What stands in the place of a corrupt frame."""
     where = f"frame at {float((pts - video.times[0]) * video.time_base):.2f} s"
-    damage.meet(where)
+    damage.corrupt(where)
     if options.on_error == "stop":
         raise InputError(
             f"{video.path}: the {where} is corrupt", "--on-error skip leaves it out, repeat shows the one before."
@@ -160,27 +167,25 @@ def _decode(video: VideoFile, start: int | None, threads: int) -> Iterator[tuple
         stream.codec_context.thread_count = threads
         if start is not None:
             container.seek(start, stream=stream, backward=True)
-        usual = round(1 / (video.rate * video.time_base)) or 1
-        last = video.times[0] - usual
-        for packet in _packets(container, stream):
+        times = FrameTimes(video.timing)
+        for packet in _packets(video, container, stream):
+            times.stamp(packet)
             try:
                 frames = packet.decode()
             except av.error.InvalidDataError:
-                yield last, None
+                yield times.last, None
                 continue
             for frame in frames:
-                pts = frame.pts if frame.pts is not None else frame.dts
-                last = last + (frame.duration or usual) if pts is None else pts
-                yield last, frame
+                yield times.of(frame), frame
 
 
-def _packets(container: Any, stream: Any) -> Iterator[Any]:
-    """Packets up to the end, or to where the file can be read."""
-    import av
-
-    try:
-        yield from container.demux(stream)
-    except av.FFmpegError:
+def _packets(video: VideoFile, container: Any, stream: Any) -> Iterator[Any]:
+    """Packets that a decoder takes, up to the end or to where the file can be read; the last one flushes it."""
+    reasons: list[str] = []
+    for packet in readable(video.timing.clock.packets(container, [stream]), reasons):
+        if packet.size or is_flush(packet):
+            yield packet
+    if reasons:
         yield from _flush(stream)
 
 

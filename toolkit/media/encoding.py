@@ -13,6 +13,7 @@ from toolkit.errors import InputError
 from toolkit.media.colour import Colour, tagged
 from toolkit.media.mastering import HDR_TRANSFERS, Mastering, encoder_option
 from toolkit.media.pixel_formats import choose_format, is_rgb, subsampling
+from toolkit.media.tally import Tally
 from toolkit.workloads import Shape
 
 if TYPE_CHECKING:
@@ -95,9 +96,7 @@ class Part(msgspec.Struct, frozen=True):
     packets: list[EncodedPacket]
     rows: int = 0
     reused_rows: int = 0
-    corrupt: int = 0
-    misplaced: int = 0
-    first_corrupt: str = ""
+    tally: Tally = Tally()
 
 
 def choose_encoding(
@@ -206,17 +205,22 @@ class SegmentEncoder:
                 "Choose another codec, or other settings.",
             ) from error
         self.packets: list[EncodedPacket] = []
-        self.frames = 0
+        self._given: set[int] = set()
 
     def encode(self, frame: av.VideoFrame, pts: int) -> None:
         frame.pts, frame.time_base = pts, self._time_base
         frame.pict_type = 0
-        self.frames += 1
+        self._given.add(pts)
         self._take(self._context.encode(frame))
 
     def finish(self) -> list[EncodedPacket]:
         self._take(self._context.encode(None))
         return self.packets
+
+    @property
+    def frames(self) -> int:
+        """Frames that came out: encoders may drop some, and give packets of their own that are not shown."""
+        return len(self._given & {packet.pts for packet in self.packets})
 
     def _take(self, packets: list[Any]) -> None:
         for packet in packets:

@@ -16,6 +16,7 @@ from toolkit.atomic import sha256_of_file
 from toolkit.errors import InputError, ToolkitError
 from toolkit.media.assembly import assemble, rehearse, wants_global_header
 from toolkit.media.colour import RGB
+from toolkit.media.counting import frame_count
 from toolkit.media.decoding import Decoding
 from toolkit.media.encoding import Encoding, Part, SegmentEncoder, choose_encoding
 from toolkit.media.failure import Failure
@@ -95,6 +96,8 @@ class Film:
         Raises:
             InputError: it cannot be written.
             OutputExists: the output appeared while the work was done; the parts stay.
+            CheckFailed: not as many frames came out as went in; what came out is kept under the name of a video that
+                was stopped.
         """
         segments = self.job.video.segments
         count = next((index for index, item in enumerate(segments) if item.number not in self.finished), len(segments))
@@ -102,7 +105,9 @@ class Film:
         whole = count == len(segments)
         totals = [self.parts.read(number) for number in range(count)] + tail
         frames = sum(part.frames for part in totals)
-        output, overwrite = (self.item.output, self.overwrite) if whole else self._stopped_output()
+        counted = frame_count(self.job.video, totals) if whole else None
+        complete = counted is not None and counted.encoded == counted.expected
+        output, overwrite = (self.item.output, self.overwrite) if complete else self._stopped_output()
         if not frames:
             if not whole:
                 self.parts.remove()
@@ -114,6 +119,9 @@ class Film:
             self.parts.remove()
         else:
             self.parts.claim(output)
+        if counted is not None:
+            counted.check(self.item.source, output)
+            notes += counted.notes
         self.notes += notes
         return self._report(str(output), totals, "done" if whole else "stopped")
 
@@ -132,19 +140,17 @@ class Film:
         """On the input's clock."""
         video = self.job.video
         last = max(packet.pts for part in parts for packet in part.packets)
-        return last * video.time_base + 1 / video.rate
+        return video.timing.until(last) * video.time_base
 
     def _report(self, output: str, parts: list[Part], outcome: str) -> FileReport:
         rows, reused = (sum(getattr(part, name) for part in parts) for name in ("rows", "reused_rows"))
-        corrupt = sum(part.corrupt for part in parts)
-        misplaced = sum(part.misplaced for part in parts)
+        tallies = [part.tally for part in parts]
+        corrupt = sum(tally.corrupt for tally in tallies)
         notes = list(self.notes)
         if corrupt:
-            first = next(part.first_corrupt for part in parts if part.corrupt)
+            first = next(tally.first_corrupt for tally in tallies if tally.corrupt)
             what = {"skip": "left out", "repeat": "replaced by the frame before"}[self.job.decoding.on_error]
             notes.append(f"{corrupt} corrupt frames were {what}, the first: {first}")
-        if misplaced:
-            notes.append(f"{misplaced} frames came at or before the time of the one before, and were left out")
         return FileReport(
             source=str(self.item.source),
             output=output,
@@ -203,7 +209,8 @@ def begin_film(item: Item, options: UpscaleOptions, models: Models) -> Film:
 
 
 def _identity(job: VideoJob) -> dict[str, object]:
-    """All that parts depend on. What is done about corrupt frames may be changed when one was met."""
+    """All that parts depend on. What is done about corrupt or interlaced frames may be changed when one was met: parts
+    that were finished without --deinterlace have none, and deinterlacing leaves other frames as they are."""
     video, model = job.video, job.model
     return {
         "source": str(video.path.absolute()),
@@ -213,7 +220,6 @@ def _identity(job: VideoJob) -> dict[str, object]:
         "network": model.manifest.onnx_sha256,
         "label": model.label,
         "encoding": msgspec.to_builtins(job.encoding),
-        "deinterlace": job.decoding.deinterlace,
         "result": job.result.sides,
     }
 

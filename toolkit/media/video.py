@@ -11,10 +11,11 @@ import numpy as np
 from PIL import Image
 
 from toolkit.media.colour import FromRgb, ToRgb
-from toolkit.media.decoding import Damage, Decoding, decoded
+from toolkit.media.decoding import Decoding, decoded
 from toolkit.media.encoding import Encoding, Part, SegmentEncoder
 from toolkit.media.model import Model
 from toolkit.media.pipeline import Times, pipelined
+from toolkit.media.tally import Damage, Tally
 from toolkit.media.target import resized
 from toolkit.media.upscaler import Planes, Upscaler
 from toolkit.media.video_file import Segment, VideoFile
@@ -62,6 +63,7 @@ class End:
 
     segment: Segment
     whole: bool
+    tally: Tally
 
 
 class SegmentRun:
@@ -74,7 +76,7 @@ class SegmentRun:
         self._to_rgb: ToRgb | None = None
         self._from_rgb: FromRgb | None = None
         self._encoder: SegmentEncoder | None = None
-        self._told = (0, 0, 0, 0)
+        self._told = (0, 0)
 
     def run(
         self,
@@ -93,7 +95,7 @@ class SegmentRun:
 
         def sink(item: Any) -> None:
             if isinstance(item, End):
-                done(self.finish(item.segment), item.whole)
+                done(self.finish(item), item.whole)
                 return
             self.encode(*item)
             frame_done()
@@ -109,9 +111,9 @@ class SegmentRun:
                 planes = self._to_rgb(timed.frame)
                 yield Raw(segment, timed.pts, job.video.orientation.upright(planes), self._to_rgb.white)
                 if stopped():
-                    yield End(segment, whole=False)
+                    yield End(segment, whole=False, tally=self.damage.close(segment.stop))
                     return
-            yield End(segment, whole=True)
+            yield End(segment, whole=True, tally=self.damage.close(segment.stop))
 
     def _upscale(self, item: Raw | End) -> Any:
         if isinstance(item, End):
@@ -137,24 +139,15 @@ class SegmentRun:
             self._from_rgb = FromRgb(encoding.width, encoding.height, white, encoding.colour, encoding.pix_fmt)
         self._encoder.encode(self._from_rgb(planes), pts)
 
-    def finish(self, segment: Segment) -> Part:
+    def finish(self, end: End) -> Part:
         """The current segment, encoded."""
         encoder, self._encoder = self._encoder, None
-        reused, damage = self.upscaler.reused, self.damage
-        now = (reused.rows, reused.reused, damage.corrupt, damage.misplaced)
-        since = [new - old for new, old in zip(now, self._told, strict=True)]
-        self._told = now
+        reused = self.upscaler.reused
+        rows, reused_rows = reused.rows - self._told[0], reused.reused - self._told[1]
+        self._told = reused.rows, reused.reused
         packets = encoder.finish() if encoder else []
-        return Part(
-            segment.number,
-            encoder.frames if encoder else 0,
-            packets,
-            rows=since[0],
-            reused_rows=since[1],
-            corrupt=since[2],
-            misplaced=since[3],
-            first_corrupt=damage.first,
-        )
+        frames = encoder.frames if encoder else 0
+        return Part(end.segment.number, frames, packets, rows, reused_rows, end.tally)
 
 
 def still(job: VideoJob, index: int) -> tuple[Planes, int]:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import InputError
+from toolkit.media.clock import is_flush
 from toolkit.media.colour import Colour, chroma_location, colour_of, depth_of
 from toolkit.media.description import codec_name, description
 from toolkit.media.mastering import Mastering, mastering_of
 from toolkit.media.opening import opened
 from toolkit.media.orientation import Orientation, orientation_of
+from toolkit.media.times import INDEXED, FileTimes, read_times
 from toolkit.workloads import LARGEST_SIDE, Shape
 
 if TYPE_CHECKING:
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 SEGMENT_SECONDS = 10
-_SEEKABLE = frozenset({"mov", "matroska", "nut", "avi"})
-"""Those with an index. Others are decoded from the start, which costs little beside upscaling."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class VideoFile:
         aspect: of a pixel, width by height.
         orientation: how players turn and mirror frames.
         mastering: metadata of high dynamic range.
-        times: pts of all frames, ascending.
+        timing: when frames are shown, and how that was found.
         segments: the file cut at key frames.
         interlaced: whether the first frame is.
         seekable: whether FFmpeg finds key frames of this container reliably.
@@ -70,10 +70,15 @@ class VideoFile:
     aspect: Fraction
     orientation: Orientation
     mastering: Mastering
-    times: tuple[int, ...]
+    timing: FileTimes
     segments: tuple[Segment, ...]
     interlaced: bool
     seekable: bool = True
+
+    @property
+    def times(self) -> tuple[int, ...]:
+        """When frames are shown, ascending, in ticks."""
+        return self.timing.times
 
     @property
     def upright(self) -> Shape:
@@ -109,10 +114,9 @@ def read_video(path: Path, duration: float | None = None) -> VideoFile:
             raise InputError(f"{path}: its video has no time base")
         first = _first_frame(path, container, stream)
         location = chroma_location(description(container, stream.index))
-        times, keys = _times(path, container, stream)
+        timing = read_times(path, stream.index)
         if duration is not None:
-            stop = times[0] + round(duration / time_base)
-            times, keys = [pts for pts in times if pts < stop], [pts for pts in keys if pts < stop]
+            timing = timing.before(max(timing.times[0] + round(duration / time_base), timing.times[0] + 1))
         shape = Shape(first.height, first.width)
         if not all(1 <= side <= LARGEST_SIDE for side in shape.sides):
             raise InputError(f"{path}: {shape.width}x{shape.height} is no size of a video")
@@ -132,10 +136,10 @@ def read_video(path: Path, duration: float | None = None) -> VideoFile:
             aspect=Fraction(stream.sample_aspect_ratio or 1) or Fraction(1),
             orientation=orientation_of(first),
             mastering=mastering_of(first),
-            times=tuple(times),
-            segments=_segments(times, keys, time_base, bounded=duration is not None),
+            timing=timing,
+            segments=_segments(timing, time_base, bounded=duration is not None),
             interlaced=first.interlaced_frame,
-            seekable=not _SEEKABLE.isdisjoint(container.format.name.split(",")),
+            seekable=not timing.counted and not INDEXED.isdisjoint(container.format.name.split(",")),
         )
 
 
@@ -160,10 +164,11 @@ def _first_frame(path: Path, container: InputContainer, stream: Any) -> av.Video
 
     # The first frames of a damaged file may be beyond help, and what is wrong with them is not asked yet.
     for packet in container.demux(stream):
+        if not packet.size and not is_flush(packet):
+            continue
         try:
             frames: list[av.VideoFrame] = packet.decode()
             if frames:
-                container.seek(0)
                 return frames[0]
         except av.error.InvalidDataError:
             continue
@@ -172,36 +177,15 @@ def _first_frame(path: Path, container: InputContainer, stream: Any) -> av.Video
     raise InputError(f"{path} has no frames that can be decoded", "Its video is empty, or damaged from the start.")
 
 
-def _times(path: Path, container: InputContainer, stream: Any) -> tuple[list[int], list[int]]:
-    """pts of all packets, and of key frames; of packets without one, their dts."""
-    import av
-
-    times, keys = [], []
-    try:
-        container.seek(0)
-        for packet in container.demux(stream):
-            pts = packet.pts if packet.pts is not None else packet.dts
-            if pts is None or packet.is_discard:
-                continue  # the flushing packet, and what an edit list cuts away
-            times.append(pts)
-            if packet.is_keyframe:
-                keys.append(pts)
-    except av.FFmpegError:
-        pass  # a file that is cut off: what can be read is read; decoding will say more
-    if not times:
-        raise InputError(f"{path}: its video has no frames")
-    return sorted(times), sorted(keys)
-
-
-def _segments(times: list[int], keys: list[int], time_base: Fraction, *, bounded: bool) -> tuple[Segment, ...]:
+def _segments(timing: FileTimes, time_base: Fraction, *, bounded: bool) -> tuple[Segment, ...]:
     """Cut at key frames, at least some seconds apart."""
     starts: list[int] = []
-    before = times[0]
-    for pts in keys:
+    before = timing.times[0]
+    for pts in timing.keys:
         if (pts - before) * time_base >= SEGMENT_SECONDS:
             starts.append(pts)
             before = pts
-    end = times[-1] + 1 if bounded else None
+    end = timing.times[-1] + 1 if bounded else None
     return tuple(
         Segment(number, start, stop)
         for number, (start, stop) in enumerate(zip([None, *starts], [*starts, end], strict=True))
