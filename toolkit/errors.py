@@ -72,3 +72,9 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     near = get_close_matches(name, names, 3)
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
     return f"{meant}Choose from {', '.join(names)}."
+
+
+class Inconclusive(ToolkitError):
+    """A gate could not tell: the measurements are too noisy, or too few, for either answer."""
+
+    exit_code = 4

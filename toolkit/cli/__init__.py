@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from cyclopts import App
 
 _INTERRUPTED = 130
-_EXIT_CODES = "Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 runtime or hardware not available."
+_EXIT_CODES = (
+    "Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 runtime or hardware not available, 4 "
+    "inconclusive (a gate that could not tell)."
+)
 
 _COMMANDS = {
     "upscale": "Upscale pictures, videos, and folders of them.",

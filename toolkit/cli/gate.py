@@ -21,13 +21,15 @@ def gate(
     *,
     against: Path,
     max_slowdown: str = "5%",
+    allow_inconclusive: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Fail (exit 1) where a profile is slower than an older one of the same machine, beyond the noise of both.
 
-    A cell fails only when the whole 95 % interval of its slowdown lies beyond what is allowed, or when it ran before
-    and does not any more. What cannot be compared (another boundary, device, number of threads, no cell in common) is
-    bad input: exit 2.
+    A configuration fails when the whole 95 % interval of its slowdown lies beyond what is allowed, or when it ran
+    before and does not run any more. It passes when the whole interval lies within what is allowed. Where the interval
+    reaches across, or there are fewer than five frames, the gate cannot tell: exit 4. Reports that cannot be compared
+    (another boundary, device or number of threads, nothing in common) are bad input: exit 2.
 
     Parameters
     ----------
@@ -37,6 +39,8 @@ def gate(
         The older report.json.
     max_slowdown
         Of each cell's median: 5% or 0.05.
+    allow_inconclusive
+        Exit 0 where the gate cannot tell.
     json
         Print one JSON document.
     """
@@ -56,9 +60,22 @@ def gate(
         console.print(f"{len(judged.cells) - len(measured)} cells ran neither then nor now")
     for note in judged.notes:
         console.print(f"[yellow]note:[/] {escape(note)}")
-    console.print(f"at most {judged.max_slowdown:.1%} slower: {verdict(judged.passed)}")
-    if not judged.passed:
+    outcome = "[yellow]cannot tell[/]" if judged.outcome == "inconclusive" else verdict(judged.passed)
+    console.print(f"at most {judged.max_slowdown:.1%} slower: {outcome}")
+    if judged.outcome == "failed":
         raise SystemExit(toolkit.CheckFailed.exit_code)
+    if judged.outcome == "inconclusive" and not allow_inconclusive:
+        raise _inconclusive(judged)
+
+
+def _inconclusive(judged: toolkit.GateReport) -> toolkit.Inconclusive:
+    names = ", ".join(f"{_name(cell)} at {cell.workload}" for cell in judged.undecided)
+    compared = sum(cell.slowdown is not None for cell in judged.cells)
+    return toolkit.Inconclusive(
+        f"{len(judged.undecided)} of {compared} configurations may or may not be {judged.max_slowdown:.1%} slower, "
+        f"their intervals reach across: {names}",
+        "Profile both again for longer (--duration) on a quiet machine, or pass --allow-inconclusive.",
+    )
 
 
 _NUMBERS = ("old, ms", "new, ms", "slowdown", "95 % interval")

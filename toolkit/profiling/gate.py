@@ -16,6 +16,8 @@ Verdict = Literal["same", "faster", "slower", "cannot tell", "broken", "only in 
 """`slower`: even the fast end of the interval is beyond what is allowed. `cannot tell`: its slow end is, or there are
 fewer than five frames. `broken`: it ran, and does not any more."""
 
+Outcome = Literal["passed", "failed", "inconclusive"]
+
 _FAILING = {"slower", "broken"}
 
 
@@ -44,22 +46,36 @@ class CellVerdict(msgspec.Struct, frozen=True):
 
 
 class GateReport(msgspec.Struct, frozen=True):
-    """All cells of both reports. `notes` say what else is different."""
+    """All cells of both reports. `notes` say what else is different.
+
+    `outcome` is `failed` where any cell is slower or broken, else `inconclusive` where any cell cannot be judged.
+    """
 
     max_slowdown: float
-    passed: bool
+    outcome: Outcome
     cells: tuple[CellVerdict, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Every cell that both reports measured is shown not to be slower than allowed."""
+        return self.outcome == "passed"
+
+    @property
+    def undecided(self) -> tuple[CellVerdict, ...]:
+        """Cells that cannot be judged."""
+        return tuple(cell for cell in self.cells if cell.verdict == "cannot tell")
 
     def to_json(self) -> str:
         return encode(self).decode()
 
 
 def gate(new: ProfileReport, old: ProfileReport, max_slowdown: float = 0.05) -> GateReport:
-    """Hold a profile against an older one of the same machine.
+    """Compare a profile with an older one of the same machine.
 
-    A cell fails only where the whole 95 % interval of its slowdown lies beyond `max_slowdown`: noise passes. With many
-    cells some interval is wrong by chance: of 100 cells that are exactly as slow as is allowed, two or three fail.
+    A cell fails only where the whole 95 % interval of its slowdown lies beyond `max_slowdown`, and passes only where
+    the whole interval lies within: where it reaches across, the outcome is inconclusive. With many cells some interval
+    is wrong by chance: of 100 cells that are exactly as slow as is allowed, two or three fail.
 
     Raises:
         InputError: the reports cannot be compared: another boundary, device or number of threads, or no cell in common.
@@ -76,8 +92,13 @@ def gate(new: ProfileReport, old: ProfileReport, max_slowdown: float = 0.05) -> 
             "the two reports have no measured cell in common",
             "Profile the same artifacts, runtimes, precisions and workloads.",
         )
-    passed = all(verdict.passed for verdict in verdicts)
-    return GateReport(max_slowdown, passed, tuple(verdicts), tuple(_notes(new, old)))
+    return GateReport(max_slowdown, _outcome(verdicts), tuple(verdicts), tuple(_notes(new, old)))
+
+
+def _outcome(verdicts: Sequence[CellVerdict]) -> Outcome:
+    if not all(verdict.passed for verdict in verdicts):
+        return "failed"
+    return "inconclusive" if any(verdict.verdict == "cannot tell" for verdict in verdicts) else "passed"
 
 
 def _demand_comparable(new: ProfileReport, old: ProfileReport) -> None:
