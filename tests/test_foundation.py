@@ -11,7 +11,12 @@ from toolkit.workloads import WORKLOADS, Shape, parse_shape, parse_workload, wor
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("1080p", Shape(1080, 1920)), ("720P", Shape(720, 1280)), ("4K", Shape(2160, 3840)), ("7x1081", Shape(7, 1081))],
+    [
+        ("1080p", Shape(1080, 1920)),
+        ("720P", Shape(720, 1280)),
+        ("4K", Shape(2160, 3840)),
+        ("1081x7", Shape(height=7, width=1081)),
+    ],
 )
 def test_sizes(text: str, expected: Shape) -> None:
     assert parse_shape(text) == expected
@@ -30,7 +35,28 @@ def test_both_workloads_end_at_4k() -> None:
         assert workload.shape.upscaled(workload.scale) == Shape(2160, 3840)
         assert workload_for_scale(workload.scale) is workload
     assert workload_for_scale(5) is None
-    assert parse_workload("48x64").scale is None
+
+
+def test_sizes_are_written_as_they_are_read() -> None:
+    shape = Shape(height=1080, width=1920)
+    assert str(shape) == "1920x1080"
+    assert parse_shape(str(shape)) == shape
+    assert shape.in_words == "1920 wide, 1080 high"
+
+
+def test_workloads_of_any_size() -> None:
+    workload = parse_workload("64X48")
+    assert (workload.name, workload.shape, workload.scale) == ("64x48", Shape(height=48, width=64), None)
+
+
+@pytest.mark.parametrize("text", ["4k", "4K", "1080p", "720p", "1080p-4K", "", "64x0", "64", "-4x8"])
+def test_unknown_workloads_are_refused_with_the_list(text: str) -> None:
+    """`4k` was read as 3840x2160 input pixels and ran for nine minutes."""
+    with pytest.raises(InputError) as caught:
+        parse_workload(text)
+    if text != "64x0":
+        assert "1080p-4k" in caught.value.remedy
+        assert "WIDTHxHEIGHT" in caught.value.remedy
 
 
 def test_files_appear_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,7 @@ if TYPE_CHECKING:
     from toolkit.verification.inputs import real_images
     from toolkit.verification.layers import LAYER_BOUND, LayerReport, compare_layers, plot_layers
     from toolkit.verification.polygraphy import polygraphy_script
-    from toolkit.workloads import WORKLOADS, Shape, Workload, parse_shape
+    from toolkit.workloads import WORKLOADS, Shape, Workload, parse_shape, parse_workload
 
 _HOMES = {
     "toolkit.artifact": ("Artifact", "Manifest", "Precision", "find_artifacts"),
@@ -151,7 +151,7 @@ _HOMES = {
     "toolkit.training.loop": ("TrainingResult", "train"),
     "toolkit.verification.fusion": ("Comparison", "FusionReport", "verify_fusion"),
     "toolkit.verification.inputs": ("real_images",),
-    "toolkit.workloads": ("WORKLOADS", "Shape", "Workload", "parse_shape"),
+    "toolkit.workloads": ("WORKLOADS", "Shape", "Workload", "parse_shape", "parse_workload"),
     "toolkit.verification.comparison": (
         "ComparisonReport",
         "compare",
@@ -281,6 +281,7 @@ __all__ = [
     "markdown",
     "parse_contestant",
     "parse_shape",
+    "parse_workload",
     "plot_curve",
     "plot_layers",
     "polygraphy_script",

@@ -27,7 +27,7 @@ class _NamedCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 _STEP = re.compile(
     r"(?P<kind>fusion|stored weights|graph): (?P<subject>.*?)(?P<off>, share of values off by one)?"
-    r"(?: \((?P<detail>at \d+x\d+)\))?"
+    r"(?: \(at (?P<height>\d+)x(?P<width>\d+)\))?"
 )
 _LOWERED = re.compile(r"(?P<subject>fp16|bf16|int8) against float64, (?P<kind>largest error|mean error)")
 _BUDGET = re.compile(
@@ -70,7 +70,9 @@ def _check(check: _NamedCheck) -> Check:
         return Check(kind, match["subject"], check.measured, check.bound, check.passed)
     if match := _STEP.fullmatch(check.name):
         kind = "values off by one" if match["off"] else msgspec.convert(match["kind"], CheckKind)
-        return Check(kind, match["subject"], check.measured, check.bound, check.passed, match["detail"] or "")
+        # Schema 1 wrote the height first; people now read WIDTHxHEIGHT.
+        detail = f"at {match['width']}x{match['height']}" if match["width"] else ""
+        return Check(kind, match["subject"], check.measured, check.bound, check.passed, detail)
     raise msgspec.ValidationError(f"schema 1 has no check named {check.name!r}")
 
 

@@ -1,13 +1,18 @@
-"""The two jobs RT4KSR was made for, and how sizes are written."""
+"""The two jobs RT4KSR was made for, and how sizes are written.
+
+People type and read WIDTHxHEIGHT, as is usual for video; arrays, manifests and JSON hold (height, width).
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from toolkit.errors import InputError
+from toolkit.errors import InputError, suggestion
 
 LARGEST_SIDE = 16384
+
+_SIZE = re.compile(r"(\d{1,6})[xX](\d{1,6})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,13 @@ class Shape:
     width: int
 
     def __str__(self) -> str:
-        return f"{self.height}x{self.width}"
+        """For people: WIDTHxHEIGHT. `parse_shape` reads it."""
+        return f"{self.width}x{self.height}"
+
+    @property
+    def in_words(self) -> str:
+        """To repeat a size that a person typed: neither order can be mistaken for the other."""
+        return f"{self.width} wide, {self.height} high"
 
     @property
     def sides(self) -> tuple[int, int]:
@@ -53,38 +64,41 @@ NAMED_SHAPES = {
 
 
 def parse_shape(text: str) -> Shape:
-    """`1080p`, `4k` or `HxW` (height first, 1..16384 each).
+    """`1080p`, `4k` or WIDTHxHEIGHT (1..16384 each).
 
     Raises:
         InputError: anything else.
     """
     if named := NAMED_SHAPES.get(text.lower()):
         return named
-    match = re.fullmatch(r"(\d{1,6})[xX](\d{1,6})", text)
+    match = _SIZE.fullmatch(text)
     if not match:
         raise InputError(
-            f"shape {text!r} is not a size", f"Write HxW, height first, or one of {', '.join(NAMED_SHAPES)}."
+            f"shape {text!r} is not a size", f"Write WIDTHxHEIGHT, as 1920x1080, or one of {', '.join(NAMED_SHAPES)}."
         )
-    shape = Shape(int(match[1]), int(match[2]))
+    shape = Shape(height=int(match[2]), width=int(match[1]))
     if not all(1 <= side <= LARGEST_SIDE for side in shape.sides):
         raise InputError(f"shape {text!r} is out of range", f"Each side must be 1 to {LARGEST_SIDE} pixels.")
     return shape
 
 
 def parse_workload(text: str) -> Workload:
-    """A 4K workload by name, or any size (`HxW`, `720p`, ...) for networks of any scale.
+    """A 4K workload by name, or the size of an input, WIDTHxHEIGHT, for networks of any scale.
+
+    Names of sizes are no workloads: `4k` could be the input or the result.
 
     Raises:
         InputError: it is neither.
     """
     if text in WORKLOADS:
         return WORKLOADS[text]
-    try:
-        return Workload(text, parse_shape(text))
-    except InputError as error:
+    if not _SIZE.fullmatch(text):
         raise InputError(
-            f"there is no workload {text!r}", f"Choose from {', '.join(WORKLOADS)}, or give a size: HxW."
-        ) from error
+            f"there is no workload {text!r}",
+            f"{suggestion(text, WORKLOADS)} Or give the size of the input as WIDTHxHEIGHT, for example 1280x720.",
+        )
+    shape = parse_shape(text)
+    return Workload(str(shape), shape)
 
 
 def workload_for_scale(scale: int) -> Workload | None:

@@ -109,7 +109,7 @@ def test_a_failed_proof_has_exit_code_1(exported: Path, tmp_path: Path, toolkit_
 
 
 def test_profile(exported: Path, toolkit_command: Command) -> None:
-    arguments = ("profile", "--workload", "16x24", "--duration", "0.02", "--no-roofline")
+    arguments = ("profile", "--workload", "24x16", "--duration", "0.02", "--no-roofline")
     result = toolkit_command(*arguments, cwd=exported)
     assert result.returncode == 0, result.stderr
     for word in ("torch-unfused", "openvino", "1.00x", "p95", "boundary host"):
@@ -254,7 +254,7 @@ def test_bad_checkpoints_give_one_clear_error(kind: str, tmp_path: Path, toolkit
         ("profile", "--precision", "fp7"),
         ("profile", "--preset", "rt5"),
         ("profile", "--preset", "naf", "some.onnx"),
-        ("profile", "--workload", "9k"),
+        ("profile", "--workload", "4k"),
         ("profile", "--runtime", "cuda"),
         ("profile", "--json", "--csv"),
         ("profile", "missing.onnx"),

@@ -21,7 +21,7 @@ from toolkit.profiling.schedule import MINIMUM_ROUNDS
 from toolkit.profiling.script import profile_script
 from toolkit.runtimes.layers import LayerClock, nodes_in
 
-quick = partial(toolkit.profile, roofline=False, duration=0.02, workloads=["24x32"])
+quick = partial(toolkit.profile, roofline=False, duration=0.02, workloads=["32x24"])
 
 
 def measured(found: toolkit.ProfileReport, runtime: str) -> toolkit.CellReport:
@@ -156,7 +156,7 @@ def test_an_interrupted_run_is_gone_on_with(
     with pytest.raises(InputError, match="boundary host, not compute"):
         again(resume=True, boundary="compute")
     with pytest.raises(InputError, match="of other cells"):
-        toolkit.profile([small_artifact], ["openvino"], ["24x32"], output=output, resume=True)
+        toolkit.profile([small_artifact], ["openvino"], ["32x24"], output=output, resume=True)
 
 
 def test_what_failed_is_tried_again() -> None:
@@ -171,7 +171,7 @@ def test_what_failed_is_tried_again() -> None:
 @pytest.mark.parametrize("runtime", ["ort-cpu", "openvino"])
 def test_a_script_times_a_cell_without_the_toolkit(runtime: str, small_artifact: Artifact, tmp_path: Path) -> None:
     path = tmp_path / "cell.py"
-    text = profile_script([small_artifact], [runtime], ["24x32"], duration=0.02, threads=1, path=path)
+    text = profile_script([small_artifact], [runtime], ["32x24"], duration=0.02, threads=1, path=path)
     assert "toolkit" not in re.sub(r'""".*?"""', "", text, count=1, flags=re.DOTALL)
     done = subprocess.run([sys.executable, path, "--save", tmp_path / "out.npy"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -192,4 +192,4 @@ def test_what_has_no_script(
     runtimes: list[str], options: dict[str, toolkit.Boundary], message: str, small_artifact: Artifact
 ) -> None:
     with pytest.raises(InputError, match=message):
-        profile_script([small_artifact], runtimes, ["24x32"], **options)
+        profile_script([small_artifact], runtimes, ["32x24"], **options)

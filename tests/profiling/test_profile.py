@@ -51,7 +51,7 @@ def request(artifact: Artifact, runtime: str, side: int = 16) -> Open:
 
 @pytest.fixture(scope="module")
 def report(small_artifact: Artifact) -> toolkit.ProfileReport:
-    return quick([small_artifact], workloads=["24x32"], duration=0.05)
+    return quick([small_artifact], workloads=["32x24"], duration=0.05)
 
 
 def test_every_runtime_is_measured(report: toolkit.ProfileReport) -> None:
@@ -92,7 +92,7 @@ def test_speed_ups_are_over_the_baseline(report: toolkit.ProfileReport) -> None:
 
 def test_json_and_csv_hold_the_same_numbers(report: toolkit.ProfileReport, tmp_path: Path) -> None:
     document = json.loads(report.to_json())
-    assert document["schema"] == 2
+    assert document["schema"] == 3
     assert document["settings"]["boundary"] == "host"
     jsonschema.validate(document, toolkit.report_schema())
     assert read_report(write(tmp_path / "report.json", report)) == report
@@ -148,7 +148,7 @@ def test_workloads_without_an_artifact_say_so(small_artifact: Artifact) -> None:
 
 def test_default_workloads_are_what_artifacts_are_for(small_artifact: Artifact, tmp_path: Path) -> None:
     static = export(checkpoint(), ExportOptions(shape=Shape(20, 30)), tmp_path)
-    assert [job.name for job in default_workloads([small_artifact, static])] == ["1080p-4k", "20x30"]
+    assert [job.name for job in default_workloads([small_artifact, static])] == ["1080p-4k", "30x20"]
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_an_engine_is_a_cell_of_its_own(beside: Path) -> None:
     found = quick([path], duration=0.02)
     baseline, cell = found.cells
     assert (baseline.runtime, baseline.precision, baseline.speed_up) == ("torch-unfused", "fp32", 1)
-    assert (cell.runtime, cell.workload, cell.precision) == ("ort-cpu", "24x32", "fp32")
+    assert (cell.runtime, cell.workload, cell.precision) == ("ort-cpu", "32x24", "fp32")
     assert cell.artifact == path.name
     assert cell.is_engine
     assert cell.io == "float32 NCHW"
@@ -284,7 +284,7 @@ def test_an_engine_is_a_cell_of_its_own(beside: Path) -> None:
 
 def test_an_engine_shares_the_baseline_of_its_artifact(beside: Path) -> None:
     artifact = next(beside.glob("*.onnx"))
-    found = quick([artifact, engine_in(beside)], ["ort-cpu"], ["24x32"], duration=0.02)
+    found = quick([artifact, engine_in(beside)], ["ort-cpu"], ["32x24"], duration=0.02)
     assert [(cell.runtime, cell.is_engine) for cell in found.cells] == [
         ("torch-unfused", False),
         ("ort-cpu", True),
@@ -310,7 +310,7 @@ def test_an_engine_that_does_not_fit_is_a_cell_with_the_reason(beside: Path, tmp
     rewrite_engine(wrong, lambda info: info["identity"].update(version="0.1"))
     (cell,) = quick([Engine.read(wrong)], duration=0.02).cells
     assert "it does not fit: version is" in cell.reason
-    assert "Build it again: toolkit build rt4ksr_x2_c6b2_fp32.onnx --runtime ort-cpu --shape 24x32" in cell.reason
+    assert "Build it again: toolkit build rt4ksr_x2_c6b2_fp32.onnx --runtime ort-cpu --shape 32x24" in cell.reason
     assert cell.statistics is None
 
 
@@ -318,15 +318,15 @@ def test_an_engine_that_does_not_fit_is_a_cell_with_the_reason(beside: Path, tmp
 def test_an_engine_for_a_gpu_says_that_there_is_none(small_artifact: Artifact, tmp_path: Path) -> None:
     engine = build(small_artifact, "tensorrt-rtx", BuildOptions(shape=Shape(24, 32), target=("sm86",)), tmp_path).engine
     (cell,) = quick([engine], duration=0.02).cells
-    assert (cell.runtime, cell.workload) == ("tensorrt-rtx", "24x32")
+    assert (cell.runtime, cell.workload) == ("tensorrt-rtx", "32x24")
     assert "no NVIDIA driver" in cell.reason
 
 
 @pytest.mark.parametrize(
     ("shape", "workload"),
-    [("1080x1920", "1080p-4k"), ("720x1280", "720x1280"), ("24x32", "24x32"), ("dynamic", "1080p-4k")],
+    [((1080, 1920), "1080p-4k"), ((720, 1280), "1280x720"), ((24, 32), "32x24"), (None, "1080p-4k")],
 )
-def test_an_engines_workload_is_that_of_its_size(shape: str, workload: str, beside: Path) -> None:
+def test_an_engines_workload_is_that_of_its_size(shape: tuple[int, int] | None, workload: str, beside: Path) -> None:
     """Of the two 4K workloads only that of its scale: the network is a x2."""
     engine = Engine.read(engine_in(beside))
     sized = replace(engine, info=msgspec.structs.replace(engine.info, shape=shape))
@@ -347,7 +347,7 @@ def test_the_command_shows_engines(
     shown = toolkit_command("profile", path, "--duration", "0.02", "--json", "--no-roofline", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert [cell["artifact"] for cell in json.loads(shown.stdout)["cells"]] == ["rt4ksr_x2_c6b2_fp32", path.name]
-    assert "24x32: engines, float32 NCHW" in shown.stderr
+    assert "32x24: engines, float32 NCHW" in shown.stderr
     assert any(line.startswith(path.name[:10]) for line in shown.stderr.splitlines())
     alone = moved(path, tmp_path)
     assert (

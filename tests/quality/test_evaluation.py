@@ -223,7 +223,7 @@ def test_a_subject_of_one_size_decides_for_all(artifacts: dict[str, Artifact], p
     engine = build(artifacts["fp32"], "openvino", BuildOptions(shape=Shape(20, 24)), tmp_path).engine
     subjects = [Subject(artifacts["fp32"], "ort-cpu"), Subject(engine, "openvino")]
     (network,) = evaluate(subjects, [photos]).networks
-    assert network.cut_to == "20x24"
+    assert network.cut_to == "24x20"
     assert {(image.width, image.height) for one in network.subjects for image in one.images} == {(48, 40)}
     assert network.subjects[1].worst_patch.patch_difference < 0.5
 

@@ -276,7 +276,7 @@ def test_an_ort_cuda_bundle(small_artifact: Artifact, on_device: type[OnDevice],
     expected = {"use_tf32": "0", "prefer_nhwc": "0", "enable_cuda_graph": "1"}
     assert json.loads(engine.file("provider.json").read_text())["options"] == expected
     assert engine.info.identity["device"] == "Fake GPU"
-    assert "--runtime ort-cuda --shape 8x12 --no-nhwc" in engine.rebuild_command
+    assert "--runtime ort-cuda --shape 12x8 --no-nhwc" in engine.rebuild_command
     assert not build(small_artifact, "ort-cuda", options, tmp_path).fresh
     check(load_engine(engine), small_artifact, SHAPE)
     assert on_device.opened[-1].items() >= expected.items()

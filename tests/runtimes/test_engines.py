@@ -54,10 +54,10 @@ def test_a_bundle_explains_itself_and_runs(engine: Engine, small_artifact: Artif
     info = json.loads((engine.path / "engine.json").read_text())
     assert info["artifact_sha256"] == small_artifact.manifest.onnx_sha256
     assert info["precision"] == "fp32"
-    assert info["shape"] == "16x24"
+    assert info["shape"] == [16, 24]
     assert info["identity"]["version"]
     assert info["build_seconds"] > 0
-    assert info["options"] == {"shape": "16x24"}
+    assert info["options"] == {"shape": "24x16"}
     assert info["settings"] == {"threads": "all usable"}
     assert info["identity"]["instructions"] == " ".join(processor()[1])
     assert info["machine"]["processor"] == processor()[0]
@@ -161,7 +161,7 @@ def test_an_engine_for_something_else_is_refused_with_the_command_that_rebuilds_
     with pytest.raises(Unavailable, match=reason) as caught:
         load_engine(engine.path)
     assert caught.value.exit_code == 3
-    command = f"toolkit build rt4ksr_x2_c6b2_fp32.onnx --runtime {engine.info.runtime} --shape 16x24"
+    command = f"toolkit build rt4ksr_x2_c6b2_fp32.onnx --runtime {engine.info.runtime} --shape 24x16"
     assert command in caught.value.remedy
     (state,) = list_engines(engine.path.parent)
     assert not state.fits
@@ -281,7 +281,7 @@ def test_an_engine_that_fits_may_have_no_runtime_here(
 
 def test_an_openvino_engine_has_one_size(small_artifact: Artifact, tmp_path: Path) -> None:
     engine = build(small_artifact, "openvino", BuildOptions(shape=SHAPE), tmp_path).engine
-    with pytest.raises(InputError, match="built for 16x24, not 8x8"):
+    with pytest.raises(InputError, match="built for 24x16, not 8x8"):
         load_engine(engine).bind(Shape(8, 8))
 
 
@@ -334,8 +334,8 @@ def test_numbers_out_of_range(options: dict[str, int]) -> None:
 
 def test_a_static_artifact_is_built_for_its_own_size(tmp_path: Path) -> None:
     artifact = export(checkpoint(), ExportOptions(shape=SHAPE), tmp_path)
-    assert build(artifact, "openvino").engine.info.shape == "16x24"
-    with pytest.raises(InputError, match="made for 16x24"):
+    assert build(artifact, "openvino").engine.info.shape == (16, 24)
+    with pytest.raises(InputError, match="made for 24x16"):
         build(artifact, "openvino", BuildOptions(shape=Shape(8, 8)))
 
 
@@ -362,9 +362,9 @@ def test_tensorrt_rtx_builds_static_sizes(uint8: Layout | None, tmp_path: Path) 
     for artifact in (fp32, *(convert(fp32, name) for name in ("fp16", "bf16", "int8"))):
         targets = TARGETS[1:] if artifact.manifest.precision == "bf16" else TARGETS
         engine = build(artifact, "tensorrt-rtx", BuildOptions(target=targets)).engine
-        assert engine.info.shape == "16x24"
+        assert engine.info.shape == (16, 24)
     odd = export(checkpoint(), ExportOptions(shape=Shape(31, 20), uint8=uint8), tmp_path)
-    assert build(odd, "tensorrt-rtx", BuildOptions(target=("sm86",))).engine.info.shape == "31x20"
+    assert build(odd, "tensorrt-rtx", BuildOptions(target=("sm86",))).engine.info.shape == (31, 20)
 
 
 @pytest.mark.slow

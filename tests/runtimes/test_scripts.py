@@ -234,7 +234,7 @@ def test_what_cannot_be_built_has_no_script(artifact: Artifact, monkeypatch: pyt
 def test_the_command(
     small_artifact: Artifact, tmp_path: Path, toolkit_command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    arguments = ("build", small_artifact.path, "--runtime", "ort-cpu", "--shape", "16x24", "--gen")
+    arguments = ("build", small_artifact.path, "--runtime", "ort-cpu", "--shape", "24x16", "--gen")
     written = toolkit_command(*arguments, "gen.py", cwd=tmp_path)
     assert written.returncode == 0, written.stderr
     assert "output: float32 (1, 3, 32, 48)" in run(tmp_path / "gen.py", cwd=tmp_path)

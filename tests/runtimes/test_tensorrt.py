@@ -154,7 +154,7 @@ def bundle(artifact: Artifact, directory: Path, name: str, timings: bytes | None
         artifact=name,
         artifact_sha256=artifact.manifest.onnx_sha256,
         precision="fp32",
-        shape="dynamic",
+        shape=None,
         identity=IDENTITY,
         machine={},
         options={},

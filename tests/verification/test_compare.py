@@ -155,7 +155,7 @@ def test_an_engine_of_one_size(small_artifact: Artifact, tmp_path: Path) -> None
     first, second = Contestant(small_artifact, "ort-cpu"), parse_contestant(str(engine.path))
     report = compare(first, second, bound=1e-4)
     assert report.passed
-    assert {item.size for item in report.inputs} == {"24x40"}
+    assert {item.size for item in report.inputs} == {"40x24"}
     assert sum(item.input.startswith("image") for item in report.inputs) == 5
 
 
@@ -212,7 +212,7 @@ def test_what_cannot_be_compared(small_artifact: Artifact, tmp_path: Path) -> No
     with pytest.raises(InputError, match=r"upscales x2, and .* x3"):
         compare(mine, Contestant(checkpoint(small_preset("rt4ksr", 3)), "torch"))
     fixed = [export(checkpoint(), ExportOptions(shape=Shape(8, size)), tmp_path) for size in (8, 12)]
-    with pytest.raises(InputError, match=r"takes 8x8, and .* takes 8x12"):
+    with pytest.raises(InputError, match=r"takes 8x8, and .* takes 12x8"):
         compare(*(Contestant(item, "ort-cpu") for item in fixed))
     assert compare(mine, Contestant(fixed[0], "ort-cpu"), [], steadiness=False).inputs[0].size == "8x8"
     with pytest.raises(InputError, match="does not run checkpoints"):

@@ -27,6 +27,14 @@ def find_artifacts(directory: Path) -> list[toolkit.Artifact]:
     return toolkit.find_artifacts(directory, skip=lambda error: warn((f"left out: {error.args[0]}",)))
 
 
+def size(shape: tuple[int, int] | None) -> str:
+    """(height, width) for people, in an order that cannot be mistaken; None: any size."""
+    if shape is None:
+        return "dynamic"
+    found = toolkit.Shape(*shape)
+    return f"{found} ({found.in_words})"
+
+
 def precisions(text: str) -> list[toolkit.Precision]:
     """A comma-separated list of precisions, each once.
 

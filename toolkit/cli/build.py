@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.markup import escape
 
 import toolkit
-from toolkit.cli.arguments import DEFAULT_DIRECTORY, split
+from toolkit.cli.arguments import DEFAULT_DIRECTORY, size, split
 from toolkit.cli.console import out, print_documents, steps, table
 
 
@@ -42,7 +42,7 @@ def build(
     runtime
         Which runtime builds. See `toolkit doctor`.
     shape
-        Input size: HxW, 720p, 1080p, ... Default: that of the artifact or of its 4K workload.
+        Input size: WIDTHxHEIGHT, 720p, 1080p, ... Default: that of the artifact or of its 4K workload.
     target
         For tensorrt-rtx: comma-separated GPU generations, which need not be here: sm75,sm80,sm86,sm89,sm120. For
         native: x86-64-v3, x86-64-v4, x86-64-v4-vnni, x86-64-v4-bf16, scalar; default: native, the best that this
@@ -106,12 +106,12 @@ def _build(artifact: Path, runtime: str, options: toolkit.BuildOptions, output: 
 
 def _print(built: toolkit.Built) -> None:
     info = built.engine.info
-    size = sum(file.size for file in info.files.values())
+    taken = sum(file.size for file in info.files.values())
     if built.fresh:
-        out.print(f"[bold]{escape(str(built.engine.path))}[/] ({size:,} bytes) in {info.build_seconds:.1f} s")
+        out.print(f"[bold]{escape(str(built.engine.path))}[/] ({taken:,} bytes) in {info.build_seconds:.1f} s")
     else:
         out.print(f"[bold]{escape(str(built.engine.path))}[/] is there already, and nothing has changed")
-    for name, value in (info.identity | info.machine | info.read_back | {"shape": info.shape}).items():
+    for name, value in ({"input size": size(info.shape)} | info.identity | info.machine | info.read_back).items():
         out.print(f"  {name}: {value}", markup=False)
 
 
@@ -138,10 +138,10 @@ def _list(output: Path | None, *, json: bool) -> None:
     if not found:
         out.print(f"no engines in {escape(str(directory))}")
         return
-    rows = table("engine", "precision", "shape", "state")
+    rows = table("engine", "precision", "input size", "state")
     for state in found:
         verdict = "[green]runs[/]" if state.runs else "[yellow]fits[/]" if state.fits else "[red]refused[/]"
-        rows.add_row(escape(state.name), state.precision, state.shape, verdict)
+        rows.add_row(escape(state.name), state.precision, size(state.shape) if state.precision else "", verdict)
     out.print(rows)
     for state in found:
         if not state.runs:

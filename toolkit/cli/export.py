@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import toolkit
-from toolkit.cli.arguments import precisions
+from toolkit.cli.arguments import precisions, size
 from toolkit.cli.console import err, out, print_documents, steps, table, verdict, warn
 from toolkit.cli.convert import describe
 
@@ -47,7 +47,7 @@ def export(
     opset
         ONNX operator set, 18 or later.
     shape
-        Fix the input size: HxW, 720p, 1080p, ... Default: any even height and width.
+        Fix the input size: WIDTHxHEIGHT, 720p, 1080p, ... Default: any even width and height.
     io
         float: RGB 0..1. uint8: images, with scaling, clamping and rounding inside the graph.
     layout
@@ -146,6 +146,8 @@ def _describe(artifact: toolkit.Artifact, seconds: float, console: Console) -> N
     )
     live = "live" if network.high_frequency else "left out"
     console.print(f"high-frequency branch: {live} ({escape(network.high_frequency_reason)})")
+    if manifest.shape is not None:
+        console.print(f"input size: {size(manifest.shape)}")
     rows = table(
         "step", "nodes", "error against float64", "bound", "", right=("nodes", "error against float64", "bound")
     )

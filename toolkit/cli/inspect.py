@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from rich.markup import escape
 
 import toolkit
+from toolkit.cli.arguments import size
 from toolkit.cli.console import out, print_documents, table, verdict
 
 
@@ -40,7 +41,7 @@ def inspect(
     manifest, network, source = found.manifest, found.manifest.network, found.manifest.source
     facts = table("", "")
     facts.show_header = False
-    size = "dynamic, even" if manifest.shape is None else "x".join(map(str, manifest.shape))
+    takes = "dynamic, even" if manifest.shape is None else size(manifest.shape)
     for name, value in (
         ("file", f"{found.path} ({manifest.onnx_bytes:,} bytes, sha256 {manifest.onnx_sha256[:12]}…)"),
         ("precision", manifest.precision),
@@ -57,7 +58,7 @@ def inspect(
             )
             for end in (manifest.input, manifest.output)
         ),
-        ("height x width", size),
+        ("input size", takes),
         ("workload", manifest.workload or "none of the 4K workloads"),
         ("opset", str(manifest.opset)),
         ("source", f"{source.file} ({source.layout} layout, sha256 {source.sha256[:12]}…)"),

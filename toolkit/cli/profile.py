@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from cyclopts import Parameter
 from rich.markup import escape
 
 import toolkit
-from toolkit.cli.arguments import precisions, processors, share, split
+from toolkit.cli.arguments import precisions, processors, share, size, split
 from toolkit.cli.console import bar, err, out
 from toolkit.cli.profile_options import Measuring, Results
 from toolkit.cli.profile_subjects import Subject, lowered, subjects
@@ -60,7 +61,7 @@ def profile(
     runtime
         Comma-separated; default: all. See `toolkit doctor`.
     workload
-        Comma-separated: 720p-4k, 1080p-4k; default: those the artifacts serve.
+        Comma-separated: 720p-4k, 1080p-4k, or sizes of inputs (WIDTHxHEIGHT); default: those the artifacts serve.
     preset
         Comma-separated: instead of artifacts, networks of the paper's design space, UNTRAINED. See `toolkit presets`.
     directory
@@ -70,6 +71,7 @@ def profile(
     """
     if results.json and results.csv:
         raise toolkit.InputError("--json and --csv exclude each other")
+    _repeat_sizes(split(workload))
     with ExitStack() as stack:
         asked, scratch = precisions(precision), Path(stack.enter_context(tempfile.TemporaryDirectory()))
         found = subjects(artifacts, directory, preset, scratch)
@@ -108,6 +110,14 @@ def _measure(cells: _Cells, how: Measuring, results: Results, *, within_budget: 
             command=shlex.join(["toolkit", *sys.argv[1:]]),
             advance=advance,
         )
+
+
+def _repeat_sizes(workloads: Sequence[str]) -> None:
+    """Say how a size was understood that a person typed; unknown workloads are refused before any work."""
+    for name in workloads:
+        found = toolkit.parse_workload(name)
+        if name not in toolkit.WORKLOADS:
+            err.print(f"input size {size(found.shape.sides)}", soft_wrap=True)
 
 
 def _write_script(cells: _Cells, how: Measuring, path: Path) -> None:

@@ -145,7 +145,7 @@ def upscale(
     scale
         2 or 3; default 2.
     to
-        Fit into 4k, 1440p, HxW, ...: the network that reaches it, and the rest resized. Portraits are turned.
+        Fit into 4k, 1440p, WIDTHxHEIGHT, ...: the network that reaches it, and the rest resized. Portraits are turned.
     preview
         Only a before/after picture, and of videos a short split-screen clip.
     jobs

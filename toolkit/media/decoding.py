@@ -201,7 +201,7 @@ def _check(video: VideoFile, frame: av.VideoFrame, pts: int, options: Decoding) 
     where = f"{video.path}: at {float((pts - video.times[0]) * video.time_base):.2f} s"
     if (frame.height, frame.width) != video.shape.sides or frame.format.name != video.pix_fmt:
         raise InputError(
-            f"{where} frames change from {video.shape.width}x{video.shape.height} {video.pix_fmt} to "
+            f"{where} frames change from {video.shape} {video.pix_fmt} to "
             f"{frame.width}x{frame.height} {frame.format.name}",
             "Cut the file there.",
         )

@@ -36,7 +36,7 @@ class Target:
         if scale is not None and to is not None:
             raise InputError("--scale and --to exclude each other", "Say by how much, or how large.")
         if to is not None:
-            return cls(None, parse_shape(to))
+            return cls(None, Shape(*sorted(parse_shape(to).sides)))  # lying, however it was typed
         if scale not in (None, *SCALES):
             raise InputError(f"there is no network for x{scale}", f"Choose from {', '.join(map(str, SCALES))}.")
         return cls(scale or 2)
@@ -57,7 +57,7 @@ class Target:
         factor = min(box.height / shape.height, box.width / shape.width)
         if factor <= 1:
             raise InputError(
-                f"it is {shape.width}x{shape.height}, and so not smaller than {box.width}x{box.height}",
+                f"it is {shape}, and so not smaller than {box}",
                 "There is nothing to upscale.",
             )
         scale = next((item for item in SCALES if item >= factor - 1e-9), SCALES[-1])

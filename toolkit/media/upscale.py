@@ -115,7 +115,7 @@ def _size(options: UpscaleOptions) -> str:
     box = options.target.box
     if box is None:
         return ""
-    return "4k" if box.sides == (2160, 3840) else f"{box.width}x{box.height}"
+    return "4k" if box.sides == (2160, 3840) else str(box)
 
 
 def _workers(options: UpscaleOptions) -> Workers | None:

@@ -187,8 +187,7 @@ class Upscaler:
         needed = _read_locality(self.model.source.path)[1] * shape.height * shape.width
         if needed > self.model.memory:
             raise InputError(
-                f"{shape.width}x{shape.height} takes about {needed / 2**20:.0f} MiB at once, and cannot be cut into "
-                f"strips: {reason}",
+                f"{shape} takes about {needed / 2**20:.0f} MiB at once, and cannot be cut into strips: {reason}",
                 "Allow more with --memory.",
             )
 

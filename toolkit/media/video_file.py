@@ -119,7 +119,7 @@ def read_video(path: Path, duration: float | None = None) -> VideoFile:
             timing = timing.before(max(timing.times[0] + round(duration / time_base), timing.times[0] + 1))
         shape = Shape(first.height, first.width)
         if not all(1 <= side <= LARGEST_SIDE for side in shape.sides):
-            raise InputError(f"{path}: {shape.width}x{shape.height} is no size of a video")
+            raise InputError(f"{path}: {shape} is no size of a video")
         try:
             colour = colour_of(first, location)
         except InputError as error:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from toolkit.errors import InputError, Unavailable
 from toolkit.native.interface import symbol
+from toolkit.workloads import Shape
 
 _REASONS = {
     1: "it does not take this size or these rows",
@@ -47,7 +48,7 @@ class Library:
         handle = ctypes.c_void_p()
         code = self._function("create")(ctypes.byref(handle), height, width, threads)
         if code == 1:
-            raise InputError(f"this engine does not take {height}x{width}")
+            raise InputError(f"this engine does not take {Shape(height, width)}")
         if code:
             raise Unavailable(f"the engine cannot start: {_REASONS[code]}")
         return LoadedEngine(self, handle)

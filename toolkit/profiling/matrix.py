@@ -9,9 +9,9 @@ from toolkit.artifact import Artifact, Manifest, Precision
 from toolkit.errors import ToolkitError
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.registry import BASELINE, engine_obstacle, find_runtime
-from toolkit.workloads import WORKLOADS, Shape, Workload, parse_shape, parse_workload
+from toolkit.workloads import WORKLOADS, Shape, Workload, parse_workload
 
-_ANY_SIZE = "720p"
+_ANY_SIZE = "1280x720"
 """What is measured where nothing says which size is meant."""
 
 
@@ -110,12 +110,12 @@ def _engine_cell(engine: Engine) -> CellPlan:
 
 
 def _engine_workload(engine: Engine) -> Workload:
-    manifest, size = engine.manifest, engine.info.shape
-    if size == "dynamic":
+    manifest = engine.manifest
+    if engine.info.shape is None:
         return parse_workload(manifest.workload or _ANY_SIZE)
-    shape = parse_shape(size)
+    shape = Shape(*engine.info.shape)
     named = (job for job in WORKLOADS.values() if (job.shape, job.scale) == (shape, manifest.network.scale))
-    return next(named, Workload(size, shape))
+    return next(named, Workload(str(shape), shape))
 
 
 def _origin(engine: Engine) -> Artifact | None:

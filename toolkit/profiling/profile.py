@@ -64,7 +64,8 @@ def profile(
         artifacts: what to run: artifacts, and engine bundles (`*.engine`). A bundle runs as it was built: its runtime,
             its precision, its size, whatever the next three say.
         runtimes: names from the registry; the unfused PyTorch baseline is always measured too.
-        workloads: `720p-4k` (x3), `1080p-4k` (x2), or sizes (`HxW`); default: what the artifacts were made for.
+        workloads: `720p-4k` (x3), `1080p-4k` (x2), or sizes of inputs (WIDTHxHEIGHT); default: what the artifacts
+            were made for.
         precisions: as artifacts have them; PyTorch can lower the network itself.
         duration: seconds per cell, more where five frames take longer.
         threads: processor threads per cell; 0 takes all that this process may use.

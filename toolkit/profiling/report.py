@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from toolkit.runtimes.engine import SUFFIX
 from toolkit.runtimes.hardware import Ceiling
 from toolkit.runtimes.protocol import LayerTime, Stages
 
-SCHEMA = 2
+SCHEMA = 3
+"""In schema 2 sizes in the names of workloads had the height first."""
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -232,13 +234,28 @@ def read_report(path: Path | str) -> ProfileReport:
         content = path.read_bytes()
         document = from_json(content, object)
         schema = document.get("schema") if isinstance(document, dict) else None
+        if isinstance(document, dict) and schema == 2:
+            return msgspec.convert(_from_schema_2(document), ProfileReport)
         if schema != SCHEMA:
-            raise InputError(f"{path} has schema {schema}, this version reads {SCHEMA}", "Profile again.")
+            raise InputError(f"{path} has schema {schema}, this version reads 2 to {SCHEMA}", "Profile again.")
         return from_json(content, ProfileReport)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}", remedy) from error
-    except MalformedDocument as error:
+    except (MalformedDocument, msgspec.ValidationError) as error:
         raise InputError(f"{path} is not a profile report: {error}", remedy) from error
+
+
+def _from_schema_2(document: dict[str, Any]) -> dict[str, Any]:
+    """The same report with workloads named WIDTHxHEIGHT."""
+    cells = document.get("cells")
+    renamed = [_renamed(cell) for cell in cells] if isinstance(cells, list) else cells
+    return {**document, "cells": renamed, "schema": SCHEMA}
+
+
+def _renamed(cell: object) -> object:
+    if isinstance(cell, dict) and (match := re.fullmatch(r"(\d+)[xX](\d+)", str(cell.get("workload")))):
+        return {**cell, "workload": f"{match[2]}x{match[1]}"}
+    return cell
 
 
 def report_schema() -> dict[str, Any]:

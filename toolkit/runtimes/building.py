@@ -195,7 +195,7 @@ class BuildingRuntime(Runtime):
             artifact=artifact.manifest.name,
             artifact_sha256=artifact.manifest.onnx_sha256,
             precision=artifact.manifest.precision,
-            shape="dynamic" if shape is None else str(shape),
+            shape=None if shape is None else shape.sides,
             identity=identity,
             machine=self.machine(),
             options=options.described(),

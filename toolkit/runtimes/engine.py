@@ -23,9 +23,9 @@ from toolkit.artifact import Artifact, Manifest, Precision, decode_manifest, enc
 from toolkit.atomic import sha256_of, sha256_of_file, writable
 from toolkit.documents import MalformedDocument, from_json
 from toolkit.errors import ArtifactError
-from toolkit.workloads import Shape, parse_shape
+from toolkit.workloads import Shape
 
-SCHEMA = 2
+SCHEMA = 3
 SUFFIX = ".engine"
 PLAN = "plan"
 """What TensorRT calls its engines."""
@@ -46,17 +46,17 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class EngineInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is known about an engine.
 
-    `identity` is all that must be the same where it is loaded: runtime version, device, processor flags. `machine` is
-    what else is known of where it was built: driver, processor. `options` are those that were given, `settings` all
-    that the runtime has, as they were in force. `read_back` is what the runtime says about the result. `seal` is the
-    sha256 of all the rest.
+    `shape` is (height, width) of the input that it was built for; None: any. `identity` is all that must be the same
+    where it is loaded: runtime version, device, processor flags. `machine` is what else is known of where it was built:
+    driver, processor. `options` are those that were given, `settings` all that the runtime has, as they were in force.
+    `read_back` is what the runtime says about the result. `seal` is the sha256 of all the rest.
     """
 
     runtime: str
     artifact: str
     artifact_sha256: str
     precision: Precision
-    shape: str
+    shape: tuple[int, int] | None
     identity: dict[str, str]
     machine: dict[str, str]
     options: dict[str, str]
@@ -90,10 +90,15 @@ class Engine:
         return int(self.info.options.get("threads", "0"))
 
     @property
+    def built_for(self) -> Shape | None:
+        """Size of the input that it was built for; None: any."""
+        return None if self.info.shape is None else Shape(*self.info.shape)
+
+    @property
     def fixed(self) -> Shape | None:
         """The one input size it takes, if there is only one."""
         if self.info.runtime in _COMPILED_FOR_ONE_SIZE:
-            return parse_shape(self.info.shape)
+            return self.built_for
         return None if self.manifest.shape is None else Shape(*self.manifest.shape)
 
     @property

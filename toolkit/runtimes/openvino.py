@@ -29,7 +29,7 @@ from toolkit.runtimes.protocol import (
 )
 from toolkit.runtimes.scripts.openvino import openvino_script
 from toolkit.runtimes.scripts.source import Subject
-from toolkit.workloads import Shape, parse_shape
+from toolkit.workloads import Shape
 
 # OpenVINO lowers float32 to bfloat16 by itself where the processor has it. The hint is the only way to stop it; but one
 # that the processor cannot follow means bfloat16, too: float16 with 3 of its 10 mantissa bits cut off. With f32 it
@@ -122,13 +122,13 @@ class OpenVinoEngineSession(OpenVinoSession):
 
     def __init__(self, engine: Engine, threads: int) -> None:
         super().__init__(Artifact(engine.file(_BLOB), engine.manifest), engine.info.precision, threads)
-        self._built_for = engine.info.shape
+        self._built_for = engine.built_for
 
     def _any_shape(self) -> Shape:
-        return parse_shape(self._built_for)
+        return self._built_for or super()._any_shape()
 
     def _compile(self, shape: Shape, config: dict[str, Any]) -> Any:
-        if str(shape) != self._built_for:
+        if shape != self._built_for:
             raise InputError(f"this engine is built for {self._built_for}, not {shape}", f"Build with --shape {shape}.")
         return self._core.import_model(self.artifact.path.read_bytes(), "CPU", config)
 

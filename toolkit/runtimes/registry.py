@@ -168,7 +168,7 @@ class EngineState(msgspec.Struct, frozen=True):
 
     name: str
     precision: str
-    shape: str
+    shape: tuple[int, int] | None
     fits: bool
     runs: bool
     reason: str
@@ -192,7 +192,7 @@ def _state(path: Path) -> EngineState:
         runtime = _building(engine.info.runtime)
         mismatch = runtime.mismatch(engine)
     except ToolkitError as error:
-        return EngineState(path.name, "", "", False, False, error.args[0], error.remedy)
+        return EngineState(path.name, "", None, False, False, error.args[0], error.remedy)
     info, available = engine.info, runtime.probe()
     if mismatch:
         remedy = f"Build it again: {engine.rebuild_command}"
