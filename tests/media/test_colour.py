@@ -186,7 +186,7 @@ def test_the_suite_sees_a_wrong_reading(
     from toolkit.media import video
 
     right = video.ToRgb
-    monkeypatch.setattr(video, "ToRgb", lambda frame, _colour, deep: right(frame, wrong, deep=deep))
+    monkeypatch.setattr(video, "ToRgb", lambda frame, _colour, **how: right(frame, wrong, **how))
     worst, drift = convert(Case(1, 8, "420", "left", full=False), tmp_path, network)
     assert worst > 2 * WORST[False, 8] or drift > 2 * DRIFT[False]
 

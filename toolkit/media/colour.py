@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toolkit.errors import InputError
+from toolkit.media.pixel_formats import has_alpha
+from toolkit.media.transparency import AlphaPlane, plane_samples, set_alpha
 
 if TYPE_CHECKING:
     import av
@@ -90,10 +92,18 @@ def chroma_location(description: str) -> str | None:
 
 
 class ToRgb:
-    """Decoded frames as planes (3, H, W)."""
+    """Decoded frames as planes (3, H, W), or (4, H, W) with transparency."""
 
-    def __init__(self, template: av.VideoFrame, colour: Colour, *, deep: bool) -> None:
-        """`deep`: 16 bits a sample for frames of more than 8."""
+    def __init__(self, template: av.VideoFrame, colour: Colour, *, deep: bool, alpha: bool = False) -> None:
+        """Ready for frames like one.
+
+        Args:
+            template: such a frame.
+            colour: what its samples mean.
+            deep: 16 bits per sample for frames of more than 8.
+            alpha: transparency as a fourth plane; frames must have it.
+        """
+        self._alpha = AlphaPlane(template) if alpha else None
         depth = depth_of(template.format)
         self._kind: Any = np.uint16 if deep and depth > 8 else np.uint8
         self.white = 255
@@ -114,26 +124,27 @@ class ToRgb:
         self._graph = _graph(template, _BUFFER_MATRICES[colour.matrix], colour.full, options, target)
 
     def __call__(self, frame: av.VideoFrame) -> Planes:
-        """Red, green and blue; 0..white."""
+        """Red, green and blue, and transparency where it was asked for; 0..white."""
         self._graph.vpush(frame)
         converted = self._graph.vpull()
-        green, blue, red = (_samples(plane, self._kind, converted.width) for plane in converted.planes)
+        green, blue, red = (plane_samples(plane, self._kind, converted.width) for plane in converted.planes)
         result: Planes = np.stack([red, green, blue])
-        return result
+        return result if self._alpha is None else np.concatenate([result, self._alpha(frame, self.white)])
 
 
 class FromRgb:
-    """Planes (3, H, W) as frames to encode."""
+    """Planes (3, H, W) as frames to encode, or (4, H, W) where the format has transparency."""
 
     def __init__(self, width: int, height: int, white: int, colour: Colour, pix_fmt: str) -> None:
         import av
 
         self._colour = colour
-        self._format = "gbrp" if white == 255 else "gbrp16le"
+        self._transparent = has_alpha(pix_fmt)
+        self._format = f"{'gbrap' if self._transparent else 'gbrp'}{'' if white == 255 else '16le'}"
         self._kind: Any = np.uint8 if white == 255 else np.uint16
         self._white = white
-        # Anything but RGB takes 255 << 8 for 1.0, whatever its range.
-        self._ends_at = 65535 if colour.matrix == RGB else _WHITE_16
+        # Of 16 bits, anything but RGB takes 255 << 8 for 1.0, whatever its range.
+        self._ends_at = 255 if white == 255 else 65535 if colour.matrix == RGB else _WHITE_16
         template = av.VideoFrame(width, height, self._format)
         options = {"in_range": "full", "flags": _FLAGS}
         if colour.matrix != RGB:
@@ -149,13 +160,18 @@ class FromRgb:
         import av
 
         height, width = planes.shape[1:]
-        if self._kind == np.uint16 and self._white != self._ends_at:
+        if self._white != self._ends_at:
             planes = np.rint(planes * np.float32(self._ends_at / self._white)).astype(np.uint16)
         frame = av.VideoFrame(width, height, self._format)
-        for plane, samples in zip(frame.planes, (planes[1], planes[2], planes[0]), strict=True):
-            _samples(plane, self._kind, width)[:] = samples
+        written = [planes[1], planes[2], planes[0]]
+        if self._transparent:
+            written.append(planes[3] if len(planes) == 4 else np.full((height, width), self._ends_at))
+        for plane, samples in zip(frame.planes, written, strict=True):
+            plane_samples(plane, self._kind, width)[:] = samples
         self._graph.vpush(frame)
         made: av.VideoFrame = self._graph.vpull()
+        if self._transparent:
+            set_alpha(made, written[3], self._ends_at)
         tagged(made, self._colour)
         return made
 
@@ -170,11 +186,6 @@ def tagged(target: Any, colour: Colour) -> None:
 def depth_of(video_format: VideoFormat) -> int:
     """Bits a sample."""
     return max(component.bits for component in video_format.components)
-
-
-def _samples(plane: Any, kind: Any, width: int) -> Any:
-    """A frame's plane as an array (H, W) on its own memory."""
-    return np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)[:, :width]
 
 
 def _graph(template: av.VideoFrame, matrix: str, full: bool, options: dict[str, str], target: str) -> Any:

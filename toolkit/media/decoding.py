@@ -13,6 +13,7 @@ from toolkit.media.clock import is_flush
 from toolkit.media.opening import opened
 from toolkit.media.tally import Damage
 from toolkit.media.times import FrameTimes, readable
+from toolkit.media.transparency import decoder_of
 from toolkit.media.video_file import Segment, VideoFile
 
 if TYPE_CHECKING:
@@ -163,15 +164,16 @@ def _decode(video: VideoFile, start: int | None, threads: int) -> Iterator[tuple
 
     with opened(video.path) as container:
         stream: Any = container.streams[video.stream]
-        stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = threads
+        decoder = decoder_of(stream)
+        decoder.thread_type = "AUTO"
+        decoder.thread_count = threads
         if start is not None:
             container.seek(start, stream=stream, backward=True)
         times = FrameTimes(video.timing)
         for packet in _packets(video, container, stream):
             times.stamp(packet)
             try:
-                frames = packet.decode()
+                frames = decoder.decode(packet)
             except av.error.InvalidDataError:
                 yield times.last, None
                 continue

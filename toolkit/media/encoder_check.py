@@ -20,6 +20,8 @@ _SPEEDS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "sl
 _MOST = 255
 """No encoder's crf or preset goes beyond."""
 
+_INPUTS = ("yuv420p", "yuva420p", "yuva444p12le")
+"""Inputs that get different encoders by default: opaque, transparent, and both transparent and deep."""
 _FORMATS = ("yuv420p", "yuv420p10le", "yuv422p10le", "yuv444p", "gbrp")
 
 
@@ -34,7 +36,7 @@ def check_encoder(wanted: VideoFormat, suffix: str) -> None:
         _check(wanted.codec, wanted)
         return
     errors = []
-    codecs = {default_codec(suffix, hdr=hdr): None for hdr in (False, True)}
+    codecs = {default_codec(suffix, pix_fmt, hdr=hdr): None for hdr in (False, True) for pix_fmt in _INPUTS}
     for codec in codecs:
         try:
             _check(codec, wanted)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from toolkit.errors import InputError
 from toolkit.media.colour import Colour, tagged
 from toolkit.media.mastering import HDR_TRANSFERS, Mastering, encoder_option
-from toolkit.media.pixel_formats import choose_format, is_rgb, subsampling
+from toolkit.media.pixel_formats import choose_format, depth, has_alpha, is_rgb, subsampling
 from toolkit.media.tally import Tally
 from toolkit.workloads import Shape
 
@@ -33,6 +33,14 @@ _CODECS = ("libx264", "libsvtav1", "mpeg4")
 """In order of preference: what a build of FFmpeg may lack."""
 _HDR_CODECS = ("libx265", "libsvtav1")
 """Those whose 10 bits players decode in hardware, and show as high dynamic range."""
+_ALPHA_CODECS = {
+    ".webm": ("libvpx-vp9",),
+    ".mkv": ("libvpx-vp9", "prores_ks"),
+    ".mov": ("prores_ks",),
+    ".nut": ("ffv1",),
+}
+"""For transparent video, the first whose transparent format is as deep as the input's, or else the last."""
+ADDITION: Literal["matroska_block_additional"] = "matroska_block_additional"
 _EVEN_ONLY = frozenset({"libx264", "mpeg4", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "prores_ks"})
 
 
@@ -79,13 +87,14 @@ class Encoding(msgspec.Struct, frozen=True):
 
 
 class EncodedPacket(msgspec.Struct, frozen=True, array_like=True):
-    """A packet, times in the encoding's time base."""
+    """A packet, times in the encoding's time base; `addition` is what Matroska keeps beside a packet: VP9's alpha."""
 
     pts: int
     dts: int
     duration: int
     key: bool
     data: bytes
+    addition: bytes = b""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -124,13 +133,15 @@ def choose_encoding(
     Raises:
         InputError: there is no such encoder here, or it does not take these frames.
     """
-    codec = wanted.codec or default_codec(suffix, hdr=colour.transfer in HDR_TRANSFERS)
+    codec = wanted.codec or default_codec(suffix, pix_fmt, hdr=colour.transfer in HDR_TRANSFERS)
     chosen = choose_format(wanted.pix_fmt, codec, pix_fmt)
     options = dict(DEFAULTS.get(codec, {}))
     if wanted.crf is not None:
         options["crf"] = f"{wanted.crf:g}"
     if wanted.preset is not None:
         options["preset"] = wanted.preset
+    if codec == "libvpx" and has_alpha(chosen):
+        options["auto-alt-ref"] = "0"  # the encoder refuses transparency with it
     options |= _joined(codec, encoder_option(codec, mastering), dict(wanted.options))
     if is_rgb(chosen) != (colour.matrix == 0):
         colour = Colour(0 if is_rgb(chosen) else 1, is_rgb(chosen), "left", colour.primaries, colour.transfer)
@@ -143,7 +154,7 @@ def choose_encoding(
     return Encoding(codec, width, height, chosen, base, rate, aspect, options, threads, *fields)
 
 
-def default_codec(suffix: str, *, hdr: bool) -> str:
+def default_codec(suffix: str, pix_fmt: str, *, hdr: bool) -> str:
     """The encoder for a kind of file, of those that this build of FFmpeg has.
 
     Raises:
@@ -151,6 +162,10 @@ def default_codec(suffix: str, *, hdr: bool) -> str:
     """
     import av
 
+    transparent = [codec for codec in _ALPHA_CODECS.get(suffix, ()) if codec in av.codecs_available]
+    if has_alpha(pix_fmt) and transparent:
+        deep = (codec for codec in transparent if depth(choose_format(None, codec, pix_fmt)) >= depth(pix_fmt))
+        return next(deep, transparent[-1])
     usual: tuple[str, ...] = (*_HDR_CODECS, *_CODECS) if hdr else _CODECS
     for codec in _SUFFIX_CODECS.get(suffix, usual):
         if codec in av.codecs_available:
@@ -204,6 +219,8 @@ class SegmentEncoder:
                 f"{', '.join(f'{name}={value}' for name, value in encoding.options.items())}: {error.strerror}",
                 "Choose another codec, or other settings.",
             ) from error
+        if unused := [name for name in self._context.options if name in encoding.options]:
+            raise InputError(f"{encoding.codec} has no option {unused[0]}", "Leave it out, or choose another codec.")
         self.packets: list[EncodedPacket] = []
         self._given: set[int] = set()
 
@@ -227,4 +244,17 @@ class SegmentEncoder:
             if packet.time_base not in (None, self._time_base) and packet.time_base:
                 packet.rescale_ts(self._time_base)
             dts = packet.dts if packet.dts is not None else packet.pts
-            self.packets.append(EncodedPacket(packet.pts, dts, packet.duration or 0, packet.is_keyframe, bytes(packet)))
+            addition = bytes(packet.get_sidedata(ADDITION)) if packet.has_sidedata(ADDITION) else b""
+            self.packets.append(
+                EncodedPacket(packet.pts, dts, packet.duration or 0, packet.is_keyframe, bytes(packet), addition)
+            )
+
+
+def side_data(addition: bytes) -> Any:
+    """What `EncodedPacket.addition` holds, as FFmpeg's side data of a packet."""
+    from av.packet import PacketSideData, packet_sidedata_type_from_literal
+
+    create: Any = PacketSideData
+    made = create(packet_sidedata_type_from_literal(ADDITION), len(addition))
+    made.update(addition)
+    return made

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from toolkit.media.clock import is_flush
 from toolkit.media.copied import Copies
-from toolkit.media.encoding import EncodedPacket, Encoding, Part
+from toolkit.media.encoding import EncodedPacket, Encoding, Part, side_data
 from toolkit.media.times import FileTimes, readable
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ def video_packets(parts: Iterable[Part], stream: Any, encoding: Encoding, timing
         made.stream, made.time_base = stream, base
         made.pts, made.dts, made.duration = packet.pts, packet.dts, packet.duration
         made.is_keyframe = packet.key
+        if packet.addition:
+            made.set_sidedata(side_data(packet.addition))
         yield packet.dts * base, made
 
 
@@ -48,7 +52,7 @@ def timed(packets: list[EncodedPacket], timing: FileTimes) -> Iterator[EncodedPa
         dts = shown[number - delay] if early <= 0 else shown[0] - early * timing.usual
         following = bisect.bisect_right(shown, packet.pts)
         end = shown[following] if following < len(shown) else timing.until(packet.pts)
-        yield EncodedPacket(packet.pts, dts, end - packet.pts, packet.key, packet.data)
+        yield msgspec.structs.replace(packet, dts=dts, duration=end - packet.pts)
 
 
 @dataclass

@@ -98,7 +98,8 @@ def _film(item: Item, options: UpscaleOptions, models: Models, advance: Advance,
     if white != 255:
         samples = np.rint(samples.astype(np.float64) * (65535 / white)).astype(np.uint16)
     path = _still_of(item, options)
-    write_picture(path, Picture(np.ascontiguousarray(samples), "RGB"), options.picture, overwrite=options.overwrite)
+    picture = Picture(np.ascontiguousarray(samples), "RGBA" if len(planes) == 4 else "RGB")
+    write_picture(path, picture, options.picture, overwrite=options.overwrite)
     film.notes.append(f"{path} is a picture from its middle")
     return upscale_film(film, item.source.name, advance, stop)
 

@@ -14,7 +14,9 @@ from toolkit.media.colour import FromRgb, ToRgb
 from toolkit.media.decoding import Decoding, decoded
 from toolkit.media.encoding import Encoding, Part, SegmentEncoder
 from toolkit.media.model import Model
+from toolkit.media.pictures.upscaling import upscale_with_alpha
 from toolkit.media.pipeline import Times, pipelined
+from toolkit.media.pixel_formats import has_alpha
 from toolkit.media.tally import Damage, Tally
 from toolkit.media.target import resized
 from toolkit.media.upscaler import Planes, Upscaler
@@ -46,10 +48,15 @@ class VideoJob:
     reuse: bool
     split: bool = False
 
+    @property
+    def alpha(self) -> bool:
+        """Whether transparency is upscaled: there is some, and the output's format takes it."""
+        return has_alpha(self.video.pix_fmt) and has_alpha(self.encoding.pix_fmt)
+
 
 @dataclass(frozen=True)
 class Raw:
-    """A decoded frame, upright, in RGB."""
+    """A decoded frame, upright, in RGB, or RGBA where the output is transparent."""
 
     segment: Segment
     pts: int
@@ -107,7 +114,7 @@ class SegmentRun:
         for segment, frames in decoded(job.video, segments, job.decoding, self.damage):
             for timed in frames:
                 if self._to_rgb is None:
-                    self._to_rgb = ToRgb(timed.frame, job.video.colour, deep=job.model.deep)
+                    self._to_rgb = ToRgb(timed.frame, job.video.colour, deep=job.model.deep, alpha=job.alpha)
                 planes = self._to_rgb(timed.frame)
                 yield Raw(segment, timed.pts, job.video.orientation.upright(planes), self._to_rgb.white)
                 if stopped():
@@ -122,7 +129,11 @@ class SegmentRun:
 
     def upscaled(self, item: Raw) -> Planes:
         """What is encoded."""
-        made = self.upscaler(item.planes, item.white)
+        if len(item.planes) == 4:
+            samples = upscale_with_alpha(self.upscaler, item.planes.transpose(1, 2, 0), item.white)
+            made = samples.transpose(2, 0, 1)
+        else:
+            made = self.upscaler(item.planes, item.white)
         if made.shape[1:] != self.job.result.sides:
             made = resized(made.transpose(1, 2, 0), self.job.result).transpose(2, 0, 1)
         return divided(item.planes, made, item.white) if self.job.split else made

@@ -16,6 +16,7 @@ from toolkit.media.mastering import Mastering, mastering_of
 from toolkit.media.opening import opened
 from toolkit.media.orientation import Orientation, orientation_of
 from toolkit.media.times import INDEXED, FileTimes, read_times
+from toolkit.media.transparency import decoder_of
 from toolkit.workloads import LARGEST_SIDE, Shape
 
 if TYPE_CHECKING:
@@ -163,11 +164,12 @@ def _first_frame(path: Path, container: InputContainer, stream: Any) -> av.Video
     import av
 
     # The first frames of a damaged file may be beyond help, and what is wrong with them is not asked yet.
+    decoder = decoder_of(stream)
     for packet in container.demux(stream):
         if not packet.size and not is_flush(packet):
             continue
         try:
-            frames: list[av.VideoFrame] = packet.decode()
+            frames: list[av.VideoFrame] = decoder.decode(packet)
             if frames:
                 return frames[0]
         except av.error.InvalidDataError:

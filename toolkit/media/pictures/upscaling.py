@@ -62,7 +62,7 @@ def upscale_picture(picture: Picture, networks: Networks, target: Target) -> Pic
             [_colour(network, paper[..., :3], white), _grey(network, paper[..., 3:], white)], axis=2
         )
     else:
-        made = _with_alpha(network, samples, white)
+        made = upscale_with_alpha(network, samples, white)
     return Picture(resized(made, result), picture.mode, picture.metadata, picture.notes)
 
 
@@ -78,7 +78,12 @@ def _grey(network: Upscaler, samples: Samples, white: int) -> Samples:
     return result
 
 
-def _with_alpha(network: Upscaler, samples: Samples, white: int) -> Samples:
+def upscale_with_alpha(network: Upscaler, samples: Samples, white: int) -> Samples:
+    """Samples (H, W, 2 or 4) whose last channel is straight transparency.
+
+    Hidden colour does not bleed in, and transparency passes through the network as grey, within what it is around each
+    pixel.
+    """
     colour, alpha = samples[..., :-1], samples[..., -1:]
     filled = _without_hidden(colour, alpha)
     made = _grey(network, filled, white) if colour.shape[2] == 1 else _colour(network, filled, white)
