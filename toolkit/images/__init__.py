@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.errors import InputError
+from toolkit.images.decoders import PLUGIN_SUFFIXES
 from toolkit.workloads import Shape
 
 if TYPE_CHECKING:
@@ -16,16 +17,15 @@ if TYPE_CHECKING:
 _NO_PICTURES = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"})
 """Formats that Pillow recognises and does not decode by itself."""
 
-_LARGEST_WORD = 2**16 - 1
-
 
 @cache
 def suffixes() -> frozenset[str]:
-    """What names of files end with, in lower case, that Pillow reads."""
+    """What names of files end with, in lower case, that Pillow reads, with the plugins of the extra `images` too."""
     from PIL import Image
 
     known = Image.registered_extensions()
-    return frozenset(suffix for suffix, name in known.items() if name in Image.OPEN and name not in _NO_PICTURES)
+    read = {suffix for suffix, name in known.items() if name in Image.OPEN and name not in _NO_PICTURES}
+    return PLUGIN_SUFFIXES | read
 
 
 def find_images(directory: Path, most: int) -> list[Path]:
@@ -52,32 +52,16 @@ def _is_image(path: Path) -> bool:
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """An image as uint8 (H, W, 3): grey ones thrice, without transparency, 16 bits rounded to 8.
+    """An image as uint8 (H, W, 3), upright: grey repeated, transparency put on white, 16 bits rounded to 8.
 
     Raises:
-        InputError: it cannot be read, or its values have no known range.
+        InputError: it cannot be read, or its samples are not supported.
+        Unavailable: reading it needs the extra `images`.
     """
-    import numpy as np
-    from PIL import Image
+    from toolkit.images.reading import read_picture
+    from toolkit.images.rgb import as_rgb
 
-    try:
-        with Image.open(path) as image:
-            if image.mode == "F" or image.mode.startswith("I"):
-                return _from_deep_grey(np.asarray(image), path)
-            return np.asarray(image.convert("RGB"))
-    # Pillow's decoders raise SyntaxError and ValueError for damaged files too.
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise InputError(f"cannot read image {path}: {error}", "Leave it out.") from error
-
-
-def _from_deep_grey(values: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
-    """Grey of 16 bits, which Pillow would cut off at 255."""
-    import numpy as np
-
-    if values.dtype.kind == "f" or values.min() < 0 or values.max() > _LARGEST_WORD:
-        raise InputError(f"{path} holds {values.dtype} values of no known range", "Save it with 8 or 16 bits a value.")
-    grey = np.rint(values.astype(np.float64) / (_LARGEST_WORD / 255)).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
+    return as_rgb(read_picture(path))
 
 
 def centre_crop(pixels: NDArray[np.uint8], shape: Shape) -> NDArray[np.uint8]:

@@ -1,199 +1,173 @@
-"""Reading pictures: whatever Pillow opens, as arrays of the samples that were in the file."""
+"""Reading pictures: one rule for orientation, transparency, depth and colour, for every command."""
 
 from __future__ import annotations
 
-import re
 import warnings
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO
 
-import numpy as np
-from PIL import ExifTags, Image, PngImagePlugin
+from PIL import Image, UnidentifiedImageError
 
-from toolkit.errors import InputError, Unavailable
+from toolkit.errors import InputError
+from toolkit.images import exif, xmp
+from toolkit.images.boxes import ImageProperties, read_properties
+from toolkit.images.decoders import CAMERA_RAW, DECODER_ERRORS, is_avif, is_heif, is_jxl, register_plugin
+from toolkit.images.deep import deep_samples, png_samples
+from toolkit.images.metadata import checked_profile, read_metadata
 from toolkit.images.picture import Metadata, Mode, Picture, Samples
+from toolkit.images.png_chunks import SIGNATURE, PngHeader, open_png
+from toolkit.images.scaling import upright
+from toolkit.images.shallow import shallow_samples
+from toolkit.images.tiff import tiff_samples
+from toolkit.images.tiff_tags import ICC, XMP, TiffTags, is_tiff, read_tags, turned_off
 
-_CHANNELS: dict[str, Mode] = {
-    "P": "RGB",
-    "1": "L",
-    "L": "L",
-    "I;16": "L",
-    "I;16B": "L",
-    "I;16L": "L",
-    "I;16N": "L",
-    "I": "L",
-    "LA": "LA",
-    "La": "LA",
-    "PA": "RGBA",
-    "RGB": "RGB",
-    "RGBX": "RGB",
-    "RGBA": "RGBA",
-    "RGBa": "RGBA",
-    "CMYK": "CMYK",
-    "YCbCr": "RGB",
-    "LAB": "RGB",
-    "HSV": "RGB",
-}
-_DEEP = {"gray16": "L", "ya16": "LA", "rgb48": "RGB", "rgba64": "RGBA"}
-_TRANSPOSED = {
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: a.swapaxes(0, 1)[:, ::-1],
-    7: lambda a: a.swapaxes(0, 1)[::-1, ::-1],
-    8: lambda a: a.swapaxes(0, 1)[::-1],
-}
-"""What each EXIF orientation asks for."""
+_HEAD = 64
+_JPEG_TRAILERS = (b"MotionPhoto_Data", b"ftypmp4", b"ftypisom", b"ftypqt")
+"""What a video behind a photograph begins with."""
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    samples: Samples
+    mode: Mode
+    depth: int
+    notes: tuple[str, ...] = ()
+    metadata: Metadata | None = None
+    """Where decoding changed it."""
 
 
 def read_picture(path: Path) -> Picture:
-    """A picture from a file.
+    """A picture from a file, upright.
+
+    Of several pictures in one file the first is read, and a note says so. Metadata is never a reason to refuse the
+    samples: what is broken is left out, with a note.
 
     Raises:
-        InputError: it cannot be read, is cut off, is too large to be a picture, or has floating-point samples.
-        Unavailable: it has 16 bits a colour, which Pillow would cut to 8, and PyAV is not installed.
+        InputError: it cannot be read, is cut off, is too large to be a picture, or has samples that are not supported,
+            such as floating-point ones.
+        Unavailable: reading this format, or more than 8 bits a sample, needs the extra `images`.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # twice as large is an error
-            with Image.open(path) as image:
-                return _picture(path, image)
+            # Pillow warns of large pictures, twice as large is an error, and of damaged metadata.
+            warnings.simplefilter("ignore")
+            return _read(path)
     except Image.DecompressionBombError as error:
         raise InputError(f"{path} is too large: {error}", "Pictures may have up to 178 megapixels.") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise InputError(f"cannot read picture {path}: {error}", "Is it whole, and is it a picture?") from error
+    except MemoryError as error:
+        raise InputError(f"{path} is too large for the memory of this machine", "Cut it into pieces.") from error
+    except DECODER_ERRORS as error:
+        reason = str(error) or type(error).__name__
+        raise InputError(f"cannot read picture {path}: {reason}", "Is it whole, and is it a picture?") from error
 
 
-def _picture(path: Path, image: Image.Image) -> Picture:
-    notes = []
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":
-        notes.append(f"{path.name} holds {frames} pictures; the first was taken")
-    if image.mode not in _CHANNELS:
-        raise InputError(f"{path} has samples of type {image.mode}", "Integers of 8 or 16 bits can be upscaled.")
-    deep = _is_deep_colour(image)  # asked first: reading the EXIF of a PNG loads it
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    metadata = _metadata(image)
-    samples, mode = _read_deep(path) if deep else _samples(path, image)
-    if turn := _TRANSPOSED.get(orientation):
-        samples = np.ascontiguousarray(turn(samples))
-    return Picture(samples, mode, metadata, tuple(notes))
-
-
-def _samples(path: Path, image: Image.Image) -> tuple[Samples, Mode]:
-    if image.mode == "P" or "transparency" in image.info:
-        image = image.convert(_without_palette(image))
-    if image.mode == "I":
-        array = np.asarray(image)
-        if array.min() < 0 or array.max() > 65535:
-            raise InputError(f"{path} has 32-bit samples", "Integers of 8 or 16 bits can be upscaled.")
-        return array.astype(np.uint16)[..., None], "L"
-    if image.mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16)[..., None], "L"
-    mode = _CHANNELS[image.mode]
-    samples = np.array(image if image.mode == mode else image.convert(mode))
-    return samples.reshape(*samples.shape[:2], -1), mode
-
-
-def _without_palette(image: Image.Image) -> str:
-    """The mode that holds all colours of a palette, or a colour that is declared transparent, as samples."""
-    if image.mode == "P":
-        colours = np.asarray(image.getpalette("RGB") or []).reshape(-1, 3)
-        grey = bool((colours == colours[:, :1]).all())
-        if "transparency" in image.info:
-            return "RGBA"
-        return "L" if grey else "RGB"
-    return {"1": "LA", "L": "LA", "RGB": "RGBA"}.get(image.mode, image.mode)
-
-
-def _is_deep_colour(image: Image.Image) -> bool:
-    """Whether the file has 16 bits a sample where Pillow hands out 8."""
-    tiles = getattr(image, "tile", [])
-    raw = " ".join(str(part) for tile in tiles for part in (tile[3] if isinstance(tile[3], tuple) else (tile[3],)))
-    return ";16" in raw and not image.mode.startswith("I")
-
-
-def _read_deep(path: Path) -> tuple[Samples, Mode]:
-    """16-bit colour, which Pillow has no mode for, through FFmpeg's decoders."""
+def is_picture(path: Path) -> bool:
+    """Whether a file's content is a picture, whole or not, rather than a video."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if is_tiff(head) or is_heif(head) or is_jxl(head) or head.startswith(SIGNATURE):
+        return True
     try:
-        import av
-    except ImportError as error:
-        raise Unavailable(
-            f"{path} has 16 bits a colour, and Pillow reads only 8", 'pip install "rt4ksr-toolkit[video]"'
-        ) from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path):
+                return True
+    except UnidentifiedImageError:
+        return False
+    except (*DECODER_ERRORS, Image.DecompressionBombError):
+        return True  # a format that Pillow knows, in a damaged file
+
+
+def _read(path: Path) -> Picture:
+    if path.suffix.lower() in CAMERA_RAW:
+        raise InputError(f"{path} is a camera's raw file", "Develop it, and save it as TIFF, PNG or JPEG.")
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if is_tiff(head):
+        return _read_tiff(path)
+    if is_heif(head) or is_jxl(head):
+        register_plugin(path, head)
+    with ExitStack() as stack:
+        png: PngHeader | None = None
+        source: Path | IO[bytes] = path
+        if head.startswith(SIGNATURE):
+            source, png = open_png(path)
+            stack.enter_context(source)
+        image = stack.enter_context(Image.open(source))
+        properties = read_properties(path.read_bytes()) if is_avif(head) or is_heif(head) else ImageProperties()
+        notes = [*_further_pictures(image), *(png.notes if png else ())]
+        if png is not None and png.colour:
+            image.load()  # metadata may lie behind the samples
+            decoded = _Decoded(*png_samples(path, source), 16)
+        elif (deep := deep_samples(path, image, properties)) is not None:
+            decoded = _Decoded(*deep)
+        else:
+            decoded = _Decoded(*shallow_samples(path, image))
+        cicp = png.cicp if png is not None else properties.cicp
+        metadata, orientation, left_out = read_metadata(image, cicp)
+        if decoded.metadata is not None:
+            metadata = replace(metadata, icc=decoded.metadata.icc, cicp=None)
+        notes += [*decoded.notes, *left_out, *_trailers(path, image, properties, left_out)]
+    samples = upright(decoded.samples, orientation)
+    return Picture(samples, decoded.mode, metadata, tuple(f"{path.name}: {note}" for note in notes), decoded.depth)
+
+
+def _read_tiff(path: Path) -> Picture:
+    """Its tags are read here, as Pillow opens only some kinds of TIFF."""
+    tags = read_tags(path)
+    orientation, notes = tags.orientation, list[str]()
+    metadata, left_out = _tiff_metadata(tags)
+    if tags.depth > 8 and not tags.floating:
+        decoded = _Decoded(*tiff_samples(path))
+    else:
+        try:
+            image = Image.open(path if orientation == 1 else turned_off(path, tags))
+        except UnidentifiedImageError:
+            decoded = _Decoded(*tiff_samples(path))
+        else:
+            with image:
+                notes += _further_pictures(image)
+                decoded = _Decoded(*shallow_samples(path, image))
+    if decoded.metadata is not None:
+        metadata = replace(metadata, icc=decoded.metadata.icc)
+    notes += [*decoded.notes, *left_out]
+    samples = upright(decoded.samples, orientation)
+    return Picture(samples, decoded.mode, metadata, tuple(f"{path.name}: {note}" for note in notes), decoded.depth)
+
+
+def _tiff_metadata(tags: TiffTags) -> tuple[Metadata, list[str]]:
+    raw = tags.exif()
+    cleaned = exif.clean(raw) if raw else exif.CleanExif(None)
+    icc, reason = checked_profile(tags.content(ICC))
+    packet, trailers = xmp.without_trailers(xmp.upright(tags.content(XMP) or b""))
+    notes = [*tags.notes, *cleaned.notes, *reason]
+    if trailers:
+        notes.append("its gain map, depth map or motion video was left out, with the XMP that describes it")
+    return Metadata(icc, cleaned.content, packet or None, tags.dpi), notes
+
+
+def _further_pictures(image: Image.Image) -> tuple[str, ...]:
     try:
-        with av.open(str(path)) as container:
-            frame = next(container.decode(video=0))
-    except (av.FFmpegError, StopIteration) as error:
-        raise InputError(f"cannot read picture {path}: {error}") from error
-    name = frame.format.name
-    mode = _DEEP.get(name.removesuffix("be").removesuffix("le"))
-    if mode is None:
-        raise InputError(f"{path} has samples of type {name}", "Save it as RGB, with or without transparency.")
-    kind = np.dtype(np.uint16).newbyteorder(">" if name.endswith("be") else "<")
-    plane = frame.planes[0]
-    channels = Image.getmodebands(mode)
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(frame.height, plane.line_size)
-    samples = np.ascontiguousarray(rows[:, : frame.width * channels * 2]).view(kind).astype(np.uint16)
-    return samples.reshape(frame.height, frame.width, channels), _CHANNELS[mode]
+        frames = getattr(image, "n_frames", 1)
+    except DECODER_ERRORS:
+        return ("how many pictures it holds cannot be read; the first was taken",)
+    if frames <= 1 or image.format == "PSD":  # whose frames are layers, and whose first picture is all of them
+        return ()
+    if image.format == "MPO":
+        return (f"{frames - 1} further pictures in it (previews, gain maps or depth maps) were left out",)
+    return (f"it holds {frames} pictures; the first was taken",)
 
 
-def _metadata(image: Image.Image) -> Metadata:
-    info = image.info
-    exif = image.getexif()
-    exif.pop(ExifTags.Base.Orientation, None)
-    exif.pop(ExifTags.Base.ImageWidth, None)
-    exif.pop(ExifTags.Base.ImageLength, None)
-    if ExifTags.IFD.Exif in exif:
-        for tag in (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight):
-            exif.get_ifd(ExifTags.IFD.Exif).pop(tag, None)
-    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
-    xmp = xmp.encode() if isinstance(xmp, str) else xmp
-    return Metadata(
-        icc=info.get("icc_profile") or None,
-        exif=exif.tobytes() if len(exif) and image.format != "TIFF" else _tiff_exif(exif, image),
-        xmp=None if xmp is None else _UPRIGHT.sub(rb"\g<1>1\g<3>", xmp),
-        dpi=_dpi(info.get("dpi")),
-        text=_text(image),
-    )
-
-
-_UPRIGHT = re.compile(rb"(tiff:Orientation(?:=[\"']|>))(\d)([\"']|<)")
-
-
-def _tiff_exif(exif: Image.Exif, image: Image.Image) -> bytes | None:
-    """Of a TIFF, whose tags are its EXIF: what describes the picture, and nothing about how its samples lie."""
-    if image.format != "TIFF" or not len(exif):
-        return None
-    kept = Image.Exif()
-    for tag in _DESCRIPTIVE:
-        if tag in exif:
-            kept[tag] = exif[tag]
-    for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        if ifd in exif:
-            kept[ifd] = exif.get_ifd(ifd)
-    return kept.tobytes() if len(kept) else None
-
-
-_DESCRIPTIVE = (
-    ExifTags.Base.Artist,
-    ExifTags.Base.Copyright,
-    ExifTags.Base.DateTime,
-    ExifTags.Base.ImageDescription,
-    ExifTags.Base.Make,
-    ExifTags.Base.Model,
-    ExifTags.Base.Software,
-)
-
-
-def _dpi(value: Any) -> tuple[float, float] | None:
-    return (float(value[0]), float(value[1])) if isinstance(value, tuple) and len(value) == 2 else None
-
-
-def _text(image: Image.Image) -> tuple[tuple[str, str], ...]:
-    if not isinstance(image, PngImagePlugin.PngImageFile):
-        comment = image.info.get("comment")
-        return (("Comment", comment.decode("utf-8", "replace")),) if isinstance(comment, bytes) else ()
-    chunks = getattr(image, "text", {})
-    return tuple((key, str(value)) for key, value in chunks.items() if key != "XML:com.adobe.xmp")
+def _trailers(path: Path, image: Image.Image, properties: ImageProperties, said: tuple[str, ...]) -> tuple[str, ...]:
+    """What lies beside the picture in its file and is not named yet."""
+    if properties.gain_map:
+        return ("its gain map was left out",)
+    if image.format not in ("JPEG", "MPO") or any("motion video" in note for note in said):
+        return ()
+    with path.open("rb") as file:
+        content = file.read()
+    end = content.rfind(b"\xff\xd9")
+    video = any(name in content[end:] or name in content[-(1 << 16) :] for name in _JPEG_TRAILERS)
+    return ("its motion video was left out",) if video else ()

@@ -12,9 +12,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image, UnidentifiedImageError
-
 from toolkit.errors import InputError
+from toolkit.images import suffixes
+from toolkit.images.decoders import CAMERA_RAW
+from toolkit.images.reading import is_picture
 from toolkit.media.assembly import FORMATS as CONTAINERS
 from toolkit.media.pictures.output import FORMATS as PICTURES
 from toolkit.media.report import FileReport, LeftOut
@@ -275,15 +276,8 @@ def _kind_by_name(name: str) -> Kind | None:
     suffix = Path(name).suffix.lower()
     if suffix in _VIDEOS:
         return "video"
-    Image.init()
-    return "image" if suffix in Image.EXTENSION and suffix not in (".pdf", ".mpg", ".mpeg") else None
+    return "image" if suffix in suffixes() or suffix in CAMERA_RAW else None
 
 
 def _kind_by_content(path: Path) -> Kind:
-    try:
-        with Image.open(path):
-            return "image"
-    except (UnidentifiedImageError, OSError):
-        return "video"
-    except Exception:  # noqa: BLE001  (Pillow knows it, and says what is wrong when it is read)
-        return "image"
+    return "image" if is_picture(path) else "video"

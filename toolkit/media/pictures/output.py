@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, PngImagePlugin
+from PIL import Image, PngImagePlugin
 
 from toolkit.atomic import publish, writable, write_bytes
 from toolkit.errors import InputError
-from toolkit.images.picture import Metadata, Picture, Samples
-from toolkit.media.pictures.png import png_16
+from toolkit.images.picture import Metadata, Picture
+from toolkit.images.rgb import on_white, to_8_bits
+from toolkit.media.pictures.avif import avif
+from toolkit.media.pictures.colour import checked_colour, cmyk_as_rgb, grey_as_rgb, tagged
+from toolkit.media.pictures.metadata import COMMENT, described
+from toolkit.media.pictures.png import colour_chunks, png_16
+from toolkit.media.pictures.tiff import write_tiff
 
 FORMATS = {
     ".png": "PNG",
@@ -33,7 +38,6 @@ _MODES = {
     "AVIF": ("RGB", "RGBA"),
     "TIFF": ("L", "LA", "RGB", "RGBA", "CMYK"),
 }
-_COMMENT = "Comment"
 _FULL_COLOUR = 90
 """JPEG quality from which colour is stored in full resolution."""
 
@@ -82,7 +86,11 @@ def write_picture(path: Path, picture: Picture, options: PictureFormat, *, overw
             "Write a PNG or TIFF.",
         )
     fitting, notes = _fitting(picture, kind)
-    if fitting.samples.dtype == np.uint16 and kind == "PNG":
+    if kind == "TIFF":
+        _through_temporary(path, lambda file: write_tiff(file, fitting), overwrite=overwrite)
+    elif kind == "AVIF" and (fitting.samples.dtype == np.uint16 or fitting.metadata.cicp is not None):
+        write_bytes(path, avif(fitting, options.quality), overwrite=overwrite)
+    elif kind == "PNG" and fitting.samples.dtype == np.uint16:
         write_bytes(path, png_16(fitting.samples, fitting.metadata), overwrite=overwrite)
     else:
         _save(path, fitting, kind, options, overwrite=overwrite)
@@ -90,42 +98,30 @@ def write_picture(path: Path, picture: Picture, options: PictureFormat, *, overw
 
 
 def _fitting(picture: Picture, kind: str) -> tuple[Picture, tuple[str, ...]]:
-    """The picture as the format can hold it."""
-    notes = []
-    samples, mode, metadata = picture.samples, picture.mode, picture.metadata
-    if samples.dtype == np.uint16 and kind != "PNG" and not (kind == "TIFF" and mode == "L"):
-        samples = np.rint(samples / np.float32(257)).astype(np.uint8)
+    """The picture as the format can hold it, and what that takes away."""
+    picture, mismatched = checked_colour(picture)
+    made, tagging = tagged(picture, kind)
+    notes = [*mismatched, *tagging]
+    if made.samples.dtype == np.uint16 and not _holds_16_bits(made, kind):
+        made = replace(made, samples=to_8_bits(made.samples))
         notes.append(f"{kind} holds 8 bits a sample here: 16 were rounded; PNG keeps them")
-    if mode in ("LA", "RGBA") and kind == "JPEG":
-        samples, mode = _on_white(samples), ("L" if mode == "LA" else "RGB")
+    if made.mode in ("LA", "RGBA") and kind == "JPEG":
+        made = replace(made, samples=on_white(made.samples), mode="L" if made.mode == "LA" else "RGB")
         notes.append(f"{kind} holds no transparency: put on white")
-    if mode == "CMYK" and mode not in _MODES[kind]:
-        samples, icc = _cmyk_to_rgb(samples, metadata.icc)
-        mode, metadata = "RGB", replace(metadata, icc=icc)
+    if made.mode == "CMYK" and made.mode not in _MODES[kind]:
+        # By 8 bits, as LittleCMS in Pillow converts.
+        samples, icc = cmyk_as_rgb(to_8_bits(made.samples), made.metadata.icc)
+        made = replace(made, samples=samples, mode="RGB", metadata=replace(made.metadata, icc=icc))
         notes.append(f"{kind} holds no CMYK: converted to RGB")
-    if mode in ("L", "LA") and mode not in _MODES[kind]:
-        grey, alpha = samples[..., :1], samples[..., 1:]
-        samples, mode = np.concatenate([grey, grey, grey, alpha], axis=2), ("RGB" if mode == "L" else "RGBA")
-    return Picture(samples, mode, metadata), tuple(notes)
+    if made.mode in ("L", "LA") and made.mode not in _MODES[kind]:
+        made = grey_as_rgb(made)
+    metadata, left_out = described(made, kind)
+    return replace(made, metadata=metadata), (*notes, *left_out)
 
 
-def _on_white(samples: Samples) -> Samples:
-    alpha = samples[..., -1:].astype(np.float32) / 255
-    colour: Samples = np.rint(samples[..., :-1] * alpha + 255 * (1 - alpha)).astype(np.uint8)
-    return colour
-
-
-def _cmyk_to_rgb(samples: Samples, icc: bytes | None) -> tuple[Samples, bytes | None]:
-    """By its profile into sRGB where it has one, else as Pillow does."""
-    image = Image.fromarray(samples, "CMYK")
-    if icc is None:
-        return np.asarray(image.convert("RGB")), None
-    target = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-    try:
-        converted = ImageCms.profileToProfile(image, io.BytesIO(icc), target, outputMode="RGB")
-    except ImageCms.PyCMSError:
-        return np.asarray(image.convert("RGB")), None
-    return np.asarray(converted), target.tobytes()
+def _holds_16_bits(picture: Picture, kind: str) -> bool:
+    """AVIF holds 12 bits, and is written with that many where no profile is needed beside them."""
+    return kind in ("PNG", "TIFF") or (kind == "AVIF" and picture.metadata.icc is None and picture.mode != "CMYK")
 
 
 class _Stream:
@@ -137,23 +133,34 @@ class _Stream:
 
 
 def _save(path: Path, picture: Picture, kind: str, options: PictureFormat, *, overwrite: bool) -> None:
-    """Write through a temporary file beside it."""
+    """Write with Pillow."""
     settings = _common(picture.metadata) | _SETTINGS[kind](picture, options)
+    try:
+        _through_temporary(
+            path,
+            lambda file: _image(picture).save(cast("IO[bytes]", _Stream(file)), kind, **settings),
+            overwrite=overwrite,
+        )
+    except (ValueError, MemoryError) as error:
+        raise InputError(f"cannot write {path} as {kind}: {error}", "Write another format.") from error
+
+
+def _through_temporary(path: Path, write: Callable[[IO[bytes]], None], *, overwrite: bool) -> None:
+    """Write a file beside its name, then move it there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with writable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as file:
-                _image(picture).save(cast("IO[bytes]", _Stream(file)), kind, **settings)
+                write(file)
             publish(temporary, path, overwrite=overwrite)
-        except (ValueError, MemoryError) as error:
-            raise InputError(f"cannot write {path} as {kind}: {error}", "Write another format.") from error
         finally:
             temporary.unlink(missing_ok=True)
 
 
 def _common(metadata: Metadata) -> dict[str, Any]:
-    given = {"icc_profile": metadata.icc, "exif": metadata.exif, "dpi": metadata.dpi}
+    exif = None if metadata.exif is None else b"Exif\0\0" + metadata.exif
+    given = {"icc_profile": metadata.icc, "exif": exif, "dpi": metadata.dpi}
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -164,7 +171,7 @@ def _lossy(picture: Picture, options: PictureFormat) -> dict[str, Any]:
 
 def _jpeg(picture: Picture, options: PictureFormat) -> dict[str, Any]:
     settings = _lossy(picture, options) | {"subsampling": 0 if options.quality >= _FULL_COLOUR else 2}
-    comment = dict(picture.metadata.text).get(_COMMENT)
+    comment = dict(picture.metadata.text).get(COMMENT)
     return settings | {"comment": comment} if comment else settings
 
 
@@ -172,31 +179,18 @@ def _webp(picture: Picture, options: PictureFormat) -> dict[str, Any]:
     return _lossy(picture, options) | {"lossless": options.lossless, "exact": True}
 
 
-def _tiff(picture: Picture, _options: PictureFormat) -> dict[str, Any]:
-    """EXIF becomes tags of the file. Those that have a directory of their own are written only without compression."""
-    exif, metadata = Image.Exif(), picture.metadata
-    if metadata.exif is not None:
-        exif.load(metadata.exif)
-    nested = any(ifd in exif for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo))
-    if metadata.xmp is not None:
-        exif[_XMP] = metadata.xmp
-    return {"exif": exif, "compression": "raw" if nested else "tiff_adobe_deflate"}
-
-
-_XMP = 700
-"""The TIFF tag."""
-
-
 def _png(picture: Picture, _options: PictureFormat) -> dict[str, Any]:
     info = PngImagePlugin.PngInfo()
+    for kind, content in colour_chunks(picture.metadata):
+        info.add(kind, content)
     for key, value in picture.metadata.text:
-        info.add_itxt(key, value)
+        info.add_itxt(key, value, zip=True)
     if picture.metadata.xmp is not None:
         info.add_itxt("XML:com.adobe.xmp", picture.metadata.xmp.decode("utf-8", "replace"))
     return {"pnginfo": info}
 
 
-_SETTINGS = {"PNG": _png, "JPEG": _jpeg, "WEBP": _webp, "AVIF": _lossy, "TIFF": _tiff}
+_SETTINGS = {"PNG": _png, "JPEG": _jpeg, "WEBP": _webp, "AVIF": _lossy}
 
 
 def _image(picture: Picture) -> Image.Image:

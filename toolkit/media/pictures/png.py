@@ -25,18 +25,36 @@ def png_16(samples: Samples, metadata: Metadata) -> bytes:
     return b"".join([_SIGNATURE, *chunks, _chunk(b"IEND", b"")])
 
 
+def colour_chunks(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and content of the chunks that say what colours samples stand for, the profile aside (PNG, third edition,
+    11.3.2)."""
+    if metadata.cicp is not None:
+        cicp = metadata.cicp
+        # RGB has no matrix, and samples are of full range here.
+        yield b"cICP", bytes([cicp.primaries & 255, cicp.transfer & 255, 0, 1])
+    if metadata.gamma is not None:
+        yield b"gAMA", struct.pack(">I", _hundred_thousandths(metadata.gamma))
+    if metadata.chromaticities is not None:
+        yield b"cHRM", struct.pack(">8I", *map(_hundred_thousandths, metadata.chromaticities))
+
+
+def _hundred_thousandths(value: float) -> int:
+    return min(max(round(value * 100000), 0), (1 << 31) - 1)
+
+
 def _described(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
+    yield from colour_chunks(metadata)
     if metadata.icc:
         yield b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc)
     if metadata.dpi:
         x, y = (round(value / 0.0254) for value in metadata.dpi)
         yield b"pHYs", struct.pack(">IIB", x, y, 1)
     if metadata.exif:
-        yield b"eXIf", metadata.exif.removeprefix(b"Exif\0\0")
+        yield b"eXIf", metadata.exif
     if metadata.xmp:
         yield b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp
     for key, value in metadata.text:
-        yield b"iTXt", key.encode("latin-1", "replace") + b"\0\0\0\0\0" + value.encode()
+        yield b"iTXt", key.encode("latin-1", "replace") + b"\0\1\0\0\0" + zlib.compress(value.encode())
 
 
 def _compressed(samples: Samples) -> Iterator[bytes]:

@@ -1,0 +1,39 @@
+"""XMP as bytes: what is no longer true of an upright picture without trailers is taken out or set right."""
+
+from __future__ import annotations
+
+import re
+
+_UPRIGHT = re.compile(rb"(tiff:Orientation(?:=[\"']|>))(\d)([\"']|<)")
+_OF_TRAILERS = (
+    b"http://ns.adobe.com/hdr-gain-map/",
+    b"http://ns.apple.com/HDRGainMap/",
+    b"http://ns.apple.com/pixeldatainfo/",
+    b"http://ns.google.com/photos/1.0/camera/",
+    b"http://ns.google.com/photos/1.0/container/",
+    b"http://ns.google.com/photos/1.0/depthmap/",
+    b"http://ns.google.com/photos/1.0/image/",
+)
+"""Namespaces that describe further images or a video behind the picture: gain maps, depth maps, motion photos."""
+_DECLARATION = re.compile(rb"""\sxmlns:([A-Za-z_][\w.-]*)\s*=\s*["']([^"']*)["']""")
+
+
+def upright(xmp: bytes) -> bytes:
+    """XMP that says the picture stands upright."""
+    return _UPRIGHT.sub(rb"\g<1>1\g<3>", xmp)
+
+
+def without_trailers(xmp: bytes) -> tuple[bytes, bool]:
+    """XMP without what describes images or video that lie behind the picture, and whether there was any."""
+    prefixes = {name for name, uri in _DECLARATION.findall(xmp) if uri.startswith(_OF_TRAILERS)}
+    result = xmp
+    for prefix in sorted(prefixes):
+        name = re.escape(prefix) + rb":[\w.-]+"
+        result = re.sub(rb"<(" + name + rb")\b[^>]*?/>", b"", result)
+        result = re.sub(rb"<(" + name + rb")\b[^>]*>.*?</\1\s*>", b"", result, flags=re.DOTALL)
+        result = re.sub(rb"\s" + name + rb"""\s*=\s*("[^"]*"|'[^']*')""", b"", result)
+    if result == xmp:
+        return xmp, False
+    for prefix in sorted(prefixes):
+        result = re.sub(rb"\sxmlns:" + re.escape(prefix) + rb"""\s*=\s*("[^"]*"|'[^']*')""", b"", result)
+    return result, True
