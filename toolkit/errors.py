@@ -66,6 +66,11 @@ class UnexpectedError(ToolkitError):
     exit_code = 1
 
 
+def described(error: Exception) -> str:
+    """One line about an exception: a ToolkitError's message, of others the class too."""
+    return str(error.args[0]) if isinstance(error, ToolkitError) else f"{type(error).__name__}: {error}"
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """A remedy for an unknown name: the nearest known ones first, then all of them."""
     names = list(known)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,11 +15,12 @@ from samples import DATA, checkpoint, needs_data, released
 from toolkit.artifact import Artifact
 from toolkit.checks import Limits, Spent
 from toolkit.cli.evaluate import _exit
-from toolkit.errors import InputError
+from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import ConvertOptions, convert
 from toolkit.images import read_rgb
 from toolkit.network.checkpoint import load_checkpoint
+from toolkit.quality import evaluation
 from toolkit.quality.budget import BUDGETS, read_budgets
 from toolkit.quality.data import Degradation, find_items, load_pair
 from toolkit.quality.evaluation import EvaluateOptions, evaluate
@@ -122,6 +124,31 @@ def test_what_does_not_run_is_in_the_report(artifacts: dict[str, Artifact], phot
     with pytest.raises(SystemExit) as caught:
         _exit(report, demanded=True)
     assert caught.value.code == 3
+
+
+def test_a_subject_that_fails_does_not_end_the_others(
+    artifacts: dict[str, Artifact], photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = evaluation.load
+
+    def load(subject: Subject) -> Any:
+        if subject.precision == "fp16":
+            raise LookupError("planted")
+        return real(subject)
+
+    monkeypatch.setattr(evaluation, "load", load)
+    subjects = [Subject(artifacts[name], "ort-cpu") for name in ("fp32", "fp16", "int8")]
+    report = evaluate(subjects, [photos])
+    (network,) = report.networks
+    assert [subject.precision for subject in network.subjects] == ["fp32", "int8"]
+    (left,) = network.not_run
+    assert (left.reason, left.failed, "in load" in left.traceback) == ("LookupError: planted", True, True)
+    with pytest.raises(SystemExit) as caught:
+        _exit(report, demanded=False)
+    assert caught.value.code == 1
+    # A budget that could not be measured is not kept.
+    with pytest.raises(CheckFailed, match="could not be measured: LookupError: planted"):
+        demand_budget([artifacts["fp32"], artifacts["fp16"]], [photos], EvaluateOptions())
 
 
 def test_overspending_fails(artifacts: dict[str, Artifact], photos: Path) -> None:

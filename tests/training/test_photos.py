@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from photographs import picture
 from PIL import Image
 from samples import DATA, needs_data
@@ -91,6 +93,23 @@ def test_what_cannot_be_used_is_counted_and_named(tmp_path: Path) -> None:
     assert note.startswith("skipped 4 of 5 photographs: ")
     assert [share for _, share in told] == [0, 0.2, 0.4, 0.6, 0.8]
     assert len(list((tmp_path / "cache").iterdir())) == 2  # small ones are kept for other settings
+
+
+def test_whatever_a_decoder_raises_costs_one_photograph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoders raise what they stumble over; struct.error is one that is neither an OSError nor a ValueError."""
+    for name in ("a.png", "b.png"):
+        Image.fromarray(picture(40, 50)).save(tmp_path / name)
+    real = module.read_photo
+
+    def read(path: Path) -> NDArray[np.uint8]:
+        if path.name == "a.png":
+            raise struct.error("planted")
+        return real(path)
+
+    monkeypatch.setattr(module, "read_photo", read)
+    found = index_photos(tmp_path, tmp_path / "cache", 16)
+    assert [photo.name for photo in found.photos] == ["b.png"]
+    assert found.skipped == {"a.png": "error: planted"}
 
 
 @pytest.mark.parametrize("content", [{}, {"text.png": b"no"}])

@@ -97,8 +97,9 @@ def evaluate(
 
 
 def _exit(report: toolkit.QualityReport, *, demanded: bool) -> None:
-    """Overspending is a failed check; what was named, or held against a budget, and did not run is an error."""
-    if not report.passed:
+    """Overspending and a subject that fails are failed checks; a subject that was named, or has a budget, and does not
+    run here is an error."""
+    if not report.passed or report.failed:
         raise SystemExit(toolkit.CheckFailed.exit_code)
     if demanded and not report.complete:
         raise SystemExit(toolkit.Unavailable.exit_code)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from toolkit.errors import InputError, OutputExists, ToolkitError, UnexpectedError
+from toolkit.errors import InputError, OutputExists, ToolkitError, UnexpectedError, described
 from toolkit.media.files import Item
 from toolkit.media.report import FileReport
 
@@ -76,7 +76,7 @@ def explained(error: Exception, source: Path) -> ToolkitError:
         where = f" ({error.filename})" if error.filename and str(error.filename) != str(source) else ""
         return InputError(f"{source}: {error.strerror}{where}", "Check that it can be read, and that there is room.")
     return UnexpectedError(
-        f"{source}: {type(error).__name__}: {error}",
+        f"{source}: {described(error)}",
         "This is a fault of the toolkit or of a library it uses. --verbose shows the traceback: please report it.",
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from toolkit.errors import ToolkitError
+from toolkit.errors import described
 from toolkit.profiling.client import Worker
 from toolkit.profiling.matrix import CellPlan
 from toolkit.profiling.messages import Open
@@ -44,8 +44,8 @@ def measure_builds(
             directory = Path(place) / str(index)
             try:
                 engine = build(cell.artifact, cell.runtime, _options(cell, request), directory).engine
-            except ToolkitError as error:
-                return (), error.args[0]
+            except Exception as error:  # noqa: BLE001  (builders raise anything, and the other cells go on)
+                return (), described(error)
             requests.append(msgspec.structs.replace(request, path=str(engine.path), engine=True))
 
         def save(index: int, worker: Worker, _result: Measurement) -> None:

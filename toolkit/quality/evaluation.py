@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from toolkit.artifact import Artifact, Precision
 from toolkit.atomic import check_writable
 from toolkit.checks import Limits, Verdict
-from toolkit.errors import InputError, Unavailable
+from toolkit.errors import InputError, Unavailable, described
 from toolkit.quality.budget import spent_of
 from toolkit.quality.data import Degradation, Item, Pixels, bicubic, find_items, load_pair
 from toolkit.quality.measurement import PATCH, Metrics, mean_of, measure, worst_patch
@@ -150,13 +151,19 @@ def _evaluate_network(plan: _Plan, options: EvaluateOptions, progress: _Progress
         for subject in others:
             try:
                 report = _run(subject, plan, store, progress, pictures, bases, exact)
-            except Unavailable as error:
-                not_run.append(NotRun(subject.name, subject.runtime, subject.precision, error.args[0]))
+            except Exception as error:  # noqa: BLE001  (runtimes raise anything, and the other subjects go on)
+                not_run.append(_not_run(subject, error))
             else:
                 held.append(_with_spending(report, exact, gain, options.budgets))
     name = reference.source.manifest.name.replace(f"_{reference.source.manifest.precision}", "", 1)
     cut = "" if plan.fixed is None else str(plan.fixed)
     return NetworkReport(name, plan.scale, plan.border, baseline, gain, (exact, *held), tuple(not_run), cut)
+
+
+def _not_run(subject: Subject, error: Exception) -> NotRun:
+    failed = not isinstance(error, Unavailable)
+    trace = "".join(traceback.format_exception(error)) if failed else ""
+    return NotRun(subject.name, subject.runtime, subject.precision, described(error), failed, trace)
 
 
 class _Store:

@@ -86,12 +86,17 @@ class SubjectReport(msgspec.Struct, frozen=True):
 
 
 class NotRun(msgspec.Struct, frozen=True):
-    """A subject whose runtime cannot run it, and why."""
+    """A subject whose runtime cannot run it, and why.
+
+    `failed`: the runtime is there, and something went wrong; `traceback` says where.
+    """
 
     name: str
     runtime: str
     precision: Precision
     reason: str
+    failed: bool = False
+    traceback: str = ""
 
 
 class NetworkReport(msgspec.Struct, frozen=True):
@@ -127,6 +132,11 @@ class QualityReport(msgspec.Struct, frozen=True):
     def complete(self) -> bool:
         """Whether every subject ran."""
         return not any(network.not_run for network in self.networks)
+
+    @property
+    def failed(self) -> bool:
+        """Whether something went wrong with a subject whose runtime works here."""
+        return any(left.failed for network in self.networks for left in network.not_run)
 
     def to_json(self) -> str:
         return encode(self).decode()

@@ -10,6 +10,7 @@ import msgspec
 from toolkit.artifact import Artifact, encode
 from toolkit.atomic import write_bytes
 from toolkit.checks import SIMULATED, Verdict
+from toolkit.errors import CheckFailed
 from toolkit.quality.evaluation import EvaluateOptions, evaluate
 from toolkit.quality.report import QualityReport
 from toolkit.quality.subjects import Subject
@@ -55,7 +56,15 @@ def demand_budget(
         artifacts: the fp32 artifact first.
         directories: image sets.
         options: with budgets.
-        threads: processor threads; 0: all usable.
+        threads: CPU threads; 0: all usable.
+
+    Raises:
+        CheckFailed: one of them could not be measured, so nobody knows whether it keeps its budget.
     """
     report = evaluate([Subject(artifact, SIMULATED, threads) for artifact in artifacts], directories, options)
+    for left in (left for network in report.networks for left in network.not_run):
+        raise CheckFailed(
+            f"{left.name} on {left.runtime} could not be measured: {left.reason}",
+            "A budget that was not measured is not kept. Evaluate it alone to see more: `toolkit evaluate`.",
+        )
     return report, record_verdicts(report, artifacts)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.atomic import write_bytes
-from toolkit.errors import InputError
+from toolkit.errors import InputError, described
 from toolkit.images import find_images
 from toolkit.training.reading import CONVERSION, read_photo
 
@@ -119,7 +119,10 @@ def index_photos(
 
 def _entry(directory: Path, cache: Path, smallest: int, path: Path) -> Photo | str:
     """A photograph in the cache, or why it is not used."""
-    array = cache / f"{_key(path)}.npy"
+    try:
+        array = cache / f"{_key(path)}.npy"
+    except OSError as error:
+        return str(error.strerror or error)
     try:
         shape = _cached_shape(array) or _store(path, array)
     except _UnreadableError as error:
@@ -154,8 +157,9 @@ def _cached_shape(array: Path) -> tuple[int, int] | None:
 def _store(path: Path, array: Path) -> tuple[int, int]:
     try:
         pixels = read_photo(path)
-    except InputError as error:
-        raise _UnreadableError(error.args[0].removeprefix(f"cannot read {path}: ")) from error
+    # Decoders raise whatever they stumble over, and one photograph is not all of them.
+    except Exception as error:
+        raise _UnreadableError(described(error).removeprefix(f"cannot read {path}: ")) from error
     stream = io.BytesIO()
     np.save(stream, pixels)
     write_bytes(array, stream.getvalue())
