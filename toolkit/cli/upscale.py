@@ -94,7 +94,8 @@ class Videos:
     duration
         Seconds of each video, from its start.
     resume
-        Go on with what an interrupted run has left.
+        Go on with what an interrupted run has left: unfinished videos, and files that the same command has not done
+        yet.
     """
 
     container: Literal["mp4", "mov", "mkv", "webm", "ts", "nut"] | None = None
@@ -246,6 +247,8 @@ def _print(report: toolkit.UpscaleReport, console: Console, *, verbose: bool) ->
 
 
 def _figures(item: toolkit.FileReport) -> str:
+    if item.earlier:
+        return " was done before the interruption"
     if item.kind == "image":
         return f" in {item.seconds:.1f} s"
     speed = f" {item.frames} frames in {item.seconds:.1f} s, {item.frames_per_second:.2f} frames/s"

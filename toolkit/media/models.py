@@ -91,6 +91,11 @@ class Models:
         return {item: self(item) for item in scales}
 
     @property
+    def hashes(self) -> list[str]:
+        """sha256 of the networks that were found."""
+        return [model.manifest.onnx_sha256 for model in self._found.values()]
+
+    @property
     def labels(self) -> tuple[str, ...]:
         return tuple(model.label for model in self._found.values())
 

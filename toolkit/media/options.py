@@ -37,7 +37,7 @@ class UpscaleOptions:
         deinterlace: interlaced video is made progressive, instead of refused.
         reuse: `exact`: strips of a video that have not changed since the frame before are not computed again.
         duration: seconds of each video; None: all.
-        resume: go on with the parts that an interrupted run has left.
+        resume: go on with the parts that an interrupted run has left, and skip files that the same command has done.
         overwrite: replace outputs that exist, and parts of an interrupted run.
         jobs: processes at a time on this machine.
         ray: address of a Ray cluster (`auto`, `local`, `ray://...`); None: this machine alone.

@@ -18,7 +18,8 @@ class FileReport(msgspec.Struct, frozen=True):
         kind: `image` or `video`; `folder`: one that cannot be listed.
         outcome: `stopped`: somebody interrupted, and the output holds what was done until then. `exists`: nothing was
             done, because the output exists and was not to be overwritten.
-        frames: 1 for pictures.
+        earlier: an interrupted run of the same command had done it already, and this one had not to.
+        frames: 1 for pictures; 0 if it was done earlier.
         seconds: that it took; of files that share workers, until the last part was there.
         reused: share of rows whose result was taken from the frame before.
         corrupt: frames that could not be decoded.
@@ -40,6 +41,7 @@ class FileReport(msgspec.Struct, frozen=True):
     error: str = ""
     remedy: str = ""
     traceback: str = ""
+    earlier: bool = False
 
     @property
     def frames_per_second(self) -> float:

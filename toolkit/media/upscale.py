@@ -19,6 +19,7 @@ from toolkit.media.film import Film, begin_film
 from toolkit.media.models import Models
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.pictures.upscaling import upscale_image
+from toolkit.media.record import Record
 from toolkit.media.report import FileReport, UpscaleReport
 from toolkit.media.tasks import ImageDone, ImageTask, Result, SegmentTask, Task
 from toolkit.media.upscaler import Upscaler
@@ -85,12 +86,16 @@ def upscale(
     workers = _workers(options)
     models = Models(options, 0 if workers is None else workers.threads)
     check_options(items, options, models)
+    record = Record.of([Path(path) for path in paths], output, options, models.hashes)
+    job = _Job(items, options, models, record, single)
     with stop_on_signals() as stop:
         if workers is None:
-            reports = _one_by_one(items, options, models, advance, stop, single=single)
+            reports = _one_by_one(job, advance, stop)
         else:
             models.forget()
-            reports = _by_workers(_Shared(items, options, models, single=single), workers, advance, stop)
+            reports = _by_workers(_Shared(job), workers, advance, stop)
+    if all(report.outcome == "done" for report in reports):
+        record.remove()
     return UpscaleReport((*found.unreadable, *reports), models.labels, found.left_out)
 
 
@@ -147,27 +152,56 @@ def reported(item: Item, outcome: FileReport | Failure, *, single: bool) -> File
     return not_done(item, outcome)
 
 
-def _one_by_one(
-    items: list[Item], options: UpscaleOptions, models: Models, advance: Advance, stop: Stop, *, single: bool
-) -> list[FileReport]:
-    reports = []
+@dataclass(frozen=True)
+class _Job:
+    """A run; `single`: of one file, whose error is raised."""
+
+    items: list[Item]
+    options: UpscaleOptions
+    models: Models
+    record: Record
+    single: bool
+
+    def earlier(self, item: Item) -> FileReport | None:
+        """The report of a file that need not be done again.
+
+        Raises:
+            OutputExists: its output is there, and nothing shows that it is this command's.
+        """
+        if self.options.resume and self.record.holds(item):
+            return FileReport(str(item.source), str(item.output), item.kind, "done", earlier=True)
+        free_output(item, self.options)
+        return None
+
+    def take(self, item: Item, outcome: FileReport | Failure) -> FileReport:
+        """What became of a file."""
+        report = reported(item, outcome, single=self.single)
+        if report.outcome == "done" and not report.earlier and not self.single:
+            self.record.add(item)
+        return report
+
+
+def _one_by_one(job: _Job, advance: Advance, stop: Stop) -> list[FileReport]:
+    reports: list[FileReport] = []
+    items, models = job.items, job.models
     for number, item in enumerate(items, 1):
         if stop.asked:
             reports.append(FileReport(str(item.source), "", item.kind, "stopped"))
             continue
-        place = item.source.name if single else f"{item.source.name} ({number} of {len(items)})"
+        place = item.source.name if job.single else f"{item.source.name} ({number} of {len(items)})"
         advance(place, (number - 1) / len(items), None)
 
         def work(item: Item = item, place: str = place) -> FileReport:
-            free_output(item, options)
+            if earlier := job.earlier(item):
+                return earlier
             if item.kind == "image":
-                return _picture(item, options, models)
-            return upscale_film(begin_film(item, options, models), place, advance, stop)
+                return _picture(item, job.options, models)
+            return upscale_film(begin_film(item, job.options, models), place, advance, stop)
 
         outcome = attempt(item.source, work)
         if isinstance(outcome, Failure) and outcome.unexpected:
             models.forget()
-        reports.append(reported(item, outcome, single=single))
+        reports.append(job.take(item, outcome))
     return reports
 
 
@@ -202,30 +236,31 @@ def upscale_film(film: Film, place: str, advance: Advance, stop: Stop) -> FileRe
 class _Shared:
     """Files of a run that workers share, until all of them have a report."""
 
-    def __init__(self, items: list[Item], options: UpscaleOptions, models: Models, *, single: bool) -> None:
-        self._items, self._options, self._single = items, options, single
-        self._models = models
+    def __init__(self, job: _Job) -> None:
+        self._job, self._items, self._options, self._models = job, job.items, job.options, job.models
         self._films: dict[int, Film] = {}
         self._reports: dict[int, FileReport] = {}
         self._images: list[int] = []
-        for index, item in enumerate(items):
+        for index, item in enumerate(self._items):
             begun = attempt(item.source, partial(self._begin, item))
-            if isinstance(begun, Failure):
-                self._fail(index, begun)
+            if isinstance(begun, Failure | FileReport):
+                self._report(index, begun)
             elif begun is None:
                 self._images.append(index)
             else:
                 self._films[index] = begun
 
-    def _begin(self, item: Item) -> Film | None:
-        free_output(item, self._options)
+    def _begin(self, item: Item) -> Film | FileReport | None:
+        if earlier := self._job.earlier(item):
+            return earlier
         return None if item.kind == "image" else begin_film(item, self._options, self._models)
 
-    def _fail(self, index: int, failure: Failure) -> None:
+    def _report(self, index: int, outcome: FileReport | Failure) -> None:
         """Errors of one file among several are its own affair."""
-        if film := self._films.get(index):
-            film.abandon(failure.error)
-        self._reports.setdefault(index, reported(self._items[index], failure, single=self._single))
+        if isinstance(outcome, Failure) and (film := self._films.get(index)):
+            film.abandon(outcome.error)
+        if index not in self._reports:
+            self._reports[index] = self._job.take(self._items[index], outcome)
 
     @property
     def total(self) -> int:
@@ -252,21 +287,16 @@ class _Shared:
         else:
             outcome = result if isinstance(result, Failure) else None
         if isinstance(outcome, Failure):
-            self._fail(index, outcome)
+            self._report(index, outcome)
         elif isinstance(result, ImageDone):
-            self._reports[index] = FileReport(
-                str(item.source), str(item.output), "image", "done", 1, result.seconds, notes=result.notes
-            )
+            files = str(item.source), str(item.output)
+            self._report(index, FileReport(*files, "image", "done", 1, result.seconds, notes=result.notes))
         return item.source.name, result.frames if isinstance(result, Part) else 1
 
     def finish(self) -> list[FileReport]:
         for index, film in self._films.items():
             if index not in self._reports:
-                outcome = attempt(film.item.source, partial(film.finish, None))
-                if isinstance(outcome, Failure):
-                    self._fail(index, outcome)
-                else:
-                    self._reports[index] = outcome
+                self._report(index, attempt(film.item.source, partial(film.finish, None)))
         for index, item in enumerate(self._items):
             self._reports.setdefault(index, FileReport(str(item.source), "", item.kind, "stopped"))
         return [self._reports[index] for index in range(len(self._items))]

@@ -1,0 +1,102 @@
+"""What a run over several files has finished, kept in the user's cache until all of it is: `--resume` skips these."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from toolkit.atomic import sha256_of
+from toolkit.documents import MalformedDocument, from_json
+from toolkit.media.files import Item
+from toolkit.media.options import UpscaleOptions
+
+
+class _Finished(msgspec.Struct, frozen=True):
+    """An input and its output, recognised again by their sizes and times in nanoseconds."""
+
+    source: str
+    output: str
+    source_state: tuple[int, int]
+    output_state: tuple[int, int]
+
+    @classmethod
+    def of(cls, item: Item) -> _Finished:
+        """Raises OSError where one of the files is not there."""
+        return cls(str(item.source.absolute()), str(item.output.absolute()), _state(item.source), _state(item.output))
+
+
+def _state(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+class Record:
+    """Files that this very command has finished: the same inputs, networks and options.
+
+    A line for each file, appended as soon as its output is there, so that it outlives a crash.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known = _read(path)
+
+    @classmethod
+    def of(cls, paths: Sequence[Path], output: Path | None, options: UpscaleOptions, networks: Sequence[str]) -> Self:
+        """The record of a command.
+
+        Args:
+            paths: inputs as they were given.
+            output: likewise.
+            options: of which those count that change what is written.
+            networks: sha256 of the networks that the run may use.
+        """
+        changing = replace(options, resume=False, overwrite=False, jobs=1, ray=None, threads=0, models=())
+        places = [str(path.absolute()) for path in (*paths, *([output] if output else []))]
+        digest = sha256_of(repr((places, changing, sorted(networks))).encode("utf-8", "surrogateescape"))
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return cls(root / "rt4ksr-toolkit" / "runs" / f"{digest[:32]}.jsonl")
+
+    def holds(self, item: Item) -> bool:
+        """Whether the output is one that this command wrote from this input, and both are as they were then."""
+        try:
+            return _Finished.of(item) in self._known
+        except OSError:
+            return False
+
+    def add(self, item: Item) -> None:
+        """Without a place to write, `--resume` later reports finished files as existing: that ends no run."""
+        try:
+            finished = _Finished.of(item)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("ab") as file:
+                file.write(msgspec.json.encode(finished) + b"\n")
+        except OSError:
+            return
+        self._known.add(finished)
+
+    def remove(self) -> None:
+        """Everything is done, or begins again."""
+        self._known.clear()
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError:
+            return  # as for `add`
+
+
+def _read(path: Path) -> set[_Finished]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return set()
+    known = set()
+    for line in lines:
+        try:
+            known.add(from_json(line, _Finished))
+        except MalformedDocument:
+            continue  # the last line of a run that was killed while it wrote it
+    return known
