@@ -35,12 +35,15 @@ def write_film(
     codec: str = "libx264",
     pix_fmt: str = "yuv420p",
     options: dict[str, str] | None = None,
-    sound: bool = False,
+    sound: bool | str = False,
     rotation: int = 0,
     tags: dict[str, int] | None = None,
+    muxer: dict[str, str] | None = None,
+    muxer_name: str | None = None,
 ) -> Path:
-    """Encode RGB frames (H, W, 3); times in 1/25 s."""
-    with av.open(str(path), "w") as container:
+    """Encode RGB frames (H, W, 3); times in 1/25 s; sound: whether there is any, or its codec;
+    the muxer is that of the path, unless it is named, and gets options."""
+    with av.open(str(path), "w", format=muxer_name, container_options=muxer) as container:
         video: Any = container.add_stream(codec, RATE, options={"g": "5", "crf": "5", **(options or {})})
         video.height, video.width = frames[0].shape[:2]
         video.pix_fmt = pix_fmt
@@ -49,7 +52,8 @@ def write_film(
             setattr(video.codec_context, name, value)
         if rotation:
             video.set_display_rotation(rotation)
-        audio: Any = container.add_stream("aac", 48000) if sound else None
+        codec = "aac" if sound is True else sound or ""
+        audio: Any = container.add_stream(codec, 48000, layout="mono") if sound else None
         container.metadata["title"] = "A film"
         video.metadata["language"] = "fin"
         if sound:

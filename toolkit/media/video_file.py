@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -117,7 +118,8 @@ def read_video(path: Path, duration: float | None = None) -> VideoFile:
         location = chroma_location(description(container, stream.index))
         timing = read_times(path, stream.index)
         if duration is not None:
-            timing = timing.before(max(timing.times[0] + round(duration / time_base), timing.times[0] + 1))
+            ticks = math.ceil(Fraction(duration).limit_denominator(1_000_000) / time_base)
+            timing = timing.before(timing.times[0] + max(1, ticks))
         shape = Shape(first.height, first.width)
         if not all(1 <= side <= LARGEST_SIDE for side in shape.sides):
             raise InputError(f"{path}: {shape} is no size of a video")

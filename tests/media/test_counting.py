@@ -1,0 +1,178 @@
+"""Frames out are frames in, or the run fails and says both counts; whoever loses them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from media.films import moving, read_film, write_film
+from media.nearest import nearest_artifact
+
+from toolkit.errors import CheckFailed, InputError
+from toolkit.media import assembly, decoding, video_file
+from toolkit.media.encoding import SegmentEncoder, VideoFormat
+from toolkit.media.options import UpscaleOptions
+from toolkit.media.times import FileTimes
+from toolkit.media.upscale import upscale
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> UpscaleOptions:
+    nearest = nearest_artifact(tmp_path_factory.mktemp("nearest")).path
+    return UpscaleOptions(models=(nearest,), threads=1, video=VideoFormat(codec="ffv1"))
+
+
+@pytest.fixture(autouse=True)
+def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video_file, "SEGMENT_SECONDS", 0.15)
+
+
+def loses_decoded(patch: pytest.MonkeyPatch) -> None:
+    """The third frame of every segment is dropped after the decoder gave it."""
+    real = decoding._in_order
+
+    def lossy(video: Any, frames: Iterator[Any], damage: Any) -> Iterator[Any]:
+        yield from (frame for number, frame in enumerate(real(video, frames, damage)) if number != 2)
+
+    patch.setattr(decoding, "_in_order", lossy)
+
+
+def loses_before_they_are_counted(patch: pytest.MonkeyPatch) -> None:
+    """The third frame is dropped where nobody has seen it."""
+    real = decoding._decode
+
+    def lossy(*arguments: Any) -> Iterator[Any]:
+        yield from (item for number, item in enumerate(real(*arguments)) if number != 2)
+
+    patch.setattr(decoding, "_decode", lossy)
+
+
+def loses_encoded(patch: pytest.MonkeyPatch) -> None:
+    """The encoder drops the frame of one time."""
+    real = SegmentEncoder.encode
+
+    def lossy(self: SegmentEncoder, frame: Any, pts: int) -> None:
+        real(self, frame, pts)
+        self.packets[:] = [packet for packet in self.packets if packet.pts != 80]
+
+    patch.setattr(SegmentEncoder, "encode", lossy)
+
+
+def gives_one_time_to_two(patch: pytest.MonkeyPatch) -> None:
+    """Times as a decoder gives them that has nothing to go by: no frame may vanish for it."""
+    patch.setattr(FileTimes, "until", lambda self, time: time + 1)
+    real = decoding._decode
+
+    def stuck(*arguments: Any) -> Iterator[Any]:
+        for number, (pts, frame) in enumerate(real(*arguments)):
+            yield (80 if number == 3 else pts), frame
+
+    patch.setattr(decoding, "_decode", stuck)
+
+
+@pytest.mark.parametrize("loses", [loses_decoded, loses_before_they_are_counted, loses_encoded, gives_one_time_to_two])
+def test_a_lost_frame_is_an_error_that_names_both_counts(
+    loses: Any, tmp_path: Path, options: UpscaleOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_film(tmp_path / "in.mkv", moving(12), codec="ffv1", options={"g": "1"})
+    loses(monkeypatch)
+    with pytest.raises(CheckFailed, match=r"holds 12 frames, and 11 came out") as caught:
+        upscale([source], tmp_path / "out.mkv", options)
+    assert caught.value.exit_code == 1
+    assert not (tmp_path / "out.mkv").exists()
+    assert len(read_film(tmp_path / "out.stopped.mkv")) == 11
+    assert not list(tmp_path.glob(".*")), "nothing is left behind"
+
+
+def test_a_packet_that_the_container_loses_is_an_error(
+    tmp_path: Path, options: UpscaleOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_film(tmp_path / "in.mkv", moving(12), codec="ffv1", options={"g": "1"})
+    real = assembly.merged
+
+    def written(*arguments: Any) -> Iterator[Any]:
+        for number, packet in enumerate(real(*arguments)):
+            if number == 4:
+                empty = av.Packet(b"")  # which the muxer of Matroska leaves out
+                empty.stream, empty.time_base, empty.pts, empty.dts = (
+                    packet.stream, packet.time_base, packet.pts, packet.dts,
+                )  # fmt: skip
+                yield empty
+            else:
+                yield packet
+
+    monkeypatch.setattr(assembly, "merged", written)
+    with pytest.raises(CheckFailed, match="12 video packets were written, and the file holds 11"):
+        upscale([source], tmp_path / "out.mkv", options)
+    assert not (tmp_path / "out.mkv").exists()
+
+
+@pytest.mark.parametrize("duration", [0.01, 0.04, 0.2, 0.37, 5.0])
+@pytest.mark.parametrize("name", ["in.mp4", "in.avi"])
+def test_a_duration_has_its_own_count(name: str, duration: float, tmp_path: Path, options: UpscaleOptions) -> None:
+    source = write_film(tmp_path / name, moving(12))
+    (report,) = upscale([source], tmp_path / "out.mkv", replace(options, duration=duration)).files
+    assert report.frames == min(12, max(1, -int(-duration * 25 // 1)))
+
+
+def test_frames_that_cannot_be_decoded_are_named_where_the_file_begins_amid_them(
+    tmp_path: Path, options: UpscaleOptions
+) -> None:
+    """A recording that begins between key frames: its first packets show nothing, which is no loss of ours."""
+    film_ = write_film(tmp_path / "film.ts", moving(20))
+    source = tmp_path / "in.ts"
+    with av.open(str(film_)) as old, av.open(str(source), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for number, packet in enumerate(old.demux(video=0)):
+            if number >= 2 and packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    (report,) = upscale([source], tmp_path / "out.mkv", options).files
+    with av.open(str(source)) as container:
+        shown = sum(1 for _ in container.decode(video=0))
+    assert report.frames == shown == 15
+    assert "3 packets of the video gave no frame" in report.notes
+
+
+def turning(path: Path) -> Path:
+    """Mpeg-2 in MPEG-TS that is interlaced from its tenth frame on: two recordings, joined."""
+    parts = []
+    for name, flags in (("progressive", "0"), ("interlaced", "+ildct+ilme")):
+        part = path.with_name(f"{name}.ts")
+        with av.open(str(part), "w") as container:
+            stream: Any = container.add_stream("mpeg2video", 25, options={"flags": flags, "q:v": "2", "g": "5"})
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            graph = av.filter.Graph()
+            source = graph.add_buffer(width=64, height=48, format=av.VideoFormat("yuv420p"), time_base=Fraction(1, 25))
+            field = graph.add("setfield", "tff" if flags != "0" else "prog")
+            graph.link_nodes(source, field, graph.add("buffersink")).configure()
+            for number, pixels in enumerate(moving(10)):
+                frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format="yuv420p")
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+                graph.vpush(frame)
+                container.mux(stream.encode(graph.vpull()))
+            container.mux(stream.encode(None))
+        parts.append(part.read_bytes())
+    path.write_bytes(b"".join(parts))
+    return path
+
+
+def test_the_advice_for_a_film_that_turns_interlaced_can_be_followed(tmp_path: Path, options: UpscaleOptions) -> None:
+    source = turning(tmp_path / "in.ts")
+    encoded = replace(options, video=VideoFormat())
+    with pytest.raises(InputError, match="the frame is interlaced") as caught:
+        upscale([source], tmp_path / "out.mp4", encoded)
+    assert "Give --deinterlace." in caught.value.remedy
+    assert "parts are done, and --resume goes on" in caught.value.remedy
+    woven = replace(encoded, deinterlace=True)
+    (report,) = upscale([source], tmp_path / "out.mp4", replace(woven, resume=True)).files
+    (whole,) = upscale([source], tmp_path / "whole.mp4", woven).files
+    assert report.frames == whole.frames >= 19
+    assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert not any(frame.interlaced_frame for frame in container.decode(video=0))
