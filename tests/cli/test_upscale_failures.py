@@ -141,6 +141,18 @@ def test_a_runtime_that_does_not_work_here(home: Path, run: Run, monkeypatch: py
     assert not (home / "photos_x2").exists()
 
 
+def test_a_network_that_the_runtime_cannot_load(home: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One error, not one for each file."""
+
+    def fails(*_arguments: Any) -> None:
+        raise LookupError("planted")
+
+    monkeypatch.setattr(type(RUNTIMES["ort-cpu"]), "load", fails)
+    code, _, err = run("photos")
+    assert (code, err.count("LookupError: planted"), "nearest_x2_fp32.onnx" in err) == (1, 1, True)
+    assert not (home / "photos_x2").exists()
+
+
 def test_results_of_the_first_run_are_no_inputs_of_the_second(home: Path, run: Run) -> None:
     assert run("photos/good.png")[0] == 0
     code, _, err = run("photos/good.png", "photos/good_x2.png", "--overwrite")

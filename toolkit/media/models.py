@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from toolkit.errors import InputError, Unavailable, suggestion
+from toolkit.media.failure import Failure, attempt
 from toolkit.media.model import Model, find_model_source
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.target import SCALES
@@ -58,10 +59,12 @@ class Models:
         scale = options.target.scale
         if scale is None:
             self._check_any()
-        elif runs_here:
-            self.upscaler(scale)
         else:
             self(scale)
+        for model in self._found.values() if runs_here else ():
+            opened = attempt(model.source.path, model.open)
+            if isinstance(opened, Failure):
+                opened.reraise()
 
     def _check_any(self) -> None:
         """Sizes of files decide which scale is needed: one at least must be there."""
