@@ -44,6 +44,19 @@ def test_what_no_frame_could_make_right(codec: str, video: VideoFormat, words: s
     assert re.search(remedy, caught.value.remedy), caught.value.remedy
 
 
+@pytest.mark.parametrize(("codec", "suffix"), [("libx264", ".webm"), ("ffv1", ".mov"), ("prores_ks", ".mp4")])
+def test_a_container_that_does_not_take_the_codec(codec: str, suffix: str) -> None:
+    needs(codec)
+    with pytest.raises(InputError, match=f"{suffix} does not take {codec}"):
+        check_encoder(VideoFormat(codec), suffix)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".ts", ".nut"])
+def test_containers_that_take_h264(suffix: str) -> None:
+    needs("libx264")
+    check_encoder(VideoFormat("libx264", crf=20), suffix)
+
+
 @pytest.mark.parametrize(
     "video",
     [

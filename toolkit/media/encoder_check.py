@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 from toolkit.errors import InputError, ToolkitError, Unavailable, suggestion
+from toolkit.media.assembly import FORMATS as CONTAINERS
 from toolkit.media.encoding import DEFAULTS, QUIET, VideoFormat, default_codec
 from toolkit.media.pixel_formats import encoder_formats
 
@@ -29,11 +31,14 @@ def check_encoder(wanted: VideoFormat, suffix: str) -> None:
     """Open the encoders that an output may get with the options that were given.
 
     Raises:
-        InputError: there is no such encoder, or it does not take one of the options, whatever the frames are like.
+        InputError: there is no such encoder, it does not take one of the options, whatever the frames are like, or the
+            container does not take what it makes.
         Unavailable: the encoder does not work on this machine, even without options.
     """
     if wanted.codec is not None:
-        _check(wanted.codec, wanted)
+        pix_fmt = _check(wanted.codec, wanted)
+        if suffix in CONTAINERS:
+            _check_container(wanted.codec, pix_fmt, suffix)
         return
     errors = []
     codecs = {default_codec(suffix, pix_fmt, hdr=hdr): None for hdr in (False, True) for pix_fmt in _INPUTS}
@@ -46,7 +51,31 @@ def check_encoder(wanted: VideoFormat, suffix: str) -> None:
         raise errors[0]
 
 
-def _check(codec: str, wanted: VideoFormat) -> None:
+def _check_container(codec: str, pix_fmt: str, suffix: str) -> None:
+    errors = [_head(codec, pix_fmt, suffix, full=full) for full in (False, True)]
+    if all(errors):
+        others = ", ".join(name for name in CONTAINERS if name != suffix)
+        raise InputError(f"{suffix} does not take {codec}: {errors[0]}", f"Choose another codec, or of {others}.")
+
+
+def _head(codec: str, pix_fmt: str, suffix: str, *, full: bool) -> str:
+    """Write the head of a file into memory; returns why it cannot be written."""
+    import av
+
+    try:
+        with av.open(io.BytesIO(), "w", format=CONTAINERS[suffix]) as container:
+            stream: Any = container.add_stream(codec, rate=25)
+            stream.width = stream.height = _SIDE
+            stream.pix_fmt = pix_fmt
+            stream.codec_context.color_range = 2 if full else 1
+            container.start_encoding()
+    except (av.FFmpegError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    return ""
+
+
+def _check(codec: str, wanted: VideoFormat) -> str:
+    """Returns a pixel format that the encoder works with."""
     formats = list(encoder_formats(codec))
     if wanted.pix_fmt is not None:
         if formats and wanted.pix_fmt not in formats:
@@ -62,6 +91,7 @@ def _check(codec: str, wanted: VideoFormat) -> None:
         raise _refusal(trial, asked)
     if unknown := [name for name in asked if name in unused]:
         raise InputError(f"{codec} has no option {unknown[0]}", f"`ffmpeg -h encoder={codec}` lists its options.")
+    return next(pix_fmt for pix_fmt in trial.formats if replace(trial, formats=(pix_fmt,)).unused(asked) is not None)
 
 
 def _asked(wanted: VideoFormat) -> dict[str, str]:
