@@ -17,7 +17,9 @@ from toolkit.media.encoding import VideoFormat
 from toolkit.media.mastering import Mastering, encoder_option, mastering_of
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.pixel_formats import choose_format, lost
+from toolkit.media.target import Target
 from toolkit.media.upscale import upscale
+from toolkit.workloads import Shape
 
 PQ = {"colorspace": 9, "color_primaries": 9, "color_trc": 16, "color_range": 1}
 BT2020 = Mastering(
@@ -79,6 +81,7 @@ def first_frame(path: Path) -> av.VideoFrame:
         ("qtrle", "yuva420p", "argb"),
         ("png", "rgba64be", "rgba64be"),
         ("mpeg4", "gray", "yuv420p"),
+        ("libx265", "yuva420p", "yuv420p"),
     ],
 )
 def test_the_nearest_format(codec: str, given: str, wanted: str) -> None:
@@ -149,6 +152,14 @@ def test_hdr10_survives_in_a_codec_that_players_take(
     numbers = [*sum(found.primaries, ()), *found.white, *found.luminance]
     wanted = [*sum(BT2020.primaries, ()), *BT2020.white, *BT2020.luminance]
     np.testing.assert_allclose(np.array(numbers, float), np.array(wanted, float), atol=1e-4)
+
+
+def test_hdr10_of_odd_sides(hdr: Path, tmp_path: Path, options: UpscaleOptions) -> None:
+    """x265 refuses them, as x264 does."""
+    wanted = replace(options, target=Target(None, Shape(81, 107)), video=VideoFormat(preset="ultrafast"))
+    upscale([hdr], tmp_path / "out.mkv", wanted)
+    frame = first_frame(tmp_path / "out.mkv")
+    assert (frame.width, frame.height, frame.format.name) == (108, 80, "yuv420p10le")
 
 
 def test_hdr10_that_cannot_be_written_is_said(hdr: Path, tmp_path: Path, options: UpscaleOptions) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import pytest
 from media.films import moving, read_film, write_film
 from media.nearest import nearest_artifact
@@ -59,3 +60,12 @@ def test_refusal_of_a_list_says_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a video container") as caught, opened(source):
         pass
     assert "concat" in caught.value.remedy
+
+
+def test_the_list_of_demuxers_is_of_this_ffmpeg_and_has_none_that_opens_more() -> None:
+    """FFmpeg's demuxers that open files or addresses which a file names."""
+    from toolkit.media.opening import _DEMUXERS
+
+    assert not {"concat", "hls", "dash", "imf", "image2", "sdp", "rtsp", "rtp", "lavfi", "vobsub"} & set(_DEMUXERS)
+    assert len(set(_DEMUXERS)) == len(_DEMUXERS)
+    assert set(_DEMUXERS) <= av.formats_available

@@ -9,7 +9,7 @@ from typing import Any
 
 from toolkit.errors import InputError, ToolkitError, Unavailable, suggestion
 from toolkit.media.assembly import FORMATS as CONTAINERS
-from toolkit.media.encoding import DEFAULTS, QUIET, VideoFormat, default_codec
+from toolkit.media.encoding import DEFAULTS, QUIET, VideoFormat, default_codec, silence_encoders
 from toolkit.media.pixel_formats import encoder_formats
 
 _SIDE = 256
@@ -64,7 +64,8 @@ def _head(codec: str, pix_fmt: str, suffix: str, *, full: bool) -> str:
 
     try:
         with av.open(io.BytesIO(), "w", format=CONTAINERS[suffix]) as container:
-            stream: Any = container.add_stream(codec, rate=25)
+            silence_encoders()
+            stream: Any = container.add_stream(codec, rate=25, options=QUIET.get(codec, {}))
             stream.width = stream.height = _SIDE
             stream.pix_fmt = pix_fmt
             stream.codec_context.color_range = 2 if full else 1
@@ -131,6 +132,7 @@ class _Trial:
 def _opened(codec: str, pix_fmt: str, options: dict[str, str], *, full: bool) -> dict[str, str] | None:
     import av
 
+    silence_encoders()
     context: Any = av.CodecContext.create(codec, "w")
     context.width = context.height = _SIDE
     context.pix_fmt = pix_fmt

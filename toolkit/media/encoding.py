@@ -41,7 +41,7 @@ _ALPHA_CODECS = {
 }
 """For transparent video, the first whose transparent format is as deep as the input's, or else the last."""
 ADDITION: Literal["matroska_block_additional"] = "matroska_block_additional"
-_EVEN_ONLY = frozenset({"libx264", "mpeg4", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "prores_ks"})
+_EVEN_ONLY = frozenset({"libx264", "libx265", "mpeg4", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "prores_ks"})
 
 
 @dataclass(frozen=True)
@@ -183,11 +183,16 @@ def _joined(codec: str, mastering: tuple[str, str] | None, wanted: dict[str, str
     return options
 
 
+def silence_encoders() -> None:
+    """Errors only: SVT-AV1 prints its settings to stderr, and asks no one but its environment."""
+    os.environ.setdefault("SVT_LOG", "1")
+
+
 def configure(context: Any, encoding: Encoding, *, global_header: bool) -> None:
     """Give an encoder its settings. The same for those that encode and for the one whose header the file gets."""
     from av.codec.context import Flags
 
-    os.environ.setdefault("SVT_LOG", "1")
+    silence_encoders()
     context.width, context.height = encoding.width, encoding.height
     context.pix_fmt = encoding.pix_fmt
     context.time_base, context.framerate = Fraction(*encoding.time_base), Fraction(*encoding.rate)

@@ -13,9 +13,30 @@ if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
 
 _DEMUXERS = (
-    *("apng", "asf", "av1", "avi", "dirac", "dnxhd", "dv", "flv", "gif", "gxf", "h261", "h263", "h264", "hevc", "ivf"),
-    *("lxf", "m4v", "matroska", "mjpeg", "mlv", "mov", "mp3", "mp4", "mpeg", "mpegts", "mpegvideo", "mxf", "nsv"),
-    *("nut", "obu", "ogg", "r3d", "rm", "ser", "swf", "vc1", "vc1test", "vvc", "wav", "webm", "wtv", "yuv4mpegpipe"),
+    *("apng", "apv", "asf", "av1", "avi", "avs2", "avs3", "cavsvideo", "cine", "dhav", "dirac", "dnxhd", "dv", "evc"),
+    *("flv", "gif", "gxf", "h261", "h263", "h264", "hevc", "ingenient", "ivf", "kux", "live_flv", "lxf", "m4v"),
+    *("matroska", "mgsts", "mjpeg", "mlv", "mods", "mov", "mp3", "mp4", "mpeg", "mpegts", "mpegtsraw", "mpegvideo"),
+    *("mpjpeg", "mxf", "mxg", "nsv", "nut", "nuv", "obu", "ogg", "pva", "r3d", "rm", "ser", "smjpeg", "swf", "ty"),
+    *("vc1", "vc1test", "vivo", "vvc", "wav", "webm", "wtv", "yuv4mpegpipe"),
+    # Of games and old players.
+    *(
+        "4xm",
+        "anm",
+        "bethsoftvid",
+        "bfi",
+        "bink",
+        "c93",
+        "cdxl",
+        "dsicin",
+        "dxa",
+        "ea",
+        "film_cpk",
+        "filmstrip",
+        "flic",
+    ),
+    *("gdv", "hnm", "idcin", "iff", "ipmovie", "jv", "lmlm4", "mm", "moflex", "mtv", "mv", "mvi", "paf", "psxstr"),
+    *("rl2", "roq", "rpl", "sga", "siff", "smk", "smush", "thp", "tiertexseq", "tmv", "txd", "usm", "vividas", "vmd"),
+    *("wc3movie", "wsvqa", "xmv", "yop"),
 )
 """Demuxers that read one file and nothing else. FFmpeg chooses a demuxer by content: without this list a text file
 named .mp4 can be a playlist (hls, dash, concat, sdp), which opens whatever file or address it names."""

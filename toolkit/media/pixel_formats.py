@@ -9,6 +9,8 @@ from toolkit.errors import InputError, suggestion
 
 _CHROMA = {(2, 2): "420", (2, 1): "422", (1, 1): "444"}
 _DEPTHS = (8, 10, 12, 14, 16)
+_CLAIM_ALPHA = frozenset({"libx265", "hevc"})
+"""Encoders that list formats with transparency even where they were built without it."""
 
 
 def choose_format(wanted: str | None, codec: str, given: str) -> str:
@@ -30,7 +32,7 @@ def choose_format(wanted: str | None, codec: str, given: str) -> str:
         return wanted
     candidates = _candidates(given)
     for candidate in candidates:
-        if not formats or candidate in formats:
+        if not formats or (candidate in formats and not (codec in _CLAIM_ALPHA and has_alpha(candidate))):
             return candidate
     raise InputError(f"{codec} takes none of {', '.join(candidates)}", "Name one with --pix-fmt.")
 
