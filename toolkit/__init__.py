@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     )
     from toolkit.graph.export import ExportOptions, export
     from toolkit.graph.nodes import NodeFacts, list_nodes
-    from toolkit.graph.precision.convert import ConvertOptions, convert
+    from toolkit.graph.precision.convert import ConvertOptions
     from toolkit.graph.source import is_made_from, source_checkpoint
     from toolkit.media.encoding import VideoFormat
     from toolkit.media.options import UpscaleOptions
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from toolkit.profiling.side_by_side import TitledReport, read_titled, side_by_side
     from toolkit.profiling.statistics import Interval, Statistics
     from toolkit.quality.budget import read_budgets
+    from toolkit.quality.conversion import convert
     from toolkit.quality.curve import plot_curve
     from toolkit.quality.data import Degradation
     from toolkit.quality.evaluation import EvaluateOptions, evaluate
@@ -106,7 +107,8 @@ _HOMES = {
     ),
     "toolkit.graph.export": ("ExportOptions", "export"),
     "toolkit.graph.nodes": ("NodeFacts", "list_nodes"),
-    "toolkit.graph.precision.convert": ("ConvertOptions", "convert"),
+    "toolkit.graph.precision.convert": ("ConvertOptions",),
+    "toolkit.quality.conversion": ("convert",),
     "toolkit.graph.source": ("is_made_from", "source_checkpoint"),
     "toolkit.media.encoding": ("VideoFormat",),
     "toolkit.media.options": ("UpscaleOptions",),

@@ -130,8 +130,12 @@ def test_half_types_agree_with_pytorchs(precision: str, dtype: torch.dtype, lowe
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_manifest_has_the_error_against_float64(precision: str, converted: dict[str, Artifact]) -> None:
     manifest = converted[precision].manifest
-    largest, mean = (check for check in manifest.checks if check.subject == precision)
-    assert 0 < mean.measured < largest.measured <= largest.bound
+    checks = {check.kind: check for check in manifest.checks if check.subject == precision}
+    assert 0 < checks["mean error"].measured <= checks["mean error"].bound
+    # In int8 a single value may be off by any amount: a bound on it would be none.
+    assert ("largest error" in checks) == (precision != "int8")
+    if precision != "int8":
+        assert checks["mean error"].measured < checks["largest error"].measured <= checks["largest error"].bound
     assert manifest.conversion is not None
     assert len(manifest.conversion.parent_sha256) == 64
     words = {"fp16": "centred", "bf16": "rounded together", "int8": "percentile"}

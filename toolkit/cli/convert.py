@@ -25,9 +25,13 @@ def convert(
     calibration: Path | None = None,
     method: Literal["percentile", "entropy", "minmax"] = "percentile",
     percentile: float = 99.99,
+    allow_worse_than_bicubic: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
-    """Write an fp32 artifact in other precisions, each measured against float64.
+    """Write an fp32 artifact in other precisions; measure each against float64, and what it loses of the gain.
+
+    The share of the network's gain over bicubic that is lost is measured on the calibration images. A result that is
+    worse than bicubic is not written: exit 1.
 
     Parameters
     ----------
@@ -48,6 +52,8 @@ def convert(
         For int8: how a range is chosen from what was seen.
     percentile
         Of magnitudes, for the method of that name.
+    allow_worse_than_bicubic
+        Write a result even if it is worse than bicubic.
     json
         Print the manifests as one JSON document.
     """
@@ -59,13 +65,16 @@ def convert(
         method=method,
         percentile=percentile,
     )
-    made = []
-    for wanted, fitting in options.shared_out(precisions(precision)).items():
-        with steps(f"convert to {wanted}") as report:
-            made.append(toolkit.convert(source, wanted, fitting, output, report))
-    if json:
-        print_documents([item.manifest for item in made])
-    describe(made, err if json else out)
+    made: list[toolkit.Artifact] = []
+    try:
+        for wanted, fitting in options.shared_out(precisions(precision)).items():
+            with steps(f"convert to {wanted}") as report:
+                allow = allow_worse_than_bicubic
+                made.append(toolkit.convert(source, wanted, fitting, output, report, allow_worse_than_bicubic=allow))
+    finally:  # where one is refused, the others are there all the same
+        if made and json:
+            print_documents([item.manifest for item in made])
+        describe(made, err if json else out)
 
 
 def describe(artifacts: list[toolkit.Artifact], console: Console) -> None:
@@ -80,5 +89,7 @@ def describe(artifacts: list[toolkit.Artifact], console: Console) -> None:
                     f"{check.kind} against float64", f"{check.measured:.2g}", f"{check.bound:g}", verdict(check.passed)
                 )
         console.print(rows)
+        for quality in manifest.verdicts:
+            console.print(f"quality, {escape(str(quality))} {verdict(quality.passed)}", soft_wrap=True)
         warn(manifest.notes)
         console.print(f"[bold]{escape(str(artifact.path))}[/] ({manifest.onnx_bytes:,} bytes)")

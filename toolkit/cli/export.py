@@ -34,6 +34,7 @@ def export(
     entry: str | None = None,
     preset: str | None = None,
     within_budget: Path | None = None,
+    allow_worse_than_bicubic: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Make an ONNX artifact from a checkpoint: merge, trace, rewrite, simplify, check.
@@ -68,8 +69,10 @@ def export(
     preset
         Instead of a checkpoint: a network of the paper's design space, UNTRAINED. See `toolkit presets`.
     within_budget
-        Directory of images: measure there what each precision spends of the network's gain over bicubic (see `toolkit
-        evaluate`), write the verdicts into the manifests, and exit 1 on overspending.
+        Directory of images: measure there what each precision loses of the network's gain over bicubic (see `toolkit
+        evaluate`), write the verdicts into the manifests, and exit 1 where one is over its budget.
+    allow_worse_than_bicubic
+        As for `toolkit convert`.
     json
         Print the manifest on stdout.
     """
@@ -88,7 +91,10 @@ def export(
         report("reading the checkpoint")
         loaded = _load(checkpoint, high_frequency, scale, entry, preset)
         artifact = toolkit.export(loaded, options, output, report)
-        converted = [toolkit.convert(artifact, wanted, report=report) for wanted in lower]
+        converted = [
+            toolkit.convert(artifact, wanted, report=report, allow_worse_than_bicubic=allow_worse_than_bicubic)
+            for wanted in lower
+        ]
         judged = _judge([artifact, *converted], within_budget, report)
     warn(loaded.notes)
     if json:
@@ -96,7 +102,8 @@ def export(
     console = err if json else out
     _describe(artifact, time.perf_counter() - begin, console)
     describe(judged[1:], console)
-    _exit_on_overspending(judged, console)
+    if within_budget is not None:
+        _exit_over_budget(judged, console)
 
 
 def _judge(
@@ -110,7 +117,7 @@ def _judge(
     return toolkit.demand_budget(artifacts, [images], options)[1]
 
 
-def _exit_on_overspending(artifacts: list[toolkit.Artifact], console: Console) -> None:
+def _exit_over_budget(artifacts: list[toolkit.Artifact], console: Console) -> None:
     verdicts = [(item.manifest.name, found) for item in artifacts for found in item.manifest.verdicts]
     for name, found in verdicts:
         console.print(f"{escape(name)} on {escape(str(found))} {verdict(found.passed)}", soft_wrap=True)

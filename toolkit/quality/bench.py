@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 
 from toolkit.artifact import Manifest, Port
 from toolkit.checks import Spent
-from toolkit.errors import InputError, Unavailable
+from toolkit.errors import InputError
 from toolkit.graph.precision.calibration import calibration_images
 from toolkit.images import centre_crop
 from toolkit.quality.budget import spent_of
@@ -21,6 +20,7 @@ from toolkit.quality.measurement import BEST_PSNR, worst_patch
 from toolkit.quality.metrics import luma, psnr, squared_error
 from toolkit.quality.subjects import frame_from, pixels_from
 from toolkit.runtimes.hardware import usable_processors
+from toolkit.runtimes.protocol import Frame
 from toolkit.workloads import Shape
 
 _CROP = 256
@@ -52,14 +52,16 @@ class Bench:
     gain: float
 
     @classmethod
-    def of(cls, model: onnx.ModelProto, manifest: Manifest, data: Sequence[Path]) -> Bench:
-        """Measure the fp32 graph on image sets, or on the images that ship with the toolkit.
+    def of(
+        cls, model: onnx.ModelProto, manifest: Manifest, data: Sequence[Path], calibration: Path | None = None
+    ) -> Bench:
+        """Measure the fp32 graph on image sets, else on calibration images: those of a directory, or the toolkit's.
 
         Raises:
-            Unavailable: ONNX Runtime is not installed.
+            InputError: an image set or directory that cannot be used.
         """
         scale = manifest.network.scale
-        data_names, pairs = _pairs(data, scale, None if manifest.shape is None else Shape(*manifest.shape))
+        data_names, pairs = _pairs(data, calibration, scale, None if manifest.shape is None else Shape(*manifest.shape))
         blank = cls(data_names, pairs, manifest.input, scale, (), (), 1.0)
         exact = blank.results(model)
         scores = blank.scored(exact)
@@ -91,12 +93,10 @@ class Bench:
         return spent_of(self.scores, self.scored(results), self.gain, [patch.difference for patch in patches])
 
     def results(self, model: onnx.ModelProto) -> tuple[Pixels, ...]:
-        """What a graph makes of the low-resolution crops, run by ONNX Runtime."""
-        session, made = _session(model), []
-        for pair in self.pairs:
-            (result,) = session.run(None, {self.port.name: frame_from(pair.low, self.port)})
-            made.append(pixels_from(result, self.port))
-        return tuple(made)
+        """What a graph makes of the low-resolution crops."""
+        run = _function(model)
+        results = (run({self.port.name: frame_from(pair.low, self.port)}) for pair in self.pairs)
+        return tuple(pixels_from(result, self.port) for result in results)
 
     def scored(self, results: Sequence[Pixels]) -> tuple[float, ...]:
         """PSNR-Y of results."""
@@ -107,7 +107,9 @@ class Bench:
         )
 
 
-def _pairs(data: Sequence[Path], scale: int, fixed: Shape | None) -> tuple[str, tuple[Pair, ...]]:
+def _pairs(
+    data: Sequence[Path], calibration: Path | None, scale: int, fixed: Shape | None
+) -> tuple[str, tuple[Pair, ...]]:
     """Some image pairs, of all sets alike, and which they are."""
     if data:
         items = find_items(data, scale)
@@ -115,8 +117,8 @@ def _pairs(data: Sequence[Path], scale: int, fixed: Shape | None) -> tuple[str, 
         found = [load_pair(item, scale, Degradation()) for item in chosen]
         name = ", ".join(dict.fromkeys(item.group for item in chosen))
     else:
-        found, name = [], "the toolkit"
-        for image in calibration_images()[:_MOST]:
+        found, name = [], "the toolkit" if calibration is None else calibration.name
+        for image in calibration_images(calibration)[:_MOST]:
             height, width = (side // (2 * scale) * 2 * scale for side in image.shape[:2])
             high = centre_crop(image, Shape(height, width))
             found.append(Pair(Degradation().apply(high, scale), high))
@@ -135,13 +137,18 @@ def _cropped(pair: Pair, scale: int, fixed: Shape | None) -> Pair:
     return Pair(np.ascontiguousarray(pair.low[rows, columns]), pair.high[large])
 
 
-def _session(model: onnx.ModelProto) -> Any:
+def _function(model: onnx.ModelProto) -> Callable[[dict[str, Frame]], Frame]:
+    """A graph, run by ONNX Runtime where it is installed, else by ONNX's own implementation."""
     try:
         import onnxruntime
-    except ImportError as error:
-        raise Unavailable(f"tuning needs onnxruntime: {error}", 'pip install "rt4ksr-toolkit[cpu]"') from error
+    except ImportError:
+        from onnx.reference import ReferenceEvaluator
+
+        evaluator = ReferenceEvaluator(model)
+        return lambda frame: np.asarray(evaluator.run(None, frame)[0])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = usable_processors(), 4
-    return onnxruntime.InferenceSession(
+    session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0
     )
+    return lambda frame: np.asarray(session.run(None, frame)[0])
