@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from media.films import moving, read_film, write_film
+from media.films import moving, plane, read_film, write_film
 from media.nearest import nearest_artifact
 
 from toolkit.media import video_file
@@ -115,7 +115,7 @@ def test_segments_and_duration_on_the_corrected_clock(
 
     def frames(segments: tuple[video_file.Segment, ...]) -> list[tuple[int, bytes]]:
         return [
-            (item.pts, bytes(item.frame.planes[0]))
+            (item.pts, plane(item.frame, 0).tobytes())
             for _, made in decoded(video, segments, Decoding(), Damage())
             for item in made
         ]

@@ -284,7 +284,7 @@ def test_segments_of_a_file_without_times_are_those_of_the_whole(
 
     def frames(segments: tuple[video_file.Segment, ...]) -> list[tuple[int, bytes]]:
         return [
-            (item.pts, bytes(item.frame.planes[0]))
+            (item.pts, plane(item.frame, 0).tobytes())
             for _, made in decoded(video, segments, Decoding(), Damage())
             for item in made
         ]

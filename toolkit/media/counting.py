@@ -30,7 +30,7 @@ class FrameCount:
     @property
     def notes(self) -> list[str]:
         """For people."""
-        return [f"{self.empty} packets of the video gave no frame"] if self.empty else []
+        return [f"packets of the video that gave no frame: {self.empty}"] if self.empty else []
 
     def check(self, source: Path, output: Path) -> None:
         """Compare both.

@@ -26,6 +26,7 @@ _VIDEOS = frozenset(
     {
         *CONTAINERS,
         *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".vob", ".wmv", ".y4m"),
+        *(".264", ".265", ".h264", ".h265", ".hevc", ".m2v"),
     }
 )
 _NO_VIDEO_HOME = ".mkv"

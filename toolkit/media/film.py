@@ -227,6 +227,8 @@ def _identity(job: VideoJob) -> dict[str, object]:
 def _notes(video: VideoFile, encoding: Encoding, item: Item) -> list[str]:
     """What the output has otherwise than the input."""
     notes = []
+    if video.timing.cut_off:
+        notes.append(f"{item.source.name} is cut off: {video.timing.cut_off}")
     if video.colour.assumed:
         notes.append(f"{item.source.name} does not say its colour: {video.colour.assumed} was assumed, and is tagged")
     if video.orientation.note:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 INDEXED = frozenset({"mov", "matroska", "nut", "avi"})
 """Containers with an index: FFmpeg finds their key frames reliably, and they have one clock from beginning to end."""
+_STATING = frozenset({"mov", "matroska", "flv"})
+"""Containers that state how long they last, rather than being measured from their end."""
+_SHORT_SECONDS = 1.0
+"""By less than this, a file may end earlier than it states: streams are rarely of one length."""
 _MOST_REORDERED = 16
 """Frames that H.264 and H.265 hold back at most."""
 _PROBED_FRAMES = 250
@@ -37,7 +41,7 @@ class FileTimes:
         usual: duration of a frame where nothing better is known.
         counted: packets' times are of no use for frames (missing, or of decoding only): frames get `times` by counting.
         clock: corrections of the file's own times.
-        cut_off: why reading ended before the file did; empty where it did not.
+        cut_off: that the file ends before it should; empty where it does not.
         stop: frames from here on are of no interest; None: all are.
     """
 
@@ -116,6 +120,17 @@ class _Found:
         return self.pts if self.pts is not None else self.dts
 
 
+@dataclass(frozen=True)
+class _Stream:
+    """A video stream's packets in the order of the file, on the corrected clock."""
+
+    packets: list[_Found]
+    end: int
+    usual: int
+    reorders: bool
+    cut_off: str
+
+
 def read_times(path: Path, index: int) -> FileTimes:
     """Read all packets of a file.
 
@@ -129,23 +144,14 @@ def read_times(path: Path, index: int) -> FileTimes:
     with opened(path) as container:
         formats = set(container.format.name.split(","))
         clock = Clock() if formats & INDEXED else _clock(container, index)
-    with opened(path) as container:
-        stream: Any = container.streams[index]
-        usual, reorders = frame_ticks(stream), bool(stream.codec_context.has_b_frames)
-        reasons: list[str] = []
-        found = [
-            _Found(packet.pts, packet.dts, packet.duration or usual, packet.is_keyframe, bool(packet.size))
-            for packet in readable(clock.packets(container, [stream]), reasons)
-            if not (is_flush(packet) or packet.is_discard)  # an edit list cuts away what is to be discarded
-        ]
-        end = _end(stream, found, indexed="mov" in formats)
-    frames = [item for item in found if item.filled]
+    stream = _read_stream(path, index, clock, formats)
+    frames = [item for item in stream.packets if item.filled]
     if not frames:
         raise InputError(f"{path}: its video has no frames")
-    cut_off = reasons[0] if reasons else ""
     counted = any(item.time is None for item in frames) or (
-        reorders and _unusable(path, index, frames, clock, coarse="avi" in formats)
+        stream.reorders and _unusable(path, index, frames, clock, coarse="avi" in formats)
     )
+    end = stream.end
     if counted:
         # In AVI the n-th frame is shown at the n-th tick; what FFmpeg gives as pts is a guess.
         times = _rebuilt([replace(item, pts=item.dts) if "avi" in formats else item for item in frames])
@@ -154,7 +160,27 @@ def read_times(path: Path, index: int) -> FileTimes:
     else:
         times = sorted(item.time for item in frames if item.time is not None)
         keys = sorted(item.time for item in frames if item.key and item.time is not None)
-    return FileTimes(tuple(times), tuple(keys), end, usual, counted, clock, cut_off)
+    return FileTimes(tuple(times), tuple(keys), end, stream.usual, counted, clock, stream.cut_off)
+
+
+def _read_stream(path: Path, index: int, clock: Clock, formats: set[str]) -> _Stream:
+    with opened(path) as container:
+        stream: Any = container.streams[index]
+        usual, reorders = frame_ticks(stream), bool(stream.codec_context.has_b_frames)
+        stating = bool(formats & _STATING)
+        reasons: list[str] = []
+        found: list[_Found] = []
+        latest = 0.0
+        for packet in readable(clock.packets(container, timed_streams(container) if stating else [stream]), reasons):
+            item = _Found(packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe, bool(packet.size))
+            if item.time is not None:
+                latest = max(latest, float((item.time + item.duration) * packet.time_base))
+            # What an edit list cuts away is to be discarded.
+            if packet.stream_index == index and not (is_flush(packet) or packet.is_discard):
+                found.append(item if item.duration else replace(item, duration=usual))
+        end = _end(stream, found, indexed="mov" in formats)
+        cut_off = reasons[0] if reasons else _cut_off(container, latest) if stating else ""
+        return _Stream(found, end, usual, reorders, cut_off)
 
 
 def _end(stream: Any, found: list[_Found], *, indexed: bool) -> int:
@@ -166,9 +192,22 @@ def _end(stream: Any, found: list[_Found], *, indexed: bool) -> int:
     last = max((item for item in found if item.time is not None), key=lambda item: item.time or 0, default=None)
     if last is None or last.time is None:
         return 0
-    if indexed and stream.duration and (whole := (stream.start_time or 0) + stream.duration) > last.time:
-        return int(whole)
-    return last.time + last.duration
+    own = last.time + last.duration
+    whole = (stream.start_time or 0) + (stream.duration or 0)
+    near = last.time < whole < own + _SHORT_SECONDS / stream.time_base  # else the file is cut off
+    return int(whole) if indexed and near else own
+
+
+def _cut_off(container: InputContainer, latest: float) -> str:
+    """Whether a file's packets end before it says that it does."""
+    stated = (container.duration or 0) / 1_000_000
+    missing = stated - latest > _SHORT_SECONDS
+    return f"it should last {stated:.2f} s, and ends at {latest:.2f} s" if missing else ""
+
+
+def timed_streams(container: InputContainer) -> list[Any]:
+    """Streams with times: video, sound and subtitles."""
+    return [stream for stream in container.streams if stream.type in ("video", "audio", "subtitle")]
 
 
 def readable(packets: Iterator[Packet[Any]], reasons: list[str]) -> Iterator[Packet[Any]]:
@@ -185,7 +224,7 @@ def _clock(container: InputContainer, index: int) -> Clock:
     from av.format import Flags
 
     restarts = bool(Flags(container.format.flags) & Flags.ts_discont)
-    streams = [stream for stream in container.streams if stream.type in ("video", "audio", "subtitle")]
+    streams = timed_streams(container)
     epochs = Epochs(streams, jumps_ahead=restarts)
     for packet in readable(container.demux(streams), []):
         epochs.take(packet)
