@@ -74,7 +74,7 @@ def test_sound_of_an_unknown_codec_is_named_and_the_rest_is_there(tmp_path: Path
     (tmp_path / "in.mp4").write_bytes(content)
     for suffix in (".mp4", ".mkv"):
         notes = upscaled(tmp_path / "in.mp4", tmp_path / f"out{suffix}", options)
-        assert notes == ("stream 2, audio (apac) of an unknown codec, was left out",)
+        assert notes == ("stream 2, audio (apac), was left out: FFmpeg has no decoder for it here",)
         with av.open(str(tmp_path / f"out{suffix}")) as container:
             assert [stream.type for stream in container.streams] == ["video", "audio"]
             assert sum(packet.size > 0 for packet in container.demux(audio=0)) > 3
@@ -208,3 +208,38 @@ def test_chapters_of_mp4_are_no_stream_that_is_left_out(tmp_path: Path, options:
     assert upscaled(source, tmp_path / "out.mp4", options) == ()
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert [item["metadata"]["title"] for item in container.chapters()] == ["One"]
+
+
+def with_box(content: bytes, box: bytes, path: tuple[bytes, ...]) -> bytes:
+    """A box appended to the innermost of nested MP4 boxes, all of whose sizes grow."""
+    made, at = bytearray(content), 0
+    for name in path:
+        at = made.index(name, at)
+        made[at - 4 : at] = (int.from_bytes(made[at - 4 : at], "big") + len(box)).to_bytes(4, "big")
+    end = at - 4 + int.from_bytes(made[at - 4 : at], "big") - len(box)
+    return bytes(made[:end] + box + made[end:])
+
+
+def test_metadata_inside_of_frames_is_named(tmp_path: Path, options: UpscaleOptions) -> None:
+    """A stereoscopic video, top and bottom (st3d box); its frames stay as they are."""
+    film = write_film(tmp_path / "film.mp4", moving(2))
+    box = b"\0\0\0\x0dst3d\0\0\0\0\x01"
+    content = with_box(film.read_bytes(), box, (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"))
+    (tmp_path / "in.mp4").write_bytes(content)
+    notes = upscaled(tmp_path / "in.mp4", tmp_path / "out.mp4", options)
+    assert notes == ("the layout of a stereoscopic video: left out",)
+
+
+def test_streams_are_named_by_their_own_line() -> None:
+    """Those of programs come first, in an order of their own."""
+    from toolkit.media.description import codec_name
+
+    class Container:
+        def dumps_format(self) -> str:
+            return "  Stream #0:10[0x1f]: Audio: mp2\n  Stream #0:1[0x2f](en-US): Data: bin_data (ABCD / 0x44434241)\n"
+
+    assert (codec_name(Container(), 10), codec_name(Container(), 1), codec_name(Container(), 2)) == (
+        "mp2",
+        "ABCD",
+        "unknown",
+    )

@@ -101,7 +101,9 @@ def add_copies(path: Path, source: InputContainer, target: OutputContainer, outp
         kind = "cover" if stream.disposition & _cover() else stream.type
         add = _ADDERS.get(kind)
         if not (add and add(copies, stream, target)) and not _is_made_again(stream, source, target):
-            copies.notes.append(f"{_name(source, stream)} was left out")
+            undecodable = stream.type in ("audio", "video", "subtitle") and stream.codec_context is None
+            reason = ": FFmpeg has no decoder for it here" if undecodable else ""
+            copies.notes.append(f"{_name(source, stream)} was left out{reason}")
     return copies
 
 
@@ -196,8 +198,7 @@ def _name(source: InputContainer, stream: Any) -> str:
     if file_name:
         return f"attachment {file_name!r}"
     what = "cover picture" if stream.disposition & _cover() else stream.type
-    unknown = " of an unknown codec" if stream.type in ("audio", "video") and stream.codec_context is None else ""
-    return f"stream {stream.index}, {what} ({codec_name(source, stream.index)}){unknown},"
+    return f"stream {stream.index}, {what} ({codec_name(source, stream.index)}),"
 
 
 def _cover() -> Any:

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 _LOG_LOCK = threading.Lock()
-_CODEC = re.compile(r"Stream #0:\d+(?:\[\w+\])?(?:\(\w+\))?: \w+: ([\w-]+)")
+_CODEC = re.compile(r"Stream #0:\d+(?:\[\w+\])?(?:\([^()]*\))?: \w+: ([\w-]+)")
 _TAG = re.compile(r" \(([^()/]+) / 0x[0-9A-F]+\)")
 
 
@@ -28,8 +28,8 @@ def description(container: Any, index: int) -> str:
             text = container.dumps_format()
         finally:
             av.logging.set_level(before)
-    lines = [line for line in text.splitlines() if f"Stream #0:{index}" in line]
-    return lines[0] if lines else ""
+    # Streams of programs (MPEG-TS) come first, so that of 10 may come before that of 1.
+    return next((line for line in text.splitlines() if re.search(rf"Stream #0:{index}\b", line)), "")
 
 
 def codec_name(container: Any, index: int) -> str:

@@ -238,6 +238,5 @@ def _notes(video: VideoFile, encoding: Encoding, item: Item) -> list[str]:
     notes += lost(video.pix_fmt, encoding.pix_fmt, encoding.codec)
     if video.mastering.static and encoder_option(encoding.codec, video.mastering) is None:
         notes.append(f"high dynamic range: {encoding.codec} cannot write the metadata of the mastering display")
-    if video.mastering.dynamic:
-        notes.append(f"high dynamic range: metadata of each frame ({', '.join(video.mastering.dynamic)}) was left out")
+    notes += [f"{name}: left out" for name in video.unkept]
     return notes

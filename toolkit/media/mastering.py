@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 HDR_TRANSFERS = (16, 18)
 """AVCOL_TRC numbers (ITU-T H.273) of PQ and HLG."""
-_DYNAMIC = {"DYNAMIC_HDR_PLUS": "HDR10+", "DOVI_METADATA": "Dolby Vision", "DYNAMIC_HDR_VIVID": "HDR Vivid"}
 _CHROMATICITY, _LUMINANCE = 50000, 10000
 """Steps per unit in the bitstreams of H.264 and HEVC (ITU-T H.265, D.3.28)."""
 
@@ -26,14 +25,12 @@ class Mastering:
         white: x and y of the white point; empty likewise.
         luminance: of the display, least and most, in cd/m2; empty likewise.
         light_level: MaxCLL and MaxFALL of the content, in cd/m2; empty likewise.
-        dynamic: names of metadata for each frame, which are not kept.
     """
 
     primaries: tuple[tuple[Fraction, Fraction], ...] = ()
     white: tuple[Fraction, ...] = ()
     luminance: tuple[Fraction, ...] = ()
     light_level: tuple[int, ...] = ()
-    dynamic: tuple[str, ...] = ()
 
     @property
     def static(self) -> bool:
@@ -50,7 +47,7 @@ def mastering_of(frame: av.VideoFrame) -> Mastering:
     """What a decoded frame's side data says."""
     side_data: Any = frame.side_data
     items = {item.type.name: bytes(item) for item in side_data}
-    found: dict[str, Any] = {"dynamic": tuple(name for key, name in _DYNAMIC.items() if key in items)}
+    found: dict[str, Any] = {}
     if display := items.get("MASTERING_DISPLAY_METADATA"):
         # AVMasteringDisplayMetadata: ten rationals and two flags.
         numbers = struct.unpack("20i2i", display[:88])

@@ -13,6 +13,7 @@ from toolkit.errors import InputError
 from toolkit.media.clock import is_flush
 from toolkit.media.colour import Colour, chroma_location, colour_of, depth_of
 from toolkit.media.description import codec_name, description
+from toolkit.media.frame_metadata import unkept_metadata
 from toolkit.media.mastering import Mastering, mastering_of
 from toolkit.media.opening import opened
 from toolkit.media.orientation import Orientation, orientation_of
@@ -55,6 +56,7 @@ class VideoFile:
         aspect: of a pixel, width by height.
         orientation: how players turn and mirror frames.
         mastering: metadata of high dynamic range.
+        unkept: what frames carry that cannot be kept, for people.
         timing: when frames are shown, and how that was found.
         segments: the file cut at key frames.
         interlaced: whether the first frame is.
@@ -72,6 +74,7 @@ class VideoFile:
     aspect: Fraction
     orientation: Orientation
     mastering: Mastering
+    unkept: tuple[str, ...]
     timing: FileTimes
     segments: tuple[Segment, ...]
     interlaced: bool
@@ -139,6 +142,7 @@ def read_video(path: Path, duration: float | None = None) -> VideoFile:
             aspect=Fraction(stream.sample_aspect_ratio or 1) or Fraction(1),
             orientation=orientation_of(first),
             mastering=mastering_of(first),
+            unkept=unkept_metadata(first),
             timing=timing,
             segments=_segments(timing, time_base, bounded=duration is not None),
             interlaced=first.interlaced_frame,
