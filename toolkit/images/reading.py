@@ -60,7 +60,7 @@ def read_picture(path: Path) -> Picture:
         raise InputError(f"{path} is too large for the memory of this machine", "Cut it into pieces.") from error
     except DECODER_ERRORS as error:
         reason = str(error) or type(error).__name__
-        raise InputError(f"cannot read picture {path}: {reason}", "Is it whole, and is it a picture?") from error
+        raise InputError(f"cannot read image {path}: {reason}", "Is it whole, and is it a picture?") from error
 
 
 def is_picture(path: Path) -> bool:

@@ -159,7 +159,7 @@ def _store(path: Path, array: Path) -> tuple[int, int]:
         pixels = read_photo(path)
     # Decoders raise whatever they stumble over, and one photograph is not all of them.
     except Exception as error:
-        raise _UnreadableError(described(error).removeprefix(f"cannot read {path}: ")) from error
+        raise _UnreadableError(described(error).removeprefix(f"cannot read image {path}: ")) from error
     stream = io.BytesIO()
     np.save(stream, pixels)
     write_bytes(array, stream.getvalue())
