@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.errors import InputError
-from toolkit.images.decoders import PLUGIN_SUFFIXES
+from toolkit.images.decoders import NOT_DECODED, PLUGIN_SUFFIXES
 from toolkit.workloads import Shape
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-_NO_PICTURES = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"})
-"""Formats that Pillow recognises and does not decode by itself."""
 
 
 @cache
@@ -24,7 +21,7 @@ def suffixes() -> frozenset[str]:
     from PIL import Image
 
     known = Image.registered_extensions()
-    read = {suffix for suffix, name in known.items() if name in Image.OPEN and name not in _NO_PICTURES}
+    read = {suffix for suffix, name in known.items() if name in Image.OPEN and name not in NOT_DECODED}
     return PLUGIN_SUFFIXES | read
 
 

@@ -33,6 +33,8 @@ JXL_SUFFIXES = frozenset({".jxl"})
 PLUGIN_SUFFIXES = HEIF_SUFFIXES | JXL_SUFFIXES
 """Of formats that Pillow reads through plugins."""
 
+NOT_DECODED = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"})
+"""Formats that Pillow recognises and does not decode by itself."""
 CAMERA_RAW = frozenset(
     {
         *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2"),

@@ -15,6 +15,7 @@ from toolkit.images.picture import Cicp
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"pHYs": 9, b"sRGB": 1, b"cICP": 4, b"tIME": 7}
+_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 _LARGEST_TEXT = 1 << 20
 """Bytes of one text, unpacked: what Pillow and others read."""
 _LARGEST_TEXTS = 64 << 20
@@ -36,12 +37,14 @@ class PngHeader:
         depth: bits a sample.
         colour: the file has 16 bits a sample and more than one channel, for which Pillow has no mode.
         cicp: of the chunk cICP.
+        pictures: how many its animation has, which is left out: the still picture is read.
         notes: chunks that have to be left out.
     """
 
     depth: int
     colour: bool
     cicp: Cicp | None
+    pictures: int = 1
     notes: tuple[str, ...] = ()
 
 
@@ -57,7 +60,8 @@ def open_png(path: Path) -> tuple[IO[bytes], PngHeader]:
         if not chunks or chunks[0].kind != b"IHDR" or chunks[0].length < 13:
             raise OSError("its first chunk is not IHDR")
         depth, colour_type = _content(file, chunks[0])[8:10]
-        refused, texts = {}, 0
+        refused = {chunk: "" for chunk in chunks if chunk.kind in _ANIMATION}
+        texts = 0
         for chunk in chunks:
             reason, size = _reason(file, chunk, _LARGEST_TEXTS - texts)
             texts += size
@@ -66,7 +70,8 @@ def open_png(path: Path) -> tuple[IO[bytes], PngHeader]:
         cicp = next(
             (_cicp(_content(file, chunk)) for chunk in chunks if chunk.kind == b"cICP" and chunk not in refused), None
         )
-        header = PngHeader(depth, depth == 16 and colour_type != 0, cicp, tuple(dict.fromkeys(refused.values())))
+        notes = tuple(dict.fromkeys(filter(None, refused.values())))
+        header = PngHeader(depth, depth == 16 and colour_type != 0, cicp, _pictures(file, chunks), notes)
         file.seek(0)
         if not refused:
             return file, header
@@ -76,6 +81,12 @@ def open_png(path: Path) -> tuple[IO[bytes], PngHeader]:
         raise
     file.close()
     return cleaned, header
+
+
+def _pictures(file: IO[bytes], chunks: list[_Chunk]) -> int:
+    """Of an animation (APNG); at least 1."""
+    control = next((chunk for chunk in chunks if chunk.kind == b"acTL" and chunk.length >= 4), None)
+    return 1 if control is None else max(1, int.from_bytes(_content(file, control)[:4], "big"))
 
 
 def _cicp(content: bytes) -> Cicp:

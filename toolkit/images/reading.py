@@ -97,7 +97,7 @@ def _read(path: Path) -> Picture:
             stack.enter_context(source)
         image = stack.enter_context(Image.open(source))
         properties = read_properties(path.read_bytes()) if is_avif(head) or is_heif(head) else ImageProperties()
-        notes = [*_further_pictures(image), *(png.notes if png else ())]
+        notes = [*_further_pictures(image, png.pictures if png else None), *(png.notes if png else ())]
         if png is not None and png.colour:
             image.load()  # metadata may lie behind the samples
             decoded = _Decoded(*png_samples(path, source), 16)
@@ -119,22 +119,28 @@ def _read_tiff(path: Path) -> Picture:
     tags = read_tags(path)
     orientation, notes = tags.orientation, list[str]()
     metadata, left_out = _tiff_metadata(tags)
-    if tags.depth > 8 and not tags.floating:
+    if 8 < tags.depth <= 16 and not tags.floating:
         decoded = _Decoded(*tiff_samples(path))
     else:
-        try:
-            image = Image.open(path if orientation == 1 else turned_off(path, tags))
-        except UnidentifiedImageError:
-            decoded = _Decoded(*tiff_samples(path))
-        else:
-            with image:
-                notes += _further_pictures(image)
-                decoded = _Decoded(*shallow_samples(path, image))
+        decoded, further = _shallow_tiff(path, tags)
+        notes += further
     if decoded.metadata is not None:
         metadata = replace(metadata, icc=decoded.metadata.icc)
     notes += [*decoded.notes, *left_out]
     samples = upright(decoded.samples, orientation)
     return Picture(samples, decoded.mode, metadata, tuple(f"{path.name}: {note}" for note in notes), decoded.depth)
+
+
+def _shallow_tiff(path: Path, tags: TiffTags) -> tuple[_Decoded, tuple[str, ...]]:
+    """A TIFF of up to 8 bits a sample by Pillow, or by tifffile where Pillow cannot, such as of WebP compression."""
+    try:
+        with Image.open(path if tags.orientation == 1 else turned_off(path, tags)) as image:
+            return _Decoded(*shallow_samples(path, image)), _further_pictures(image)
+    except DECODER_ERRORS as error:
+        try:
+            return _Decoded(*tiff_samples(path)), ()
+        except DECODER_ERRORS:
+            raise error from None
 
 
 def _tiff_metadata(tags: TiffTags) -> tuple[Metadata, list[str]]:
@@ -148,9 +154,9 @@ def _tiff_metadata(tags: TiffTags) -> tuple[Metadata, list[str]]:
     return Metadata(icc, cleaned.content, packet or None, tags.dpi), notes
 
 
-def _further_pictures(image: Image.Image) -> tuple[str, ...]:
+def _further_pictures(image: Image.Image, frames: int | None = None) -> tuple[str, ...]:
     try:
-        frames = getattr(image, "n_frames", 1)
+        frames = getattr(image, "n_frames", 1) if frames is None else frames
     except DECODER_ERRORS:
         return ("how many pictures it holds cannot be read; the first was taken",)
     if frames <= 1 or image.format == "PSD":  # whose frames are layers, and whose first picture is all of them

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from toolkit.errors import InputError
+from toolkit.images.decoders import NOT_DECODED
 from toolkit.images.picture import Metadata, Mode, Samples
 
 _CHANNELS: dict[str, Mode] = {
@@ -42,6 +43,8 @@ def shallow_samples(path: Path, image: Image.Image) -> Shallow:
     Raises:
         InputError: samples are of a kind that is not supported.
     """
+    if image.format in NOT_DECODED:
+        raise InputError(f"{path} is a file of format {image.format}, which is not read here", "Save it as PNG.")
     if image.mode not in _CHANNELS:
         raise InputError(f"{path} has samples of type {image.mode}, whose values have no known range", _ADVICE)
     image.load()

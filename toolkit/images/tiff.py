@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ def tiff_samples(path: Path) -> tuple[Samples, Mode, int, tuple[str, ...]]:
     """
     tifffile = required("tifffile", path, "a TIFF like this")
     required("imagecodecs", path, "a TIFF like this")
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it prints what it finds odd
     with tifffile.TiffFile(path) as file:
         page = file.pages[0]
         _check(path, page)
