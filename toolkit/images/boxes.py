@@ -69,6 +69,20 @@ def read_properties(data: bytes) -> ImageProperties:
     return ImageProperties(depth, cicp, any(name in data[meta[0] : stop] for name in _GAIN_MAPS))
 
 
+def without_exif(data: bytes) -> bytes | None:
+    """An AVIF or HEIF file whose EXIF readers do not find; None where it has none."""
+    meta = _child(data, b"meta", 0, len(data))
+    items = None if meta is None else _child(data, b"iinf", meta[0] + 4, meta[1])
+    if items is None or items[0] + 4 > len(data):
+        return None
+    made = bytearray(data)
+    for kind, begin, end in read_boxes(data, items[0] + (6 if data[items[0]] == 0 else 8), items[1]):
+        place = data.find(b"Exif", begin, min(begin + 12 + 4, end))
+        if kind == b"infe" and place > 0:
+            made[place : place + 4] = b"skip"
+    return None if made == data else bytes(made)
+
+
 def nclx_place(data: bytes) -> int:
     """Where the primaries of the first box `colr` of type `nclx` are.
 

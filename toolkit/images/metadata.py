@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image, PngImagePlugin
@@ -17,8 +18,25 @@ _UPRIGHT_ALREADY = frozenset({"HEIF", "JXL"})
 """Formats that are turned by their own decoder; EXIF is not asked (ISO/IEC 23008-12, 18181-2)."""
 
 
-def read_metadata(image: Image.Image, cicp: Cicp | None) -> tuple[Metadata, int, tuple[str, ...]]:
-    """Metadata, the orientation that it asks for (1..8), and what was left out of it.
+@dataclass(frozen=True)
+class Described:
+    """What a file says of its picture.
+
+    Attributes:
+        metadata: what is kept.
+        orientation: what is asked for, 1..8.
+        trailers: XMP described further images or a video behind the picture; that description was left out.
+        notes: what else was left out.
+    """
+
+    metadata: Metadata
+    orientation: int
+    trailers: bool
+    notes: tuple[str, ...]
+
+
+def read_metadata(image: Image.Image, cicp: Cicp | None) -> Described:
+    """What a picture that Pillow has loaded says of itself.
 
     Args:
         image: has been loaded, as formats have metadata behind their samples.
@@ -35,12 +53,10 @@ def read_metadata(image: Image.Image, cicp: Cicp | None) -> tuple[Metadata, int,
     trailers = False
     if packet is not None:
         packet, trailers = xmp.without_trailers(xmp.upright(packet))
-    if trailers:
-        notes.append("its gain map, depth map or motion video was left out, with the XMP that describes it")
     icc, reason = checked_profile(info.get("icc_profile"))
     notes += reason
     colour = {} if cicp or icc or "srgb" in info else _png_colour(info)
-    return (
+    return Described(
         Metadata(
             icc=icc,
             exif=cleaned.content,
@@ -51,6 +67,7 @@ def read_metadata(image: Image.Image, cicp: Cicp | None) -> tuple[Metadata, int,
             **colour,
         ),
         1 if image.format in _UPRIGHT_ALREADY else cleaned.orientation,
+        trailers,
         tuple(notes),
     )
 

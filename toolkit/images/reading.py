@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import IO
 
@@ -12,10 +14,10 @@ from PIL import Image, UnidentifiedImageError
 
 from toolkit.errors import InputError
 from toolkit.images import exif, xmp
-from toolkit.images.boxes import ImageProperties, read_properties
+from toolkit.images.boxes import ImageProperties, read_properties, without_exif
 from toolkit.images.decoders import CAMERA_RAW, DECODER_ERRORS, is_avif, is_heif, is_jxl, register_plugin
 from toolkit.images.deep import deep_samples, png_samples
-from toolkit.images.metadata import checked_profile, read_metadata
+from toolkit.images.metadata import Described, checked_profile, read_metadata
 from toolkit.images.picture import Metadata, Mode, Picture, Samples
 from toolkit.images.png_chunks import SIGNATURE, PngHeader, open_png
 from toolkit.images.scaling import upright
@@ -24,6 +26,7 @@ from toolkit.images.tiff import tiff_samples
 from toolkit.images.tiff_tags import ICC, XMP, TiffTags, is_tiff, read_tags, turned_off
 
 _HEAD = 64
+_BEHIND = "its gain map, depth map or motion video was left out, with the XMP that describes it"
 _JPEG_TRAILERS = (b"MotionPhoto_Data", b"ftypmp4", b"ftypisom", b"ftypqt")
 """What a video behind a photograph begins with."""
 
@@ -58,8 +61,11 @@ def read_picture(path: Path) -> Picture:
         raise InputError(f"{path} is too large: {error}", "Pictures may have up to 178 megapixels.") from error
     except MemoryError as error:
         raise InputError(f"{path} is too large for the memory of this machine", "Cut it into pieces.") from error
+    except UnidentifiedImageError as error:
+        reason = "its content is of no known format, or is damaged at its start"
+        raise InputError(f"cannot read image {path}: {reason}", "Is it whole, and is it a picture?") from error
     except DECODER_ERRORS as error:
-        reason = str(error) or type(error).__name__
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise InputError(f"cannot read image {path}: {reason}", "Is it whole, and is it a picture?") from error
 
 
@@ -95,9 +101,14 @@ def _read(path: Path) -> Picture:
         if head.startswith(SIGNATURE):
             source, png = open_png(path)
             stack.enter_context(source)
+        properties, notes = ImageProperties(), list(png.notes if png else ())
+        if is_avif(head) or is_heif(head):
+            content = path.read_bytes()
+            properties = read_properties(content)
+            source, broken = _without_broken_exif(content)
+            notes += broken
         image = stack.enter_context(Image.open(source))
-        properties = read_properties(path.read_bytes()) if is_avif(head) or is_heif(head) else ImageProperties()
-        notes = [*_further_pictures(image, png.pictures if png else None), *(png.notes if png else ())]
+        notes += _further_pictures(image, png.pictures if png else None)
         if png is not None and png.colour:
             image.load()  # metadata may lie behind the samples
             decoded = _Decoded(*png_samples(path, source), 16)
@@ -106,10 +117,25 @@ def _read(path: Path) -> Picture:
         else:
             decoded = _Decoded(*shallow_samples(path, image))
         cicp = png.cicp if png is not None else properties.cicp
-        metadata, orientation, left_out = read_metadata(image, cicp)
-        if decoded.metadata is not None:
-            metadata = replace(metadata, icc=decoded.metadata.icc, cicp=None)
-        notes += [*decoded.notes, *left_out, *_trailers(path, image, properties, left_out)]
+        said = read_metadata(image, cicp)
+        notes += [*decoded.notes, *said.notes, *_trailers(path, image, said, gain_map=properties.gain_map)]
+    metadata = said.metadata
+    if decoded.metadata is not None:
+        metadata = replace(metadata, icc=decoded.metadata.icc, cicp=None)
+    return _finished(path, decoded, metadata, said.orientation, notes)
+
+
+def _without_broken_exif(content: bytes) -> tuple[IO[bytes], tuple[str, ...]]:
+    """An AVIF or HEIF file as Pillow opens it: its EXIF is hidden where that alone makes Pillow refuse it."""
+    try:
+        with Image.open(BytesIO(content)):
+            return BytesIO(content), ()
+    except DECODER_ERRORS:
+        hidden = without_exif(content)
+        return BytesIO(hidden or content), ("its EXIF is broken and was left out",) if hidden else ()
+
+
+def _finished(path: Path, decoded: _Decoded, metadata: Metadata, orientation: int, notes: Sequence[str]) -> Picture:
     samples = upright(decoded.samples, orientation)
     return Picture(samples, decoded.mode, metadata, tuple(f"{path.name}: {note}" for note in notes), decoded.depth)
 
@@ -117,18 +143,15 @@ def _read(path: Path) -> Picture:
 def _read_tiff(path: Path) -> Picture:
     """Its tags are read here, as Pillow opens only some kinds of TIFF."""
     tags = read_tags(path)
-    orientation, notes = tags.orientation, list[str]()
+    notes: tuple[str, ...] = ()
     metadata, left_out = _tiff_metadata(tags)
     if 8 < tags.depth <= 16 and not tags.floating:
         decoded = _Decoded(*tiff_samples(path))
     else:
-        decoded, further = _shallow_tiff(path, tags)
-        notes += further
+        decoded, notes = _shallow_tiff(path, tags)
     if decoded.metadata is not None:
         metadata = replace(metadata, icc=decoded.metadata.icc)
-    notes += [*decoded.notes, *left_out]
-    samples = upright(decoded.samples, orientation)
-    return Picture(samples, decoded.mode, metadata, tuple(f"{path.name}: {note}" for note in notes), decoded.depth)
+    return _finished(path, decoded, metadata, tags.orientation, [*notes, *decoded.notes, *left_out])
 
 
 def _shallow_tiff(path: Path, tags: TiffTags) -> tuple[_Decoded, tuple[str, ...]]:
@@ -150,7 +173,7 @@ def _tiff_metadata(tags: TiffTags) -> tuple[Metadata, list[str]]:
     packet, trailers = xmp.without_trailers(xmp.upright(tags.content(XMP) or b""))
     notes = [*tags.notes, *cleaned.notes, *reason]
     if trailers:
-        notes.append("its gain map, depth map or motion video was left out, with the XMP that describes it")
+        notes.append(_BEHIND)
     return Metadata(icc, cleaned.content, packet or None, tags.dpi), notes
 
 
@@ -166,14 +189,14 @@ def _further_pictures(image: Image.Image, frames: int | None = None) -> tuple[st
     return (f"it holds {frames} pictures; the first was taken",)
 
 
-def _trailers(path: Path, image: Image.Image, properties: ImageProperties, said: tuple[str, ...]) -> tuple[str, ...]:
-    """What lies beside the picture in its file and is not named yet."""
-    if properties.gain_map:
+def _trailers(path: Path, image: Image.Image, said: Described, *, gain_map: bool) -> tuple[str, ...]:
+    """What lies beside the picture in its file."""
+    if said.trailers:
+        return (_BEHIND,)
+    if gain_map:
         return ("its gain map was left out",)
-    if image.format not in ("JPEG", "MPO") or any("motion video" in note for note in said):
+    if image.format not in ("JPEG", "MPO"):
         return ()
-    with path.open("rb") as file:
-        content = file.read()
-    end = content.rfind(b"\xff\xd9")
-    video = any(name in content[end:] or name in content[-(1 << 16) :] for name in _JPEG_TRAILERS)
+    content = path.read_bytes()
+    video = any(name in content for name in _JPEG_TRAILERS)
     return ("its motion video was left out",) if video else ()

@@ -56,7 +56,7 @@ class TiffTags:
     def numbers(self, tag: int) -> tuple[int, ...]:
         """Whole numbers of a tag; none where it is missing or holds something else."""
         found = self.tags.get(tag)
-        code = {1: "B", 3: "H", 4: "I", 16: "Q"}.get(found.kind) if found else None
+        code = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(found.kind) if found else None
         if found is None or code is None:
             return ()
         return struct.unpack(f"{self.order}{found.count}{code}", found.content)
