@@ -74,6 +74,35 @@ def test_a_worker_that_dies_changes_nothing(tmp_path: Path) -> None:
         assert (tmp_path / "together" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
 
 
+def test_what_fails_on_the_cluster_costs_its_file_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture that kills every worker that takes it, and one in which a library raises."""
+    home, folder = tmp_path / "site", tmp_path / "photos"
+    home.mkdir()
+    folder.mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        Image.effect_mandelbrot((16, 12), (-2, -1, 1, 1), 50).save(folder / name)
+    (home / "sitecustomize.py").write_text(
+        "import os, pathlib, sys\n"
+        "real = pathlib.Path.is_file\n"
+        "def is_file(self):\n"
+        "    worker = any('default_worker' in word for word in sys.argv) or 'ray' in sys.modules\n"
+        "    if worker and self.name == 'a.png':\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "    if worker and self.name == 'b.png':\n"
+        "        raise LookupError('planted')\n"
+        "    return real(self)\n"
+        f"if os.getpid() != {os.getpid()}:\n"
+        "    pathlib.Path.is_file = is_file\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{home}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    network = nearest_artifact(tmp_path / "network").path
+    report = upscale([folder], None, UpscaleOptions(models=(network,), threads=1, ray="local"))
+    assert [item.outcome for item in report.files] == ["failed", "failed", "done"]
+    assert "a.png: a task failed on the cluster 4 times" in report.files[0].error
+    assert "b.png: LookupError: planted" in report.files[1].error
+    assert "in is_file" in report.files[1].traceback
+
+
 def test_no_cluster_is_said(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     network = nearest_artifact(tmp_path / "network").path

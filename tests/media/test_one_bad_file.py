@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from PIL import Image
 from toolkit.atomic import publish
 from toolkit.errors import InputError, OutputExists, Unavailable, UnexpectedError
 from toolkit.media import upscale as job
+from toolkit.media import video_file
+from toolkit.media.encoding import VideoFormat
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.preview import preview
 from toolkit.media.upscale import upscale
@@ -207,3 +210,37 @@ def test_stopped_files_of_others_are_kept(tmp_path: Path) -> None:
     assert parts.claims(stopped)
     stopped.write_bytes(b"changed since")
     assert not parts.claims(stopped)
+
+
+def test_stopping_again_replaces_only_its_own_file(
+    tmp_path: Path, options: UpscaleOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A playable file from before is another's until this job has written it; then the next stop replaces it."""
+    source = write_film(tmp_path / "in.mkv", moving(60), codec="ffv1", options={"g": "1"})
+    monkeypatch.setattr(video_file, "SEGMENT_SECONDS", 0.15)
+    monkeypatch.setattr(job, "_Progress", _StopsAt)
+    lossless = replace(options, video=VideoFormat("ffv1"))
+    (tmp_path / "out.stopped.mkv").write_bytes(b"another's")
+    outputs = []
+    for _StopsAt.frame in (6, 6):
+        (report,) = upscale([source], tmp_path / "out.mkv", replace(lossless, resume=bool(outputs))).files
+        assert report.outcome == "stopped"
+        outputs.append((Path(report.output).name, report.frames))
+    assert (tmp_path / "out.stopped.mkv").read_bytes() == b"another's"
+    assert {name for name, _ in outputs} == {"out.stopped-2.mkv"}
+    assert outputs[0][1] < outputs[1][1] < 60
+    assert sorted(path.name for path in tmp_path.glob("out*")) == ["out.stopped-2.mkv", "out.stopped.mkv"]
+    _StopsAt.frame = 1000
+    (report,) = upscale([source], tmp_path / "out.mkv", replace(lossless, resume=True)).files
+    assert (report.outcome, report.frames) == ("done", 60)
+
+
+class _StopsAt(job._Progress):
+    """Ctrl-C after a number of frames."""
+
+    frame = 0
+
+    def step(self, what: str, count: int = 1) -> None:
+        super().step(what, count)
+        if self.done == self.frame:
+            signal.raise_signal(signal.SIGINT)
