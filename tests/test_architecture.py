@@ -25,10 +25,13 @@ FOUNDATION = {
     "documents",
     "drawing",
     "errors",
+    "foreign",
     "images",
+    "isolated",
     "manifest_schema1",
     "openvino_core",
     "resize",
+    "sound",
     "stopping",
     "workloads",
 }

@@ -13,13 +13,20 @@ from toolkit.atomic import sha256_of, sha256_of_file, writable, write_bytes
 from toolkit.checks import Check, Verdict
 from toolkit.documents import MalformedDocument, from_json
 from toolkit.errors import ArtifactError
+from toolkit.foreign import foreign
 from toolkit.manifest_schema1 import upgraded
+from toolkit.sound import WRITTEN_HERE, remember, was_written_here
 from toolkit.workloads import Shape
 
 SCHEMA = 2
 """Of the manifests that are written; those of schema 1 are read too (`toolkit.manifest_schema1`)."""
 
 DEFAULT_DIRECTORY = Path("exported")
+
+# Far beyond any network and display: a manifest cannot ask for more memory than a machine has.
+_LARGEST_SIDE = 1 << 16
+_LARGEST_SCALE = 16
+_LARGEST_HALO = 1 << 12
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 Layout = Literal["NCHW", "NHWC"]
@@ -145,8 +152,12 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in (self.name, self.source.weights):
             if Path(name).name != name or not name:
                 raise ValueError(f"{name!r} is not a plain file name")
-        if self.shape is not None and min(self.shape) < 1:
+        if self.shape is not None and not (min(self.shape) >= 1 and max(self.shape) <= _LARGEST_SIDE):
             raise ValueError(f"shape {self.shape} is no size")
+        if not 1 <= self.network.scale <= _LARGEST_SCALE:
+            raise ValueError(f"scale {self.network.scale} is not between 1 and {_LARGEST_SCALE}")
+        if not 1 <= self.smallest <= _LARGEST_HALO:
+            raise ValueError(f"smallest {self.smallest} is not between 1 and {_LARGEST_HALO}")
 
 
 @dataclass(frozen=True)
@@ -194,6 +205,9 @@ class Artifact:
             path.with_suffix(".json").unlink(missing_ok=True)
         write_bytes(path, model)
         write_bytes(path.with_suffix(".json"), encode(manifest))
+        # Made from a checkpoint, or from a graph that was: never what a stranger's file says about itself.
+        if manifest.conversion is None or was_written_here(manifest.conversion.parent_sha256):
+            remember(manifest.onnx_sha256, WRITTEN_HERE)
         return cls(path, manifest)
 
     def read_weights(self) -> Path:
@@ -259,6 +273,7 @@ def decode_manifest(path: Path) -> Manifest:
         schema = document.get("schema")
         if schema not in (1, SCHEMA):
             raise ArtifactError(f"{path} has schema {schema}, this version reads 1 to {SCHEMA}", "Export it again.")
-        return msgspec.convert(upgraded(document) if schema == 1 else document, Manifest)
-    except (MalformedDocument, msgspec.ValidationError) as error:
+        with foreign(f"{path} is not a manifest", "Export it again."):
+            return msgspec.convert(upgraded(document) if schema == 1 else document, Manifest)
+    except MalformedDocument as error:
         raise ArtifactError(f"{path} is not a manifest: {error}", "Export it again.") from error

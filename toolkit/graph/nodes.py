@@ -6,6 +6,7 @@ import msgspec
 import onnx
 
 from toolkit.artifact import Artifact
+from toolkit.graph.reading import read_model
 
 
 class NodeFacts(msgspec.Struct, frozen=True):
@@ -18,7 +19,7 @@ class NodeFacts(msgspec.Struct, frozen=True):
 
 def list_nodes(artifact: Artifact) -> list[NodeFacts]:
     """All nodes in the order they are computed."""
-    model = onnx.shape_inference.infer_shapes(onnx.load(artifact.path))
+    model = onnx.shape_inference.infer_shapes(read_model(artifact.path))
     values = [*model.graph.value_info, *model.graph.output]
     types = {value.name: value.type.tensor_type.elem_type for value in values}
     return [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,18 +85,6 @@ def tensor_function(model: onnx.ModelProto, name: str) -> Callable[[NDArray[Any]
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return lambda image, port: np.asarray(session.run(None, {port.name: image})[0])
-
-
-def read_model(path: Path) -> onnx.ModelProto:
-    """A graph from a file.
-
-    Raises:
-        InputError: it is none.
-    """
-    try:
-        return onnx.load(path)
-    except Exception as error:  # protobuf has exceptions of its own
-        raise InputError(f"{path} is no ONNX file: {error}", "Export it again.") from error
 
 
 def _by_reference(model: onnx.ModelProto, frame: NDArray[Any]) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from toolkit.artifact import Port
 from toolkit.errors import InputError
 from toolkit.graph.locality import Locality, bytes_per_pixel, locality
+from toolkit.graph.reading import read_model
 from toolkit.media.model import Model
 from toolkit.media.strips import Strip, cut, highest
 from toolkit.network.padding import padded_size, reflected_indices
@@ -209,7 +209,7 @@ class Upscaler:
 
 @lru_cache(maxsize=16)
 def _read_locality(path: Path) -> tuple[Locality | str, float]:
-    model = onnx.load(path)
+    model = read_model(path)
     return locality(model), bytes_per_pixel(model)
 
 

@@ -23,7 +23,8 @@ from toolkit.native.targets import Target
 FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-fvisibility=hidden")
 _LINK = ("-shared", f"-Wl,-soname,{LIBRARY}", "-pthread")
 WARNINGS = ("-Wall", "-Wextra", "-Wno-psabi", "-Wno-ignored-attributes")
-_LONGEST = 600
+LONGEST = 600
+"""Seconds that a compiler may take."""
 _REMEDY = "Install one: apt install g++."
 
 
@@ -118,7 +119,12 @@ def _compile(compiler: Compiler, files: dict[str, str], target: Target, extra: t
     for name, text in files.items():
         (folder / name).write_text(text)
     command = [compiler.path, *FLAGS, *WARNINGS, *target.options, *extra, "engine.cpp", "-o", library.name, *_LINK]
-    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_LONGEST, check=False)  # noqa: S603
+    try:
+        ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LONGEST, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired as error:
+        raise Unavailable(
+            f"{compiler.version} did not compile for {target.name} within {LONGEST} s", "Use another runtime."
+        ) from error
     if ran.returncode:
         first = next((line for line in ran.stderr.splitlines() if "error" in line), ran.stderr.strip()[:200])
         raise Unavailable(

@@ -14,6 +14,7 @@ import onnx_ir as ir
 from toolkit.artifact import Manifest, Precision
 from toolkit.graph.passes.matching import constant, ints, reads_whole_frame
 from toolkit.graph.passes.merge_unshuffle import MergeUnshuffle
+from toolkit.graph.reading import read_model
 from toolkit.native.convolutions import convolution
 from toolkit.native.ends import OutputEnd, find_output
 from toolkit.native.patterns import GeluPattern, NormPattern, Patterns, find_patterns
@@ -54,7 +55,7 @@ def plan(path: Path, manifest: Manifest) -> Program:
     Raises:
         Unsupported: a node that does not look only at neighbouring rows, or that this engine has no code for.
     """
-    model = ir.load(path)
+    model = ir.from_proto(read_model(path))
     MergeUnshuffle().call(model)
     return Planner(model, manifest).run()
 

@@ -12,6 +12,7 @@ from onnx import numpy_helper
 
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
+from toolkit.graph.reading import read_model
 from toolkit.network.padding import padded_size
 from toolkit.runtimes.protocol import frame_shape
 from toolkit.workloads import Shape
@@ -55,7 +56,7 @@ def count_work(artifact: Artifact, shape: Shape) -> Work:
     inner = shape if manifest.shape else Shape(*(padded_size(side, manifest.smallest) for side in shape.sides))
     given = frame_shape(inner, manifest.input.layout)
     returned = frame_shape(inner.upscaled(manifest.network.scale), manifest.output.layout)
-    model = _sized(onnx.load(artifact.path), given)
+    model = _sized(read_model(artifact.path), given)
     shapes = _shapes(model)
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     multiply_adds = elementwise = 0

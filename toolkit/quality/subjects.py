@@ -13,6 +13,7 @@ import onnx
 from toolkit.artifact import Artifact, Port, Precision
 from toolkit.checks import SIMULATED
 from toolkit.graph.precision.simulate import simulated
+from toolkit.graph.reading import read_model
 from toolkit.quality.data import Pixels
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.protocol import Frame, Session, SessionOptions
@@ -125,5 +126,5 @@ def _simulation(artifact: Artifact, options: SessionOptions) -> Upscaler:
     # ONNX Runtime reads its file again when it is asked what ran.
     directory = tempfile.TemporaryDirectory()
     path = Path(directory.name) / artifact.path.name
-    onnx.save(simulated(onnx.load(artifact.path)), path)
+    onnx.save(simulated(read_model(artifact.path)), path)
     return Upscaler(find_runtime("ort-cpu").load(Artifact(path, artifact.manifest), options), directory)

@@ -21,6 +21,7 @@ from toolkit.graph.precision.convert import (
     rewritten,
 )
 from toolkit.graph.precision.simulate import simulated
+from toolkit.graph.reading import read_model
 from toolkit.quality.bench import Bench
 from toolkit.quality.cost import Unit, units
 from toolkit.quality.search import Mix, Search
@@ -156,7 +157,7 @@ class _Mixer:
 
     @classmethod
     def of(cls, artifact: Artifact, precision: Precision, options: ConvertOptions) -> _Mixer:
-        model, int8 = onnx.load(artifact.path), precision == "int8"
+        model, int8 = read_model(artifact.path), precision == "int8"
         magnitudes = calibrated(model, artifact.manifest, options) if int8 else None
         prepared = None if int8 else prepare(model, artifact.manifest, precision)
         found = tuple(units(model, convolutions_only=int8))

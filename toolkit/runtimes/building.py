@@ -7,13 +7,17 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from toolkit.artifact import Artifact
 from toolkit.atomic import sha256_of_file
-from toolkit.errors import InputError, ToolkitError, Unavailable
+from toolkit.errors import ArtifactError, InputError, ToolkitError, Unavailable
+from toolkit.foreign import foreign
+from toolkit.graph.reading import check_graph
 from toolkit.runtimes.engine import SUFFIX, Engine, EngineInfo, engine_path, find_engines, write_engine
 from toolkit.runtimes.hardware import INSTRUCTIONS
 from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions, check_threads, require
+from toolkit.runtimes.rehearsal import rehearse
 from toolkit.runtimes.scripts.source import Subject, Timing
 from toolkit.workloads import WORKLOADS, Shape
 
@@ -143,6 +147,10 @@ class BuildingRuntime(Runtime):
 
     options: frozenset[str] = frozenset()
     """Names of the `BuildOptions` (as on the command line) that it understands, besides `shape`."""
+    builds_what_it_loads: ClassVar[bool] = True
+    """Whether building gives the graph to the library that loads it, and is rehearsed like loading."""
+    rehearses_engines: ClassVar[bool] = False
+    """Whether engines that were not built here are loaded in a process of their own first."""
 
     def probe_build(self) -> Availability:
         """Whether it can build here; by default where it can run."""
@@ -188,8 +196,13 @@ class BuildingRuntime(Runtime):
         if path.exists() and (present := _still_fits(path, artifact, options, identity)):
             return Built(present, fresh=False)
         report(f"building {path.name}")
+        if self.builds_what_it_loads and self.rehearsed:
+            self.rehearse(artifact)
+        else:
+            check_graph(artifact.path)
         begin = time.perf_counter()
-        files, read_back = self._build(BuildJob(artifact, shape, options, identity, path.parent, report))
+        with foreign(f"{self.name} cannot build {artifact.path}"):
+            files, read_back = self._build(BuildJob(artifact, shape, options, identity, path.parent, report))
         info = EngineInfo(
             runtime=self.name,
             artifact=artifact.manifest.name,
@@ -234,13 +247,25 @@ class BuildingRuntime(Runtime):
 
         Raises:
             Unavailable: the runtime is not there, or the engine was built for something else; with the command that
-                builds it anew.
+                builds it again.
+            ArtifactError: the runtime cannot read the engine, or crashed when it was rehearsed.
         """
         require(self.name, self.probe_engine())
         if mismatch := self.mismatch(engine):
             raise Unavailable(f"{engine.path} does not fit: {mismatch}", f"Build it again: {engine.rebuild_command}")
         options = options or SessionOptions()
-        return self._load_engine(engine, options if options.threads else SessionOptions(engine.threads))
+        if self.rehearses_engines:
+            rehearse(
+                self.name,
+                self.probe().version,
+                engine.path,
+                engine.manifest,
+                engine.info.seal,
+                self.rehearsal_seconds,
+                engine.fixed,
+            )
+        with foreign(f"{self.name} cannot load {engine.path}", f"Build it again: {engine.rebuild_command}"):
+            return self._load_engine(engine, options if options.threads else SessionOptions(engine.threads))
 
     def mismatch(self, engine: Engine) -> str:
         """What is different here from where and from what the engine was built; empty when it fits."""
@@ -292,7 +317,13 @@ def _shape(artifact: Artifact, options: BuildOptions) -> Shape | None:
         if any(side % 2 or side < manifest.smallest for side in options.shape.sides):
             raise InputError(f"{options.shape} is not even", "Engines take even sizes; sessions extend odd images.")
         return options.shape
-    return WORKLOADS[manifest.workload].shape if manifest.workload else None
+    if manifest.workload is None:
+        return None
+    if manifest.workload not in WORKLOADS:
+        raise ArtifactError(
+            f"{manifest.name} names a workload {manifest.workload!r}, which there is none of", "Export it again."
+        )
+    return WORKLOADS[manifest.workload].shape
 
 
 def _still_fits(path: Path, artifact: Artifact, options: BuildOptions, identity: dict[str, str]) -> Engine | None:

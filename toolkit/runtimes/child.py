@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import signal
-import subprocess
-import sys
 
+from toolkit.isolated import run_isolated
 from toolkit.runtimes.protocol import Availability
 
 DRIVER_REMEDY = "Install the libraries that it names, or update the NVIDIA driver."
@@ -27,22 +25,8 @@ def ask(code: str, remedy: str, given: bytes = b"", seconds: float = _SECONDS) -
         given: to read from standard input.
         seconds: how long it may take.
     """
-    try:
-        done = subprocess.run(  # noqa: S603  (code of ours)
-            [sys.executable, "-c", code], input=given, capture_output=True, timeout=seconds, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return Availability(False, f"it did not answer within {seconds:g} s", remedy)
-    if done.returncode < 0:
-        return Availability(False, f"it crashes as it starts ({_signal_name(-done.returncode)})", remedy)
-    if done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["it gave no reason"]
-        return Availability(False, f"it does not start: {lines[-1]}", remedy)
-    return Availability(True, version=done.stdout.decode(errors="replace").strip())
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+    ended = run_isolated(["-c", code], given, seconds=seconds)
+    if ended.end == "done":
+        return Availability(True, version=ended.output.strip())
+    reasons = {"crashed": f"it crashes as it starts ({ended.reason})", "failed": f"it does not start: {ended.reason}"}
+    return Availability(False, reasons.get(ended.end, ended.reason), remedy)

@@ -23,6 +23,8 @@ from toolkit.artifact import Artifact, Manifest, Precision, decode_manifest, enc
 from toolkit.atomic import sha256_of, sha256_of_file, writable
 from toolkit.documents import MalformedDocument, from_json
 from toolkit.errors import ArtifactError
+from toolkit.foreign import foreign
+from toolkit.sound import WRITTEN_HERE, remember
 from toolkit.workloads import Shape
 
 SCHEMA = 3
@@ -128,7 +130,10 @@ class Engine:
         told = (info.artifact, info.artifact_sha256, info.precision)
         if told != (manifest.name, manifest.onnx_sha256, manifest.precision):
             raise ArtifactError(f"{path}: {_INFO} and {_MANIFEST} are of different artifacts", remedy)
-        return cls(path, info, manifest)
+        read = cls(path, info, manifest)
+        with foreign(f"{path / _INFO} has options that no build has", remedy):
+            _ = read.threads, read.fixed  # are parsed from text
+        return read
 
 
 def _read_info(path: Path) -> EngineInfo:
@@ -195,6 +200,7 @@ def write_engine(path: Path, info: EngineInfo, artifact: Artifact, files: Mappin
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+    remember(info.seal, WRITTEN_HERE)
     return Engine(path, info, artifact.manifest)
 
 

@@ -38,9 +38,9 @@ def graph_nodes(artifact: Artifact) -> tuple[str, ...]:
     """Names of all nodes; none where the file is an engine, and no graph."""
     if artifact.path.suffix != ".onnx":
         return ()
-    import onnx
+    from toolkit.graph.reading import read_model
 
-    graph = onnx.load(artifact.path, load_external_data=False).graph
+    graph = read_model(artifact.path).graph
     return tuple(node.name for node in graph.node if node.name)
 
 

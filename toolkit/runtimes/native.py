@@ -11,7 +11,7 @@ import numpy as np
 
 from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError
-from toolkit.native.compiler import cached_library, compiled, find_compiler
+from toolkit.native.compiler import LONGEST, cached_library, compiled, find_compiler
 from toolkit.native.interface import LIBRARY
 from toolkit.native.library import Library, LoadedEngine
 from toolkit.native.planner import plan
@@ -65,6 +65,9 @@ class NativeRuntime(BuildingRuntime):
     name: ClassVar[str] = "native"
     description: ClassVar[str] = "the toolkit's own engine, compiled for this processor"
     options = frozenset({"target", "threads"})
+    rehearsed: ClassVar[bool] = True
+    rehearsal_seconds: ClassVar[float] = 2 * LONGEST  # with compiling
+    builds_what_it_loads: ClassVar[bool] = False
 
     def probe(self) -> Availability:
         if platform.system() != "Linux":
@@ -85,6 +88,8 @@ class NativeRuntime(BuildingRuntime):
             return other
         if precision == "fp16":
             return "it computes in fp32, bf16 and int8"
+        if self.probe().ok:
+            self.rehearse(artifact)  # with its graph, which is read here already: one process does for both
         try:
             _program(artifact.path, artifact.manifest.onnx_sha256)
         except Unsupported as error:

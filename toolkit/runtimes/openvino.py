@@ -139,6 +139,8 @@ class OpenVinoRuntime(BuildingRuntime):
     name: ClassVar[str] = "openvino"
     description: ClassVar[str] = "OpenVINO, CPU device"
     options = frozenset({"threads"})
+    rehearsed: ClassVar[bool] = True
+    rehearses_engines: ClassVar[bool] = True
 
     def probe(self) -> Availability:
         remedy = 'pip install "rt4ksr-toolkit[openvino]"'

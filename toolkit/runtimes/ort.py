@@ -71,6 +71,8 @@ class OrtCpuRuntime(BuildingRuntime):
     name: ClassVar[str] = "ort-cpu"
     description: ClassVar[str] = "ONNX Runtime, CPU execution provider"
     options = frozenset({"threads"})
+    rehearsed: ClassVar[bool] = True
+    rehearses_engines: ClassVar[bool] = True
 
     def probe(self) -> Availability:
         return _probe(CPU, 'pip install "rt4ksr-toolkit[cpu]"')
@@ -170,6 +172,8 @@ class OrtCudaRuntime(OrtGpuRuntime):
     description: ClassVar[str] = "ONNX Runtime, CUDA execution provider, NVIDIA GPU"
     provider: ClassVar[str] = CUDA
     options = frozenset({"tf32", "cuda-graph", "nhwc"})
+    rehearsed: ClassVar[bool] = True
+    rehearses_engines: ClassVar[bool] = True
 
     def _provider(self, artifact: Artifact, shape: Shape | None, options: BuildOptions) -> Provider:
         return cuda_provider(options)

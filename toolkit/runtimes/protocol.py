@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError, Unavailable
+from toolkit.foreign import foreign
+from toolkit.graph.reading import SECONDS
 from toolkit.network.padding import padded_size, reflected_indices
 from toolkit.runtimes.hardware import usable_processors
+from toolkit.runtimes.rehearsal import rehearse
 from toolkit.workloads import Shape
 
 Frame = NDArray[Any]
@@ -109,6 +112,7 @@ class Session(ABC):
 
         Raises:
             InputError: the artifact is static and has another size.
+            ArtifactError: the runtime cannot run the graph at this size.
         """
         if min(shape.sides) < 1:
             raise InputError(f"{shape} is no size")
@@ -121,7 +125,8 @@ class Session(ABC):
             inner = shape
         self._rows = reflected_indices(shape.height, inner.height) if inner != shape else None
         self._columns = reflected_indices(shape.width, inner.width) if inner != shape else None
-        self._bind(inner)
+        with foreign(f"{manifest.name} cannot run at {shape}"):
+            self._bind(inner)
         self._shape = shape
 
     def run(self, frame: Frame) -> Frame:
@@ -129,9 +134,12 @@ class Session(ABC):
 
         Raises:
             InputError: the frame has another size or type than what was bound.
+            ArtifactError: the runtime cannot run the graph.
         """
         shape = self._accept(frame)
-        result = self._run(self._extended(frame))
+        extended = self._extended(frame)
+        with foreign(f"{self.artifact.manifest.name} cannot run"):
+            result = self._run(extended)
         if self._rows is None or self._columns is None:
             return result
         target = shape.upscaled(self.artifact.manifest.network.scale)
@@ -219,6 +227,10 @@ class Runtime(ABC):
 
     name: ClassVar[str]
     description: ClassVar[str]
+    rehearsed: ClassVar[bool] = False
+    """Whether artifacts that were not written here are loaded in a process of their own first: where a native library
+    reads the graph, and does so in seconds."""
+    rehearsal_seconds: ClassVar[float] = SECONDS
 
     @abstractmethod
     def probe(self) -> Availability:
@@ -236,12 +248,23 @@ class Runtime(ABC):
 
         Raises:
             Unavailable: the runtime does not work here, or cannot run this precision. There is no fallback.
+            ArtifactError: the runtime cannot read the graph, or crashed when it was rehearsed.
         """
         require(self.name, self.probe())
         precision = precision or artifact.manifest.precision
         if refusal := self.refusal(artifact, precision):
             raise Unavailable(f"{self.name} cannot run {artifact.manifest.name} in {precision}: {refusal}")
-        return self._load(artifact, precision, options)
+        self.rehearse(artifact)
+        with foreign(f"{self.name} cannot load {artifact.path}"):
+            return self._load(artifact, precision, options)
+
+    def rehearse(self, artifact: Artifact) -> None:
+        """See `rehearsal.rehearse`; nothing for runtimes that are not `rehearsed`."""
+        if self.rehearsed:
+            manifest = artifact.manifest
+            rehearse(
+                self.name, self.probe().version, artifact.path, manifest, manifest.onnx_sha256, self.rehearsal_seconds
+            )
 
     @abstractmethod
     def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:

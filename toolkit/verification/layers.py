@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from toolkit.artifact import Artifact, Port
 from toolkit.drawing import drawn
 from toolkit.errors import InputError
-from toolkit.graph.tensors import EVALUATORS, read_model, tensors
+from toolkit.graph.reading import read_model
+from toolkit.graph.tensors import EVALUATORS, tensors
 from toolkit.runtimes.engine import Engine
 from toolkit.verification.contestants import Contestant, as_grey, same_scale
 from toolkit.workloads import Shape

@@ -31,6 +31,7 @@ from toolkit.graph.precision.lower import LowerPrecision
 from toolkit.graph.precision.quantise import QuantiseConvs
 from toolkit.graph.precision.rounding import RoundedWeights, round_weights
 from toolkit.graph.precision.scaling import ScaleChannels, channel_factors
+from toolkit.graph.reading import read_model
 from toolkit.graph.source import source_checkpoint
 from toolkit.images import centre_crop
 from toolkit.network.model import numpy_function
@@ -158,7 +159,7 @@ def converted(
     manifest = artifact.manifest
     check_request(manifest, precision, options)
     report(f"converting to {precision}")
-    model = onnx.load(artifact.path)
+    model = read_model(artifact.path)
     lowered, graph_pass = rewritten(model, manifest, precision, options)
     report("measuring the error")
     losses = graph_pass.losses if isinstance(graph_pass, LowerPrecision) else {}

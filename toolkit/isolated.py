@@ -1,0 +1,119 @@
+"""Runs code that may crash, hang, or take all memory in a process of its own, with limits."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import IO, Literal
+
+import psutil
+
+End = Literal["done", "failed", "crashed", "late", "large"]
+
+_INTERVAL = 0.02
+"""Seconds between two looks at the memory of the process."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended.
+
+    Attributes:
+        end: `done`; `failed`: with an exit code; `crashed`: by a signal; `late` or `large`: it was ended because it
+            took longer, or more memory, than allowed.
+        output: what it wrote to standard output.
+        reason: the last line of standard error, or which signal or limit it was; empty when done.
+    """
+
+    end: End
+    output: str
+    reason: str
+
+
+def run_isolated(arguments: Sequence[str], given: bytes = b"", *, seconds: float, memory: int | None = None) -> Ended:
+    """Run Python with `arguments` in a process of its own, and wait for its end.
+
+    The working directory is not searched for modules: a file `numpy.py` in a folder of strangers is not imported.
+
+    Args:
+        arguments: after `python -P`; for instance `-c` and code, or `-m` and a module.
+        given: to read from standard input.
+        seconds: how long it may take.
+        memory: resident bytes that it and the processes that it starts may have together; None: any number.
+    """
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        stdin.write(given)
+        stdin.seek(0)
+        process = psutil.Popen(
+            [sys.executable, "-P", *arguments], stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+        )
+        try:
+            limit = _wait(process, seconds, memory)
+        finally:
+            _end(process)
+        if limit is not None:
+            return Ended(*limit)
+        return _ended(process.wait(), _text(stdout), _text(stderr))
+
+
+def _wait(process: psutil.Popen, seconds: float, memory: int | None) -> tuple[End, str, str] | None:
+    """Wait for the end, or return which limit was reached."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            process.wait(min(_INTERVAL, max(seconds, 0)) if memory is not None else seconds)
+            return None
+        except (psutil.TimeoutExpired, subprocess.TimeoutExpired):
+            if time.monotonic() >= deadline:
+                return "late", "", f"it did not answer within {seconds:g} s"
+        if memory is not None and (taken := _resident(process)) > memory:
+            return "large", "", f"it took {taken / 2**30:.1f} GiB of memory, and {memory / 2**30:.1f} GiB are allowed"
+
+
+def _resident(process: psutil.Popen) -> int:
+    """Resident bytes of a process and all that it started."""
+    total = 0
+    try:
+        for item in (process, *process.children(recursive=True)):
+            total += item.memory_info().rss
+    except psutil.NoSuchProcess:
+        return total
+    return total
+
+
+def _end(process: psutil.Popen) -> None:
+    """End a process and all that it started, whatever state they are in."""
+    try:
+        started = process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        started = []
+    for item in (*started, process):
+        try:
+            item.kill()
+        except psutil.NoSuchProcess:
+            continue
+    process.wait()
+
+
+def _ended(code: int, output: str, errors: str) -> Ended:
+    if code < 0:
+        return Ended("crashed", output, _signal_name(-code))
+    lines = errors.strip().splitlines() or ["it gave no reason"]
+    return Ended("failed", output, lines[-1]) if code else Ended("done", output, "")
+
+
+def _text(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    return stream.read().decode(errors="replace")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
