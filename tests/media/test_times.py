@@ -314,3 +314,19 @@ def test_decoding_times_of_joined_segments_ascend_and_move_no_frame() -> None:
         14: 26,
         40: 5,
     }
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".nut", ".flv"])
+def test_times_of_decoding_are_not_those_of_frames(suffix: str, tmp_path: Path, options: UpscaleOptions) -> None:
+    """As old programs put B-frames into Matroska: each packet has the time at which it is decoded."""
+    film = write_film(tmp_path / "film.mp4", moving(FRAMES))
+
+    def undated(packet: Any, _: int) -> Any:
+        packet.pts = packet.dts
+        return packet
+
+    source = remuxed(film, tmp_path / f"in{suffix}", undated)
+    assert done(source, tmp_path / "out.mkv", options) == FRAMES
+    made = read_film(tmp_path / "out.mkv")
+    assert are_those(made, moving(FRAMES))
+    assert [time for time, _ in made] == [Fraction(40 * number, 1000) for number in range(FRAMES)]

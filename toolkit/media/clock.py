@@ -39,6 +39,10 @@ class Clock:
     shifts: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = ()
     start: Fraction = Fraction(0)
 
+    def joints(self, index: int) -> frozenset[int]:
+        """Numbers of a stream's packets with which another recording begins."""
+        return frozenset(first for first, _ in dict(self.shifts).get(index, ())[1:])
+
     def packets(self, container: InputContainer, streams: Iterable[Any]) -> Iterator[Packet[Any]]:
         """Packets of a file that was just opened, in its order, with corrected times.
 

@@ -12,7 +12,7 @@ from toolkit.errors import InputError
 from toolkit.media.clock import is_flush
 from toolkit.media.opening import opened
 from toolkit.media.tally import Damage
-from toolkit.media.times import FrameTimes, readable
+from toolkit.media.times import FrameTimes, decodable
 from toolkit.media.transparency import decoder_of
 from toolkit.media.video_file import Segment, VideoFile
 
@@ -170,7 +170,7 @@ def _decode(video: VideoFile, start: int | None, threads: int) -> Iterator[tuple
         if start is not None:
             container.seek(start, stream=stream, backward=True)
         times = FrameTimes(video.timing)
-        for packet in _packets(video, container, stream):
+        for packet in decodable(container, stream, video.timing.clock):
             times.stamp(packet)
             try:
                 frames = decoder.decode(packet)
@@ -179,24 +179,8 @@ def _decode(video: VideoFile, start: int | None, threads: int) -> Iterator[tuple
                 continue
             for frame in frames:
                 yield times.of(frame), frame
-
-
-def _packets(video: VideoFile, container: Any, stream: Any) -> Iterator[Any]:
-    """Packets that a decoder takes, up to the end or to where the file can be read; the last one flushes it."""
-    reasons: list[str] = []
-    for packet in readable(video.timing.clock.packets(container, [stream]), reasons):
-        if packet.size or is_flush(packet):
-            yield packet
-    if reasons:
-        yield from _flush(stream)
-
-
-def _flush(stream: Any) -> Iterator[Any]:
-    import av
-
-    packet = av.Packet()
-    packet.stream = stream
-    yield packet
+            if is_flush(packet):
+                decoder.flush_buffers()
 
 
 def _check(video: VideoFile, frame: av.VideoFrame, pts: int, options: Decoding) -> None:

@@ -220,6 +220,28 @@ def readable(packets: Iterator[Packet[Any]], reasons: list[str]) -> Iterator[Pac
         reasons.append(error.strerror or str(error))
 
 
+def decodable(container: InputContainer, stream: Any, clock: Clock) -> Iterator[Packet[Any]]:
+    """Packets of a file for a decoder, up to the end or to where the file can be read.
+
+    One that is empty makes the decoder give what it holds back, and its buffers are to be flushed then: at the end, and
+    where another recording begins, since decoders lose frames when the parameters of the stream change.
+    """
+    import av
+
+    flush: Packet[Any] = av.Packet()
+    flush.stream = stream
+    joints, number = clock.joints(stream.index), 0
+    for packet in readable(clock.packets(container, [stream]), []):
+        if is_flush(packet):
+            continue
+        if number in joints and packet.is_keyframe:
+            yield flush
+        number += 1
+        if packet.size:
+            yield packet
+    yield flush
+
+
 def _clock(container: InputContainer, index: int) -> Clock:
     from av.format import Flags
 
@@ -266,13 +288,13 @@ def _frames(path: Path, index: int, clock: Clock) -> Iterator[av.VideoFrame]:
     with opened(path) as container:
         stream: Any = container.streams[index]
         stream.thread_type = "AUTO"
-        for packet in readable(clock.packets(container, [stream]), []):
-            if not packet.size and not is_flush(packet):
-                continue
+        for packet in decodable(container, stream, clock):
             try:
                 yield from packet.decode()
             except av.error.InvalidDataError:
                 continue
+            if is_flush(packet):
+                stream.codec_context.flush_buffers()
 
 
 def _rebuilt(found: list[_Found]) -> list[int]:
