@@ -18,6 +18,7 @@ from PIL import Image
 import toolkit.images.decoders as decoders
 from toolkit.errors import InputError, Unavailable
 from toolkit.images import find_images, read_rgb
+from toolkit.images.jxl import jxl_size
 from toolkit.images.reading import is_picture, read_picture
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.upscale import upscale
@@ -145,3 +146,42 @@ def test_of_several_pictures_the_first_is_taken(suffix: str, settings: dict[str,
     found = read_picture(tmp_path / f"in.{suffix}")
     assert np.abs(found.samples[..., :3].astype(int) - 10).max() <= 1
     assert found.notes == (f"in.{suffix}: it holds 3 pictures; the first was taken",)
+
+
+@pytest.mark.parametrize("container", [True, False])
+def test_a_jpeg_xl_of_absurd_size_is_refused_before_it_is_decoded(container: bool, tmp_path: Path) -> None:
+    content = bytes(imagecodecs.jpegxl_encode(np.zeros((48, 56, 3), np.uint8), usecontainer=container))
+    assert jxl_size(content) == (56, 48)
+    start = content.index(b"\xff\x0a") + 2
+    # Not small, a height of 1 + 2**30 - 1 (selector 3), and ratio 1: as wide as it is high.
+    header = (0 | 3 << 1 | ((1 << 30) - 1) << 3 | 1 << 33).to_bytes(5, "little")
+    (tmp_path / "in.jxl").write_bytes(content[:start] + header + content[start:])
+    with pytest.raises(InputError, match="1073741824x1073741824 pixels exceed the limit"):
+        read_picture(tmp_path / "in.jxl")
+
+
+def test_figures_of_evaluations_stay_as_they_were(tmp_path: Path) -> None:
+    """Opaque 8-bit pictures give the very samples that Pillow gives."""
+    kinds = {"rgb.png": RGB, "grey.png": RGB[..., 0], "grey.bmp": RGB[..., 0], "rgb.jpg": RGB, "rgb.tif": RGB}
+    for name, samples in kinds.items():
+        Image.fromarray(samples).save(tmp_path / name)
+        with Image.open(tmp_path / name) as image:
+            np.testing.assert_array_equal(read_rgb(tmp_path / name), np.asarray(image.convert("RGB")))
+    Image.fromarray(RGB).quantize(20).save(tmp_path / "palette.png")
+    with Image.open(tmp_path / "palette.png") as image:
+        np.testing.assert_array_equal(read_rgb(tmp_path / "palette.png"), np.asarray(image.convert("RGB")))
+
+
+def test_depth_of_an_avif_survives_upscaling(tmp_path: Path, options: UpscaleOptions) -> None:
+    from toolkit.images.boxes import read_properties
+    from toolkit.images.picture import Cicp, Metadata, Picture
+    from toolkit.media.pictures.output import PictureFormat, write_picture
+
+    source = Picture(SMOOTH, "RGB", Metadata(cicp=Cicp(9, 16)), depth=10)
+    write_picture(tmp_path / "in.avif", source, PictureFormat(quality=100))
+    upscale([tmp_path / "in.avif"], None, options)
+    for name in ("in.avif", "in_x2.avif"):
+        found = read_properties((tmp_path / name).read_bytes())
+        assert (found.depth, found.cicp) == (10, Cicp(9, 16, 9, True))
+    low, high = (read_picture(tmp_path / name).samples.astype(int) for name in ("in.avif", "in_x2.avif"))
+    assert np.abs(high[::2, ::2] - low).max() < 65535 // 100

@@ -17,6 +17,8 @@ from toolkit.images import exif, xmp
 from toolkit.images.boxes import ImageProperties, read_properties, without_exif
 from toolkit.images.decoders import CAMERA_RAW, DECODER_ERRORS, is_avif, is_heif, is_jxl, register_plugin
 from toolkit.images.deep import deep_samples, png_samples
+from toolkit.images.jxl import jxl_size
+from toolkit.images.limits import check_size
 from toolkit.images.metadata import Described, checked_profile, read_metadata
 from toolkit.images.picture import Metadata, Mode, Picture, Samples
 from toolkit.images.png_chunks import SIGNATURE, PngHeader, open_png
@@ -93,6 +95,8 @@ def _read(path: Path) -> Picture:
         head = file.read(_HEAD)
     if is_tiff(head):
         return _read_tiff(path)
+    if is_jxl(head) and (size := jxl_size(path.read_bytes())) is not None:
+        check_size(*size)  # its plugin decodes as it opens
     if is_heif(head) or is_jxl(head):
         register_plugin(path, head)
     with ExitStack() as stack:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from toolkit.errors import InputError
 from toolkit.images.decoders import required
+from toolkit.images.limits import check_size
 from toolkit.images.picture import Mode, Samples
 from toolkit.images.scaling import straight, to_full_range
 
@@ -57,9 +57,7 @@ def _check(path: Path, page: TiffPage) -> None:
         raise InputError(f"{path} has inks other than cyan, magenta, yellow and black", _ADVICE)
     if page.samplesperpixel < _COLOURS[photometric] or page.imagedepth != 1:
         raise InputError(f"{path} has {page.samplesperpixel} channels, too few for {_name(page.photometric)}", _ADVICE)
-    most = 2 * (Image.MAX_IMAGE_PIXELS or 1 << 62)
-    if page.imagewidth * page.imagelength > most:
-        raise Image.DecompressionBombError(f"{page.imagewidth}x{page.imagelength} pixels exceed the limit of {most}")
+    check_size(page.imagewidth, page.imagelength)
 
 
 def _name(photometric: Any) -> str:

@@ -121,7 +121,9 @@ def _fitting(picture: Picture, kind: str) -> tuple[Picture, tuple[str, ...]]:
 
 def _holds_16_bits(picture: Picture, kind: str) -> bool:
     """AVIF holds 12 bits, and is written with that many where no profile is needed beside them."""
-    return kind in ("PNG", "TIFF") or (kind == "AVIF" and picture.metadata.icc is None and picture.mode != "CMYK")
+    if picture.mode == "CMYK":
+        return kind == "TIFF"
+    return kind in ("PNG", "TIFF") or (kind == "AVIF" and picture.metadata.icc is None)
 
 
 class _Stream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def upscale_picture(picture: Picture, networks: Networks, target: Target) -> Pic
         )
     else:
         made = upscale_with_alpha(network, samples, white)
-    return Picture(resized(made, result), picture.mode, picture.metadata, picture.notes)
+    return replace(picture, samples=resized(made, result))
 
 
 def _colour(network: Upscaler, samples: Samples, white: int) -> Samples:

@@ -1,0 +1,16 @@
+"""How large a picture may be."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+
+def check_size(width: int, height: int) -> None:
+    """Refuse what Pillow refuses, where a decoder begins before Pillow has seen the size.
+
+    Raises:
+        DecompressionBombError: there are more than twice `PIL.Image.MAX_IMAGE_PIXELS`.
+    """
+    most = 2 * (Image.MAX_IMAGE_PIXELS or 1 << 62)
+    if width * height > most:
+        raise Image.DecompressionBombError(f"{width}x{height} pixels exceed the limit of {most} pixels")
