@@ -67,6 +67,10 @@ def test_results_of_an_earlier_run_are_left_out(tmp_path: Path) -> None:
     draw(tmp_path / "out" / "a.png")
     again = find_items([tmp_path], Naming(tmp_path / "out", "_x2", None, None))
     assert again.items == found.items
+    with pytest.raises(InputError, match="holds only results of earlier runs"):
+        (tmp_path / "late" / "trip").mkdir(parents=True)
+        draw(tmp_path / "late" / "trip_x2" / "c.png")
+        find_items([tmp_path / "late"], PLAIN)
     assert names(find_items([tmp_path / "a_x2.png"], PLAIN), tmp_path) == {"a_x2.png": "a_x2_x2.png"}
 
 

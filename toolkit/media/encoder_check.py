@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -84,15 +84,27 @@ def _check(codec: str, wanted: VideoFormat) -> str:
         formats = [wanted.pix_fmt]
     usual = [name for name in _FORMATS if name in formats]
     trial = _Trial(codec, tuple(dict.fromkeys([*usual, *formats])) or _FORMATS[:1])
+    plain = trial.working({})
+    if plain is None:
+        raise Unavailable(
+            f"the encoder {codec} does not work here",
+            "It may need hardware or a driver that is missing. Choose another --codec.",
+        )
     asked = _asked(wanted)
     if (low_high := _CLIPPED.get(codec)) and wanted.crf is not None:
         _check_clipped(codec, wanted.crf, *low_high)
-    unused = trial.unused(asked)
-    if unused is None:
-        raise _refusal(trial, asked)
-    if unknown := [name for name in asked if name in unused]:
+    # Speed and quality do not depend on the format: one trial is enough, and encoders that complain do so once.
+    simple = _Trial(codec, (plain.pix_fmt,))
+    for name in asked.keys() & {"crf", "preset"}:
+        if not simple.takes(name, asked[name]):
+            raise _refusal(codec, {name: asked[name]}, _range(simple, name, asked[name]))
+    opened = trial.working(asked)
+    if opened is None:
+        bad = {name: value for name, value in asked.items() if not trial.takes(name, value)} or asked
+        raise _refusal(codec, bad, "Choose other settings.")
+    if unknown := [name for name in asked if name in opened.unused]:
         raise InputError(f"{codec} has no option {unknown[0]}", f"`ffmpeg -h encoder={codec}` lists its options.")
-    return next(pix_fmt for pix_fmt in trial.formats if replace(trial, formats=(pix_fmt,)).unused(asked) is not None)
+    return opened.pix_fmt
 
 
 def _asked(wanted: VideoFormat) -> dict[str, str]:
@@ -116,17 +128,25 @@ class _Trial:
     codec: str
     formats: tuple[str, ...]
 
-    def unused(self, options: dict[str, str]) -> dict[str, str] | None:
-        """Options that the encoder does not know; None if it does not open with any format."""
+    def working(self, options: dict[str, str]) -> _Opened | None:
+        """The first format with which the encoder opens; None if there is none."""
         settings = DEFAULTS.get(self.codec, {}) | QUIET.get(self.codec, {}) | options
         for pix_fmt in self.formats:
             for full in (False, True):  # some take only one range
                 if (left := _opened(self.codec, pix_fmt, settings, full=full)) is not None:
-                    return left
+                    return _Opened(pix_fmt, left)
         return None
 
     def takes(self, name: str, value: str) -> bool:
-        return self.unused({name: value}) is not None
+        return self.working({name: value}) is not None
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """An encoder that has opened; `unused`: options that it does not know."""
+
+    pix_fmt: str
+    unused: dict[str, str]
 
 
 def _opened(codec: str, pix_fmt: str, options: dict[str, str], *, full: bool) -> dict[str, str] | None:
@@ -146,23 +166,13 @@ def _opened(codec: str, pix_fmt: str, options: dict[str, str], *, full: bool) ->
     return dict(context.options)
 
 
-def _refusal(trial: _Trial, asked: dict[str, str]) -> InputError | Unavailable:
-    """Why an encoder does not open with options."""
-    if trial.unused({}) is None:
-        return Unavailable(
-            f"the encoder {trial.codec} does not work here",
-            "It may need hardware or a driver that is missing. Choose another --codec.",
-        )
-    bad = {name: value for name, value in asked.items() if not trial.takes(name, value)} or asked
+def _refusal(codec: str, bad: dict[str, str], remedy: str) -> InputError:
     named = ", ".join(f"{name}={value}" for name, value in bad.items())
-    remedies = [remedy for name, value in bad.items() if (remedy := _range(trial, name, value))]
-    return InputError(f"{trial.codec} does not take {named}", " ".join(remedies) or "Choose other settings.")
+    return InputError(f"{codec} does not take {named}", remedy or "Choose other settings.")
 
 
 def _range(trial: _Trial, name: str, value: str) -> str:
     """What an option takes, as far as trying shows it."""
-    if name not in ("crf", "preset"):
-        return ""
     speeds = [speed for speed in _SPEEDS if trial.takes(name, speed)]
     if speeds:
         return suggestion(value, speeds)

@@ -101,7 +101,10 @@ def find_items(paths: Sequence[Path], naming: Naming) -> Found:
     items, results = _without_results([item for part in found for item in part.items])
     unreadable = tuple(report for part in found for report in part.unreadable)
     if not items and not unreadable:
-        raise InputError(f"{', '.join(map(str, paths))} holds no pictures or videos")
+        given = ", ".join(map(str, paths))
+        if results or any(part.left_out for part in found):
+            raise InputError(f"{given} holds only results of earlier runs", "Name the files to upscale them again.")
+        raise InputError(f"{given} holds no pictures or videos")
     check_outputs([(item.source, item.output) for item in items])
     return Found(tuple(items), tuple(left for part in found for left in part.left_out) + results, unreadable)
 

@@ -61,8 +61,8 @@ def upscale(
     """Upscale pictures, videos, and folders of them.
 
     A file that fails, for whatever reason, does not keep the others from being done; a single file's error is raised.
-    An existing output is not overwritten unless the options say so. On Ctrl-C (or SIGTERM)
-    videos are closed where they are, and what has been done is put into a playable file beside the output's name.
+    An existing output is not overwritten unless the options say so. On Ctrl-C (or SIGTERM) videos are closed where they
+    are, and what has been done is put into a playable file beside the output's name.
 
     Args:
         paths: files and folders; folders are taken recursively and their tree is kept.
