@@ -12,10 +12,13 @@ CheckKind = Literal[
     "stored weights",
     "graph",
     "values off by one",
+    "stored constants",
+    "float32 arithmetic",
     "largest error",
     "mean error",
     "float64",
     "float32",
+    "graph in float64",
     "graph against unfused",
     "graph against fused",
 ]
@@ -23,8 +26,11 @@ CheckKind = Literal[
 
 fusion: a merged block against the unmerged one, in float64, relative to its output.
 stored weights: what rounding the merged weights to float32 changes, relative.
-graph: the graph after a step of the export against the network, largest error.
-values off by one: share of the values of a uint8 graph that are one grey level off.
+graph: the float64 graph after a step of the export against the network, largest error relative to the output. In
+    manifests of schema 1 the graph was float32, and the error absolute.
+values off by one: share of the values of a uint8 graph that are one grey level off; only in manifests of schema 1.
+stored constants: what rounding the graph's constants to float32 changes, relative to each.
+float32 arithmetic: the float32 graph against the network in float64. It depends on the CPU; the bound does not.
 largest error, mean error: a lowered graph against float64.
 float64, float32, graph against …: forms of one network on one input (`toolkit verify-fusion`).
 """

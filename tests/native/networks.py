@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 from native.graphs import Builder
 from onnx import TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
+
+from toolkit.graph.float64 import float64_function, in_float64
 
 
 def strided(seed: int = 0, *, scale: int = 2, channels: tuple[int, int] = (7, 13)) -> onnx.ModelProto:
@@ -58,26 +59,8 @@ def unshuffled_later(seed: int = 0) -> onnx.ModelProto:
 
 def float64(model: onnx.ModelProto) -> Callable[[np.ndarray], np.ndarray]:
     """What a graph computes, by ONNX's reference implementation in float64."""
-    exact = onnx.ModelProto.FromString(model.SerializeToString())
-    graph = exact.graph
-    sizes = {node.input[2] for node in graph.node if node.op_type == "Resize"}
-    for tensor in graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT and tensor.name not in sizes:
-            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))
-    for end in (graph.input[0], graph.output[0]):
-        if end.type.tensor_type.elem_type == TensorProto.FLOAT:
-            end.type.tensor_type.elem_type = TensorProto.DOUBLE
-    for node in graph.node:
-        if node.op_type == "Cast" and node.attribute[0].i == TensorProto.FLOAT:
-            node.attribute[0].i = TensorProto.DOUBLE
-    evaluator = ReferenceEvaluator(exact)
-
-    def function(frame: np.ndarray) -> np.ndarray:
-        data = frame if frame.dtype == np.uint8 else frame.astype(np.float64)
-        (result,) = evaluator.run(None, {"input": data})
-        return np.asarray(result)
-
-    return function
+    function = float64_function(in_float64(model))
+    return lambda frame: function(frame if frame.dtype == np.uint8 else frame.astype(np.float64))
 
 
 def rounding_to_bf16(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -12,6 +12,7 @@ from toolkit.atomic import sha256_of
 from toolkit.errors import InputError
 from toolkit.graph.export import ExportOptions, export
 from toolkit.network.fusion import fuse
+from toolkit.network.model import numpy_function
 from toolkit.verification import fusion
 from toolkit.verification.inputs import real_images, synthetic_inputs
 from toolkit.workloads import Shape
@@ -27,7 +28,12 @@ def test_released_networks_pass(released_artifact: Artifact) -> None:
     frame = report.comparisons[-1]
     assert frame.input.startswith("full frame")
     assert frame.graph_fused is not None
-    assert frame.graph_fused <= 1e-5
+    # What is asserted must hold on every CPU: half a grey level for float32, and digits of float64 for the proof.
+    assert report.bounds.graph < 0.5 / 255
+    assert report.bounds.graph_float64 < 1e-4
+    proved = [item.graph_float64 for item in report.comparisons if item.graph_float64 is not None]
+    assert len(proved) >= 8
+    assert 0 < max(proved) < 2e-6
 
 
 def test_without_an_artifact_one_is_made_for_the_occasion() -> None:
@@ -63,11 +69,16 @@ def tampered(artifact: Artifact, directory: Path, name: str, delta: float) -> Ar
 
 
 @pytest.mark.parametrize("name", ["head.weight", "body.1.conv.weight", "tail.norm.shift", "upsample.bias"])
-def test_one_wrong_weight_in_the_graph_is_caught(name: str, small_artifact: Artifact, tmp_path: Path) -> None:
-    report = toolkit.verify_fusion(checkpoint(), tampered(small_artifact, tmp_path, name, 1e-3), full_frame=False)
+@pytest.mark.parametrize("delta", [1e-3, 1e-4])
+def test_one_wrong_weight_in_the_graph_is_caught(
+    name: str, delta: float, small_artifact: Artifact, tmp_path: Path
+) -> None:
+    changed = tampered(small_artifact, tmp_path, name, delta)
+    report = toolkit.verify_fusion(checkpoint(), changed, images=[], full_frame=False)
     assert not report.passed
     failed = {check.kind for check in report.checks if not check.passed}
-    assert failed <= {"graph against unfused", "graph against fused"}
+    assert "graph in float64" in failed
+    assert failed <= {"graph in float64", "graph against unfused", "graph against fused"}
 
 
 def test_a_wrong_merge_is_caught(monkeypatch: pytest.MonkeyPatch, small_artifact: Artifact) -> None:
@@ -89,6 +100,16 @@ def test_a_wrong_merge_is_caught(monkeypatch: pytest.MonkeyPatch, small_artifact
 def test_a_nan_is_a_failure(monkeypatch: pytest.MonkeyPatch, small_artifact: Artifact) -> None:
     monkeypatch.setattr(fusion, "difference", lambda *_: float("nan"))
     assert not toolkit.verify_fusion(checkpoint(), small_artifact, full_frame=False).passed
+
+
+def test_the_forms_in_float32_are_allowed_what_float32_costs_on_any_cpu(small_artifact: Artifact) -> None:
+    """An error ten times what this CPU shows, as another one might have, is no failure; half precision is."""
+    report = toolkit.verify_fusion(checkpoint(), small_artifact, images=[], full_frame=False)
+    assert all(10 * item.graph_unfused < report.bounds.graph for item in report.comparisons)
+    exact = numpy_function(checkpoint().network, "float64")
+    halves = numpy_function(checkpoint().network.half(), "float32")
+    frame = next(synthetic_inputs()).array
+    assert fusion.difference(halves(frame.astype(np.float16)), exact(frame)) > report.bounds.graph
 
 
 def test_a_fused_checkpoint_has_nothing_to_prove(tmp_path: Path) -> None:

@@ -155,9 +155,7 @@ def _describe(artifact: toolkit.Artifact, seconds: float, console: Console) -> N
     console.print(f"high-frequency branch: {live} ({escape(network.high_frequency_reason)})")
     if manifest.shape is not None:
         console.print(f"input size: {size(manifest.shape)}")
-    rows = table(
-        "step", "nodes", "error against float64", "bound", "", right=("nodes", "error against float64", "bound")
-    )
+    rows = table("step", "nodes", "error in float64", "bound", "", right=("nodes", "error in float64", "bound"))
     for step in manifest.steps:
         check = errors.get(step.name)
         cells = ("", "", "") if check is None else (f"{check.measured:.1e}", f"{check.bound:g}", verdict(check.passed))
@@ -169,6 +167,9 @@ def _describe(artifact: toolkit.Artifact, seconds: float, console: Console) -> N
     if blocks:
         worst = max(check.measured for check in blocks)
         console.print(f"fusion: {len(blocks)} blocks proved, worst error {worst:.1e} (bound {blocks[0].bound:g})")
+    for check in manifest.checks:
+        if check.kind in ("stored constants", "float32 arithmetic"):
+            console.print(f"{check.name}: error {check.measured:.1e} (bound {check.bound:.1e})")
     console.print(
         f"[bold]{escape(str(artifact.path))}[/] ({manifest.onnx_bytes:,} bytes) in {seconds:.1f} s", soft_wrap=True
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
 import platform
@@ -20,6 +21,7 @@ from toolkit.artifact import DEFAULT_DIRECTORY, Artifact, Layout, Manifest, Netw
 from toolkit.atomic import sha256_of
 from toolkit.checks import Check
 from toolkit.errors import CheckFailed, InputError
+from toolkit.graph.numerics import relative_error
 from toolkit.graph.pipeline import Deployed, Report, deploy
 from toolkit.network.checkpoint import Checkpoint, serialised_weights
 from toolkit.network.config import NetworkConfig
@@ -27,6 +29,7 @@ from toolkit.network.fusion import fuse
 from toolkit.network.model import RT4KSR, numpy_function, parameter_count
 from toolkit.network.presets import preset_name
 from toolkit.network.proof import BLOCK_BOUND, ROUNDING_BOUND, prove_blocks
+from toolkit.network.rounding import FloatCost
 from toolkit.workloads import Shape, workload_for_scale
 
 DEFAULT_OPSET = 20
@@ -82,11 +85,12 @@ def export(
     fused = fuse(network)
     proofs = _prove(network, fused)
     report("torch.onnx.export")
+    exact = copy.deepcopy(fused).double()
     deployed = deploy(
-        trace(fused, options.opset),
+        trace(exact, options.opset),
         network.config,
-        numpy_function(network, "float64"),
-        single=numpy_function(fused, "float32"),
+        numpy_function(exact, "float64"),
+        FloatCost(fused, relative_error).arithmetic,
         shape=options.shape,
         uint8_layout=options.uint8,
         with_simplify=options.simplify,
@@ -101,18 +105,19 @@ def export(
 
 
 def trace(network: RT4KSR, opset: int = DEFAULT_OPSET) -> onnx.ModelProto:
-    """The network as torch's exporter writes it, height and width dynamic and even.
+    """The network as torch's exporter writes it, in its own floating type, height and width dynamic and even.
 
     Raises:
         InputError: the exporter would write another opset than asked for.
     """
-    even = _EvenSizes(network.config).eval()
+    dtype = network.head.weight.dtype
+    even = _EvenSizes(network.config).eval().to(dtype)
     even.load_state_dict(network.state_dict())
     half = {2: 2 * torch.export.Dim("half_height", min=1), 3: 2 * torch.export.Dim("half_width", min=1)}
     with _quiet():
         program = torch.onnx.export(
             even,
-            (torch.zeros(1, 3, 24, 32),),
+            (torch.zeros(1, 3, 24, 32, dtype=dtype),),
             dynamo=True,
             opset_version=opset,
             dynamic_shapes=(half,),

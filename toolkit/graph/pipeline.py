@@ -1,19 +1,27 @@
-"""From the exporter's graph to the deploy form, measuring after every step that the function is still the same."""
+"""From the exporter's graph to the deploy form, measuring after every step that the function is still the same.
+
+The graph is exported, rewritten and simplified in float64, and after every step compared in float64 with the network.
+At the end each constant is rounded to float32, once and to nearest, which is checked constant by constant. So the
+proof is that of the float64 graph, and what is stored is its rounding; neither depends on how a CPU rounds float32.
+What float32 arithmetic costs is measured beside it, with a bound that holds for every CPU.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
-import numpy as np
 import onnx
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from toolkit.artifact import Layout, PortType, Step
-from toolkit.checks import Check
+from toolkit.checks import Check, CheckKind
 from toolkit.errors import CheckFailed
-from toolkit.graph.numerics import UINT8_BOUND, UINT8_SHARE_BOUND, Probes, Single, Truth
+from toolkit.graph.float64 import in_float32, largest_rounding
+from toolkit.graph.numerics import FLOAT64_BOUND, Probes, Truth
 from toolkit.graph.passes.fix_shape import FixShape
 from toolkit.graph.passes.fold_centring import FoldCentring
 from toolkit.graph.passes.fold_norm_scale import FoldNormScale
@@ -23,9 +31,13 @@ from toolkit.graph.passes.readable_names import ReadableNames
 from toolkit.graph.passes.uint8_io import Uint8IO
 from toolkit.graph.simplify import simplify
 from toolkit.network.config import NetworkConfig
+from toolkit.network.proof import ROUNDING_BOUND
 from toolkit.workloads import Shape
 
 Report = Callable[[str], None]
+
+Cost = Callable[[NDArray[Any]], float]
+"""What float32 may cost the network for an input (1, 3, H, W) in 0..1, on any CPU, as `relative_error` measures it."""
 
 _REHEARSAL = 24
 
@@ -63,18 +75,31 @@ class Deployment:
         self.steps.append(Step(title, len(model.graph.node), detail))
         self.model = model
         if measure:
-            errors = np.concatenate([image.ravel() for image in self.probes.errors(model, self.dtype, self.layout)])
-            bound = UINT8_BOUND if self.dtype == "uint8" else self.probes.float_bound
-            check = Check.of("graph", title, float(errors.max()), bound)
-            checks = [check]
-            if self.dtype == "uint8":
-                share = float(np.mean(errors > 0))
-                checks.append(Check.of("values off by one", title, share, UINT8_SHARE_BOUND))
-            self.checks += checks
-            for check in checks:
-                if not check.passed:
-                    measured = f"{check.name} is {check.measured:.3g}, allowed {check.bound:g}"
-                    raise CheckFailed(f"{title} changed the function: {measured}")
+            self.check("graph", title, self.probes.float64_error(model, self.dtype, self.layout), FLOAT64_BOUND)
+
+    def store(self) -> onnx.ModelProto:
+        """The graph in float32; how far its constants are from the float64 ones is checked."""
+        stored = in_float32(self.model)
+        self.check("stored constants", "float32 graph", largest_rounding(self.model, stored), ROUNDING_BOUND)
+        return stored
+
+    def run_in_float32(self, cost: Cost) -> None:
+        """Measure what float32 arithmetic costs the stored graph."""
+        bound = max(cost(image / 255) for image in self.probes.images)
+        error = self.probes.float32_error(in_float32(self.model), self.dtype, self.layout)
+        self.check("float32 arithmetic", "ONNX reference implementation", error, bound)
+
+    def check(self, kind: CheckKind, subject: str, measured: float, bound: float) -> None:
+        """Record a measurement.
+
+        Raises:
+            CheckFailed: it is beyond its bound.
+        """
+        check = Check.of(kind, subject, measured, bound)
+        self.checks.append(check)
+        if not check.passed:
+            what = f"{subject} changed the function: the error" if kind == "graph" else check.name
+            raise CheckFailed(f"{what} is {measured:.3g}, allowed {bound:.3g}")
 
 
 @dataclass(frozen=True)
@@ -90,19 +115,19 @@ def deploy(
     model: onnx.ModelProto,
     config: NetworkConfig,
     truth: Truth,
+    cost: Cost,
     *,
-    single: Single | None = None,
     shape: Shape | None = None,
     uint8_layout: Layout | None = None,
     with_simplify: bool = True,
     report: Report = lambda _: None,
 ) -> Deployed:
-    """Bring `model`, fresh from the exporter, to deploy form.
+    """Bring `model`, fresh from the exporter, to deploy form, and store it in float32.
 
     Args:
-        model: dynamic height and width, float input (1, 3, H, W).
-        truth: the exact network, which every step is measured against.
-        single: the same in float32, to know what rounding alone costs; None: no more than the released networks lose.
+        model: dynamic height and width, float64 throughout, input (1, 3, H, W).
+        truth: the network with the same weights in float64, which every step is compared with.
+        cost: what float32 may cost it.
         shape: make the graph static at the end.
         uint8_layout: take and return uint8 images in this layout.
         with_simplify: run onnxsim.
@@ -111,47 +136,50 @@ def deploy(
     Raises:
         CheckFailed: a step's condition did not hold, or it changed the function.
     """
-    deployment = Deployment(model, Probes.of(truth, single=single), report)
+    deployment = Deployment(model, Probes.of(truth), report)
     deployment.record("torch.onnx.export", model)
     for graph_pass in (ReadableNames(), MergeUnshuffle(), FoldNormScale(), FoldCentring()):
         deployment.run(graph_pass)
     if with_simplify:
         report("onnxsim")
         deployment.record("onnxsim", simplify(deployment.model))
+    if shape is not None:
+        _make_static(deployment, config, truth, cost, shape, uint8_layout)
+    elif uint8_layout is not None:
+        deployment.run(Uint8IO(uint8_layout))
+    _finish(deployment.model, config)
+    stored = deployment.store()
     if shape is None:
-        if uint8_layout is not None:
-            deployment.run(Uint8IO(uint8_layout))
-    else:
-        _make_static(deployment, config, truth, single, shape, uint8_layout)
-    return Deployed(_finished(deployment.model, config), tuple(deployment.steps), tuple(deployment.checks))
+        deployment.run_in_float32(cost)
+    onnx.checker.check_model(stored, full_check=True)
+    return Deployed(stored, tuple(deployment.steps), tuple(deployment.checks))
 
 
 def _make_static(
     deployment: Deployment,
     config: NetworkConfig,
     truth: Truth,
-    single: Single | None,
+    cost: Cost,
     shape: Shape,
     uint8_layout: Layout | None,
 ) -> None:
     """The last passes, rehearsed at a small size of the same parity, where the reference implementation is quick."""
     small = Shape(*(size if size <= _REHEARSAL else _REHEARSAL + size % 2 for size in (shape.height, shape.width)))
-    rehearsal = Deployment(deployment.model, Probes.of(truth, (small, small, small), single), deployment.report)
+    rehearsal = Deployment(deployment.model, Probes.of(truth, (small, small, small)), deployment.report)
     for current, size in ((rehearsal, small), (deployment, shape)):
         current.run(FixShape(size.height, size.width, config.scale, config.minimum_size), measure=current is rehearsal)
         if uint8_layout is not None:
             current.run(Uint8IO(uint8_layout), measure=current is rehearsal)
     if [node.op_type for node in rehearsal.model.graph.node] != [node.op_type for node in deployment.model.graph.node]:
         raise CheckFailed(f"the graph for {shape} has other nodes than the one that was checked at {small}")
+    rehearsal.run_in_float32(cost)
     deployment.checks += [msgspec.structs.replace(check, detail=f"at {small}") for check in rehearsal.checks]
 
 
-def _finished(model: onnx.ModelProto, config: NetworkConfig) -> onnx.ModelProto:
-    """Sizes named for people, no left-over shapes of intermediate tensors; valid."""
+def _finish(model: onnx.ModelProto, config: NetworkConfig) -> None:
+    """Name sizes for people and drop left-over shapes of intermediate tensors, in place."""
     del model.graph.value_info[:]
     for end, factor in ((model.graph.input[0], ""), (model.graph.output[0], f"{config.scale}*")):
         symbols = [dim for dim in end.type.tensor_type.shape.dim if not dim.HasField("dim_value")]
         for dim, name in zip(symbols, ("height", "width"), strict=False):
             dim.dim_param = f"{factor}{name}"
-    onnx.checker.check_model(model, full_check=True)
-    return model

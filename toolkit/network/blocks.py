@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,13 +13,16 @@ from torch.nn import functional
 from toolkit.network.attention import attention
 from toolkit.network.config import Activation, NetworkConfig
 
-LAYER_NORM_EPSILON = 1e-6
+LAYER_NORM_EPSILON = float(np.float32(1e-6))
+"""A float32 number, like all of a network's constants: in float64 it is the same network, to the last digit."""
+
+_LEAKY_SLOPE = float(np.float32(0.1))
 
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "gelu": functional.gelu,
     "gelu-tanh": partial(functional.gelu, approximate="tanh"),
     "relu": functional.relu,
-    "leaky-relu": partial(functional.leaky_relu, negative_slope=0.1),
+    "leaky-relu": partial(functional.leaky_relu, negative_slope=_LEAKY_SLOPE),
 }
 
 

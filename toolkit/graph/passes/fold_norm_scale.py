@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -57,7 +58,7 @@ class FoldNormScale(GraphPass):
                 replace_initializer(model, conv, 1, folded.astype(weight.dtype), f"{conv.name}.weight")
         norm = (shift.name or "").rpartition(".")[0]
         shift.replace_input_with(1 - match.bias_index, match.normalised)
-        shifted = (match.bias / match.scale).astype(np.float32).reshape(-1, 1, 1)
+        shifted = (match.bias / match.scale).astype(match.dtype).reshape(-1, 1, 1)
         replace_initializer(model, shift, match.bias_index, shifted, f"{norm}.shift")
         remove_unused_nodes(model)
         return True
@@ -81,17 +82,20 @@ class FoldNormScale(GraphPass):
         if not fits.all():
             self.refusals.append(f"{shift.name}: channel {int(np.argmin(fits))} has scale ~0")
             return None
-        return _Norm(normalised, scale, bias, bias_index, convs)
+        stored = constant(shift.inputs[bias_index])
+        assert stored is not None  # noqa: S101  (per_channel found it)
+        return _Norm(normalised, scale, bias, bias_index, stored.dtype, convs)
 
 
 @dataclass(frozen=True)
 class _Norm:
-    """The end of a LayerNorm: scale and bias (C,), and the convolutions that read the result."""
+    """The end of a LayerNorm: scale and bias (C,), stored as `dtype`, and the convolutions that read the result."""
 
     normalised: ir.Value
     scale: NDArray[np.float64]
     bias: NDArray[np.float64]
     bias_index: int
+    dtype: np.dtype[Any]
     convs: list[ir.Node]
 
 

@@ -31,11 +31,12 @@ class Uint8IO(GraphPass):
             raise ir.passes.PreconditionError("no convolution of the image itself was found")
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
+        floating = model.graph.inputs[0].dtype or ir.DataType.FLOAT
         scale_weights(model, pixel_convs(model), 1 / 255)
         conv, shuffle = _last_conv(model)
         scale_weights(model, [conv], 255.0, bias=True)
-        self._take_bytes(model)
-        _clamp_and_round(model, shuffle)
+        self._take_bytes(model, floating)
+        _clamp_and_round(model, shuffle, floating)
         self._return_bytes(model)
         return ir.passes.PassResult(model, modified=True)
 
@@ -44,10 +45,10 @@ class Uint8IO(GraphPass):
         if any(end.dtype != ir.DataType.UINT8 for end in ends):
             raise ir.passes.PostconditionError("input or output is not uint8")
 
-    def _take_bytes(self, model: ir.Model) -> None:
+    def _take_bytes(self, model: ir.Model, floating: ir.DataType) -> None:
         image = model.graph.inputs[0]
         readers = [(use.node, use.idx) for use in image.uses()]
-        cast = ir.node("Cast", [image], {"to": ir.DataType.FLOAT}, name="input.to_float")
+        cast = ir.node("Cast", [image], {"to": floating}, name="input.to_float")
         chain = [cast]
         if self.layout == "NHWC":
             chain.append(ir.node("Transpose", [cast.outputs[0]], {"perm": [0, 3, 1, 2]}, name="input.to_nchw"))
@@ -79,10 +80,10 @@ class Uint8IO(GraphPass):
         model.graph.outputs[0] = image
 
 
-def _clamp_and_round(model: ir.Model, shuffle: ir.Node) -> None:
+def _clamp_and_round(model: ir.Model, shuffle: ir.Node, floating: ir.DataType) -> None:
     """Before the shuffle: there the rows are contiguous, after it they are four or six times as many."""
-    limits = (("lowest", np.float32(0)), ("highest", np.float32(255)))
-    low, high = (add_constant(model, f"output.{name}", value) for name, value in limits)
+    limits = (("lowest", 0), ("highest", 255))
+    low, high = (add_constant(model, f"output.{name}", np.array(limit, floating.numpy())) for name, limit in limits)
     clamp = ir.node("Clip", [shuffle.inputs[0], low, high], name="output.clamp")
     rounding = ir.node("Round", [clamp.outputs[0]], name="output.round")
     for node in (clamp, rounding):

@@ -1,0 +1,160 @@
+"""Graphs in float64: retyped between float32 and float64, evaluated in float64, and compared constant by constant.
+
+Whether a rewrite keeps the function is judged here and nowhere in float32: float32 results differ between CPUs in their
+last digits, and a network amplifies that, so that no bound separates a small fault from rounding on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from toolkit.errors import CheckFailed
+
+_FLOAT, _DOUBLE = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE
+
+
+def in_float32(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A float64 graph as it is stored: every float64 tensor, constant and cast becomes float32, rounded to nearest."""
+    return _retyped(model, _DOUBLE, _FLOAT)
+
+
+def in_float64(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A float32 graph with the same constants, widened exactly, that computes in float64.
+
+    What ONNX only defines as float32, such as the scales of Resize, stays float32.
+    """
+    return _retyped(model, _FLOAT, _DOUBLE)
+
+
+def float64_function(model: onnx.ModelProto) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """A float64 graph as a function from its one input to its first output, by ONNX's reference implementation.
+
+    Its Erf rounds to float32 whatever its input is, and Gelu is computed with it: both are replaced by float64 ones.
+    """
+    from onnx.reference import ReferenceEvaluator
+    from onnx.reference.op_run import OpRun
+
+    class Erf(OpRun):
+        def _run(self, x: NDArray[Any]) -> tuple[NDArray[Any]]:
+            return (_erf(x),)
+
+    class Gelu(OpRun):
+        def _run(self, x: NDArray[Any], approximate: str | None = None) -> tuple[NDArray[Any]]:
+            if approximate == "tanh":
+                inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+                return (0.5 * x * (1 + np.tanh(inner)),)
+            return (0.5 * x * (1 + _erf(x * math.sqrt(0.5))),)
+
+    evaluator = ReferenceEvaluator(model, new_ops=[Erf, Gelu])
+    name = model.graph.input[0].name
+
+    def function(frame: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(evaluator.run(None, {name: np.ascontiguousarray(frame)})[0])
+
+    return function
+
+
+def largest_rounding(exact: onnx.ModelProto, stored: onnx.ModelProto) -> float:
+    """Largest relative distance of a float32 graph's constants from the float64 graph that it was rounded from.
+
+    Rounding to nearest is at most 2^-24 off, relative to the value or to the smallest normal float32. Constants that
+    are not float64 in `exact`, such as sizes and indices, must be the same.
+
+    Raises:
+        CheckFailed: the graphs differ in more than their types and constants, or in a constant that is no rounding.
+    """
+    if _structure(exact) != _structure(stored):
+        raise CheckFailed("the float32 graph has other nodes than the float64 graph that was checked")
+    distances = [0.0]
+    for ours, theirs in zip(_constants(exact), _constants(stored), strict=True):
+        wide, narrow = onnx.numpy_helper.to_array(ours), onnx.numpy_helper.to_array(theirs)
+        if wide.dtype != np.float64:
+            if wide.dtype != narrow.dtype or not np.array_equal(wide, narrow):
+                raise CheckFailed(f"constant {ours.name} of the float32 graph differs from the graph that was checked")
+            continue
+        if narrow.dtype != np.float32 or wide.shape != narrow.shape:
+            raise CheckFailed(f"constant {ours.name} is not stored as float32 {wide.shape}")
+        if wide.size:
+            size = np.maximum(np.abs(wide), np.finfo(np.float32).tiny)
+            distances.append(float((np.abs(narrow.astype(np.float64) - wide) / size).max()))
+    # numpy's max, unlike Python's, does not lose a NaN.
+    return float(np.max(distances))
+
+
+def _erf(x: NDArray[Any]) -> NDArray[Any]:
+    return np.vectorize(math.erf, otypes=[x.dtype])(x) if x.size else x
+
+
+def _retyped(model: onnx.ModelProto, before: int, after: int) -> onnx.ModelProto:
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    fixed = _float32_by_definition(result) if before == _FLOAT else set()
+    for tensor in graph.initializer:
+        if tensor.name not in fixed:
+            _retype(tensor, before, after)
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        if value.type.tensor_type.elem_type == before:
+            value.type.tensor_type.elem_type = after
+    for node in graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i == before:
+                attribute.i = after
+            if attribute.HasField("t") and not set(node.output) & fixed:
+                _retype(attribute.t, before, after)
+    return result
+
+
+def _retype(tensor: onnx.TensorProto, before: int, after: int) -> None:
+    if tensor.data_type != before:
+        return
+    with np.errstate(over="ignore"):  # an infinite constant is seen by whoever compares them
+        values = onnx.numpy_helper.to_array(tensor).astype(onnx.helper.tensor_dtype_to_np_dtype(after))
+    tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+
+
+def _float32_by_definition(model: onnx.ModelProto) -> set[str]:
+    """Names of tensors that feed inputs whose only type is float32, such as the scales of Resize."""
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    found: set[str] = set()
+    for node in model.graph.node:
+        schema = onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain)
+        formal = list(schema.inputs)
+        for index, name in enumerate(node.input):
+            if formal[min(index, len(formal) - 1)].type_str == "tensor(float)":
+                found.add(name)
+    return found
+
+
+def _structure(model: onnx.ModelProto) -> list[tuple[Any, ...]]:
+    """Nodes and ends of a graph without the types and constants that rounding changes."""
+    ends = [(value.name, _dimensions(value)) for value in (*model.graph.input, *model.graph.output)]
+    nodes = [
+        (node.domain, node.op_type, node.name, *node.input, "->", *node.output, *_attributes(node))
+        for node in model.graph.node
+    ]
+    return [*ends, *nodes, tuple(tensor.name for tensor in _constants(model))]
+
+
+def _attributes(node: onnx.NodeProto) -> list[bytes]:
+    return [
+        attribute.SerializeToString(deterministic=True)
+        for attribute in node.attribute
+        if not attribute.HasField("t") and (node.op_type, attribute.name) != ("Cast", "to")
+    ]
+
+
+def _dimensions(value: onnx.ValueInfoProto) -> bytes:
+    content: bytes = value.type.tensor_type.shape.SerializeToString(deterministic=True)
+    return content
+
+
+def _constants(model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    inside = [attribute.t for node in model.graph.node for attribute in node.attribute if attribute.HasField("t")]
+    return [*model.graph.initializer, *inside]
