@@ -169,7 +169,7 @@ def _describe(artifact: toolkit.Artifact, seconds: float, console: Console) -> N
         console.print(f"fusion: {len(blocks)} blocks proved, worst error {worst:.1e} (bound {blocks[0].bound:g})")
     for check in manifest.checks:
         if check.kind in ("stored constants", "float32 arithmetic"):
-            console.print(f"{check.name}: error {check.measured:.1e} (bound {check.bound:.1e})")
+            console.print(f"{check.kind} ({check.subject}): error {check.measured:.1e} (bound {check.bound:.1e})")
     console.print(
         f"[bold]{escape(str(artifact.path))}[/] ({manifest.onnx_bytes:,} bytes) in {seconds:.1f} s", soft_wrap=True
     )

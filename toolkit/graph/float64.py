@@ -55,7 +55,7 @@ def float64_function(model: onnx.ModelProto) -> Callable[[NDArray[Any]], NDArray
     name = model.graph.input[0].name
 
     def function(frame: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray(evaluator.run(None, {name: np.ascontiguousarray(frame)})[0])
+        return np.asarray(evaluator.run(None, {name: np.ascontiguousarray(frame)})[0])  # type: ignore[index]
 
     return function
 
