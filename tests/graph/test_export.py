@@ -168,7 +168,7 @@ def test_a_live_high_frequency_branch(uint8, tmp_path: Path) -> None:
 def test_static_shapes_with_odd_sides(tmp_path: Path) -> None:
     source = checkpoint()
     artifact = export(source, ExportOptions(shape=Shape(31, 20), uint8="NHWC"), tmp_path)
-    assert artifact.path.name == "rt4ksr_x2_c6b2_fp32_uint8-nhwc_31x20.onnx"
+    assert artifact.path.name == "rt4ksr_x2_c6b2_fp32_uint8-nhwc_20x31.onnx"
     assert artifact.manifest.input.shape == (1, 31, 20, 3)
     assert artifact.manifest.output.shape == (1, 62, 40, 3)
     x = np.random.default_rng(0).integers(0, 256, (1, 31, 20, 3), np.uint8)
