@@ -5,13 +5,17 @@ READY := $(VENV)/.ready
 # Slow tests (whole networks, whole frames, a wheel) run in CI.
 MARKS := $(if $(CI),not gpu,not gpu and not slow)
 
-.PHONY: demo test lint bench
+.PHONY: demo test test-isa lint bench
 
 demo: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash validation/demo.sh
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --durations 30 -m "$(MARKS)"
+
+# Tests that depend on arithmetic, with the libraries held to older instruction sets.
+test-isa: $(READY)
+	$(BIN)/python validation/isa.py
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
