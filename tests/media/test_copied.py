@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 from av.stream import Disposition
 from media.films import moving, write_film
@@ -243,3 +244,38 @@ def test_streams_are_named_by_their_own_line() -> None:
         "ABCD",
         "unknown",
     )
+
+
+def film_with_sound(path: Path, codec: str, rate: int, samples: Any, kind: str) -> Path:
+    """A short film with silence of a codec."""
+
+    def add(target: Any) -> list[Any]:
+        sound: Any = target.add_stream(codec, rate)
+        wave = av.AudioFrame.from_ndarray(samples, kind, "stereo")
+        wave.sample_rate, wave.pts, wave.time_base = rate, 0, Fraction(1, rate)
+        return [*sound.encode(wave), *sound.encode(None)]
+
+    return remuxed(write_film(path.with_name(f"silent{path.suffix}"), moving(4)), path, add)
+
+
+def test_sound_that_the_container_does_not_take_is_refused_with_one_that_does(
+    tmp_path: Path, options: UpscaleOptions
+) -> None:
+    source = film_with_sound(tmp_path / "in.avi", "adpcm_ms", 44100, np.zeros((1, 8192), np.int16), "s16")
+    with pytest.raises(InputError, match=r"\.mkv does not take adpcm_ms audio") as caught:
+        upscale([source], tmp_path / "out.mkv", options)
+    assert ".nut" in caught.value.remedy
+    assert ".mkv" not in caught.value.remedy
+    upscaled(source, tmp_path / "out.nut", options)
+    with av.open(str(tmp_path / "out.nut")) as container:
+        assert [stream.codec_context.name for stream in container.streams.audio] == ["adpcm_ms"]
+
+
+def test_sound_that_mov_lists_and_does_not_write(tmp_path: Path, options: UpscaleOptions) -> None:
+    """FFmpeg writes Opus into .mp4 only, and says so only when the file's head is written."""
+    source = film_with_sound(tmp_path / "in.mkv", "libopus", 48000, np.zeros((1, 8192), np.int16), "s16")
+    with pytest.raises(InputError, match=r"\.mov does not take \w*opus audio"):
+        upscale([source], tmp_path / "out.mov", options)
+    upscaled(source, tmp_path / "out.mp4", options)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert len(container.streams.audio) == 1

@@ -13,7 +13,8 @@ import pytest
 from media.films import plane
 from media.nearest import nearest_artifact
 
-from toolkit.media.encoding import VideoFormat
+from toolkit.media.colour import Colour
+from toolkit.media.encoding import SegmentEncoder, VideoFormat, choose_encoding, default_codec
 from toolkit.media.mastering import Mastering, encoder_option, mastering_of
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.pixel_formats import choose_format, lost
@@ -82,10 +83,38 @@ def first_frame(path: Path) -> av.VideoFrame:
         ("png", "rgba64be", "rgba64be"),
         ("mpeg4", "gray", "yuv420p"),
         ("libx265", "yuva420p", "yuv420p"),
+        ("libvpx-vp9", "rgba", "yuva420p"),
     ],
 )
 def test_the_nearest_format(codec: str, given: str, wanted: str) -> None:
     assert choose_format(None, codec, given) == wanted
+
+
+@pytest.mark.parametrize(
+    ("suffix", "given", "wanted"),
+    [
+        (".mkv", "yuva420p", "libvpx-vp9"),
+        (".mkv", "rgba", "prores_ks"),
+        (".mkv", "yuva444p12le", "prores_ks"),
+        (".webm", "rgba", "libvpx-vp9"),
+        (".mov", "yuva420p", "prores_ks"),
+        (".nut", "gbrap16le", "ffv1"),
+        (".mp4", "rgba", "libx264"),
+        (".mkv", "yuv420p", "libx264"),
+    ],
+)
+def test_the_codec_of_transparent_video_keeps_depth_and_chroma(suffix: str, given: str, wanted: str) -> None:
+    assert default_codec(suffix, given, hdr=False) == wanted
+
+
+@pytest.mark.parametrize("codec", ["libvpx-vp9", "libx265", "libx264", "ffv1", "prores_ks"])
+@pytest.mark.parametrize("given", ["rgba", "ya8", "yuva422p10le", "yuva444p16le", "yuv420p9le", "gbrp12le"])
+def test_formats_that_are_chosen_can_be_opened(codec: str, given: str) -> None:
+    """Encoders list some that they refuse."""
+    clock = Fraction(1, 25), Fraction(25), Fraction(1)
+    wanted, shape, colour = VideoFormat(codec=codec), Shape(64, 64), Colour(1, False)
+    encoding = choose_encoding(wanted, ".mkv", shape, given, colour, clock, 1, Mastering())
+    SegmentEncoder(encoding, global_header=True)
 
 
 def test_what_is_lost_is_said() -> None:

@@ -104,6 +104,15 @@ def test_every_format_into_every_container(
     assert texts[1].endswith(",,Bye")
 
 
+@pytest.mark.parametrize("suffix", [".nut", ".ts"])
+def test_containers_without_text_or_its_length_leave_it_out(
+    suffix: str, sources: dict[str, Path], tmp_path: Path, options: UpscaleOptions
+) -> None:
+    """NUT would take ASS, and does not keep how long a subtitle is shown."""
+    (report,) = upscale([sources["ass"]], tmp_path / f"out{suffix}", options).files
+    assert report.notes == ("stream 1, subtitle (ass), was left out",)
+
+
 def test_damaged_text_is_left_out_and_counted(
     tmp_path: Path, sources: dict[str, Path], options: UpscaleOptions
 ) -> None:

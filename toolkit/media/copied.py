@@ -24,6 +24,8 @@ _OF_THE_OLD_FILE = re.compile(
 )
 """Tags that describe bytes, not content; among them the statistics that mkvmerge writes for each track and language."""
 _MOV = frozenset({"mp4", "mov"})
+_MP4_ONLY = frozenset({"opus", "flac", "truehd"})
+"""Sound that FFmpeg's MOV muxer lists, and then writes into MP4 only."""
 _FREE_TAGS = "use_metadata_tags"
 """The flag of FFmpeg's MOV and MP4 muxers for tags of any name. Without it they write only those that iTunes knows."""
 _IMAGE_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png"), "bmp": ("bmp", "image/bmp")}
@@ -112,7 +114,8 @@ def _add_audio(copies: Copies, stream: Any, target: OutputContainer) -> bool:
         return False
     name = stream.codec_context.name
     if not _takes(target, name, stream.type):
-        raise InputError(f"{copies.suffix} does not take {name} audio", "Write a .mkv, which takes all.")
+        other = ".nut" if target.format.name == "matroska" else ".mkv or a .nut"
+        raise InputError(f"{copies.suffix} does not take {name} audio", f"Write a {other}, which takes nearly all.")
     _add_copy(copies, stream, target)
     return True
 
@@ -188,7 +191,11 @@ def _takes(target: OutputContainer, codec: str, kind: str) -> bool:
 
     if target.format.name == "mpegts":
         return kind == "audio"  # FFmpeg does not say
+    if target.format.name == "nut" and kind == "subtitle":
+        return False  # it does not keep how long they are shown
     canonical = av.Codec(codec, "r").canonical_name
+    if target.format.name == "mov" and canonical in _MP4_ONLY:
+        return False
     return bool({codec, canonical} & target.supported_codecs)
 
 

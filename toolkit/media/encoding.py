@@ -12,7 +12,7 @@ import msgspec
 from toolkit.errors import InputError
 from toolkit.media.colour import Colour, tagged
 from toolkit.media.mastering import HDR_TRANSFERS, Mastering, encoder_option
-from toolkit.media.pixel_formats import choose_format, depth, has_alpha, is_rgb, subsampling
+from toolkit.media.pixel_formats import choose_format, has_alpha, is_rgb, lost, subsampling
 from toolkit.media.tally import Tally
 from toolkit.workloads import Shape
 
@@ -39,7 +39,7 @@ _ALPHA_CODECS = {
     ".mov": ("prores_ks",),
     ".nut": ("ffv1",),
 }
-"""For transparent video, the first whose transparent format is as deep as the input's, or else the last."""
+"""For transparent video: the first that keeps the input's depth and chroma, or else the last."""
 ADDITION: Literal["matroska_block_additional"] = "matroska_block_additional"
 _EVEN_ONLY = frozenset({"libx264", "libx265", "mpeg4", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "prores_ks"})
 
@@ -164,8 +164,8 @@ def default_codec(suffix: str, pix_fmt: str, *, hdr: bool) -> str:
 
     transparent = [codec for codec in _ALPHA_CODECS.get(suffix, ()) if codec in av.codecs_available]
     if has_alpha(pix_fmt) and transparent:
-        deep = (codec for codec in transparent if depth(choose_format(None, codec, pix_fmt)) >= depth(pix_fmt))
-        return next(deep, transparent[-1])
+        exact = (codec for codec in transparent if not lost(pix_fmt, choose_format(None, codec, pix_fmt), codec))
+        return next(exact, transparent[-1])
     usual: tuple[str, ...] = (*_HDR_CODECS, *_CODECS) if hdr else _CODECS
     for codec in _SUFFIX_CODECS.get(suffix, usual):
         if codec in av.codecs_available:

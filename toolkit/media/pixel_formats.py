@@ -9,8 +9,12 @@ from toolkit.errors import InputError, suggestion
 
 _CHROMA = {(2, 2): "420", (2, 1): "422", (1, 1): "444"}
 _DEPTHS = (8, 10, 12, 14, 16)
-_CLAIM_ALPHA = frozenset({"libx265", "hevc"})
-"""Encoders that list formats with transparency even where they were built without it."""
+_ONLY_ALPHA: dict[str, frozenset[str]] = {
+    "libx265": frozenset(),
+    "hevc": frozenset(),
+    "libvpx-vp9": frozenset({"yuva420p"}),
+}
+"""Formats with transparency of encoders that list others too, which they cannot open."""
 
 
 def choose_format(wanted: str | None, codec: str, given: str) -> str:
@@ -32,7 +36,7 @@ def choose_format(wanted: str | None, codec: str, given: str) -> str:
         return wanted
     candidates = _candidates(given)
     for candidate in candidates:
-        if not formats or (candidate in formats and not (codec in _CLAIM_ALPHA and has_alpha(candidate))):
+        if not formats or (candidate in formats and _works(codec, candidate)):
             return candidate
     raise InputError(f"{codec} takes none of {', '.join(candidates)}", "Name one with --pix-fmt.")
 
@@ -118,6 +122,10 @@ def _candidates(given: str) -> list[str]:
         packed = ["rgba64be", "rgba", "argb"] if alpha else ["rgb48be", "rgb24"]
         made += packed if bits > 8 else packed[1:]
     return made
+
+
+def _works(codec: str, pix_fmt: str) -> bool:
+    return codec not in _ONLY_ALPHA or not has_alpha(pix_fmt) or pix_fmt in _ONLY_ALPHA[codec]
 
 
 def _suffix(bits: int) -> str:
