@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from toolkit.ablation.ablation import AblateOptions, ablate
     from toolkit.ablation.report import AblationReport, write_report
     from toolkit.artifact import Artifact, Manifest, Precision, find_artifacts
+    from toolkit.atomic import check_outputs, numbered
     from toolkit.checks import Check, Limits, Verdict
     from toolkit.diagnosis import Diagnosis, diagnose
     from toolkit.errors import (
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "toolkit.artifact": ("Artifact", "Manifest", "Precision", "find_artifacts"),
+    "toolkit.atomic": ("check_outputs", "numbered"),
     "toolkit.checks": ("Check", "Limits", "Verdict"),
     "toolkit.diagnosis": ("Diagnosis", "diagnose"),
     "toolkit.errors": (
@@ -263,6 +265,7 @@ __all__ = [
     "build",
     "build_script",
     "bundled_checkpoint",
+    "check_outputs",
     "compare",
     "compare_layers",
     "complexity",
@@ -281,6 +284,7 @@ __all__ = [
     "load_engine",
     "load_session",
     "markdown",
+    "numbered",
     "parse_contestant",
     "parse_shape",
     "parse_workload",

@@ -12,7 +12,7 @@ import msgspec
 from toolkit.atomic import sha256_of, sha256_of_file, writable, write_bytes
 from toolkit.checks import Check, Verdict
 from toolkit.documents import MalformedDocument, from_json
-from toolkit.errors import ArtifactError
+from toolkit.errors import ArtifactError, OutputExists
 from toolkit.foreign import foreign
 from toolkit.manifest_schema1 import upgraded
 from toolkit.sound import WRITTEN_HERE, remember, was_written_here
@@ -224,6 +224,29 @@ class Artifact:
         if sha256_of(weights.read_bytes()) != self.manifest.source.weights_sha256:
             raise ArtifactError(f"{weights} is not what {self.path.name} was made from: it was edited", "Export again.")
         return weights
+
+
+def check_replaceable(directory: Path, name: str, same: Callable[[Manifest], bool], *, overwrite: bool) -> None:
+    """Find out before any work whether an artifact may be written: nothing of its name is there, or the same one.
+
+    Args:
+        directory: where it will be.
+        name: of the artifact.
+        same: whether a manifest is that of the same job: made from the same weights, with the same options.
+        overwrite: another one may be replaced.
+
+    Raises:
+        OutputExists: there is another artifact of that name, or a file that is none.
+    """
+    path = directory / f"{name}.onnx"
+    if overwrite or not (path.exists() or path.with_suffix(".json").exists()):
+        return
+    try:
+        known = decode_manifest(path.with_suffix(".json"))
+    except (ArtifactError, OSError):
+        raise OutputExists(f"{path} exists, and its manifest cannot be read") from None
+    if not same(known):
+        raise OutputExists(f"{path} exists, and was made from other weights or with other options")
 
 
 def encode(value: msgspec.Struct) -> bytes:

@@ -65,6 +65,33 @@ def _reserve(path: Path) -> None:
         raise OutputExists(f"{path} exists") from error
 
 
+def check_outputs(*paths: Path | None, overwrite: bool) -> None:
+    """Find out before any work whether files that a command is to write are there already.
+
+    Args:
+        paths: files; None: not asked for. Devices and pipes are written to, not replaced.
+        overwrite: they may be replaced.
+
+    Raises:
+        OutputExists: one is.
+    """
+    for path in paths:
+        if path is not None and not overwrite and path.is_file():
+            raise OutputExists(f"{path} exists")
+
+
+def numbered(path: Path, *, latest: bool = False) -> Path:
+    """A name that nobody typed, with the first number that makes it new: `report.json`, `report-2.json`, ...
+
+    With `latest` the last one that exists; where there is none, `path` itself.
+    """
+    number, found, before = 1, path, path
+    while found.exists():
+        number, before = number + 1, found
+        found = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return before if latest else found
+
+
 def remove_temporaries(path: Path, processes: Iterable[int]) -> None:
     """Remove what killed processes have left of writing `path`."""
     mine = tuple(f".{path.name}.{process}" for process in processes)

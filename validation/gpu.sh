@@ -70,6 +70,6 @@ done 2>&1 | tee "$out/engines.txt"
 shopt -s nullglob  # perhaps there is no engine
 runtimes=$(IFS=,; echo "${cpu[*]},${gpu[*]}")
 toolkit profile "$artifacts"/*.onnx "$artifacts"/*.engine --precision "$precisions" --duration 10 \
-    --runtime "$runtimes" --per-layer --streams 2 -o "$out/profile.json" --html "$out/profile.html" \
+    --runtime "$runtimes" --per-layer --streams 2 --overwrite -o "$out/profile.json" --html "$out/profile.html" \
     | tee "$out/profile.txt"
 exit "$tests"

@@ -34,7 +34,7 @@ def main() -> None:
     figures: dict[str, dict[str, dict[str, float]]] = {}
     rows = Table("scale", "images", "bicubic", "bundled", "released", box=None)
     for scale in (2, 3):
-        ours = export(bundled_checkpoint(scale), directory=ROOT / "exported")
+        ours = export(bundled_checkpoint(scale), directory=ROOT / "exported", overwrite=True)
         theirs = export(
             load_checkpoint(DATA / "checkpoints" / f"rt4ksr_x{scale}.pth"),
             ExportOptions(name=f"released_x{scale}"),

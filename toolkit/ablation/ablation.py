@@ -139,7 +139,7 @@ class _Step:
         if not result.finished:
             raise CheckFailed(f"the training of {self.name} was interrupted", "Run the same command to go on.")
         checkpoint = load_checkpoint(result.output / "last.safetensors", high_frequency=self._branch())
-        return export(checkpoint, ExportOptions(name=f"{self.name}_x{self.scale}"), self.directory)
+        return export(checkpoint, ExportOptions(name=f"{self.name}_x{self.scale}"), self.directory, overwrite=True)
 
     def quality(self, artifact: Artifact) -> NetworkReport:
         """Measured once for these weights and images."""
@@ -197,7 +197,7 @@ def _serving(name: str, artifact: Artifact, workload: Workload, directory: Path)
     if scale == artifact.manifest.network.scale:
         return artifact
     options = ExportOptions(name=f"{name}_x{scale}")
-    return export(untrained_checkpoint(scale, preset=name), options, directory / name)
+    return export(untrained_checkpoint(scale, preset=name), options, directory / name, overwrite=True)
 
 
 def _request(artifact: Artifact, runtime: str, workload: Workload, threads: int) -> Open:

@@ -31,6 +31,7 @@ def build(
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     gen: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     list_: Annotated[bool, Parameter(name="--list", negative=())] = False,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Build an engine bundle from an artifact, list those that are there, or write the script that builds the same.
@@ -68,6 +69,8 @@ def build(
         TensorRT it uses Polygraphy. `-`: to standard output.
     list_
         List the bundles of the directory (default: exported) and whether they fit this machine.
+    overwrite
+        With --gen: replace a script that exists.
     json
         Print one JSON document.
     """
@@ -90,6 +93,7 @@ def build(
         nhwc=nhwc,
     )
     if gen is not None:
+        toolkit.check_outputs(gen, overwrite=overwrite)
         _write_script(artifact, runtime, options, gen, output, json=json)
     else:
         _build(artifact, runtime, options, output, json=json)

@@ -28,6 +28,7 @@ def compare(
     edited: Annotated[bool, Parameter(negative=())] = False,
     plot: Path | None = None,
     gen: Path | None = None,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Run two subjects on the same inputs and show how far they are apart, and where.
@@ -57,11 +58,14 @@ def compare(
         With --layers: write the growth of the error as a picture (.png, .svg, .pdf).
     gen
         Also write a Polygraphy script that compares the two, to go on with by hand. For two artifacts.
+    overwrite
+        Replace a plot or script that exists.
     json
         Print one JSON document.
     """
     if plot is not None and not layers:
         raise toolkit.InputError("--plot goes with --layers")
+    toolkit.check_outputs(plot, gen, overwrite=overwrite)
     one, other = (toolkit.parse_contestant(text, edited=edited) for text in (first, second))
     if gen is not None:
         toolkit.polygraphy_script(one, other, 1e-4 if bound is None else bound, gen)

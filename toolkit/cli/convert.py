@@ -26,6 +26,7 @@ def convert(
     method: Literal["percentile", "entropy", "minmax"] = "percentile",
     percentile: float = 99.99,
     allow_worse_than_bicubic: Annotated[bool, Parameter(negative=())] = False,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Write an fp32 artifact in other precisions; measure each against float64, and what it loses of the gain.
@@ -54,6 +55,8 @@ def convert(
         Of magnitudes, for the method of that name.
     allow_worse_than_bicubic
         Write a result even if it is worse than bicubic.
+    overwrite
+        Replace an artifact of the same name that was made from other weights or with other options.
     json
         Print the manifests as one JSON document.
     """
@@ -70,7 +73,11 @@ def convert(
         for wanted, fitting in options.shared_out(precisions(precision)).items():
             with steps(f"convert to {wanted}") as report:
                 allow = allow_worse_than_bicubic
-                made.append(toolkit.convert(source, wanted, fitting, output, report, allow_worse_than_bicubic=allow))
+                made.append(
+                    toolkit.convert(
+                        source, wanted, fitting, output, report, allow_worse_than_bicubic=allow, overwrite=overwrite
+                    )
+                )
     finally:  # where one is refused, the others are there all the same
         if made and json:
             print_documents([item.manifest for item in made])

@@ -29,6 +29,7 @@ def evaluate(
     record: Annotated[bool, Parameter(negative=())] = False,
     threads: int = 0,
     html: Path | None = None,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
     csv: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
@@ -68,6 +69,8 @@ def evaluate(
         Processor threads; 0: all usable.
     html
         Write a page with the worst patches.
+    overwrite
+        Replace a page that exists.
     json
         Print one JSON document.
     csv
@@ -77,6 +80,7 @@ def evaluate(
         raise toolkit.InputError("--json and --csv exclude each other")
     if record and not budget and budgets is None:
         raise toolkit.InputError("--record goes with --budget")
+    toolkit.check_outputs(html, overwrite=overwrite)
     options = toolkit.EvaluateOptions(
         degradation=toolkit.Degradation(downscale, jpeg),
         border=border,

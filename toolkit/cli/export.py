@@ -35,6 +35,7 @@ def export(
     preset: str | None = None,
     within_budget: Path | None = None,
     allow_worse_than_bicubic: Annotated[bool, Parameter(negative=())] = False,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Make an ONNX artifact from a checkpoint: merge, trace, rewrite, simplify, check.
@@ -73,6 +74,8 @@ def export(
         evaluate`), write the verdicts into the manifests, and exit 1 where one is over its budget.
     allow_worse_than_bicubic
         As for `toolkit convert`.
+    overwrite
+        Replace an artifact of the same name that was made from other weights.
     json
         Print the manifest on stdout.
     """
@@ -90,9 +93,15 @@ def export(
     with steps("export") as report:
         report("reading the checkpoint")
         loaded = _load(checkpoint, high_frequency, scale, entry, preset)
-        artifact = toolkit.export(loaded, options, output, report)
+        artifact = toolkit.export(loaded, options, output, report, overwrite=overwrite)
         converted = [
-            toolkit.convert(artifact, wanted, report=report, allow_worse_than_bicubic=allow_worse_than_bicubic)
+            toolkit.convert(
+                artifact,
+                wanted,
+                report=report,
+                allow_worse_than_bicubic=allow_worse_than_bicubic,
+                overwrite=overwrite,
+            )
             for wanted in lower
         ]
         judged = _judge([artifact, *converted], within_budget, report)

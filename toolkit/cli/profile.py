@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -72,6 +72,7 @@ def profile(
     if results.json and results.csv:
         raise toolkit.InputError("--json and --csv exclude each other")
     _repeat_sizes(split(workload))
+    results = _with_output(results)
     with ExitStack() as stack:
         asked, scratch = precisions(precision), Path(stack.enter_context(tempfile.TemporaryDirectory()))
         found = subjects(artifacts, directory, preset, scratch)
@@ -112,6 +113,16 @@ def _measure(cells: _Cells, how: Measuring, results: Results, *, within_budget: 
         )
 
 
+def _with_output(results: Results) -> Results:
+    """The same with the report's name: one that was typed must be new, the default one is numbered."""
+    replaced = results.overwrite or results.resume
+    toolkit.check_outputs(results.output, results.html, results.markdown, results.gen, overwrite=replaced)
+    if results.output is not None:
+        return results
+    output = Path("report.json")
+    return replace(results, output=output if results.overwrite else toolkit.numbered(output, latest=results.resume))
+
+
 def _repeat_sizes(workloads: Sequence[str]) -> None:
     """Say how a size was understood that a person typed; unknown workloads are refused before any work."""
     for name in workloads:
@@ -144,7 +155,8 @@ def _show(report: toolkit.ProfileReport, results: Results) -> None:
     if on_stdout:
         print(report.to_json() if results.json else report.to_csv(), end="")
     print_report(report, err if on_stdout else out)
-    toolkit.write_pages([toolkit.TitledReport(results.output.stem, report)], results.html, results.markdown)
+    name = "report" if results.output is None else results.output.stem
+    toolkit.write_pages([toolkit.TitledReport(name, report)], results.html, results.markdown)
     written = ", ".join(str(path) for path in (results.output, results.html, results.markdown) if path is not None)
     err.print(f"written: {written}", markup=False, soft_wrap=True)
 

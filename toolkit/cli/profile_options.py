@@ -78,10 +78,19 @@ class Results:
     """Where results go."""
 
     output: Annotated[
-        Path, _about(_RESULTS, "The report, which `toolkit report` and `toolkit gate` read.", alias="-o")
-    ] = Path("report.json")
+        Path | None,
+        _about(
+            _RESULTS,
+            "The report, which `toolkit report` and `toolkit gate` read. Default: report.json, where that "
+            "exists report-2.json and so on; with --resume the last of these.",
+            alias="-o",
+        ),
+    ] = None
     html: Annotated[Path | None, _about(_RESULTS, "Write also a page with charts, complete in itself.")] = None
     markdown: Annotated[Path | None, _about(_RESULTS, "Write also tables for a README or a pull request.")] = None
+    overwrite: Annotated[
+        bool, _about(_RESULTS, "Replace a report, page, tables or script of this name that exist.", negative=())
+    ] = False
     resume: Annotated[
         bool,
         _about(_RESULTS, "Go on with the report that an interrupted run of the same left at --output.", negative=()),

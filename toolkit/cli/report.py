@@ -21,13 +21,14 @@ def report(
     markdown: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     csv: Annotated[bool, Parameter(negative=())] = False,
     schema: Annotated[bool, Parameter(negative=())] = False,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Show a profile again, or several of other machines or days side by side.
 
     Parameters
     ----------
     reports
-        report.json files that `toolkit profile` wrote; default: report.json.
+        report.json files that `toolkit profile` wrote; default: the last of report.json, report-2.json, ... here.
     html
         Write a page with charts, complete in itself.
     markdown
@@ -36,11 +37,14 @@ def report(
         Print comma-separated values, of one report.
     schema
         Print the JSON Schema of report.json.
+    overwrite
+        Replace a page or tables that exist.
     """
     if schema:
         print(msgspec.json.format(msgspec.json.encode(toolkit.report_schema()), indent=2).decode())
         return
-    titled = toolkit.read_titled(reports or (Path("report.json"),))
+    toolkit.check_outputs(html, markdown, overwrite=overwrite)
+    titled = toolkit.read_titled(reports or (toolkit.numbered(Path("report.json"), latest=True),))
     if csv and len(titled) > 1:
         raise toolkit.InputError("--csv is of one report")
     to_stdout = markdown == Path("-")

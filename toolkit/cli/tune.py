@@ -29,6 +29,7 @@ def tune(
     percentile: float = 99.99,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     plot: Path | None = None,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Find the nodes that must stay in float32 for a precision to keep within its budget, and write that artifact.
@@ -64,6 +65,8 @@ def tune(
         Directory; default: beside the artifact.
     plot
         Write the curve of quality against cost as a picture (.png, .svg, .pdf).
+    overwrite
+        Replace what an earlier tuning wrote, and the plot.
     json
         Print the new artifact's manifest, which holds the curve.
     """
@@ -71,6 +74,7 @@ def tune(
     if budget is not None:
         limits = toolkit.Limits(_budget(budget), limits.worst_image, limits.worst_patch)
     options = toolkit.ConvertOptions(calibration=calibration, method=method, percentile=percentile)
+    toolkit.check_outputs(plot, overwrite=overwrite)
     with bar() as advance:
         tuned = toolkit.tune(
             toolkit.Artifact.read(artifact),
@@ -81,6 +85,7 @@ def tune(
             output,
             time_on=time_on,
             threads=threads,
+            overwrite=overwrite,
             advance=advance,
         )
     if plot is not None:

@@ -17,7 +17,7 @@ import msgspec
 import onnx
 import torch
 
-from toolkit.artifact import DEFAULT_DIRECTORY, Artifact, Layout, Manifest, Network, Port, Source
+from toolkit.artifact import DEFAULT_DIRECTORY, Artifact, Layout, Manifest, Network, Port, Source, check_replaceable
 from toolkit.atomic import sha256_of
 from toolkit.checks import Check
 from toolkit.errors import CheckFailed, InputError
@@ -67,6 +67,8 @@ def export(
     options: ExportOptions = ExportOptions(),
     directory: Path | str = DEFAULT_DIRECTORY,
     report: Report = lambda _: None,
+    *,
+    overwrite: bool = False,
 ) -> Artifact:
     """Merge, trace, rewrite, simplify and check a network; write artifact, manifest and source weights.
 
@@ -75,13 +77,19 @@ def export(
         options: see `ExportOptions`.
         directory: created when missing; files appear whole or not at all.
         report: called with the title of each step as it begins.
+        overwrite: replace an artifact of the same name that was made from other weights.
 
     Raises:
-        InputError: an opset or name that cannot be had.
+        InputError: an opset or name that is not supported.
+        OutputExists: there is an artifact of that name from other weights.
         CheckFailed: a check did not hold; nothing is written.
     """
     _check_options(options)
     network = checkpoint.network
+    weights = serialised_weights(network)
+    digest = sha256_of(weights)
+    name = f"{_stem(checkpoint, options)}_fp32{_variant(options)}"  # the options are part of it
+    check_replaceable(Path(directory), name, lambda known: known.source.weights_sha256 == digest, overwrite=overwrite)
     fused = fuse(network)
     proofs = _prove(network, fused)
     report("torch.onnx.export")
@@ -96,8 +104,7 @@ def export(
         with_simplify=options.simplify,
         report=report,
     )
-    weights = serialised_weights(network)
-    facts, source = _facts(checkpoint, fused, options, sha256_of(weights))
+    facts, source = _facts(checkpoint, fused, options, digest)
     model = _serialised(deployed.model, facts, source)
     manifest = _manifest(checkpoint, options, facts, source, deployed, model)
     manifest = msgspec.structs.replace(manifest, checks=(*proofs, *manifest.checks))

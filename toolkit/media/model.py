@@ -112,7 +112,7 @@ def bundled_artifact(scale: int) -> Artifact:
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     directory = root / "rt4ksr-toolkit" / checkpoint.sha256[:12]
     kept = find_artifacts(directory, skip=lambda _: None) if directory.is_dir() else []
-    return kept[0] if kept else export(checkpoint, directory=directory)
+    return kept[0] if kept else export(checkpoint, directory=directory, overwrite=True)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -144,7 +145,7 @@ def _function(model: onnx.ModelProto) -> Callable[[dict[str, Frame]], Frame]:
     except ImportError:
         from onnx.reference import ReferenceEvaluator
 
-        evaluator = ReferenceEvaluator(model)
+        evaluator: Any = ReferenceEvaluator(model)
         return lambda frame: np.asarray(evaluator.run(None, frame)[0])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = usable_processors(), 4

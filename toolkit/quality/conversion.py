@@ -11,7 +11,7 @@ import msgspec
 from toolkit.artifact import Artifact, Precision
 from toolkit.checks import SIMULATED, Verdict, lost
 from toolkit.errors import CheckFailed
-from toolkit.graph.precision.convert import Converted, ConvertOptions, converted, sizeless
+from toolkit.graph.precision.convert import Converted, ConvertOptions, check_output, converted, sizeless
 from toolkit.graph.precision.simulate import simulated
 from toolkit.graph.reading import read_model
 from toolkit.quality.bench import Bench
@@ -26,6 +26,7 @@ def convert(
     report: Callable[[str], None] = lambda _: None,
     *,
     allow_worse_than_bicubic: bool = False,
+    overwrite: bool = False,
 ) -> Artifact:
     """Write `artifact` in another precision, beside it unless told otherwise.
 
@@ -40,14 +41,17 @@ def convert(
         directory: where it is written; None: beside `artifact`.
         report: called with the title of each step as it begins.
         allow_worse_than_bicubic: write it even if bicubic upscaling is better.
+        overwrite: replace an artifact of the same name that was made from other weights or with other options.
 
     Raises:
         InputError: the artifact is not fp32, an option does not fit the precision, or a name fits no node.
+        OutputExists: there is such an artifact.
         Unavailable: int8 without ONNX Runtime, whose calibrators are used.
         CheckFailed: it is worse than bicubic, or its error against float64 is beyond what this precision should cost;
             nothing is written.
     """
     options = options or ConvertOptions()
+    check_output(artifact, precision, options, directory, overwrite=overwrite)
     made = converted(artifact, precision, options, report)
     report("measuring the quality")
     verdict = _judged(made, precision, options.calibration)

@@ -15,6 +15,7 @@ from toolkit.graph.precision.convert import (
     ConvertOptions,
     Prepared,
     calibrated,
+    check_output,
     check_request,
     convert,
     prepare,
@@ -75,6 +76,7 @@ def tune(
     *,
     time_on: str | None = None,
     threads: int = 0,
+    overwrite: bool = False,
     advance: Advance = lambda _what, _share, _left: None,
 ) -> Tuned:
     """Find the cheapest mix of `precision` and float32 that keeps within `limits`.
@@ -93,10 +95,12 @@ def tune(
         directory: where the artifact is written; default: beside the other one.
         time_on: name of a runtime whose time is to be saved; None: multiply-adds count.
         threads: of that runtime; 0: all usable.
+        overwrite: replace an artifact that was tuned before.
         advance: called with what is being measured, the share done, and None.
 
     Raises:
         InputError: the artifact is not fp32, or the network gains nothing over bicubic on these images.
+        OutputExists: there is a tuned artifact already: whether it is the same is known only in the end.
         CheckFailed: within the limits nothing can be lowered, or nothing that saves time.
         Unavailable: the runtime does not work here, or computes in another precision.
     """
@@ -109,6 +113,8 @@ def tune(
             "The mean is a share of the gain between 0 and 1 (5% is 0.05), the others are more than 0.",
         )
     check_request(artifact.manifest, precision, options or ConvertOptions())
+    tuned = replace(options or ConvertOptions(), suffix=SUFFIX)
+    check_output(artifact, precision, tuned, directory, overwrite=overwrite)
     advance("float32", 0.0, None)
     mixer = _Mixer.of(artifact, precision, options or ConvertOptions())
     bench = Bench.of(mixer.model, artifact.manifest, data)
@@ -127,7 +133,7 @@ def tune(
     curve, spent = _curve(points, kept), search.spent(kept)
     what = CurveCost("multiply-adds") if watch is None else CurveCost("time", watch.runtime, watch.shape.sides)
     mixed = replace(mixer.options_for(kept), suffix=SUFFIX, curve=curve, curve_cost=what)
-    made = convert(artifact, precision, mixed, directory)
+    made = convert(artifact, precision, mixed, directory, overwrite=True)
     recorded = record_verdict(made, Verdict.of(SIMULATED, bench.data, len(bench.pairs), spent, limits))
     return Tuned(
         recorded, bench.images, bench.gain, search.alone(), search.raised(), curve, points[kept], spent, limits, what

@@ -12,7 +12,7 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from toolkit.artifact import Artifact, Conversion, CurveCost, CurvePoint, Manifest, Precision, Step
+from toolkit.artifact import Artifact, Conversion, CurveCost, CurvePoint, Manifest, Precision, Step, check_replaceable
 from toolkit.atomic import sha256_of
 from toolkit.checks import Check
 from toolkit.errors import CheckFailed, InputError
@@ -107,15 +107,39 @@ def convert(
     options: ConvertOptions = ConvertOptions(),
     directory: Path | None = None,
     report: Callable[[str], None] = lambda _: None,
+    *,
+    overwrite: bool = False,
 ) -> Artifact:
     """Write `artifact` in another precision, beside it unless told otherwise: `converted` on disk.
 
     Its quality is not measured here: `toolkit.convert` does that too.
 
     Raises:
-        As `converted`; nothing is written then.
+        As `check_output` and `converted`; nothing is written then.
     """
+    check_output(artifact, precision, options, directory, overwrite=overwrite)
     return converted(artifact, precision, options, report).write(directory)
+
+
+def check_output(
+    artifact: Artifact, precision: Precision, options: ConvertOptions, directory: Path | None, *, overwrite: bool
+) -> None:
+    """Find out before any work whether the result would replace another artifact.
+
+    Raises:
+        OutputExists: there is one of its name, from other weights or with other options.
+    """
+    expected = _conversion(artifact, precision, options)
+    check_replaceable(
+        directory or artifact.path.parent,
+        _name(artifact.manifest, precision, options),
+        lambda known: known.conversion == expected,
+        overwrite=overwrite,
+    )
+
+
+def _name(manifest: Manifest, precision: Precision, options: ConvertOptions) -> str:
+    return manifest.name.replace("_fp32", f"_{precision}{options.suffix}", 1)
 
 
 @dataclass(frozen=True)
@@ -168,7 +192,7 @@ def converted(
     content = lowered.SerializeToString(deterministic=True)
     made = msgspec.structs.replace(
         manifest,
-        name=manifest.name.replace("_fp32", f"_{precision}{options.suffix}", 1),
+        name=_name(manifest, precision, options),
         precision=precision,
         opset=max(manifest.opset, BF16_OPSET) if precision == "bf16" else manifest.opset,
         onnx_sha256=sha256_of(content),

@@ -1,0 +1,107 @@
+"""Nothing that another job wrote is replaced unasked, and that is found out before any work."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from profile_reports import cell, report
+from samples import checkpoint
+
+import toolkit
+from toolkit.artifact import Artifact
+from toolkit.atomic import check_outputs, numbered
+from toolkit.errors import OutputExists
+from toolkit.graph.precision.convert import ConvertOptions, convert
+from toolkit.quality.budget import BUDGETS
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def copy(small_artifact: Artifact, tmp_path: Path) -> Artifact:
+    """The small artifact in a directory of its own."""
+    for path in (small_artifact.path, small_artifact.path.with_suffix(".json"), small_artifact.weights_path):
+        shutil.copy(path, tmp_path)
+    return Artifact.read(tmp_path / small_artifact.path.name)
+
+
+def test_an_artifact_from_other_weights_stays(copy: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = copy.path.read_bytes()
+    # The refusal comes before any work.
+    monkeypatch.setattr("toolkit.graph.export.trace", lambda *_: pytest.fail("traced"))
+    with pytest.raises(OutputExists, match="was made from other weights or with other options") as caught:
+        toolkit.export(checkpoint(seed=1), directory=copy.path.parent)
+    assert "--overwrite" in caught.value.remedy
+    assert copy.path.read_bytes() == before
+    # The same weights may be exported again, and others where that is asked for.
+    for again, overwrite in ((checkpoint(), False), (checkpoint(seed=1), True)):
+        with pytest.raises(pytest.fail.Exception, match="traced"):
+            toolkit.export(again, directory=copy.path.parent, overwrite=overwrite)
+    copy.path.with_suffix(".json").write_text("{}")
+    with pytest.raises(OutputExists, match="its manifest cannot be read"):
+        toolkit.export(checkpoint(), directory=copy.path.parent)
+
+
+def test_a_conversion_with_other_options_stays(copy: Artifact) -> None:
+    made = toolkit.convert(copy, "int8")
+    before = made.path.read_bytes()
+    other = ConvertOptions(exclude=("head",))
+    for function in (toolkit.convert, convert):
+        with pytest.raises(OutputExists, match="other options"):
+            function(copy, "int8", other)
+    assert made.path.read_bytes() == before
+    assert convert(copy, "int8").path.read_bytes() == before
+    assert convert(copy, "int8", other, overwrite=True).path.read_bytes() != before
+
+
+def test_a_tuned_artifact_stays(copy: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    tuned = copy.path.with_name(copy.path.name.replace("fp32", "int8_tuned"))
+    tuned.write_bytes(b"somebody's")
+    monkeypatch.setattr("toolkit.quality.tuning.Bench.of", lambda *_: pytest.fail("measured"))
+    with pytest.raises(OutputExists):
+        toolkit.tune(copy, "int8", BUDGETS["int8"])
+    with pytest.raises(pytest.fail.Exception, match="measured"):
+        toolkit.tune(copy, "int8", BUDGETS["int8"], overwrite=True)
+
+
+def test_files(tmp_path: Path) -> None:
+    there, new = tmp_path / "there.html", tmp_path / "new.html"
+    there.touch()
+    check_outputs(None, new, Path("/dev/null"), overwrite=False)
+    check_outputs(there, overwrite=True)
+    with pytest.raises(OutputExists, match=r"there\.html exists"):
+        check_outputs(None, new, there, overwrite=False)
+
+
+def test_reports_are_numbered(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    assert numbered(path) == numbered(path, latest=True) == path
+    path.touch()
+    assert (numbered(path), numbered(path, latest=True)) == (tmp_path / "report-2.json", path)
+    (tmp_path / "report-2.json").touch()
+    assert (numbered(path).name, numbered(path, latest=True).name) == ("report-3.json", "report-2.json")
+
+
+def test_the_commands(copy: Artifact, tmp_path: Path, toolkit_command: Command) -> None:
+    for name in ("page.html", "gen.py", "mine.json"):
+        (tmp_path / name).write_text("mine")
+    (tmp_path / "report.json").write_text(report(cell("ort-cpu", 0.1)).to_json())
+    for arguments in (
+        ("report", "report.json", "--html", "page.html"),
+        ("report", "report.json", "--markdown", "page.html"),
+        ("profile", copy.path.name, "--output", "mine.json"),
+        ("profile", copy.path.name, "--gen", "gen.py"),
+        ("build", copy.path.name, "--runtime", "ort-cpu", "--gen", "gen.py"),
+        ("compare", copy.path.name, copy.path.name, "--gen", "gen.py"),
+        ("evaluate", copy.path.name, "--data", ".", "--html", "page.html"),
+    ):
+        refused = toolkit_command(*arguments, cwd=tmp_path)
+        assert refused.returncode == 2, arguments
+        assert f"{arguments[-1]} exists" in refused.stderr
+        assert (tmp_path / arguments[-1]).read_text() == "mine"
+    assert toolkit_command("report", "--html", "page.html", "--overwrite", cwd=tmp_path).returncode == 0
+    assert "<html" in (tmp_path / "page.html").read_text()
