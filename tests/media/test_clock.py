@@ -164,6 +164,19 @@ def test_a_stream_that_pauses_stays_on_its_clock() -> None:
     }
 
 
+def test_a_packet_with_a_wrong_time_moves_nothing_else() -> None:
+    """One of sound says an hour later; what follows is where it was."""
+    video = [packet(VIDEO, number * SECOND, SECOND) for number in range(100)]
+    sound = [packet(SOUND, number * SECOND, SECOND) for number in range(100)]
+    sound[50].pts = sound[50].dts = 3600 * SECOND
+    times = corrected([item for pair in zip(video, sound, strict=True) for item in pair])
+    assert times == {
+        0: [number * SECOND for number in range(100)],
+        1: [number * SECOND for number in range(100)],
+        2: [],
+    }
+
+
 PICTURE, BLOCK = SECOND // 2, SECOND // 4
 
 

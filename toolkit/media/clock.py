@@ -114,6 +114,8 @@ class Epochs:
     def __init__(self, streams: Iterable[Any], *, jumps_ahead: bool) -> None:
         """`jumps_ahead`: whether a jump of more than `AHEAD_SECONDS` is another clock and not a pause."""
         self._streams = {stream.index: stream for stream in streams}
+        self._ticks = {index: (float(stream.time_base), frame_ticks(stream)) for index, stream in self._streams.items()}
+        """Of each stream: seconds of a tick, and ticks of a frame. Files have a million packets."""
         self._jumps_ahead = jumps_ahead
         self._positions: dict[int, _Position] = {}
         self._epochs: list[_Epoch] = []
@@ -122,19 +124,20 @@ class Epochs:
         """The next packet of the file; its times are the file's own."""
         if is_flush(packet):
             return
-        index, base = packet.stream_index, self._streams[packet.stream_index].time_base
+        index = packet.stream_index
+        base, usual = self._ticks[index]
         ticks = packet.dts if packet.dts is not None else packet.pts
         position = self._positions.setdefault(index, _Position())
         position.count += 1
         if ticks is None:
             return
-        now = float(ticks * base)
+        now = ticks * base
         if position.epoch is None:
             position.epoch = self._nearest(now)
         elif self._jumped(position, position.epoch, now, timed=packet.dts is not None):
             position.epoch = self._after(position.epoch, now)
-        duration = packet.duration or frame_ticks(self._streams[index])
-        position.last, position.following = now, now + float(duration * base)
+        duration = packet.duration or usual
+        position.last, position.following = now, now + duration * base
         self._note(self._epochs[position.epoch], position.count - 1, packet, now, duration)
 
     def clock(self, chosen: int, *, from_zero: bool) -> Clock:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 INDEXED = frozenset({"mov", "matroska", "nut", "avi"})
 """Containers with an index: FFmpeg finds their key frames reliably, and they have one clock from beginning to end."""
+_TIMED = frozenset({"video", "audio", "subtitle"})
 _STATING = frozenset({"mov", "matroska", "flv"})
 """Containers that state how long they last, rather than being measured from their end."""
 _SHORT_SECONDS = 1.0
@@ -170,11 +171,11 @@ def _read_stream(path: Path, index: int, clock: Clock, formats: set[str]) -> _St
         stating = bool(formats & _STATING)
         reasons: list[str] = []
         found: list[_Found] = []
-        latest = 0.0
+        seconds, latest = {item.index: float(item.time_base) for item in timed_streams(container)}, 0.0
         for packet in readable(clock.packets(container, timed_streams(container) if stating else [stream]), reasons):
             item = _Found(packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe, bool(packet.size))
             if item.time is not None:
-                latest = max(latest, float((item.time + item.duration) * packet.time_base))
+                latest = max(latest, (item.time + item.duration) * seconds[packet.stream_index])
             # What an edit list cuts away is to be discarded.
             if packet.stream_index == index and not (is_flush(packet) or packet.is_discard):
                 found.append(item if item.duration else replace(item, duration=usual))
@@ -207,7 +208,7 @@ def _cut_off(container: InputContainer, latest: float) -> str:
 
 def timed_streams(container: InputContainer) -> list[Any]:
     """Streams with times: video, sound and subtitles."""
-    return [stream for stream in container.streams if stream.type in ("video", "audio", "subtitle")]
+    return [stream for stream in container.streams if stream.type in _TIMED and stream.time_base]
 
 
 def readable(packets: Iterator[Packet[Any]], reasons: list[str]) -> Iterator[Packet[Any]]:
