@@ -75,9 +75,7 @@ def build(
         Print one JSON document.
     """
     if list_:
-        if gen is not None or artifact is not None or runtime is not None:
-            raise toolkit.InputError("--list goes with --output alone, not with an artifact, --runtime or --gen")
-        _list(output, json=json)
+        _list(output, alone=gen is None and artifact is None and runtime is None, json=json)
         return
     if artifact is None or runtime is None:
         raise toolkit.InputError("name an artifact and a --runtime", "Or --list what is there.")
@@ -93,8 +91,7 @@ def build(
         nhwc=nhwc,
     )
     if gen is not None:
-        toolkit.check_outputs(gen, overwrite=overwrite)
-        _write_script(artifact, runtime, options, gen, output, json=json)
+        _write_script(artifact, runtime, options, gen, output, overwrite=overwrite, json=json)
     else:
         _build(artifact, runtime, options, output, json=json)
 
@@ -120,8 +117,16 @@ def _print(built: toolkit.Built) -> None:
 
 
 def _write_script(
-    artifact: Path, runtime: str, options: toolkit.BuildOptions, path: Path, output: Path | None, *, json: bool
+    artifact: Path,
+    runtime: str,
+    options: toolkit.BuildOptions,
+    path: Path,
+    output: Path | None,
+    *,
+    overwrite: bool,
+    json: bool,
 ) -> None:
+    toolkit.check_outputs(path, overwrite=overwrite)
     if output is not None or json:
         raise toolkit.InputError("--gen writes a script and builds nothing", "Leave out --output and --json.")
     to_stdout = path == Path("-")
@@ -132,7 +137,9 @@ def _write_script(
         out.print(f"[bold]{escape(str(path))}[/]; its --help says what it takes")
 
 
-def _list(output: Path | None, *, json: bool) -> None:
+def _list(output: Path | None, *, alone: bool, json: bool) -> None:
+    if not alone:
+        raise toolkit.InputError("--list goes with --output alone, not with an artifact, --runtime or --gen")
     directory = output or DEFAULT_DIRECTORY
     # The default directory need not be there yet.
     found = toolkit.list_engines(directory) if output or directory.is_dir() else []

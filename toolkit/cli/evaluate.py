@@ -92,12 +92,16 @@ def evaluate(
         report = toolkit.evaluate(chosen, data, options, advance)
     if record:
         toolkit.record_verdicts(report, [item.source for item in chosen if isinstance(item.source, toolkit.Artifact)])
+    _show(report, html, json=json, csv=csv)
+    _exit(report, demanded=bool(subjects) or options.budgets is not None)
+
+
+def _show(report: toolkit.QualityReport, page: Path | None, *, json: bool, csv: bool) -> None:
     if json or csv:
         print(report.to_json() if json else report.to_csv(), end="")
     _print(report, err if json or csv else out)
-    if html is not None:
-        err.print(f"[bold]{escape(str(html))}[/] shows the worst patches", soft_wrap=True)
-    _exit(report, demanded=bool(subjects) or options.budgets is not None)
+    if page is not None:
+        err.print(f"[bold]{escape(str(page))}[/] shows the worst patches", soft_wrap=True)
 
 
 def _exit(report: toolkit.QualityReport, *, demanded: bool) -> None:

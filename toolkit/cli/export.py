@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +18,46 @@ from toolkit.cli.console import err, out, print_documents, steps, table, verdict
 from toolkit.cli.convert import describe
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lower:
+    """Which other precisions are written, and how they are judged."""
+
+    precision: Annotated[
+        str,
+        Parameter(
+            help="Comma-separated: fp32, fp16, bf16, int8. fp32 is always written: the others are made from it, as by "
+            "`toolkit convert`, which has more options."
+        ),
+    ] = "fp32"
+    within_budget: Annotated[
+        Path | None,
+        Parameter(
+            help="Directory of images: measure there what each precision loses of the network's gain over bicubic (see "
+            "`toolkit evaluate`), write the verdicts into the manifests, and exit 1 where one is over its budget."
+        ),
+    ] = None
+    allow_worse_than_bicubic: Annotated[
+        bool, Parameter(help="Write a precision even if it is worse than bicubic.", negative=())
+    ] = False
+
+    def __post_init__(self) -> None:
+        precisions(self.precision)  # refused before any work
+
+    def converted(
+        self, artifact: toolkit.Artifact, report: Callable[[str], None], *, overwrite: bool
+    ) -> list[toolkit.Artifact]:
+        """The artifact in these precisions."""
+        allow = self.allow_worse_than_bicubic
+        return [
+            toolkit.convert(artifact, name, report=report, allow_worse_than_bicubic=allow, overwrite=overwrite)
+            for name in precisions(self.precision)
+            if name != "fp32"
+        ]
+
+
+_LOWER = Lower()
+
+
 def export(
     checkpoint: Path | None = None,
     /,
@@ -27,14 +68,12 @@ def export(
     io: Literal["float", "uint8"] = "float",
     layout: Literal["nchw", "nhwc"] = "nchw",
     simplify: bool = True,
-    precision: str = "fp32",
     name: str | None = None,
     high_frequency: Literal["auto", "on", "off"] = "auto",
     scale: int | None = None,
     entry: str | None = None,
     preset: str | None = None,
-    within_budget: Path | None = None,
-    allow_worse_than_bicubic: Annotated[bool, Parameter(negative=())] = False,
+    lower: Annotated[Lower, Parameter(name="*")] = _LOWER,
     overwrite: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
@@ -56,9 +95,6 @@ def export(
         Of uint8 images.
     simplify
         Run onnxsim.
-    precision
-        Comma-separated: fp32, fp16, bf16, int8. fp32 is always written: the others are made from it, as by
-        `toolkit convert`, which has more options.
     name
         Stem of the file names.
     high_frequency
@@ -69,11 +105,6 @@ def export(
         Which weights to take when the file has several sets.
     preset
         Instead of a checkpoint: a network of the paper's design space, UNTRAINED. See `toolkit presets`.
-    within_budget
-        Directory of images: measure there what each precision loses of the network's gain over bicubic (see `toolkit
-        evaluate`), write the verdicts into the manifests, and exit 1 where one is over its budget.
-    allow_worse_than_bicubic
-        As for `toolkit convert`.
     overwrite
         Replace an artifact of the same name that was made from other weights.
     json
@@ -88,30 +119,20 @@ def export(
         simplify=simplify,
         name=name,
     )
-    lower = [wanted for wanted in precisions(precision) if wanted != "fp32"]
     begin = time.perf_counter()
     with steps("export") as report:
         report("reading the checkpoint")
         loaded = _load(checkpoint, high_frequency, scale, entry, preset)
         artifact = toolkit.export(loaded, options, output, report, overwrite=overwrite)
-        converted = [
-            toolkit.convert(
-                artifact,
-                wanted,
-                report=report,
-                allow_worse_than_bicubic=allow_worse_than_bicubic,
-                overwrite=overwrite,
-            )
-            for wanted in lower
-        ]
-        judged = _judge([artifact, *converted], within_budget, report)
+        converted = lower.converted(artifact, report, overwrite=overwrite)
+        judged = _judge([artifact, *converted], lower.within_budget, report)
     warn(loaded.notes)
     if json:
         print_documents([item.manifest for item in judged])
     console = err if json else out
     _describe(artifact, time.perf_counter() - begin, console)
     describe(judged[1:], console)
-    if within_budget is not None:
+    if lower.within_budget is not None:
         _exit_over_budget(judged, console)
 
 
