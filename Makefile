@@ -5,7 +5,11 @@ READY := $(VENV)/.ready
 # Slow tests (whole networks, whole frames, a wheel) run in CI.
 MARKS := $(if $(CI),not gpu,not gpu and not slow)
 
-.PHONY: demo test test-isa lint bench
+# How long `make fuzz` runs, and on which kinds of files (all, if none is named).
+FUZZ_SECONDS ?= 600
+FUZZ_KINDS ?=
+
+.PHONY: demo test test-isa fuzz lint bench
 
 demo: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash validation/demo.sh
@@ -21,6 +25,9 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz/long.py $(FUZZ_SECONDS) $(FUZZ_KINDS)
 
 bench: $(READY)
 	$(BIN)/python validation/bench/export.py

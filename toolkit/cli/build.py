@@ -41,7 +41,8 @@ def build(
     artifact
         The .onnx or .json file.
     runtime
-        Which runtime builds. See `toolkit doctor`.
+        Which runtime builds. See `toolkit doctor`. A bundle holds machine code, which runs with your rights: load only
+        bundles that you built, or from people whose programs you would run.
     shape
         Input size: WIDTHxHEIGHT, 720p, 1080p, ... Default: that of the artifact or of its 4K workload.
     target

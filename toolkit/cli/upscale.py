@@ -25,7 +25,8 @@ class Network:
     Parameters
     ----------
     model
-        Artifacts (.onnx) or engine bundles, one a scale. Default: the directory's, else the toolkit's own weights.
+        Artifacts (.onnx) or engine bundles, one for each scale. Default: the directory's, else the toolkit's own
+        weights. An engine bundle holds machine code: load only those from people whose programs you would run.
     runtime
         That runs artifacts; engines have their own. Default: native where it works and takes them, else ort-cpu.
     precision

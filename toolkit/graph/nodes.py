@@ -6,6 +6,7 @@ import msgspec
 import onnx
 
 from toolkit.artifact import Artifact
+from toolkit.foreign import foreign
 from toolkit.graph.reading import read_model
 
 
@@ -18,8 +19,13 @@ class NodeFacts(msgspec.Struct, frozen=True):
 
 
 def list_nodes(artifact: Artifact) -> list[NodeFacts]:
-    """All nodes in the order they are computed."""
-    model = onnx.shape_inference.infer_shapes(read_model(artifact.path))
+    """All nodes in the order they are computed.
+
+    Raises:
+        ArtifactError: the graph cannot be read.
+    """
+    with foreign(f"cannot infer the types in {artifact.path}"):
+        model = onnx.shape_inference.infer_shapes(read_model(artifact.path))
     values = [*model.graph.value_info, *model.graph.output]
     types = {value.name: value.type.tensor_type.elem_type for value in values}
     return [

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from toolkit.artifact import Port
 from toolkit.errors import InputError
+from toolkit.foreign import foreign
 from toolkit.graph.locality import Locality, bytes_per_pixel, locality
 from toolkit.graph.reading import read_model
 from toolkit.media.model import Model
@@ -210,7 +211,8 @@ class Upscaler:
 @lru_cache(maxsize=16)
 def _read_locality(path: Path) -> tuple[Locality | str, float]:
     model = read_model(path)
-    return locality(model), bytes_per_pixel(model)
+    with foreign(f"cannot find out what {path} needs around a pixel"):
+        return locality(model), bytes_per_pixel(model)
 
 
 def _to_port(planes: Planes, port: Port, white: int) -> Frame:

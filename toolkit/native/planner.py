@@ -12,6 +12,8 @@ import numpy as np
 import onnx_ir as ir
 
 from toolkit.artifact import Manifest, Precision
+from toolkit.errors import ToolkitError
+from toolkit.foreign import first_line
 from toolkit.graph.passes.matching import constant, ints, reads_whole_frame
 from toolkit.graph.passes.merge_unshuffle import MergeUnshuffle
 from toolkit.graph.reading import read_model
@@ -54,10 +56,17 @@ def plan(path: Path, manifest: Manifest) -> Program:
 
     Raises:
         Unsupported: a node that does not look only at neighbouring rows, or that this engine has no code for.
+        ArtifactError: see `read_model`.
     """
-    model = ir.from_proto(read_model(path))
-    MergeUnshuffle().call(model)
-    return Planner(model, manifest).run()
+    proto = read_model(path)
+    try:
+        model = ir.from_proto(proto)
+        MergeUnshuffle().call(model)
+        return Planner(model, manifest).run()
+    except (Unsupported, ToolkitError):
+        raise
+    except Exception as error:  # a graph that no network has: readers of nodes expect attributes, types and shapes
+        raise Unsupported(f"its graph is not as networks are: {first_line(error)}") from error
 
 
 class Planner:

@@ -10,8 +10,9 @@ import msgspec
 import onnx
 from onnx import numpy_helper
 
-from toolkit.artifact import Artifact
+from toolkit.artifact import Artifact, Manifest
 from toolkit.errors import InputError
+from toolkit.foreign import foreign
 from toolkit.graph.reading import read_model
 from toolkit.network.padding import padded_size
 from toolkit.runtimes.protocol import frame_shape
@@ -56,7 +57,12 @@ def count_work(artifact: Artifact, shape: Shape) -> Work:
     inner = shape if manifest.shape else Shape(*(padded_size(side, manifest.smallest) for side in shape.sides))
     given = frame_shape(inner, manifest.input.layout)
     returned = frame_shape(inner.upscaled(manifest.network.scale), manifest.output.layout)
-    model = _sized(read_model(artifact.path), given)
+    model = read_model(artifact.path)
+    with foreign(f"cannot count what {artifact.path} computes"):
+        return _counted(_sized(model, given), manifest, given, returned)
+
+
+def _counted(model: onnx.ModelProto, manifest: Manifest, given: tuple[int, ...], returned: tuple[int, ...]) -> Work:
     shapes = _shapes(model)
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     multiply_adds = elementwise = 0

@@ -16,6 +16,7 @@ from toolkit.artifact import Artifact, Conversion, CurveCost, CurvePoint, Manife
 from toolkit.atomic import sha256_of
 from toolkit.checks import Check
 from toolkit.errors import CheckFailed, InputError
+from toolkit.foreign import foreign
 from toolkit.graph.numerics import Probes
 from toolkit.graph.passes.matching import GraphPass, reads_whole_frame
 from toolkit.graph.precision.calibration import (
@@ -184,11 +185,13 @@ def converted(
     check_request(manifest, precision, options)
     report(f"converting to {precision}")
     model = read_model(artifact.path)
-    lowered, graph_pass = rewritten(model, manifest, precision, options)
+    with foreign(f"{artifact.path} cannot be converted to {precision}"):
+        lowered, graph_pass = rewritten(model, manifest, precision, options)
     report("measuring the error")
     losses = graph_pass.losses if isinstance(graph_pass, LowerPrecision) else {}
     notes = tuple(f"{precision}: node {node}, {name}: {loss}" for (node, name), loss in losses.items())
-    checks = _measure(lowered, artifact, precision, notes)
+    with foreign(f"{artifact.path} as {precision} cannot be run"):
+        checks = _measure(lowered, artifact, precision, notes)
     content = lowered.SerializeToString(deterministic=True)
     made = msgspec.structs.replace(
         manifest,
