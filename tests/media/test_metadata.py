@@ -9,9 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from photographs import picture
 from PIL import ExifTags, Image, PngImagePlugin
 
+from toolkit.images.boxes import read_properties, without_exif
 from toolkit.images.exif import clean
 from toolkit.images.picture import Metadata, Picture
 from toolkit.images.reading import read_picture
@@ -285,3 +288,39 @@ def test_gps_and_exif_of_a_tiff_are_kept(tmp_path: Path) -> None:
             assert found[ExifTags.Base.Make] == "Maker"
             assert found.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ExposureTime] == 0.5
             assert found.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] == "N"
+
+
+WHOLE = tiff_structure(
+    text_entry(315, ARTIST), (282, 5, 1, struct.pack("<II", 300, 1)), (274, 3, 1, b"\6\0"), (0x8769, 4, 1, bytes(4))
+)
+
+
+@given(st.binary(max_size=60), st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), max_size=6))
+def test_exif_of_any_bytes_is_cleaned_once_and_for_all(rest: bytes, changes: list[tuple[int, int]]) -> None:
+    content = bytearray(WHOLE)
+    for place, value in changes:
+        content[place] = value
+    cleaned = clean(bytes(content) + rest)
+    assert 1 <= cleaned.orientation <= 8
+    if cleaned.content is not None:
+        assert len(cleaned.content) <= len(content) + len(rest)
+        again = clean(cleaned.content)
+        assert (again.orientation, again.notes) == (1, ())
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_boxes_or_none(content: bytes) -> None:
+    meta = b"\0\0\0\0" + content
+    properties = read_properties(struct.pack(">I", len(meta) + 8) + b"meta" + meta)
+    assert properties.depth in range(256)
+    assert without_exif(content) in (None, content) or len(without_exif(content) or b"") == len(content)
+
+
+def test_what_lies_beside_a_heif_is_named(tmp_path: Path) -> None:
+    import pillow_heif
+
+    made = pillow_heif.from_bytes("RGB", (16, 12), RGB.tobytes())
+    made.save(tmp_path / "in.heic", quality=100)
+    content = (tmp_path / "in.heic").read_bytes()
+    (tmp_path / "in.heic").write_bytes(content + struct.pack(">I4s", 16, b"mpvd") + bytes(8))
+    assert read_picture(tmp_path / "in.heic").notes == ("in.heic: its motion video was left out",)

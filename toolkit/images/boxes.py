@@ -19,11 +19,13 @@ class ImageProperties:
         depth: bits a sample; 8 where nothing is said.
         cicp: colour by code points, from the box `colr` of type `nclx`.
         gain_map: whether an HDR gain map lies beside the picture.
+        video: whether a motion photo's video does.
     """
 
     depth: int = 8
     cicp: Cicp | None = None
     gain_map: bool = False
+    video: bool = False
 
 
 def read_boxes(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[tuple[bytes, int, int]]:
@@ -66,7 +68,8 @@ def read_properties(data: bytes) -> ImageProperties:
         elif kind == b"colr" and content[:4] == b"nclx" and len(content) >= 11:
             primaries, transfer, matrix, full = struct.unpack_from(">HHHB", content, 4)
             cicp = Cicp(primaries, transfer, matrix, bool(full & 0x80))
-    return ImageProperties(depth, cicp, any(name in data[meta[0] : stop] for name in _GAIN_MAPS))
+    video = _child(data, b"mpvd", 0, len(data)) is not None
+    return ImageProperties(depth, cicp, any(name in data[meta[0] : stop] for name in _GAIN_MAPS), video)
 
 
 def without_exif(data: bytes) -> bytes | None:

@@ -157,7 +157,21 @@ def _drop_thumbnail(blob: bytearray, order: str, start: int) -> None:
     begin, length = values.get(_THUMBNAIL_START), values.get(_THUMBNAIL_LENGTH)
     if not begin or not length or blob[begin : begin + 2] != b"\xff\xd8" or begin + length > len(blob):
         return
+    if begin < _end(blob, order, start):
+        return  # in a damaged file: other values lie behind it
     if begin + length >= len(blob) - 1 and begin > second:
         del blob[begin:]
     else:
         blob[begin : begin + length] = bytes(length)
+
+
+def _end(blob: bytearray, order: str, start: int) -> int:
+    """Where a directory, those below it, and all of their values end."""
+    entries = list(read_entries(blob, order, start))
+    ends = [start + 6 + 12 * len(entries), *(entry.value + entry.size for entry in entries)]
+    for entry in entries:
+        nested = _value(blob, order, entry) if entry.tag in (EXIF_IFD, GPS_IFD) else None
+        if nested is not None and nested != start and _is_directory(blob, order, nested):
+            inner = list(read_entries(blob, order, nested))
+            ends += [nested + 6 + 12 * len(inner), *(item.value + item.size for item in inner)]
+    return max(ends)

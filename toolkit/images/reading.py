@@ -122,7 +122,7 @@ def _read(path: Path) -> Picture:
             decoded = _Decoded(*shallow_samples(path, image))
         cicp = png.cicp if png is not None else properties.cicp
         said = read_metadata(image, cicp)
-        notes += [*decoded.notes, *said.notes, *_trailers(path, image, said, gain_map=properties.gain_map)]
+        notes += [*decoded.notes, *said.notes, *_trailers(path, image, said, properties)]
     metadata = said.metadata
     if decoded.metadata is not None:
         metadata = replace(metadata, icc=decoded.metadata.icc, cicp=None)
@@ -193,14 +193,13 @@ def _further_pictures(image: Image.Image, frames: int | None = None) -> tuple[st
     return (f"it holds {frames} pictures; the first was taken",)
 
 
-def _trailers(path: Path, image: Image.Image, said: Described, *, gain_map: bool) -> tuple[str, ...]:
+def _trailers(path: Path, image: Image.Image, said: Described, beside: ImageProperties) -> tuple[str, ...]:
     """What lies beside the picture in its file."""
     if said.trailers:
         return (_BEHIND,)
-    if gain_map:
-        return ("its gain map was left out",)
-    if image.format not in ("JPEG", "MPO"):
-        return ()
-    content = path.read_bytes()
-    video = any(name in content for name in _JPEG_TRAILERS)
-    return ("its motion video was left out",) if video else ()
+    video = beside.video
+    if image.format in ("JPEG", "MPO"):
+        content = path.read_bytes()
+        video = any(name in content for name in _JPEG_TRAILERS)
+    found = {"its gain map was left out": beside.gain_map, "its motion video was left out": video}
+    return tuple(note for note, is_there in found.items() if is_there)
