@@ -192,3 +192,27 @@ def test_what_is_written_others_read(mode: Mode, dtype: type, tmp_path: Path) ->
     found = read_picture(path)
     assert found.mode == mode
     np.testing.assert_array_equal(found.samples, samples)
+
+
+def test_a_size_without_the_tiles_for_it_is_refused(tmp_path: Path) -> None:
+    """A few bytes that claim millions of pixels would be decoded for minutes."""
+    tifffile.imwrite(tmp_path / "in.tif", DEEP, photometric="rgb", tile=(16, 16), metadata=None)
+    content = bytearray((tmp_path / "in.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "in.tif") as file:
+        tag = file.pages[0].tags["ImageWidth"]
+        place, dtype = tag.valueoffset, tag.dtype
+    content[place : place + 4] = (60000).to_bytes(4, "little") if int(dtype) == 4 else b"\x60\xea\0\0"
+    (tmp_path / "in.tif").write_bytes(content)
+    with pytest.raises(InputError, match="fewer strips or tiles"):
+        read_picture(tmp_path / "in.tif")
+
+
+def test_no_pixels(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", DEEP, photometric="rgb", metadata=None)
+    content = bytearray((tmp_path / "in.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "in.tif") as file:
+        place = file.pages[0].tags["ImageWidth"].valueoffset
+    content[place : place + 4] = bytes(4)
+    (tmp_path / "in.tif").write_bytes(content)
+    with pytest.raises(InputError, match=r"in\.tif"):
+        read_picture(tmp_path / "in.tif")

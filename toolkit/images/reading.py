@@ -140,6 +140,8 @@ def _without_broken_exif(content: bytes) -> tuple[IO[bytes], tuple[str, ...]]:
 
 
 def _finished(path: Path, decoded: _Decoded, metadata: Metadata, orientation: int, notes: Sequence[str]) -> Picture:
+    if not decoded.samples.size:
+        raise InputError(f"{path} has no pixels", "Is it whole?")
     samples = upright(decoded.samples, orientation)
     return Picture(samples, decoded.mode, metadata, tuple(f"{path.name}: {note}" for note in notes), decoded.depth)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,8 @@ def _check(path: Path, page: TiffPage) -> None:
     if page.samplesperpixel < _COLOURS[photometric] or page.imagedepth != 1:
         raise InputError(f"{path} has {page.samplesperpixel} channels, too few for {_name(page.photometric)}", _ADVICE)
     check_size(page.imagewidth, page.imagelength)
+    if len(page.dataoffsets) < math.prod(page.chunked):
+        raise OSError("the file has fewer strips or tiles than its size needs")
 
 
 def _name(photometric: Any) -> str:

@@ -8,7 +8,7 @@ import struct
 import numpy as np
 from PIL import Image
 
-from toolkit.errors import Unavailable
+from toolkit.errors import InputError, Unavailable
 from toolkit.images.boxes import nclx_place
 from toolkit.images.picture import Cicp, Picture, Samples
 
@@ -22,6 +22,7 @@ def avif(picture: Picture, quality: int) -> bytes:
     """A picture as an AVIF file: uint16 with 10 bits where the original had no more, else 12.
 
     Raises:
+        InputError: the encoder refuses it.
         Unavailable: uint16, and imagecodecs is not installed.
     """
     cicp = picture.metadata.cicp or _SRGB
@@ -35,8 +36,8 @@ def avif(picture: Picture, quality: int) -> bytes:
             'pip install "rt4ksr-toolkit[images]", or write .png.',
         ) from error
     depth = 10 if 8 < picture.depth <= 10 else 12
-    return bytes(
-        imagecodecs.avif_encode(
+    try:
+        made = imagecodecs.avif_encode(
             _to_depth(picture.samples, depth),
             level=quality,
             speed=_SPEED,
@@ -47,7 +48,9 @@ def avif(picture: Picture, quality: int) -> bytes:
             matrix=_BT2020_MATRIX if cicp.primaries == _BT2020 else _BT601_MATRIX,
             numthreads=1,
         )
-    )
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"cannot encode the picture as AVIF: {error}", "Write .png.") from error
+    return bytes(made)
 
 
 def _to_depth(samples: Samples, depth: int) -> Samples:
