@@ -54,10 +54,11 @@ def test_a_planted_fault_is_located(node: str, small_artifact: Artifact, tmp_pat
 
 @pytest.mark.slow
 @needs_data
-def test_a_fault_of_a_thousandth_in_the_released_network(released_artifact: Artifact, tmp_path: Path) -> None:
-    broken = planted(released_artifact, tmp_path, "body.2.conv", 1.001)
+def test_a_fault_of_a_hundredth_in_the_released_network(released_artifact: Artifact, tmp_path: Path) -> None:
+    """Two runtimes in float32 are 1e-5 apart, here or on another CPU a little more: the bound is ten times that."""
+    broken = planted(released_artifact, tmp_path, "body.2.conv", 1.01)
     report = compare_layers(
-        Contestant(released_artifact, "ort-cpu"), parse_contestant(f"{broken}@openvino", edited=True), bound=2e-5
+        Contestant(released_artifact, "ort-cpu"), parse_contestant(f"{broken}@openvino", edited=True), bound=1e-4
     )
     assert report.culprit == "body.2.conv"
 
