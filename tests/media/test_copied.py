@@ -16,6 +16,7 @@ from media.nearest import nearest_artifact
 from PIL import Image
 
 from toolkit.errors import InputError
+from toolkit.media.clock import rescale
 from toolkit.media.encoding import VideoFormat
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.upscale import upscale
@@ -279,3 +280,31 @@ def test_sound_that_mov_lists_and_does_not_write(tmp_path: Path, options: Upscal
     upscaled(source, tmp_path / "out.mp4", options)
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert len(container.streams.audio) == 1
+
+
+def test_times_in_another_base() -> None:
+    """PyAV takes no Fraction here, unlike everywhere else."""
+    packet = av.Packet(b"x")
+    packet.pts, packet.dts, packet.duration, packet.time_base = 7, 5, 1, Fraction(1, 25)
+    rescale(packet, Fraction(1, 1000))
+    assert (packet.pts, packet.dts, packet.duration, packet.time_base) == (280, 200, 40, Fraction(1, 1000))
+
+
+def test_decoding_times_that_repeat_ascend_in_the_output(tmp_path: Path, options: UpscaleOptions) -> None:
+    """Sound of two packets at the same time, which Matroska keeps and MP4 refuses."""
+    film = write_film(tmp_path / "film.mkv", moving(6), sound=True)
+    source = tmp_path / "in.mkv"
+    with av.open(str(film)) as old, av.open(str(source), "w") as new:
+        copies = [new.add_stream_from_template(stream) for stream in old.streams]
+        number = 0
+        for packet in old.demux():
+            if packet.size:
+                number += packet.stream_index == 1
+                if packet.stream_index == 1 and number == 3:
+                    packet.pts = packet.dts = packet.dts - 21
+                packet.stream = copies[packet.stream_index]
+                new.mux(packet)
+    upscaled(source, tmp_path / "out.mp4", options)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        times = [packet.dts for packet in container.demux(audio=0) if packet.size]
+    assert times == sorted(set(times))

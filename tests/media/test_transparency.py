@@ -150,3 +150,18 @@ def test_a_preview_is_transparent(tmp_path: Path, options: UpscaleOptions) -> No
         assert image.mode == "RGBA"
         assert image.getpixel((10, 10))[3] <= 6
         assert image.getpixel((100, 10))[3] >= 249
+
+
+def test_damage_is_damage_in_the_words_of_every_decoder(tmp_path: Path, options: UpscaleOptions) -> None:
+    """libvpx has an error of its own for it."""
+    film = write_transparent(tmp_path / "film.webm", "libvpx-vp9", "yuva420p", count=6)
+    with av.open(str(film)) as container:
+        damaged = [bytes(packet) for packet in container.demux(video=0)][3]
+    source = tmp_path / "in.webm"
+    source.write_bytes(film.read_bytes().replace(damaged, b"\xff" * len(damaged)))
+    video = VideoFormat(codec="ffv1")
+    with pytest.raises(InputError, match="is corrupt"):
+        upscale([source], tmp_path / "out.mkv", replace(options, video=video))
+    (report,) = upscale([source], tmp_path / "out.mkv", replace(options, video=video, on_error="skip")).files
+    assert report.outcome == "done"
+    assert report.corrupt >= 1

@@ -26,6 +26,13 @@ AHEAD_SECONDS = 10.0
 """FFmpeg's default of -dts_delta_threshold: no gap in a recording is taken to be longer."""
 
 
+def rescale(packet: Packet[Any], base: Fraction) -> None:
+    """Express a packet's times in another time base."""
+    from av.rational import AVRational
+
+    packet.rescale_ts(AVRational(base.numerator, base.denominator))
+
+
 @dataclass(frozen=True)
 class Clock:
     """What is added to the times of a file's packets.

@@ -174,7 +174,7 @@ def _decode(video: VideoFile, start: int | None, threads: int) -> Iterator[tuple
             times.stamp(packet)
             try:
                 frames = decoder.decode(packet)
-            except av.error.InvalidDataError:
+            except av.FFmpegError:  # of damage each decoder has an error of its own: libvpx, dav1d and FFmpeg's
                 yield times.last, None
                 continue
             for frame in frames:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from toolkit.errors import InputError
+from toolkit.media.clock import rescale
 from toolkit.media.colour import Colour, tagged
 from toolkit.media.mastering import HDR_TRANSFERS, Mastering, encoder_option
 from toolkit.media.pixel_formats import choose_format, has_alpha, is_rgb, lost, subsampling
@@ -247,7 +248,7 @@ class SegmentEncoder:
     def _take(self, packets: list[Any]) -> None:
         for packet in packets:
             if packet.time_base not in (None, self._time_base) and packet.time_base:
-                packet.rescale_ts(self._time_base)
+                rescale(packet, self._time_base)
             dts = packet.dts if packet.dts is not None else packet.pts
             addition = bytes(packet.get_sidedata(ADDITION)) if packet.has_sidedata(ADDITION) else b""
             self.packets.append(

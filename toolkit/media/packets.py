@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from toolkit.media.clock import is_flush
+from toolkit.media.clock import is_flush, rescale
 from toolkit.media.copied import Copies
 from toolkit.media.encoding import EncodedPacket, Encoding, Part, side_data
 from toolkit.media.times import FileTimes, readable
@@ -134,7 +134,7 @@ def _ascend(packet: Any, last: dict[int, int], *, strict: bool) -> None:
     index, base = packet.stream.index, packet.stream.time_base
     ticks = round(packet.dts * packet.time_base / base)
     if index in last and ticks < last[index] + strict:
-        packet.rescale_ts(base)
+        rescale(packet, base)
         packet.dts = ticks = last[index] + strict
         packet.pts = max(packet.pts, packet.dts)
     last[index] = ticks

@@ -49,7 +49,7 @@ class TextConversion:
 
         try:
             decoded = self._decoder.decode2(packet)
-        except av.error.InvalidDataError:
+        except av.FFmpegError:
             self.damaged += 1  # text that is not UTF-8, for instance; said in a note
             return
         start = packet.pts * packet.time_base

@@ -292,7 +292,7 @@ def _frames(path: Path, index: int, clock: Clock) -> Iterator[av.VideoFrame]:
         for packet in decodable(container, stream, clock):
             try:
                 yield from packet.decode()
-            except av.error.InvalidDataError:
+            except av.FFmpegError:
                 continue
             if is_flush(packet):
                 stream.codec_context.flush_buffers()

@@ -17,7 +17,7 @@ from toolkit.media.frame_metadata import unkept_metadata
 from toolkit.media.mastering import Mastering, mastering_of
 from toolkit.media.opening import opened
 from toolkit.media.orientation import Orientation, orientation_of
-from toolkit.media.times import INDEXED, FileTimes, read_times
+from toolkit.media.times import INDEXED, FileTimes, read_times, readable
 from toolkit.media.transparency import decoder_of
 from toolkit.workloads import LARGEST_SIDE, Shape
 
@@ -170,19 +170,20 @@ def _first_frame(path: Path, container: InputContainer, stream: Any) -> av.Video
     import av
 
     # The first frames of a damaged file may be beyond help, and what is wrong with them is not asked yet.
-    decoder = decoder_of(stream)
-    for packet in container.demux(stream):
+    decoder, reasons = decoder_of(stream), list[str]()
+    for packet in readable(container.demux(stream), reasons):
         if not packet.size and not is_flush(packet):
             continue
         try:
             frames: list[av.VideoFrame] = decoder.decode(packet)
             if frames:
                 return frames[0]
-        except av.error.InvalidDataError:
-            continue
         except av.FFmpegError as error:
-            raise InputError(f"cannot decode {path}: {error.strerror}") from error
-    raise InputError(f"{path} has no frames that can be decoded", "Its video is empty, or damaged from the start.")
+            reasons.append(error.strerror or str(error))
+    reason = f" ({reasons[0]})" if reasons else ""
+    raise InputError(
+        f"{path} has no frames that can be decoded{reason}", "Its video is empty, or damaged from the start."
+    )
 
 
 def _segments(timing: FileTimes, time_base: Fraction, *, bounded: bool) -> tuple[Segment, ...]:
