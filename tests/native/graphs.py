@@ -64,7 +64,7 @@ class Builder:
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=10)
 
 
-def artifact(model: onnx.ModelProto, like: Artifact, directory: Path, scale: int) -> Artifact:
+def artifact(model: onnx.ModelProto, like: Artifact, directory: Path, scale: int, name: str | None = None) -> Artifact:
     """A graph as an artifact, with the manifest of another one where it does not matter."""
     content = model.SerializeToString()
     manifest = like.manifest
@@ -73,7 +73,7 @@ def artifact(model: onnx.ModelProto, like: Artifact, directory: Path, scale: int
     layout = "NCHW" if dims[1].dim_value == 3 else "NHWC"
     made = msgspec.structs.replace(
         manifest,
-        name=f"graph_x{scale}",
+        name=name or f"graph_x{scale}",
         network=msgspec.structs.replace(manifest.network, scale=scale),
         input=msgspec.structs.replace(manifest.input, dtype=dtype, layout=layout),
         output=msgspec.structs.replace(manifest.output, dtype=dtype, layout=layout),

@@ -14,10 +14,11 @@ from pathlib import Path
 from toolkit.artifact import Manifest
 from toolkit.atomic import write_bytes
 from toolkit.errors import Unavailable
-from toolkit.native.interface import EXAMPLE, HEADER, LIBRARY, interface, symbol
+from toolkit.native.interface import EXAMPLE, HEADER, LIBRARY, interface
 from toolkit.native.program import Program
 from toolkit.native.source import headers, translation_unit
 from toolkit.native.targets import Target
+from toolkit.quoting import file_name
 
 # -ffp-contract=off: only what is written as a fused multiply-add is one, so every target computes the same bits.
 FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-fvisibility=hidden")
@@ -64,8 +65,7 @@ def require_compiler() -> Compiler:
 def sources(program: Program, manifest: Manifest, target: Target) -> dict[str, str]:
     """All C and C++ files of an engine, by name."""
     definitions = interface("interface.cpp", program, manifest, target)
-    unit = translation_unit(program, target, symbol(manifest.name), definitions)
-    return {"engine.cpp": unit, **headers()}
+    return {"engine.cpp": translation_unit(program, target, definitions), **headers()}
 
 
 def compiled(
@@ -96,7 +96,7 @@ def compiled(
 def cached_library(program: Program, manifest: Manifest, target: Target) -> Path:
     """The shared object of an engine, compiled now or when the same was asked for before.
 
-    Lies in `$XDG_CACHE_HOME/rt4ksr-toolkit`, under a hash of all that it was made from.
+    Lies in `$XDG_CACHE_HOME/rt4ksr-toolkit`, under a hash of all that it was created from.
 
     Raises:
         Unavailable: there is no compiler, or it cannot compile for this target.
@@ -105,7 +105,7 @@ def cached_library(program: Program, manifest: Manifest, target: Target) -> Path
     parts = [compiler.version, *target.options, *FLAGS, *(text for item in sorted(files.items()) for text in item)]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = home / "rt4ksr-toolkit" / "native" / f"{manifest.name}-{key}.so"
+    path = home / "rt4ksr-toolkit" / "native" / f"{file_name(manifest.name)}-{key}.so"
     if not path.is_file():
         with tempfile.TemporaryDirectory() as directory:
             library = Path(directory) / LIBRARY
@@ -117,7 +117,7 @@ def cached_library(program: Program, manifest: Manifest, target: Target) -> Path
 def _compile(compiler: Compiler, files: dict[str, str], target: Target, extra: tuple[str, ...], library: Path) -> None:
     folder = library.parent
     for name, text in files.items():
-        (folder / name).write_text(text)
+        (folder / name).write_text(text, "utf-8")
     command = [compiler.path, *FLAGS, *WARNINGS, *target.options, *extra, "engine.cpp", "-o", library.name, *_LINK]
     try:
         ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LONGEST, check=False)  # noqa: S603

@@ -8,24 +8,28 @@ from importlib.resources import files
 from toolkit.artifact import Manifest
 from toolkit.native.program import Program
 from toolkit.native.targets import Target
+from toolkit.quoting import cpp_comment
 
 LIBRARY, HEADER, EXAMPLE = "engine.so", "engine.h", "example.c"
 
 
 def symbol(name: str) -> str:
-    """Prefix of an artifact's C functions: its name, so that one program can link several engines."""
+    """Prefix of an artifact's C functions: its name, so that one program can link several engines.
+
+    Letters, digits and underscores of ASCII, and no digit first.
+    """
     cleaned = re.sub(r"\W", "_", name, flags=re.ASCII)
     return f"n{cleaned}" if cleaned[:1].isdigit() else cleaned
 
 
 def interface(template: str, program: Program, manifest: Manifest, target: Target) -> str:
-    """One of the texts in `c/`, filled in."""
+    """One of the texts in `c/`, filled in. The name, which a file says, appears in comments and in `symbol` only."""
     text = (files("toolkit.native") / "c" / template).read_text()
     fixed = program.shape
     features = {"avx512_vnni": "avx512vnni", "avx512_bf16": "avx512bf16"}
     checks = [f'__builtin_cpu_supports("{features.get(flag, flag)}")' for flag in sorted(target.flags)]
     values = {
-        "NAME": manifest.name,
+        "NAME": cpp_comment(manifest.name),
         "SYMBOL": symbol(manifest.name),
         "SYMBOL_UPPER": symbol(manifest.name).upper(),
         "PRECISION": manifest.precision,

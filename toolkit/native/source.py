@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from importlib.resources import files
 
@@ -32,10 +33,13 @@ from toolkit.native.program import (
     WriteFrame,
 )
 from toolkit.native.targets import Target
+from toolkit.quoting import cpp_comment, cpp_string
 
 _DOTS = {"float": "Float", "bf16": "Bf16", "int8": "Int8"}
 _LANES = {"float": "float", "bf16": "std::uint32_t", "int8": "std::uint32_t"}
 _A_LINE = 8
+_LITERAL = 100
+"""Characters of a string literal, before they are quoted; compilers join literals that follow each other."""
 
 
 def headers() -> dict[str, str]:
@@ -44,14 +48,15 @@ def headers() -> dict[str, str]:
     return {item.name: item.read_text() for item in folder.iterdir() if item.name.endswith(".h")}
 
 
-def translation_unit(program: Program, target: Target, symbol: str, interface: str) -> str:
+def translation_unit(program: Program, target: Target, interface: str) -> str:
     """The generated part.
+
+    Names of nodes appear in comments and in the string of executed nodes only, quoted: they come from a file.
 
     Args:
         program: what to compute.
         target: for which processors.
-        symbol: prefix of the C functions.
-        interface: their definitions, from `interface.py`.
+        interface: definitions of the C functions, from `interface.py`.
     """
     writer = _Writer(program, target)
     stages = [writer.stage(index) for index in range(len(program.stages))]
@@ -63,7 +68,7 @@ def translation_unit(program: Program, target: Target, symbol: str, interface: s
         *stages,
         _plan(program),
         "}  // namespace\n",
-        interface.replace("@SYMBOL@", symbol),
+        interface,
     ]
     return "\n".join(parts)
 
@@ -90,7 +95,8 @@ class _Writer:
                 setup.append(f"{lane}* const to{operation.buffer} = band.buffer({operation.buffer}).row<{lane}>(row);")
                 setup.append(f"const std::ptrdiff_t plane{operation.buffer} = band.buffer({operation.buffer}).plane();")
                 finish.append(f"band.buffer({operation.buffer}).finish(row);")
-        text = [f"// {' → '.join(stage.nodes) or 'input'}", f"void stage_{index}(Band& band, int row) {{"]
+        nodes = " → ".join(map(cpp_comment, stage.nodes)) or "input"
+        text = [f"// {nodes}", f"void stage_{index}(Band& band, int row) {{"]
         text += [f"  const Progress& at = band.at({index});"]
         text += [f"  {line}" for line in setup]
         text += [f"  alignas(64) float tile[{channels} * kTile];"]
@@ -243,8 +249,8 @@ def _plan(program: Program) -> str:
     sizes = f"{program.scale}, {program.unit}, {program.tile_columns}, {program.halo}"
     text.append(f"const NetworkPlan kPlan = {{kStages, {len(entries)}, kBuffers, {len(held)}, {sizes}}};")
     executed = json.dumps(program.executed)
-    chunks = [executed[start : start + 100] for start in range(0, len(executed), 100)]
-    text.append("const char kExecuted[] =\n  " + "\n  ".join(json.dumps(chunk) for chunk in chunks) + ";\n")
+    chunks = [executed[start : start + _LITERAL] for start in range(0, len(executed), _LITERAL)]
+    text.append("const char kExecuted[] =\n  " + "\n  ".join(map(cpp_string, chunks)) + ";\n")
     return "\n".join(text)
 
 
@@ -256,5 +262,11 @@ def _literals(kind: str, values: NDArray[np.generic]) -> Iterable[str]:
 
 
 def _hex(value: float) -> str:
-    """A float32 literal, exactly."""
-    return f"{float(np.float32(value)).hex()}f"
+    """A float32 literal, exactly; infinities and NaN, which graphs may hold too, have no literals."""
+    with np.errstate(over="ignore"):
+        rounded = float(np.float32(value))
+    if math.isnan(rounded):
+        return '__builtin_nanf("")'
+    if math.isinf(rounded):
+        return "__builtin_inff()" if rounded > 0 else "-__builtin_inff()"
+    return f"{rounded.hex()}f"
