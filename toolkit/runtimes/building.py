@@ -168,6 +168,10 @@ class BuildingRuntime(Runtime):
         """What else is known of where an engine is built now: for people, not compared."""
         return {}
 
+    def settings(self, options: BuildOptions) -> dict[str, str]:
+        """All options that it has, as they are in force."""
+        return options.settings(self.options)
+
     @abstractmethod
     def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
         """Files of the engine, and what the runtime says about it."""
@@ -212,7 +216,7 @@ class BuildingRuntime(Runtime):
             identity=identity,
             machine=self.machine(),
             options=options.described(),
-            settings=options.settings(self.options),
+            settings=self.settings(options),
             build_seconds=round(time.perf_counter() - begin, 3),
             files={},
             read_back=read_back,

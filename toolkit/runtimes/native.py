@@ -113,6 +113,9 @@ class NativeRuntime(BuildingRuntime):
     def identity(self, options: BuildOptions) -> dict[str, str]:
         return {"interface": _INTERFACE, "target": _target(options).name}
 
+    def settings(self, options: BuildOptions) -> dict[str, str]:
+        return super().settings(options) | {"target": _target(options).name}
+
     def mismatch(self, engine: Engine) -> str:
         """An engine runs on every processor with its target's instructions, not only where it was built."""
         built = engine.info.identity
