@@ -30,6 +30,7 @@ FOUNDATION = {
     "isolated",
     "manifest_schema1",
     "openvino_core",
+    "quoting",
     "resize",
     "sound",
     "stopping",
@@ -77,7 +78,7 @@ def test_imports_point_one_way(path: Path) -> None:
     ours = layer(own)
     used = {name.split(".")[1] for name in imports(path) if name.startswith("toolkit.")}
     if own == "cli":
-        assert used <= {"cli", "errors"}, "the command line calls only what `toolkit` exports"
+        assert used <= {"cli", "errors", "quoting"}, "the command line calls only what `toolkit` exports"
     elif own in FOUNDATION:
         assert used <= FOUNDATION
     elif ours is not None:
@@ -95,6 +96,26 @@ def test_modules_and_functions_can_be_read(path: Path) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno is not None
             assert node.end_lineno - node.lineno < 80, f"{node.name} does not fit a screen"
+
+
+QUOTING = {"html", "shlex", "rich.markup", "xml.sax.saxutils"}
+"""Modules that escape text. Only `quoting.py` does, with one function for each target."""
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_text_is_quoted_in_one_module(path: Path) -> None:
+    if relative(path) != "quoting.py":
+        assert not imports(path) & QUOTING
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "cli").glob("*.py")), ids=relative)
+def test_what_is_printed_is_not_put_together(path: Path) -> None:
+    """Values go through `styled`, apart from its template, and not into strings that are printed."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and node.args:
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name in {"print", "styled", "from_markup"}:
+                assert not isinstance(node.args[0], ast.JoinedStr | ast.BinOp), ast.unparse(node)
 
 
 def test_the_public_surface() -> None:

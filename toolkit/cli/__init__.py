@@ -45,13 +45,11 @@ def main() -> None:
         signal.signal(signal.SIGTERM, _end)
         _app()()
     except ToolkitError as error:
-        from rich.markup import escape
+        from toolkit.cli.console import err, styled
 
-        from toolkit.cli.console import err
-
-        err.print(f"[bold red]error:[/] {escape(error.args[0])}", soft_wrap=True)
+        err.print(styled("[bold red]error:[/] {}", error.args[0]), soft_wrap=True)
         if error.remedy:
-            err.print(f"  {error.remedy}", markup=False, soft_wrap=True)
+            err.print(styled("  {}", error.remedy), soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
@@ -66,7 +64,11 @@ def _app() -> App:
 
     from cyclopts import App
 
+    from toolkit.cli.console import plain_console
+
     app = App(
+        console=plain_console(stderr=False),
+        error_console=plain_console(stderr=True),
         name="toolkit",
         help="Export, prove and measure RT4KSR super-resolution networks.",
         version=lambda: version("rt4ksr-toolkit"),

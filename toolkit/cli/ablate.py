@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.markup import escape
 
 import toolkit
 from toolkit.cli.arguments import split
-from toolkit.cli.console import bar, err, out
+from toolkit.cli.console import bar, err, out, print_json, styled
 
 
 def ablate(
@@ -89,7 +88,7 @@ def ablate(
         report = toolkit.ablate(config, output, options, advance)
     toolkit.write_report(report, output)
     if json:
-        print(report.to_json(), end="")
+        print_json(report.to_json())
     console = err if json else out
-    console.print(report.to_markdown(), markup=False, highlight=False, soft_wrap=True)
-    console.print(f"[bold]{escape(str(output))}[/]: report.json, report.md, report.svg", soft_wrap=True)
+    console.print(report.to_markdown(), soft_wrap=True)
+    console.print(styled("[bold]{}[/]: report.json, report.md, report.svg", output), soft_wrap=True)

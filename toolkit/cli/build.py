@@ -7,11 +7,10 @@ from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
-from rich.markup import escape
 
 import toolkit
 from toolkit.cli.arguments import DEFAULT_DIRECTORY, size, split
-from toolkit.cli.console import out, print_documents, steps, table
+from toolkit.cli.console import out, print_documents, print_json, steps, styled, table
 
 
 def build(
@@ -110,11 +109,11 @@ def _print(built: toolkit.Built) -> None:
     info = built.engine.info
     taken = sum(file.size for file in info.files.values())
     if built.fresh:
-        out.print(f"[bold]{escape(str(built.engine.path))}[/] ({taken:,} bytes) in {info.build_seconds:.1f} s")
+        out.print(styled("[bold]{}[/] ({:,} bytes) in {:.1f} s", built.engine.path, taken, info.build_seconds))
     else:
-        out.print(f"[bold]{escape(str(built.engine.path))}[/] is there already, and nothing has changed")
+        out.print(styled("[bold]{}[/] is there already, and nothing has changed", built.engine.path))
     for name, value in ({"input size": size(info.shape)} | info.identity | info.machine | info.read_back).items():
-        out.print(f"  {name}: {value}", markup=False)
+        out.print(styled("  {}: {}", name, value))
 
 
 def _write_script(
@@ -135,7 +134,7 @@ def _write_script(
     if to_stdout:
         print(script, end="")
     else:
-        out.print(f"[bold]{escape(str(path))}[/]; its --help says what it takes")
+        out.print(styled("[bold]{}[/]; its --help says what it takes", path))
 
 
 def _list(output: Path | None, *, alone: bool, json: bool) -> None:
@@ -145,19 +144,18 @@ def _list(output: Path | None, *, alone: bool, json: bool) -> None:
     # The default directory need not be there yet.
     found = toolkit.list_engines(directory) if output or directory.is_dir() else []
     if json:
-        print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        print_json(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
         return
     if not found:
-        out.print(f"no engines in {escape(str(directory))}")
+        out.print(styled("no engines in {}", directory))
         return
     rows = table("engine", "precision", "input size", "state")
     for state in found:
         verdict = "[green]runs[/]" if state.runs else "[yellow]fits[/]" if state.fits else "[red]refused[/]"
-        rows.add_row(escape(state.name), state.precision, size(state.shape) if state.precision else "", verdict)
+        rows.add_row(state.name, state.precision, size(state.shape) if state.precision else "", styled(verdict))
     out.print(rows)
     for state in found:
         if not state.runs:
             does = "does not run here" if state.fits else "is refused"
-            out.print(
-                f"[yellow]{escape(state.name)} {does}:[/] {escape(f'{state.reason}. {state.remedy}')}", soft_wrap=True
-            )
+            why = f"{state.reason}. {state.remedy}"
+            out.print(styled("[yellow]{} {}:[/] {}", state.name, does, why), soft_wrap=True)

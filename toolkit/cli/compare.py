@@ -7,10 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.markup import escape
 
 import toolkit
-from toolkit.cli.console import err, out, print_documents, steps, table, verdict, warn
+from toolkit.cli.console import err, out, print_documents, steps, styled, table, verdict, warn
 
 _MANY = 1_000_000
 """Steps between floats that are not worth counting one by one."""
@@ -92,12 +91,12 @@ def compare(
 
 
 def _print(report: toolkit.ComparisonReport, console: Console) -> None:
-    console.print(f"[bold]{escape(report.first)}[/] and [bold]{escape(report.second)}[/]", soft_wrap=True)
+    console.print(styled("[bold]{}[/] and [bold]{}[/]", report.first, report.second), soft_wrap=True)
     numbers = ("largest", "mean", "p99", "PSNR", "ULP", "levels", "differ")
     rows = table("input", "size", *numbers, "worst at", right=numbers)
     for item in report.inputs:
         rows.add_row(
-            escape(item.input),
+            item.input,
             item.size,
             f"{item.largest:.1e}",
             *(f"{value:.0e}" for value in (item.mean, item.p99)),
@@ -108,30 +107,30 @@ def _print(report: toolkit.ComparisonReport, console: Console) -> None:
             f"{item.worst[1]},{item.worst[0]}{' edge' if item.at_border else ''}" if item.largest else "",
         )
     console.print(rows)
-    answers = {True: "[green]yes[/]", False: "[bold red]no[/]"}
+    answers = {True: styled("[green]yes[/]"), False: styled("[bold red]no[/]")}
     for steady in report.steadiness:
-        console.print(
-            f"{escape(steady.subject)}: same bits in {steady.runs} runs {answers[steady.deterministic]}, "
-            f"with {', '.join(map(str, steady.threads))} threads {answers[steady.same_for_threads]}"
-        )
+        threads = ", ".join(map(str, steady.threads))
+        answer, threaded = answers[steady.deterministic], answers[steady.same_for_threads]
+        repeated = styled("{}: same bits in {} runs {}", steady.subject, steady.runs, answer)
+        console.print(styled("{}, with {} threads {}", repeated, threads, threaded))
     warn(report.notes)
     if report.bound is not None:
-        console.print(f"{verdict(report.passed)}: bound {report.bound:g}")
+        console.print(styled("{}: bound {:g}", verdict(report.passed), report.bound))
 
 
 def _print_layers(report: toolkit.LayerReport, console: Console) -> None:
-    console.print(f"[bold]{escape(report.second)}[/] against [bold]{escape(report.first)}[/]", soft_wrap=True)
+    console.print(styled("[bold]{}[/] against [bold]{}[/]", report.second, report.first), soft_wrap=True)
     numbers = ("largest", "mean", "relative")
     rows = table("tensor", "operator", *numbers, "", right=numbers)
     for layer in report.layers:
         values = (f"{value:.1e}" for value in (layer.largest, layer.mean, layer.relative))
-        rows.add_row(escape(layer.name), layer.operator, *values, verdict(layer.relative <= report.bound))
+        rows.add_row(layer.name, layer.operator, *values, verdict(layer.relative <= report.bound))
     console.print(rows)
     if report.unmatched:
-        console.print(f"only in the first: {escape(', '.join(report.unmatched))}", style="dim")
+        console.print(styled("only in the first: {}", ", ".join(report.unmatched)), style="dim")
     if report.culprit is None:
-        console.print(f"[green]no tensor leaves the bound[/] {report.bound:g}")
+        console.print(styled("[green]no tensor leaves the bound[/] {:g}", report.bound))
         if first := next((layer for layer in report.layers if layer.largest > 0), None):
-            console.print(f"the first that differs at all is {escape(first.name)}", style="dim")
+            console.print(styled("the first that differs at all is {}", first.name), style="dim")
     else:
-        console.print(f"[bold red]{escape(report.culprit)}[/] is the first beyond the bound {report.bound:g}")
+        console.print(styled("[bold red]{}[/] is the first beyond the bound {:g}", report.culprit, report.bound))

@@ -7,11 +7,10 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.markup import escape
 
 import toolkit
 from toolkit.cli.arguments import precisions, split
-from toolkit.cli.console import err, out, print_documents, steps, table, verdict, warn
+from toolkit.cli.console import err, out, print_documents, steps, styled, table, verdict, warn
 
 
 def convert(
@@ -97,6 +96,6 @@ def describe(artifacts: list[toolkit.Artifact], console: Console) -> None:
                 )
         console.print(rows)
         for quality in manifest.verdicts:
-            console.print(f"quality, {escape(str(quality))} {verdict(quality.passed)}", soft_wrap=True)
+            console.print(styled("quality, {} {}", quality, verdict(quality.passed)), soft_wrap=True)
         warn(manifest.notes)
-        console.print(f"[bold]{escape(str(artifact.path))}[/] ({manifest.onnx_bytes:,} bytes)")
+        console.print(styled("[bold]{}[/] ({:,} bytes)", artifact.path, manifest.onnx_bytes))

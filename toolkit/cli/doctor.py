@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.markup import escape
 
 import toolkit
-from toolkit.cli.console import out, table
+from toolkit.cli.console import out, print_json, styled, table
 
 
 def doctor(*, json: Annotated[bool, Parameter(negative=())] = False) -> None:
@@ -21,7 +20,7 @@ def doctor(*, json: Annotated[bool, Parameter(negative=())] = False) -> None:
     """
     diagnosis = toolkit.diagnose()
     if json:
-        print(diagnosis.to_json(), end="")
+        print_json(diagnosis.to_json())
         return
     here = diagnosis.environment
     facts = table("", "")
@@ -34,19 +33,19 @@ def doctor(*, json: Annotated[bool, Parameter(negative=())] = False) -> None:
         ("C++ compiler", diagnosis.compiler),
         ("packages", ", ".join(f"{package} {number}" for package, number in here.packages.items())),
     ):
-        facts.add_row(f"[bold]{name}[/]", escape(value))
+        facts.add_row(styled("[bold]{}[/]", name), value)
     out.print(facts)
     out.print()
     runtimes = table("runtime", "works", "what it is")
     for runtime in diagnosis.runtimes:
-        answer = f"[green]yes[/], {runtime.version}" if runtime.ok else "[red]no[/]"
+        answer = styled("[green]yes[/], {}", runtime.version) if runtime.ok else styled("[red]no[/]")
         runtimes.add_row(runtime.name, answer, runtime.description)
         if not runtime.ok:
-            runtimes.add_row("", "", escape(f"{runtime.reason}\n→ {runtime.remedy}"))
+            runtimes.add_row("", "", f"{runtime.reason}\n→ {runtime.remedy}")
     out.print(runtimes)
     out.print()
     extras = table("package", "there", "for")
     for extra in diagnosis.extras:
-        answer = f"[green]yes[/], {extra.version}" if extra.ok else "[red]no[/]"
-        extras.add_row(extra.package, answer, escape(extra.serves if extra.ok else f"{extra.serves}\n→ {extra.remedy}"))
+        answer = styled("[green]yes[/], {}", extra.version) if extra.ok else styled("[red]no[/]")
+        extras.add_row(extra.package, answer, extra.serves if extra.ok else f"{extra.serves}\n→ {extra.remedy}")
     out.print(extras)

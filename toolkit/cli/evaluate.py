@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 import toolkit
 from toolkit.cli.arguments import find_artifacts, split
-from toolkit.cli.console import bar, err, out, table, verdict
+from toolkit.cli.console import bar, err, out, print_json, styled, table, verdict
 
 
 def evaluate(
@@ -97,11 +97,13 @@ def evaluate(
 
 
 def _show(report: toolkit.QualityReport, page: Path | None, *, json: bool, csv: bool) -> None:
-    if json or csv:
-        print(report.to_json() if json else report.to_csv(), end="")
+    if json:
+        print_json(report.to_json())
+    elif csv:
+        print(report.to_csv(), end="")
     _print(report, err if json or csv else out)
     if page is not None:
-        err.print(f"[bold]{escape(str(page))}[/] shows the worst patches", soft_wrap=True)
+        err.print(styled("[bold]{}[/] shows the worst patches", page), soft_wrap=True)
 
 
 def _exit(report: toolkit.QualityReport, *, demanded: bool) -> None:
@@ -127,23 +129,21 @@ def _subjects(
 def _print(report: toolkit.QualityReport, console: Console) -> None:
     for network in report.networks:
         cut = f"; all images cut to {network.cut_to} (low resolution)" if network.cut_to else ""
-        console.print(
-            f"[bold]{escape(network.name)}[/], x{network.scale}: gain over bicubic {network.gain:.3f} dB PSNR-Y; "
-            f"{report.degradation} where no LR was given{cut}",
-            soft_wrap=True,
-        )
+        gain = f"x{network.scale}: gain over bicubic {network.gain:.3f} dB PSNR-Y"
+        where = f"{report.degradation} where no LR was given{cut}"
+        console.print(styled("[bold]{}[/], {}; {}", network.name, gain, where), soft_wrap=True)
         console.print(_quality(network))
         if len(network.subjects) > 1:
             console.print(_spending(network))
         elif network.subjects[0].precision == "fp32" and not network.not_run:
-            console.print("[dim]fp32 is what others are held against: alone it spends nothing[/]")
+            console.print("fp32 is what others are compared with: alone it spends nothing", style="dim")
         for subject in network.subjects:
             if subject.ran:
                 what = f"{subject.name} on {subject.runtime}"
-                console.print(f"[yellow]{escape(what)}:[/] stored {subject.precision}, computed {subject.ran}")
+                console.print(styled("[yellow]{}:[/] stored {}, computed {}", what, subject.precision, subject.ran))
         for left in network.not_run:
             what = f"{left.name} on {left.runtime}"
-            console.print(f"[yellow]{escape(what)} did not run:[/] {escape(left.reason)}", soft_wrap=True)
+            console.print(styled("[yellow]{} did not run:[/] {}", what, left.reason), soft_wrap=True)
         console.print()
 
 
@@ -153,14 +153,14 @@ def _quality(network: toolkit.NetworkReport) -> Table:
     subjects = network.subjects
     several = len(subjects[0].sets()) > 1
     for name, (_, baseline) in subjects[0].sets().items():
-        rows.add_row(escape(name), "bicubic", "", *_metrics(baseline))
+        rows.add_row(name, "bicubic", "", *_metrics(baseline))
     if several:
         rows.add_row("all", "bicubic", "", *_metrics(network.bicubic))
     for subject in subjects:
         for name, (mean, _) in subject.sets().items():
-            rows.add_row(escape(name), escape(subject.name), subject.runtime, *_metrics(mean))
+            rows.add_row(name, subject.name, subject.runtime, *_metrics(mean))
         if several:
-            rows.add_row("all", escape(subject.name), subject.runtime, *_metrics(subject.mean))
+            rows.add_row("all", subject.name, subject.runtime, *_metrics(subject.mean))
     return rows
 
 
@@ -178,11 +178,11 @@ def _spending(network: toolkit.NetworkReport) -> Table:
             mean, image = f"{subject.spent:.2%}", f"{subject.worst_image_spent:.1%}"
         patch = subject.worst_patch
         cells = mean + bounds[0], image + bounds[1], f"{patch.patch_difference:.2f}{bounds[2]} levels"
-        marked = (cell if passed else f"[red]{cell}[/]" for cell, passed in zip(cells, kept, strict=True))
+        marked = (Text(cell, "" if passed else "red") for cell, passed in zip(cells, kept, strict=True))
         verdict_ = "" if found is None else verdict(found.passed)
-        rows.add_row(escape(subject.name), subject.runtime, *marked, verdict_)
-        place = f"{escape(patch.label)} at {patch.patch[1]},{patch.patch[0]}"
-        rows.add_row("", "", "", f"[dim]{escape(subject.worst_image)}[/]", f"[dim]{place}[/]", "")
+        rows.add_row(subject.name, subject.runtime, *marked, verdict_)
+        place = styled("[dim]{} at {},{}[/]", patch.label, patch.patch[1], patch.patch[0])
+        rows.add_row("", "", "", styled("[dim]{}[/]", subject.worst_image), place, "")
     return rows
 
 

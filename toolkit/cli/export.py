@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Console, RenderableType
 
 import toolkit
 from toolkit.cli.arguments import precisions, size
-from toolkit.cli.console import err, out, print_documents, steps, table, verdict, warn
+from toolkit.cli.console import err, out, print_documents, steps, styled, table, verdict, warn
 from toolkit.cli.convert import describe
 
 
@@ -150,7 +149,7 @@ def _judge(
 def _exit_over_budget(artifacts: list[toolkit.Artifact], console: Console) -> None:
     verdicts = [(item.manifest.name, found) for item in artifacts for found in item.manifest.verdicts]
     for name, found in verdicts:
-        console.print(f"{escape(name)} on {escape(str(found))} {verdict(found.passed)}", soft_wrap=True)
+        console.print(styled("{} on {} {}", name, found, verdict(found.passed)), soft_wrap=True)
     if not all(found.passed for _, found in verdicts):
         raise SystemExit(toolkit.CheckFailed.exit_code)
 
@@ -177,29 +176,31 @@ def _describe(artifact: toolkit.Artifact, seconds: float, console: Console) -> N
     manifest = artifact.manifest
     network = manifest.network
     errors = {check.subject: check for check in manifest.checks if check.kind == "graph"}
-    console.print(
-        f"RT4KSR x{network.scale} ({network.variant}), {network.channels} channels, {network.blocks} blocks; "
-        f"parameters {manifest.source.parameters:,} → {network.parameters:,} fused"
-    )
+    built = f"RT4KSR x{network.scale} ({network.variant}), {network.channels} channels, {network.blocks} blocks"
+    console.print(styled("{}; parameters {:,} → {:,} fused", built, manifest.source.parameters, network.parameters))
     live = "live" if network.high_frequency else "left out"
-    console.print(f"high-frequency branch: {live} ({escape(network.high_frequency_reason)})")
+    console.print(styled("high-frequency branch: {} ({})", live, network.high_frequency_reason))
     if manifest.shape is not None:
-        console.print(f"input size: {size(manifest.shape)}")
+        console.print(styled("input size: {}", size(manifest.shape)))
     rows = table("step", "nodes", "error in float64", "bound", "", right=("nodes", "error in float64", "bound"))
     for step in manifest.steps:
         check = errors.get(step.name)
-        cells = ("", "", "") if check is None else (f"{check.measured:.1e}", f"{check.bound:g}", verdict(check.passed))
+        cells: tuple[RenderableType, ...] = ("", "", "")
+        if check is not None:
+            cells = (f"{check.measured:.1e}", f"{check.bound:g}", verdict(check.passed))
         rows.add_row(step.name, str(step.nodes), *cells)
         if step.detail:
-            rows.add_row(f"  [yellow]left alone:[/] {escape(step.detail)}")
+            rows.add_row(styled("  [yellow]left alone:[/] {}", step.detail))
     console.print(rows)
     blocks = [check for check in manifest.checks if check.kind == "fusion"]
     if blocks:
         worst = max(check.measured for check in blocks)
-        console.print(f"fusion: {len(blocks)} blocks proved, worst error {worst:.1e} (bound {blocks[0].bound:g})")
+        proved = "fusion: {} blocks proved, worst error {:.1e} (bound {:g})"
+        console.print(styled(proved, len(blocks), worst, blocks[0].bound))
     for check in manifest.checks:
         if check.kind in ("stored constants", "float32 arithmetic"):
-            console.print(f"{check.kind} ({check.subject}): error {check.measured:.1e} (bound {check.bound:.1e})")
+            found = "{} ({}): error {:.1e} (bound {:.1e})"
+            console.print(styled(found, check.kind, check.subject, check.measured, check.bound))
     console.print(
-        f"[bold]{escape(str(artifact.path))}[/] ({manifest.onnx_bytes:,} bytes) in {seconds:.1f} s", soft_wrap=True
+        styled("[bold]{}[/] ({:,} bytes) in {:.1f} s", artifact.path, manifest.onnx_bytes, seconds), soft_wrap=True
     )

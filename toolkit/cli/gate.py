@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.markup import escape
+from rich.text import Text
 
 import toolkit
 from toolkit.cli.arguments import share
-from toolkit.cli.console import err, out, table, verdict
+from toolkit.cli.console import err, out, print_json, styled, table, verdict
 
-_COLOURS = {"slower": "bold red", "broken": "bold red", "cannot tell": "yellow", "faster": "green"}
+_STYLES = {"slower": "bold red", "broken": "bold red", "cannot tell": "yellow", "faster": "green"}
 
 
 def gate(
@@ -47,21 +47,21 @@ def gate(
     judged = toolkit.gate(toolkit.read_report(new), toolkit.read_report(against), share(max_slowdown, "--max-slowdown"))
     console = err if json else out
     if json:
-        print(judged.to_json(), end="")
+        print_json(judged.to_json())
     rows = table("workload", "cell", "old, ms", "new, ms", "slowdown", "95 % interval", "verdict", right=_NUMBERS)
     measured = [cell for cell in judged.cells if cell.verdict != "did not run"]
     for cell in measured:
-        rows.add_row(cell.workload, escape(_name(cell)), *_numbers(cell), _coloured(cell))
+        rows.add_row(cell.workload, _name(cell), *_numbers(cell), Text(cell.verdict, _STYLES.get(cell.verdict, "")))
     console.print(rows)
     for cell in measured:
         if cell.note:
-            console.print(f"{escape(_name(cell))}: {escape(cell.note)}")
+            console.print(styled("{}: {}", _name(cell), cell.note))
     if len(measured) < len(judged.cells):
-        console.print(f"{len(judged.cells) - len(measured)} cells ran neither then nor now")
+        console.print(styled("{} cells ran neither then nor now", len(judged.cells) - len(measured)))
     for note in judged.notes:
-        console.print(f"[yellow]note:[/] {escape(note)}")
-    outcome = "[yellow]cannot tell[/]" if judged.outcome == "inconclusive" else verdict(judged.passed)
-    console.print(f"at most {judged.max_slowdown:.1%} slower: {outcome}")
+        console.print(styled("[yellow]note:[/] {}", note))
+    outcome = styled("[yellow]cannot tell[/]") if judged.outcome == "inconclusive" else verdict(judged.passed)
+    console.print(styled("at most {:.1%} slower: {}", judged.max_slowdown, outcome))
     if judged.outcome == "failed":
         raise SystemExit(toolkit.CheckFailed.exit_code)
     if judged.outcome == "inconclusive" and not allow_inconclusive:
@@ -93,8 +93,3 @@ def _numbers(cell: toolkit.CellVerdict) -> list[str]:
         "–" if cell.slowdown is None else f"{cell.slowdown:+.1%}",
         "–" if interval is None else f"{interval.low:+.1%} to {interval.high:+.1%}",
     ]
-
-
-def _coloured(cell: toolkit.CellVerdict) -> str:
-    colour = _COLOURS.get(cell.verdict, "")
-    return f"[{colour}]{cell.verdict}[/]" if colour else cell.verdict

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.markup import escape
 
 import toolkit
 from toolkit.cli.arguments import size
-from toolkit.cli.console import out, print_documents, table, verdict
+from toolkit.cli.console import out, print_documents, print_json, styled, table, verdict
 
 
 def inspect(
@@ -36,7 +35,7 @@ def inspect(
         _list_nodes(found, json=json)
         return
     if json:
-        print(found.path.with_suffix(".json").read_text(), end="")
+        print_json(found.path.with_suffix(".json").read_text("utf-8"))
         return
     manifest, network, source = found.manifest, found.manifest.network, found.manifest.source
     facts = table("", "")
@@ -65,15 +64,15 @@ def inspect(
         ("weights", source.weights),
         ("made with", ", ".join(f"{tool} {number}" for tool, number in manifest.tools.items())),
     ):
-        facts.add_row(f"[bold]{name}[/]", escape(value))
+        facts.add_row(styled("[bold]{}[/]", name), value)
     out.print(facts)
     checks = table("check", "measured", "bound", "", right=("measured", "bound"))
     for check in manifest.checks:
-        checks.add_row(escape(check.name), f"{check.measured:.2e}", f"{check.bound:.0e}", verdict(check.passed))
+        checks.add_row(check.name, f"{check.measured:.2e}", f"{check.bound:.0e}", verdict(check.passed))
     out.print()
     out.print(checks)
     for quality in manifest.verdicts:
-        out.print(f"quality on {escape(str(quality))} {verdict(quality.passed)}", soft_wrap=True)
+        out.print(styled("quality on {} {}", quality, verdict(quality.passed)), soft_wrap=True)
 
 
 def _list_nodes(artifact: toolkit.Artifact, *, json: bool) -> None:
@@ -83,5 +82,5 @@ def _list_nodes(artifact: toolkit.Artifact, *, json: bool) -> None:
         return
     rows = table("node", "operator", "result")
     for node in found:
-        rows.add_row(escape(node.name), node.operator, node.dtype)
+        rows.add_row(node.name, node.operator, node.dtype)
     out.print(rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -12,14 +11,14 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.markup import escape
 
 import toolkit
 from toolkit.cli.arguments import precisions, processors, share, size, split
-from toolkit.cli.console import bar, err, out
+from toolkit.cli.console import bar, err, out, print_json, styled
 from toolkit.cli.profile_options import Measuring, Results
 from toolkit.cli.profile_subjects import Subject, lowered, subjects
 from toolkit.cli.profile_table import print_report
+from toolkit.quoting import shell
 
 _MEASURING, _RESULTS = Measuring(), Results()
 
@@ -108,7 +107,7 @@ def _measure(cells: _Cells, how: Measuring, results: Results, *, within_budget: 
             within_budget=within_budget,
             output=results.output,
             resume=results.resume,
-            command=shlex.join(["toolkit", *sys.argv[1:]]),
+            command=shell(["toolkit", *sys.argv[1:]]),
             advance=advance,
         )
 
@@ -128,7 +127,7 @@ def _repeat_sizes(workloads: Sequence[str]) -> None:
     for name in workloads:
         found = toolkit.parse_workload(name)
         if name not in toolkit.WORKLOADS:
-            err.print(f"input size {size(found.shape.sides)}", soft_wrap=True)
+            err.print(styled("input size {}", size(found.shape.sides)), soft_wrap=True)
 
 
 def _write_script(cells: _Cells, how: Measuring, path: Path) -> None:
@@ -147,18 +146,20 @@ def _write_script(cells: _Cells, how: Measuring, path: Path) -> None:
     if to_stdout:
         print(script, end="")
     else:
-        out.print(f"[bold]{escape(str(path))}[/]; its --help says what it takes")
+        out.print(styled("[bold]{}[/]; its --help says what it takes", path))
 
 
 def _show(report: toolkit.ProfileReport, results: Results) -> None:
     on_stdout = results.json or results.csv
-    if on_stdout:
-        print(report.to_json() if results.json else report.to_csv(), end="")
+    if results.json:
+        print_json(report.to_json())
+    elif results.csv:
+        print(report.to_csv(), end="")
     print_report(report, err if on_stdout else out)
     name = "report" if results.output is None else results.output.stem
     toolkit.write_pages([toolkit.TitledReport(name, report)], results.html, results.markdown)
     written = ", ".join(str(path) for path in (results.output, results.html, results.markdown) if path is not None)
-    err.print(f"written: {written}", markup=False, soft_wrap=True)
+    err.print(styled("written: {}", written), soft_wrap=True)
 
 
 def _exit(report: toolkit.ProfileReport, runtimes: list[str], asked: list[toolkit.Precision]) -> None:

@@ -8,10 +8,9 @@ from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
-from rich.markup import escape
 
 import toolkit
-from toolkit.cli.console import out, table
+from toolkit.cli.console import out, print_json, styled, table
 from toolkit.cli.profile_table import print_report
 
 
@@ -41,7 +40,7 @@ def report(
         Replace a page or tables that exist.
     """
     if schema:
-        print(msgspec.json.format(msgspec.json.encode(toolkit.report_schema()), indent=2).decode())
+        print_json(msgspec.json.format(msgspec.json.encode(toolkit.report_schema()), indent=2).decode())
         return
     toolkit.check_outputs(html, markdown, overwrite=overwrite)
     titled = toolkit.read_titled(reports or (toolkit.numbered(Path("report.json"), latest=True),))
@@ -64,8 +63,9 @@ def _print_several(reports: Sequence[toolkit.TitledReport]) -> None:
     for titled in reports:
         here = titled.report.environment
         described = f"{here.processor}, {titled.report.threads} threads, {titled.report.begun[:10]}"
-        out.print(f"[bold]{escape(titled.title)}[/]: {escape(described)}")
-    out.print(f"\nMedian in ms, over that of {names[0]} from the second on; boundary {reports[0].report.boundary}")
+        out.print(styled("[bold]{}[/]: {}", titled.title, described))
+    boundary = reports[0].report.boundary
+    out.print(styled("\nMedian in ms, over that of {} from the second on; boundary {}", names[0], boundary))
     rows = table("workload", "cell", *names, right=tuple(names))
     for row in toolkit.side_by_side(reports):
         shown = []
@@ -75,5 +75,5 @@ def _print_several(reports: Sequence[toolkit.TitledReport]) -> None:
                 continue
             text = f"{1000 * cell.statistics.median:.2f}"
             shown.append(text if ratio is None else f"{text} {ratio[0]:.2f}x")
-        rows.add_row(row.workload, escape(row.name), *shown)
+        rows.add_row(row.workload, row.name, *shown)
     out.print(rows)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_args, get_origi
 
 import msgspec
 from cyclopts import Group, Parameter
-from rich.markup import escape
+from rich.text import Text
 
 import toolkit
 from toolkit.cli.arguments import split
-from toolkit.cli.console import bar, err, out, print_documents, warn
+from toolkit.cli.console import bar, err, out, print_documents, styled, warn
+from toolkit.quoting import shell
 
 _INTERRUPTED = 130
 _ELSEWHERE = ("data", "network")
@@ -118,11 +119,10 @@ def _integers(text: str) -> list[int]:
         raise toolkit.InputError(f"--patches {text} is not a comma-separated list of sizes") from None
 
 
-def _summary(result: toolkit.TrainingResult) -> str:
+def _summary(result: toolkit.TrainingResult) -> Text:
     quality = "" if result.psnr_y is None else f", {result.psnr_y:.3f} dB at iteration {result.best_iteration}"
     if result.finished:
-        return f"[bold]{escape(str(result.weights))}[/] after {result.iteration} iterations{quality}"
-    return (
-        f"stopped and saved after {result.iteration} iterations{quality}\n"
-        f"  go on with: toolkit train --resume --output {escape(str(result.output))}"
-    )
+        return styled("[bold]{}[/] after {} iterations{}", result.weights, result.iteration, quality)
+    command = shell(["toolkit", "train", "--resume", "--output", result.output])
+    stopped = "stopped and saved after {} iterations{}\n  go on with: {}"
+    return styled(stopped, result.iteration, quality, command)

@@ -7,11 +7,10 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.markup import escape
 
 import toolkit
 from toolkit.cli.arguments import share
-from toolkit.cli.console import bar, err, out, print_documents, table
+from toolkit.cli.console import bar, err, out, print_documents, styled, table
 
 
 def tune(
@@ -97,31 +96,31 @@ def tune(
 
 def _print(tuned: toolkit.Tuned, console: Console) -> None:
     limits, spent = tuned.limits, tuned.spent
-    console.print(f"gain over bicubic: {tuned.gain:.3f} dB PSNR-Y on {escape(tuned.images)}")
+    console.print(styled("gain over bicubic: {:.3f} dB PSNR-Y on {}", tuned.gain, tuned.images))
     heads = "unit", "gain lost if lowered alone", "if it alone is float32"
     alone = table(*heads, right=heads[1:])
     for name in tuned.alone:
-        alone.add_row(escape(name), f"{tuned.alone[name].mean:.2%}", f"{tuned.raised[name].mean:.2%}")
+        alone.add_row(name, f"{tuned.alone[name].mean:.2%}", f"{tuned.raised[name].mean:.2%}")
     console.print(alone)
     cost = str(tuned.cost) if tuned.cost.kind == "time" else f"{tuned.cost} in float32"
     curve = table(cost, "gain lost", "kept in float32", right=(cost, "gain lost"))
     for point in tuned.curve:
-        mark = "[green]" if point == tuned.chosen else "" if point.spent <= limits.mean else "[dim]"
+        style = "green" if point == tuned.chosen else "" if point.spent <= limits.mean else "dim"
         cells = f"{point.cost:.1%}", f"{point.spent:.2%}", _names(point.kept, len(tuned.alone))
-        curve.add_row(*(f"{mark}{cell}" for cell in cells))
+        curve.add_row(*cells, style=style)
     console.print(curve)
     kept = _names(tuned.chosen.kept, len(tuned.alone))
-    console.print(
-        f"[bold]{escape(str(tuned.artifact.path))}[/] loses {spent.mean:.2%} of the gain over bicubic (allowed "
-        f"{limits.mean:.1%}), in the worst image {spent.worst_image:.1%} ({limits.worst_image:.1%}); worst patch "
-        f"{spent.worst_patch:.2f} grey levels ({limits.worst_patch:g}); kept in float32: "
-        f"{kept} ({tuned.chosen.cost:.1%}: {escape(cost)})",
-        soft_wrap=True,
+    figures = (
+        f"loses {spent.mean:.2%} of the gain over bicubic (allowed {limits.mean:.1%}), in the worst image "
+        f"{spent.worst_image:.1%} ({limits.worst_image:.1%}); worst patch {spent.worst_patch:.2f} grey levels "
+        f"({limits.worst_patch:g})"
     )
+    chosen = f"kept in float32: {kept} ({tuned.chosen.cost:.1%}: {cost})"
+    console.print(styled("[bold]{}[/] {}; {}", tuned.artifact.path, figures, chosen), soft_wrap=True)
 
 
 def _names(kept: tuple[str, ...], count: int) -> str:
-    return "everything" if len(kept) == count else escape(", ".join(kept)) or "nothing"
+    return "everything" if len(kept) == count else ", ".join(kept) or "nothing"
 
 
 def _budget(text: str) -> float:

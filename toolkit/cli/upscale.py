@@ -9,10 +9,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.markup import escape
 
 import toolkit
-from toolkit.cli.console import bar, err, out, print_documents
+from toolkit.cli.console import bar, err, out, print_documents, styled
 
 _INTERRUPTED = 130
 
@@ -216,35 +215,35 @@ def _exit(report: toolkit.UpscaleReport) -> None:
 
 
 def _print_traceback(text: str) -> None:
-    err.print(text, markup=False, soft_wrap=True)
+    err.print(text, soft_wrap=True)
 
 
 def _print_failure(item: toolkit.FileReport, *, verbose: bool) -> None:
     what = "[bold red]failed:[/]" if item.outcome == "failed" else "[bold yellow]not done:[/]"
-    err.print(f"{what} {escape(item.error)}", soft_wrap=True)
+    err.print(styled("{} {}", styled(what), item.error), soft_wrap=True)
     if item.remedy:
-        err.print(f"  {item.remedy}", markup=False, soft_wrap=True)
+        err.print(styled("  {}", item.remedy), soft_wrap=True)
     if verbose and item.traceback:
         _print_traceback(item.traceback)
 
 
 def _print(report: toolkit.UpscaleReport, console: Console, *, verbose: bool) -> None:
     for left_out in report.left_out:
-        err.print(f"[bold yellow]left out:[/] {escape(left_out.source)}: {escape(left_out.reason)}", soft_wrap=True)
+        err.print(styled("[bold yellow]left out:[/] {}: {}", left_out.source, left_out.reason), soft_wrap=True)
     for item in report.files:
         if item.outcome in ("failed", "exists"):
             _print_failure(item, verbose=verbose)
             continue
         if item.outcome == "stopped":
-            where = f", what was done is in [bold]{escape(item.output)}[/]" if item.output else ""
-            err.print(f"[yellow]stopped:[/] {escape(item.source)}{where}; --resume goes on", soft_wrap=True)
+            where = styled(", what was done is in [bold]{}[/]", item.output) if item.output else ""
+            err.print(styled("[yellow]stopped:[/] {}{}; --resume goes on", item.source, where), soft_wrap=True)
         else:
-            console.print(f"[bold]{escape(item.output)}[/]{escape(_figures(item))}", soft_wrap=True)
+            console.print(styled("[bold]{}[/]{}", item.output, _figures(item)), soft_wrap=True)
         for note in item.notes:
-            err.print(f"[bold yellow]note:[/] {escape(note)}", soft_wrap=True)
+            err.print(styled("[bold yellow]note:[/] {}", note), soft_wrap=True)
     done = [item for item in report.files if item.outcome == "done"]
     if len(report.files) > 1:
-        console.print(f"{len(done)} of {len(report.files)} files, {escape(', '.join(report.models))}")
+        console.print(styled("{} of {} files, {}", len(done), len(report.files), ", ".join(report.models)))
 
 
 def _figures(item: toolkit.FileReport) -> str:

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from rich.markup import escape
 
 import toolkit
 from toolkit.cli.arguments import find_artifacts
-from toolkit.cli.console import out, print_documents, steps, table, verdict, warn
+from toolkit.cli.console import out, print_documents, steps, styled, table, verdict, warn
 
 
 def verify_fusion(
@@ -124,7 +123,7 @@ _BLOCK_KINDS = {"fusion", "stored weights"}
 
 
 def _print(report: toolkit.FusionReport, name: str) -> None:
-    out.print(f"[bold]{escape(name)}[/]", soft_wrap=True)
+    out.print(styled("[bold]{}[/]", name), soft_wrap=True)
     blocks = table("block", "impulses", "error", "rounding", "", right=("impulses", "error", "rounding"))
     for block in report.blocks:
         passed = all(
@@ -133,7 +132,7 @@ def _print(report: toolkit.FusionReport, name: str) -> None:
         errors = f"{block.measured:.1e}", f"{block.rounding:.1e}"
         blocks.add_row(block.name, f"{block.impulses:,}", *errors, verdict(passed))
     bounds = report.bounds
-    blocks.add_row("[dim]bound[/]", "", f"[dim]{bounds.block:.0e}[/]", f"[dim]{bounds.rounding:.1e}[/]")
+    blocks.add_row("bound", "", f"{bounds.block:.0e}", f"{bounds.rounding:.1e}", style="dim")
     out.print(blocks)
     columns = "float64", "graph float64", "float32", "graph/unfused", "graph/fused"
     inputs = table("input", "size", *columns, "", right=columns)
@@ -143,12 +142,12 @@ def _print(report: toolkit.FusionReport, name: str) -> None:
             check.passed for check in report.checks if check.kind not in _BLOCK_KINDS and check.subject == item.input
         )
         cells = ["–" if value is None else f"{value:.1e}" for value in values]
-        inputs.add_row(escape(item.input), str(item.shape), *cells, verdict(passed))
+        inputs.add_row(item.input, str(item.shape), *cells, verdict(passed))
     limits = (bounds.float64, bounds.graph_float64, bounds.float32, bounds.graph, bounds.graph)
-    inputs.add_row("[dim]bound[/]", "", *(f"[dim]{limit:.1e}[/]" for limit in limits))
+    inputs.add_row("bound", "", *(f"{limit:.1e}" for limit in limits), style="dim")
     out.print(inputs)
     warn(report.notes)
     checks = report.checks
     failed = sum(not check.passed for check in checks)
-    outcome = f"[bold red]FAILED[/]: {failed} of" if failed else "[bold green]PASSED[/]: all"
-    out.print(f"{outcome} {len(checks)} checks; graph run by {report.graph}\n")
+    outcome = styled("[bold red]FAILED[/]: {} of", failed) if failed else styled("[bold green]PASSED[/]: all")
+    out.print(styled("{} {} checks; graph run by {}\n", outcome, len(checks), report.graph))
