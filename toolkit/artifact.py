@@ -15,6 +15,7 @@ from toolkit.documents import MalformedDocument, from_json
 from toolkit.errors import ArtifactError, OutputExists
 from toolkit.foreign import foreign
 from toolkit.manifest_schema1 import upgraded
+from toolkit.quoting import visible
 from toolkit.sound import WRITTEN_HERE, remember, was_written_here
 from toolkit.workloads import Shape
 
@@ -22,6 +23,9 @@ SCHEMA = 2
 """Of the manifests that are written; those of schema 1 are read too (`toolkit.manifest_schema1`)."""
 
 DEFAULT_DIRECTORY = Path("exported")
+
+_LONGEST_NAME = 200
+"""Bytes of a name; file systems take 255."""
 
 # Far beyond any network and display: a manifest cannot ask for more memory than a machine has.
 _LARGEST_SIDE = 1 << 16
@@ -150,8 +154,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         for name in (self.name, self.source.weights):
-            if Path(name).name != name or not name:
-                raise ValueError(f"{name!r} is not a plain file name")
+            if not is_plain_name(name):
+                raise ValueError(f"{visible(name)!r} is not a plain file name")
         if self.shape is not None and not (min(self.shape) >= 1 and max(self.shape) <= _LARGEST_SIDE):
             raise ValueError(f"shape {self.shape} is no size")
         if not 1 <= self.network.scale <= _LARGEST_SCALE:
@@ -247,6 +251,12 @@ def check_replaceable(directory: Path, name: str, same: Callable[[Manifest], boo
         raise OutputExists(f"{path} exists, and its manifest cannot be read") from None
     if not same(known):
         raise OutputExists(f"{path} exists, and was made from other weights or with other options")
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name is one part of a path on every system, can be seen, and leaves room for suffixes."""
+    is_part = "/" not in name and "\\" not in name and name not in ("", ".", "..")
+    return is_part and name == visible(name) and len(name.encode()) <= _LONGEST_NAME
 
 
 def encode(value: msgspec.Struct) -> bytes:

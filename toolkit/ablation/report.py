@@ -10,6 +10,7 @@ from toolkit.artifact import encode
 from toolkit.atomic import write_bytes
 from toolkit.drawing import drawn
 from toolkit.profiling.environment import Environment
+from toolkit.quoting import markdown, plot
 
 SCHEMA = 1
 
@@ -63,15 +64,18 @@ class AblationReport(msgspec.Struct, frozen=True):
     def to_markdown(self) -> str:
         """A table for a README or a pull request."""
         workloads = list(self.steps[0].multiply_adds)
-        header = ["step", "parameters", "fused", *(f"GMAC {name}" for name in workloads)]
-        header += [f"{runtime} {workload}, ms" for runtime, workload in self.cells] + ["PSNR-Y, dB", "over bicubic"]
+        header = ["step", "parameters", "fused", *(f"GMAC {markdown(name)}" for name in workloads)]
+        header += [markdown(f"{runtime} {workload}, ms") for runtime, workload in self.cells] + [
+            "PSNR-Y, dB",
+            "over bicubic",
+        ]
         lines = [_row(header), _row(["---", *["---:"] * (len(header) - 1)])]
         for step in self.steps:
             seconds = [step.seconds(*cell) for cell in self.cells]
             lines.append(
                 _row(
                     [
-                        step.preset,
+                        markdown(step.preset),
                         f"{step.parameters:,}",
                         f"{step.fused_parameters:,}",
                         *(f"{step.multiply_adds[name] / 1e9:.1f}" for name in workloads),
@@ -86,7 +90,7 @@ class AblationReport(msgspec.Struct, frozen=True):
             f"{self.bicubic:.3f} dB. {self.environment.processor}, {self.threads} threads; frame times are medians of "
             "interleaved runs."
         )
-        return "\n".join([*lines, "", about, ""])
+        return "\n".join([*lines, "", markdown(about), ""])
 
     def plot(self, path: Path) -> None:
         """Quality against frame time, a line a runtime and workload (PNG, SVG or PDF by the file's name).
@@ -104,12 +108,12 @@ class AblationReport(msgspec.Struct, frozen=True):
                     if seconds is not None
                 ]
                 times, quality = [time for _, time, _ in known], [psnr for _, _, psnr in known]
-                axes.plot(times, quality, "o", markersize=4, label=f"{runtime}, {workload}")
+                axes.plot(times, quality, "o", markersize=4, label=plot(f"{runtime}, {workload}"))
                 for number, time, psnr in known:
                     # Steps alike in quality lie close together: numbers fit, names do not; two heights keep them apart.
                     place = {"xytext": (0, 4 + 9 * (number % 2)), "textcoords": "offset points", "fontsize": 7}
                     axes.annotate(str(number), (time, psnr), ha="center", **place)
-            axes.set_title(_numbered([step.preset for step in self.steps]), fontsize=8)
+            axes.set_title(plot(_numbered([step.preset for step in self.steps])), fontsize=8)
             axes.axhline(self.bicubic, color="tab:gray", linewidth=1, label="bicubic")
             axes.set_xscale("log")
             for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):

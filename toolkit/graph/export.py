@@ -17,7 +17,17 @@ import msgspec
 import onnx
 import torch
 
-from toolkit.artifact import DEFAULT_DIRECTORY, Artifact, Layout, Manifest, Network, Port, Source, check_replaceable
+from toolkit.artifact import (
+    DEFAULT_DIRECTORY,
+    Artifact,
+    Layout,
+    Manifest,
+    Network,
+    Port,
+    Source,
+    check_replaceable,
+    is_plain_name,
+)
 from toolkit.atomic import sha256_of
 from toolkit.checks import Check
 from toolkit.errors import CheckFailed, InputError
@@ -234,7 +244,7 @@ def _check_options(options: ExportOptions) -> None:
             f"Choose {LOWEST_OPSET} to {highest}.",
         )
     name = options.name
-    if name is not None and (Path(name).name != name or name in {"", ".", ".."} or not name.isprintable()):
+    if name is not None and not is_plain_name(name):
         raise InputError(f"name {name!r} is not a plain file name")
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 
 from toolkit.profiling.axes import Axis, number, spanning
+from toolkit.quoting import html
 
 WIDTH = 460
 COLOURS = 8
@@ -80,7 +80,7 @@ def bars(title: str, rows: Sequence[Bar], unit: str, *, highest: float | None = 
             left, right = axis.at(begin), axis.at(begin + length)
             drawn.append(
                 f'<rect class="{style}" x="{left:.1f}" y="{y + 20}" width="{max(right - left, 0.5):.1f}" '
-                f'height="{_BAR}"><title>{escape(f"{row.label}: {what}")}</title></rect>'
+                f'height="{_BAR}"><title>{html(f"{row.label}: {what}")}</title></rect>'
             )
             begin += length
     return _svg(title, base + _FOOT, drawn)
@@ -96,9 +96,7 @@ def spreads(title: str, rows: Sequence[Spread], unit: str, marks: Sequence[tuple
             x, before = axis.at(value), index == 0
             drawn.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{base}"/>')
             anchor, beside = ("end", x - 3) if before else ("start", x + 3)
-            drawn.append(
-                f'<text class="small" text-anchor="{anchor}" x="{beside:.1f}" y="{base}">{escape(label)}</text>'
-            )
+            drawn.append(f'<text class="small" text-anchor="{anchor}" x="{beside:.1f}" y="{base}">{html(label)}</text>')
     for index, row in enumerate(rows):
         y = index * (_ROW + 6)
         drawn.append(_caption(row.label, row.value, y))
@@ -127,7 +125,7 @@ def scatter(
     x_axis = spanning(xs, 46, _RIGHT, logarithmic=True)
     y_axis = spanning(ys, _HEIGHT, 22, logarithmic=logarithmic)
     drawn = [*_grid(x_axis, _HEIGHT, x_unit, top=22)]
-    drawn.append(f'<text class="small" x="0" y="12">{escape(y_unit)}</text>')
+    drawn.append(f'<text class="small" x="0" y="12">{html(y_unit)}</text>')
     for tick in y_axis.ticks():
         y = y_axis.at(tick)
         drawn.append(f'<line class="grid" x1="46" x2="{_RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
@@ -138,7 +136,7 @@ def scatter(
         drawn.append(f'<polyline class="roof" points="{path}"/>')
         drawn.append(
             f'<text class="small" text-anchor="end" x="{x_axis.at(x):.1f}" y="{y_axis.at(y) - 5:.1f}">'
-            f"{escape(line.label)}</text>"
+            f"{html(line.label)}</text>"
         )
     taken: list[_Box] = []
     for point in sorted(points, key=lambda point: y_axis.at(point.y)):
@@ -148,7 +146,7 @@ def scatter(
 
 def _labelled(point: Point, x: float, y: float, taken: list[_Box]) -> Iterator[str]:
     """A point and its name, as near to it as the names that are there already leave room; without where they do not."""
-    yield f'<circle class="{point.style}" cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{escape(point.label)}</title></circle>'
+    yield f'<circle class="{point.style}" cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{html(point.label)}</title></circle>'
     width = _LETTER * len(point.label)
     sides = [x + 8, x - 8 - width]
     if x > WIDTH * 0.6:  # towards the middle, so that no name leaves the chart
@@ -158,7 +156,7 @@ def _labelled(point: Point, x: float, y: float, taken: list[_Box]) -> Iterator[s
     box = next((box for box in boxes if box.fits() and not any(box.meets(other) for other in taken)), None)
     if box is not None:
         taken.append(box)
-        yield f'<text class="small" x="{box.x:.1f}" y="{box.y:.1f}">{escape(point.label)}</text>'
+        yield f'<text class="small" x="{box.x:.1f}" y="{box.y:.1f}">{html(point.label)}</text>'
 
 
 @dataclass(frozen=True)
@@ -203,18 +201,18 @@ def _grid(axis: Axis, base: float, unit: str, top: float = 0) -> Iterator[str]:
         anchor = "end" if x > WIDTH - 20 else "start" if x < 20 else "middle"
         yield f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{base}"/>'
         yield f'<text class="small" text-anchor="{anchor}" x="{x:.1f}" y="{base + 15}">{number(tick)}</text>'
-    yield f'<text class="small" text-anchor="end" x="{_RIGHT}" y="{base + 30}">{escape(unit)}</text>'
+    yield f'<text class="small" text-anchor="end" x="{_RIGHT}" y="{base + 30}">{html(unit)}</text>'
 
 
 def _caption(label: str, value: str, y: float) -> str:
     return (
-        f'<text x="{_LEFT}" y="{y + 14}">{escape(label)}</text>'
-        f'<text class="value" text-anchor="end" x="{_RIGHT}" y="{y + 14}">{escape(value)}</text>'
+        f'<text x="{_LEFT}" y="{y + 14}">{html(label)}</text>'
+        f'<text class="value" text-anchor="end" x="{_RIGHT}" y="{y + 14}">{html(value)}</text>'
     )
 
 
 def _svg(title: str, height: float, drawn: Sequence[str]) -> str:
     return (
-        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}">'
-        f"<title>{escape(title)}</title>{''.join(drawn)}</svg>"
+        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{html(title)}">'
+        f"<title>{html(title)}</title>{''.join(drawn)}</svg>"
     )

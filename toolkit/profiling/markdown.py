@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from toolkit.profiling.report import CellReport, ProfileReport
 from toolkit.profiling.side_by_side import TitledReport, side_by_side
 from toolkit.profiling.statistics import Interval
+from toolkit.quoting import markdown as quoted
 
 _NONE = "–"
 
@@ -18,14 +19,14 @@ def markdown(reports: Sequence[TitledReport]) -> str:
 
 
 def _single(report: ProfileReport) -> Iterator[str]:
-    yield described(report)
+    yield quoted(described(report))
     yield ""
     groups: dict[tuple[str, str], list[CellReport]] = {}
     for cell in report.cells:
         if cell.statistics is not None:
             groups.setdefault((cell.workload, "engines" if cell.is_engine else cell.artifact), []).append(cell)
     for (workload, what), cells in groups.items():
-        yield f"**{workload}**, {what}"
+        yield f"**{quoted(workload)}**, {quoted(what)}"
         yield ""
         yield from _table(
             ("cell", "ran", "median, ms", "95 % interval", "p95", "p99", "fps", "late at 30 fps", "MB", "speed-up"),
@@ -37,10 +38,10 @@ def _single(report: ProfileReport) -> Iterator[str]:
         if cell.reason:
             reasons.setdefault(cell.reason, []).append(cell.name)
     for reason, names in reasons.items():
-        yield f"Not run: {', '.join(dict.fromkeys(names))}: {reason}"
+        yield f"Not run: {quoted(', '.join(dict.fromkeys(names)))}: {quoted(reason)}"
         yield ""
     for warning in report.warnings:
-        yield f"> warning: {warning}"
+        yield f"> warning: {quoted(warning)}"
         yield ""
 
 
@@ -48,8 +49,8 @@ def _row(cell: CellReport) -> tuple[str, ...]:
     times = cell.statistics
     assert times is not None  # noqa: S101  (only measured cells have rows)
     return (
-        cell.name,
-        f"**{cell.arithmetic}**" if cell.differs else cell.arithmetic,
+        quoted(cell.name),
+        f"**{quoted(cell.arithmetic)}**" if cell.differs else quoted(cell.arithmetic),
         milliseconds(times.median),
         interval_text(times.interval, 1000),
         milliseconds(times.p95),
@@ -63,20 +64,20 @@ def _row(cell: CellReport) -> tuple[str, ...]:
 
 def _several(reports: Sequence[TitledReport]) -> Iterator[str]:
     for titled in reports:
-        yield f"- **{titled.title}**: {described(titled.report)}"
+        yield f"- **{quoted(titled.title)}**: {quoted(described(titled.report))}"
     yield ""
-    yield f"Median, ms; in brackets over that of {reports[0].title}, with its 95 % interval."
+    yield f"Median, ms; in brackets over that of {quoted(reports[0].title)}, with its 95 % interval."
     yield ""
     rows = [
         (
-            row.workload,
-            row.artifact,
-            row.name,
+            quoted(row.workload),
+            quoted(row.artifact),
+            quoted(row.name),
             *(_compared(cell, ratio) for cell, ratio in zip(row.cells, row.ratios, strict=True)),
         )
         for row in side_by_side(reports)
     ]
-    yield from _table(("workload", "artifact", "cell", *(titled.title for titled in reports)), rows)
+    yield from _table(("workload", "artifact", "cell", *(quoted(titled.title) for titled in reports)), rows)
 
 
 def _compared(cell: CellReport | None, ratio: tuple[float, Interval | None] | None) -> str:
@@ -109,8 +110,8 @@ def interval_text(interval: Interval | None, factor: float = 1) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Cells are Markdown already."""
     yield f"| {' | '.join(header)} |"
     yield f"|{'|'.join(' --- ' if index < 2 else ' ---: ' for index in range(len(header)))}|"
     for row in rows:
-        cells = (text.replace("|", "\\|") for text in row)
-        yield f"| {' | '.join(cells)} |"
+        yield f"| {' | '.join(row)} |"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
 
 from toolkit.profiling.markdown import described, interval_text, milliseconds
 from toolkit.profiling.pictures import comparison, pictures
 from toolkit.profiling.report import CellReport, ProfileReport
 from toolkit.profiling.side_by_side import TitledReport, side_by_side
+from toolkit.quoting import html
 
 _STYLE = """
 :root{color-scheme:light dark;--page:#fff;--card:#f6f7f9;--ink:#1b1f24;--soft:#59636e;--line:#d8dde3;--warn:#8a4b00;
@@ -65,7 +65,7 @@ def page(reports: Sequence[TitledReport]) -> str:
 
 
 def _several(reports: Sequence[TitledReport]) -> Iterator[str]:
-    items = "".join(f"<li><b>{escape(titled.title)}</b>: {escape(described(titled.report))}</li>" for titled in reports)
+    items = "".join(f"<li><b>{html(titled.title)}</b>: {html(described(titled.report))}</li>" for titled in reports)
     yield f"<ul>{items}</ul>"
     rows = side_by_side(reports)
     yield "<p class='soft'>Medians; below the first over it, with 95 % intervals that hold the noise of both.</p>"
@@ -82,24 +82,24 @@ def _several(reports: Sequence[TitledReport]) -> Iterator[str]:
     yield _table(header, body, texts=3)
     yield f"<div class='charts'>{''.join(comparison([titled.title for titled in reports], rows))}</div>"
     for titled in reports:
-        yield f"<h1>{escape(titled.title)}</h1>"
+        yield f"<h1>{html(titled.title)}</h1>"
         yield from _report(titled.report)
 
 
 def _report(report: ProfileReport) -> Iterator[str]:
-    yield f"<p>{escape(described(report))}</p>"
+    yield f"<p>{html(described(report))}</p>"
     yield (
-        f"<p class='soft'>A frame time is {escape(_BOUNDARIES[report.boundary])}. ± and intervals: 95 %, by a "
+        f"<p class='soft'>A frame time is {html(_BOUNDARIES[report.boundary])}. ± and intervals: 95 %, by a "
         "bootstrap of blocks of frames. Cells took turns, each in a process of its own, once times were steady.</p>"
     )
     if not report.complete:
         yield "<ul class='warnings'><li>This run was interrupted: cells are missing or unfinished.</li></ul>"
     if report.warnings:
-        yield f"<ul class='warnings'>{''.join(f'<li>{escape(line)}</li>' for line in report.warnings)}</ul>"
+        yield f"<ul class='warnings'>{''.join(f'<li>{html(line)}</li>' for line in report.warnings)}</ul>"
     for workload in dict.fromkeys(cell.workload for cell in report.cells):
         cells = [cell for cell in report.cells if cell.workload == workload]
         measured = [cell for cell in cells if cell.statistics is not None]
-        yield f"<h2>{escape(workload)}</h2>"
+        yield f"<h2>{html(workload)}</h2>"
         if measured:
             yield _matrix(measured)
             yield f"<div class='charts'>{''.join(pictures(workload, measured, report.ceilings))}</div>"
@@ -108,7 +108,7 @@ def _report(report: ProfileReport) -> Iterator[str]:
     yield "<h2>Environment</h2>"
     yield _environment(report)
     if report.command:
-        yield f"<h2>Command</h2><pre>{escape(report.command)}</pre>"
+        yield f"<h2>Command</h2><pre>{html(report.command)}</pre>"
 
 
 def _matrix(cells: Sequence[CellReport]) -> str:
@@ -193,7 +193,7 @@ def _missing(cells: Sequence[CellReport]) -> Iterator[str]:
         if cell.reason:
             reasons.setdefault(cell.reason, []).append(cell.name)
     for reason, names in reasons.items():
-        yield f"<p><b>{escape(', '.join(dict.fromkeys(names)))}</b> did not run: {escape(reason)}</p>"
+        yield f"<p><b>{html(', '.join(dict.fromkeys(names)))}</b> did not run: {html(reason)}</p>"
 
 
 def _environment(report: ProfileReport) -> str:
@@ -220,7 +220,7 @@ def _environment(report: ProfileReport) -> str:
         "packages": ", ".join(f"{name} {version}" for name, version in here.packages.items()),
     }
     rows = "".join(
-        f"<tr><td class='text'>{escape(name)}</td><td class='text wrap'>{escape(value)}</td></tr>"
+        f"<tr><td class='text'>{html(name)}</td><td class='text wrap'>{html(value)}</td></tr>"
         for name, value in facts.items()
     )
     return f"<div class='scroll'><table>{rows}</table></div>"
@@ -237,9 +237,9 @@ def _table(
             classes.append("otherwise")
         return f" class='{' '.join(classes)}'" if classes else ""
 
-    head = "".join(f"<th{kind(index)}>{escape(name)}</th>" for index, name in enumerate(header))
+    head = "".join(f"<th{kind(index)}>{html(name)}</th>" for index, name in enumerate(header))
     body = "".join(
-        f"<tr>{''.join(f'<td{kind(index, number)}>{escape(text)}</td>' for index, text in enumerate(row))}</tr>"
+        f"<tr>{''.join(f'<td{kind(index, number)}>{html(text)}</td>' for index, text in enumerate(row))}</tr>"
         for number, row in enumerate(rows)
     )
     return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"

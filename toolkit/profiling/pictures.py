@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
 
 from toolkit.profiling.charts import COLOURS, Bar, Line, Point, Spread, bars, scatter, spreads
 from toolkit.profiling.markdown import milliseconds
 from toolkit.profiling.report import CellReport
 from toolkit.profiling.side_by_side import Row
 from toolkit.profiling.statistics import DEADLINES, Statistics
+from toolkit.quoting import html
 from toolkit.runtimes.hardware import Ceiling
 
 _MOST_LAYERS = 16
@@ -169,7 +169,7 @@ def _cold_start(workload: str, named: Sequence[tuple[str, CellReport]]) -> str:
 
 
 def _layers(workload: str, name: str, cell: CellReport) -> str:
-    whole = sum(layer.seconds for layer in cell.layers)
+    whole = sum(layer.seconds for layer in cell.layers) or 1.0
     longest = sorted(cell.layers, key=lambda layer: -layer.seconds)[:_MOST_LAYERS]
     shown = [layer for layer in cell.layers if layer in longest]
     rows = [
@@ -194,4 +194,4 @@ def _measured(cell: CellReport) -> Statistics:
 
 
 def _figure(title: str, chart: str, caption: str) -> str:
-    return f"<figure><h3>{escape(title)}</h3>{chart}<figcaption>{escape(caption)}</figcaption></figure>"
+    return f"<figure><h3>{html(title)}</h3>{chart}<figcaption>{html(caption)}</figcaption></figure>"

@@ -22,8 +22,10 @@ from toolkit.profiling.environment import Environment
 from toolkit.profiling.messages import Boundary
 from toolkit.profiling.roofline import Roofline
 from toolkit.profiling.schedule import Block
+from toolkit.profiling.soundness import flaw
 from toolkit.profiling.statistics import Interval, Statistics
 from toolkit.profiling.work import Work
+from toolkit.quoting import csv_cell
 from toolkit.runtimes.engine import SUFFIX
 from toolkit.runtimes.hardware import Ceiling
 from toolkit.runtimes.protocol import LayerTime, Stages
@@ -216,9 +218,11 @@ class ProfileReport(msgspec.Struct, frozen=True):
     def to_csv(self) -> str:
         """One line a cell, times in milliseconds."""
         stream = io.StringIO()
-        writer = csv.DictWriter(stream, list(_csv_row(self.cells[0])), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(_csv_row(cell) for cell in self.cells)
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(_csv_row(_NO_CELL))
+        for cell in self.cells:
+            values = _csv_row(cell).values()
+            writer.writerow([csv_cell(value) if isinstance(value, str) else value for value in values])
         return stream.getvalue()
 
 
@@ -226,7 +230,7 @@ def read_report(path: Path | str) -> ProfileReport:
     """A report that `toolkit profile` wrote.
 
     Raises:
-        InputError: it is none, or of another version.
+        InputError: it is none, or of another version, or holds what cannot have been measured.
     """
     path = Path(path)
     remedy = "Give a report.json that `toolkit profile` wrote."
@@ -235,14 +239,17 @@ def read_report(path: Path | str) -> ProfileReport:
         document = from_json(content, object)
         schema = document.get("schema") if isinstance(document, dict) else None
         if isinstance(document, dict) and schema == 2:
-            return msgspec.convert(_from_schema_2(document), ProfileReport)
-        if schema != SCHEMA:
+            document = _from_schema_2(document)
+        elif schema != SCHEMA:
             raise InputError(f"{path} has schema {schema}, this version reads 2 to {SCHEMA}", "Profile again.")
-        return from_json(content, ProfileReport)
+        report = msgspec.convert(document, ProfileReport)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}", remedy) from error
     except (MalformedDocument, msgspec.ValidationError) as error:
         raise InputError(f"{path} is not a profile report: {error}", remedy) from error
+    if wrong := flaw(report):
+        raise InputError(f"{path} is not a profile report: {wrong}", remedy)
+    return report
 
 
 def _from_schema_2(document: dict[str, Any]) -> dict[str, Any]:
@@ -267,6 +274,9 @@ def report_schema() -> dict[str, Any]:
         if "description" in definition:
             definition["description"] = " ".join(definition["description"].split())
     return schema
+
+
+_NO_CELL = CellReport("", "", "fp32", "", "")
 
 
 def _csv_row(cell: CellReport) -> dict[str, object]:

@@ -10,6 +10,7 @@ from toolkit.errors import InputError
 from toolkit.profiling.environment import choose_processors
 from toolkit.profiling.matrix import default_workloads, plan
 from toolkit.profiling.messages import Boundary
+from toolkit.quoting import shell
 from toolkit.runtimes.building import BuildingRuntime, BuildOptions
 from toolkit.runtimes.hardware import usable_processors
 from toolkit.runtimes.registry import RUNTIMES, build_script
@@ -58,9 +59,8 @@ def profile_script(
         None if cell.artifact.manifest.shape else cell.workload.shape,
         threads=count if "threads" in runtime.options else 0,
     )
-    command = (
-        f"toolkit profile {cell.name}.onnx --runtime {cell.runtime} --workload {cell.workload.name} "
-        f"--precision {cell.precision} --boundary {boundary} --duration {duration:g} --threads {count}"
-    )
+    what = ["--runtime", cell.runtime, "--workload", cell.workload.name, "--precision", cell.precision]
+    how = ["--boundary", boundary, "--duration", f"{duration:g}", "--threads", str(count)]
+    command = shell(["toolkit", "profile", Path(f"{cell.name}.onnx"), *what, *how])
     timing = Timing(duration, tuple(cpus) or choose_processors(count), boundary == "host", command)
     return build_script(cell.artifact, cell.runtime, options, path, timing)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from toolkit.drawing import drawn
 from toolkit.quality.tuning import Tuned
+from toolkit.quoting import plot
 
 
 def plot_curve(tuned: Tuned, path: Path) -> None:
@@ -22,7 +23,7 @@ def plot_curve(tuned: Tuned, path: Path) -> None:
         axes.axhline(budget, color="tab:red", linewidth=1, label=f"budget {budget:g} %")
         axes.plot([100 * tuned.chosen.cost], [100 * tuned.chosen.spent], "*", markersize=14, label="chosen")
         timed = tuned.cost.kind == "time"
-        axes.set_xlabel(f"{tuned.cost}, % of float32's" if timed else "share of the multiply-adds in float32, %")
+        axes.set_xlabel(plot(f"{tuned.cost}, % of float32's") if timed else "share of the multiply-adds in float32, %")
         axes.set_ylabel("share of the gain over bicubic lost, %")
-        axes.set_title(f"{tuned.artifact.manifest.name} on {tuned.images}", fontsize=10)
+        axes.set_title(plot(f"{tuned.artifact.manifest.name} on {tuned.images}"), fontsize=10)
         axes.legend()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from toolkit.quality.data import Pixels
 from toolkit.quality.measurement import Metrics
 from toolkit.quality.report import ImageReport, NetworkReport, QualityReport, SubjectReport
 from toolkit.quality.subjects import Subject
+from toolkit.quoting import html
 
 _SHOWN = 3
 """Patches of each subject."""
@@ -80,7 +80,7 @@ class Pictures:
             "<!doctype html><html lang='en'><meta charset='utf-8'><title>RT4KSR quality</title>",
             "<meta name='viewport' content='width=device-width'>",
             f"<style>{_STYLE}</style>",
-            f"<h1>Quality</h1><p>Low-resolution images: {html.escape(report.degradation)}, where a set has none.</p>",
+            f"<h1>Quality</h1><p>Low-resolution images: {html(report.degradation)}, where a set has none.</p>",
         ]
         for network in report.networks:
             reference = network.subjects[0]
@@ -92,9 +92,10 @@ class Pictures:
         kept = self._kept.get((subject.name, subject.runtime, subject.precision), [])
         against = "the original" if subject.reference else "fp32"
         title = f"{subject.name}, {subject.precision} on {subject.runtime}: patches furthest from {against}"
-        ran = f"<p class='over'>Stored {subject.precision}, computed {subject.ran}.</p>" if subject.ran else ""
+        ran = f"Stored {subject.precision}, computed {subject.ran}."
+        ran = f"<p class='over'>{html(ran)}</p>" if subject.ran else ""
         patches = "".join(_patch(image, views, alone=subject.reference) for image, views in kept)
-        return f"<h3>{html.escape(title)}</h3>{ran}{patches}{_images(subject, reference)}"
+        return f"<h3>{html(title)}</h3>{ran}{patches}{_images(subject, reference)}"
 
 
 def _summary(network: NetworkReport) -> str:
@@ -105,8 +106,8 @@ def _summary(network: NetworkReport) -> str:
         rows.append(_row([name, subject.runtime, *_metrics(subject.mean), *_spent(subject)], over=not subject.passed))
     cut = f"; all images cut to {network.cut_to} (low resolution)" if network.cut_to else ""
     return (
-        f"<h2>{html.escape(network.name)}</h2><p>Gain over bicubic: {network.gain:.3f} dB PSNR-Y; border of "
-        f"{network.border} pixels left out{cut}.</p>{_table(heads, rows)}"
+        f"<h2>{html(network.name)}</h2><p>Gain over bicubic: {network.gain:.3f} dB PSNR-Y; border of "
+        f"{network.border} pixels left out{html(cut)}.</p>{_table(heads, rows)}"
     )
 
 
@@ -146,11 +147,11 @@ def _metrics(mean: Metrics) -> list[str]:
 
 
 def _table(heads: Sequence[str], rows: Sequence[str]) -> str:
-    return f"<table><tr>{''.join(f'<th>{html.escape(head)}</th>' for head in heads)}</tr>{''.join(rows)}</table>"
+    return f"<table><tr>{''.join(f'<th>{html(head)}</th>' for head in heads)}</tr>{''.join(rows)}</table>"
 
 
 def _row(cells: Sequence[str], *, over: bool = False) -> str:
-    *most, last = (html.escape(cell) for cell in cells)
+    *most, last = (html(cell) for cell in cells)
     marked = " class='over'" if over else ""
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in most)}<td{marked}>{last}</td></tr>"
 
@@ -166,11 +167,11 @@ def _patch(image: ImageReport, views: Views, *, alone: bool) -> str:
     figures += [("original", views.original), (f"error of this ×{gain}", error)]
     figures += [] if alone else [(f"this − fp32, ×{times}", difference)]
     shown = "".join(
-        f"<figure><img src='data:image/png;base64,{_png(pixels)}' alt='{html.escape(caption)}'>"
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f"<figure><img src='data:image/png;base64,{_png(pixels)}' alt='{html(caption)}'>"
+        f"<figcaption>{html(caption)}</figcaption></figure>"
         for caption, pixels in figures
     )
-    return f"<p>{html.escape(title)}</p><div class='patch'>{shown}</div>"
+    return f"<p>{html(title)}</p><div class='patch'>{shown}</div>"
 
 
 def _error_map(result: Pixels, original: Pixels) -> tuple[Pixels, int]:

@@ -10,6 +10,7 @@ import msgspec
 from toolkit.artifact import Precision, encode
 from toolkit.checks import Verdict
 from toolkit.quality.measurement import Metrics, mean_of
+from toolkit.quoting import csv_cell
 
 SCHEMA = 2
 
@@ -153,9 +154,9 @@ class QualityReport(msgspec.Struct, frozen=True):
             for subject in network.subjects:
                 for image in subject.images:
                     numbers = (*_row(image, image.metrics), image.patch_difference)
-                    writer.writerow([subject.name, subject.runtime, subject.precision, *numbers])
+                    writer.writerow([csv_cell(subject.name), subject.runtime, subject.precision, *numbers])
         return stream.getvalue()
 
 
 def _row(image: ImageReport, metrics: Metrics) -> tuple[object, ...]:
-    return image.group, image.name, image.width, image.height, *msgspec.structs.astuple(metrics)
+    return csv_cell(image.group), csv_cell(image.name), image.width, image.height, *msgspec.structs.astuple(metrics)

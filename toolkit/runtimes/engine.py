@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from toolkit.atomic import sha256_of, sha256_of_file, writable
 from toolkit.documents import MalformedDocument, from_json
 from toolkit.errors import ArtifactError
 from toolkit.foreign import foreign
+from toolkit.quoting import shell
 from toolkit.sound import WRITTEN_HERE, remember
 from toolkit.workloads import Shape
 
@@ -165,18 +165,18 @@ def _command_beside(path: Path, artifact: str, runtime: str, options: Mapping[st
     onnx = path.parent / f"{artifact}.onnx"
     if onnx.is_file() or path.parent == Path():
         return build_command(str(onnx), runtime, options)
-    return f"{build_command(onnx.name, runtime, options)} -o {shlex.quote(str(path.parent))}"
+    return f"{build_command(onnx.name, runtime, options)} -o {shell([path.parent])}"
 
 
 def build_command(onnx: str, runtime: str, options: Mapping[str, str]) -> str:
     """The command line of a build. Options that are merely on or off take no value."""
-    given = "".join(_option(name, value) for name, value in options.items() if value)
-    return f"toolkit build {shlex.quote(onnx)} --runtime {shlex.quote(runtime)}{given}"
+    given = (word for name, value in options.items() if value for word in _option(name, value))
+    return shell(["toolkit", "build", Path(onnx), "--runtime", runtime, *given])
 
 
-def _option(name: str, value: str) -> str:
-    switches = {"true": f" --{name}", "false": f" --no-{name}"}
-    return switches.get(value, f" --{name} {value}")
+def _option(name: str, value: str) -> list[str]:
+    switches = {"true": [f"--{name}"], "false": [f"--no-{name}"]}
+    return switches.get(value, [f"--{name}", value])
 
 
 def engine_path(artifact: Artifact, runtime: str, directory: Path | None = None) -> Path:

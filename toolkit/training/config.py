@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from toolkit.documents import MalformedDocument, read_toml
 from toolkit.errors import InputError
 from toolkit.network.config import NetworkConfig, config_from
 from toolkit.network.presets import PRESETS
+from toolkit.quoting import toml_value
 
 Loss = Literal["l1", "charbonnier"]
 Schedule = Literal["step", "cosine"]
@@ -199,9 +199,4 @@ def _network(content: Mapping[str, Any], preset: str | None, scale: int | None) 
 
 
 def _toml(fields: Mapping[str, Any]) -> str:
-    return "".join(f"{name} = {_toml_value(value)}\n" for name, value in fields.items() if value is not None)
-
-
-def _toml_value(value: object) -> str:
-    # A JSON string, number, boolean or list of these is one of TOML too.
-    return json.dumps(value, ensure_ascii=False)
+    return "".join(f"{name} = {toml_value(value)}\n" for name, value in fields.items() if value is not None)

@@ -15,6 +15,7 @@ from toolkit.drawing import drawn
 from toolkit.errors import InputError
 from toolkit.graph.reading import read_model
 from toolkit.graph.tensors import EVALUATORS, tensors
+from toolkit.quoting import plot
 from toolkit.runtimes.engine import Engine
 from toolkit.verification.contestants import Contestant, as_grey, same_scale
 from toolkit.workloads import Shape
@@ -112,9 +113,9 @@ def plot_layers(report: LayerReport, path: Path) -> None:
     with drawn(path, width=max(6, 0.22 * len(report.layers))) as axes:
         axes.semilogy(places, [max(layer.relative, tiny) for layer in report.layers], marker="o", markersize=3)
         axes.axhline(report.bound, color="tab:red", linewidth=1, label=f"bound {report.bound:g}")
-        axes.set_xticks(places, [layer.name for layer in report.layers], rotation=90, fontsize=6)
+        axes.set_xticks(places, [plot(layer.name) for layer in report.layers], rotation=90, fontsize=6)
         axes.set_ylabel("largest error / largest value")
-        axes.set_title(f"{report.second} against {report.first}", fontsize=9)
+        axes.set_title(plot(f"{report.second} against {report.first}"), fontsize=9)
         axes.legend()
 
 

@@ -9,7 +9,9 @@ from string import Template
 from toolkit.artifact import Artifact
 from toolkit.atomic import write_bytes
 from toolkit.errors import InputError
+from toolkit.quoting import python_literal, visible
 from toolkit.runtimes.protocol import frame_shape
+from toolkit.runtimes.scripts.source import in_docstring
 from toolkit.verification.contestants import Contestant
 from toolkit.workloads import Shape
 
@@ -48,7 +50,7 @@ def graph(path: str, every: bool) -> BytesFromOnnx:
 def frame() -> np.ndarray:
     """Seeded noise."""
     levels = np.random.default_rng(0).integers(0, 256, $shape, np.uint8)
-    return levels if "$dtype" == "uint8" else levels.astype(np.float32) / np.float32(255)
+    return levels if $dtype == "uint8" else levels.astype(np.float32) / np.float32(255)
 
 
 def main() -> None:
@@ -60,7 +62,7 @@ def main() -> None:
         OnnxrtRunner(SessionFromOnnx(graph(FIRST, given.all)), name="first"),
         $runner,
     ]
-    results = Comparator.run(runners, data_loader=[OrderedDict({"$input": frame()})])
+    results = Comparator.run(runners, data_loader=[OrderedDict({$input: frame()})])
     compare = CompareFunc.simple(atol=given.tolerance, rtol=0.0, check_shapes=True)
     sys.exit(not bool(Comparator.compare_accuracy(results, compare_func=compare)))
 
@@ -110,17 +112,17 @@ def polygraphy_script(first: Contestant, second: Contestant, tolerance: float, p
     needs, environment, imports, runner = _RUNNERS[second.runtime]
     shape = first.fixed or second.fixed or _SIZE
     text = _SCRIPT.substitute(
-        first=first.label,
-        second=second.label,
+        first=in_docstring(visible(first.label)),
+        second=in_docstring(visible(second.label)),
         needs=needs,
         environment=environment,
         imports=imports,
-        first_path=repr(os.path.relpath(graphs[0].path, path.parent)),
-        second_path=repr(os.path.relpath(graphs[1].path, path.parent)),
-        shape=frame_shape(shape, ports[0].layout),
-        dtype=ports[0].dtype,
-        input=ports[0].name,
-        tolerance=tolerance,
+        first_path=python_literal(os.path.relpath(graphs[0].path, path.parent)),
+        second_path=python_literal(os.path.relpath(graphs[1].path, path.parent)),
+        shape=python_literal(frame_shape(shape, ports[0].layout)),
+        dtype=python_literal(ports[0].dtype),
+        input=python_literal(ports[0].name),
+        tolerance=python_literal(tolerance),
         runner=runner,
     )
     write_bytes(path, text.encode())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from string import Template
 
-from toolkit.runtimes.scripts.source import THREADS, Family, Subject, literal, result_shape, source
+from toolkit.quoting import python_literal
+from toolkit.runtimes.scripts.source import THREADS, Family, Subject, result_shape, source
 
 _RUN = Template("""\
 def run(onnx: Path, engine: Path | None) -> np.ndarray:
@@ -52,8 +53,8 @@ def openvino_script(subject: Subject, scheduling: Mapping[str, str | int], preci
             standard=("os",),
             imports=("import numpy as np", "import openvino"),
             constants={
-                "PRECISION, CAPABILITY": f"{literal(precision)}, {literal(capability)}",
-                "SCHEDULING": literal(scheduling),
+                "PRECISION, CAPABILITY": f"{python_literal(precision)}, {python_literal(capability)}",
+                "SCHEDULING": python_literal(scheduling),
                 "THREADS": f"{subject.options.threads}  # 0: all that this process may use",
                 **result_shape(subject),
             },

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from string import Template
 
+from toolkit.quoting import python_literal
 from toolkit.runtimes.protocol import frame_shape
-from toolkit.runtimes.scripts.source import FRAME, HAS_GPU, THREADS, Family, Subject, literal, source
+from toolkit.runtimes.scripts.source import FRAME, HAS_GPU, THREADS, Family, Subject, source
 
 _CPU, _TENSORRT = "CPUExecutionProvider", "TensorrtExecutionProvider"
 
@@ -95,14 +96,14 @@ def ort_script(subject: Subject, provider: str, provider_options: Mapping[str, s
         frame=_frame(subject, on_gpu),
     )
     constants = {
-        "PROVIDER": literal(provider),
+        "PROVIDER": python_literal(provider),
         "PROVIDER_OPTIONS": _mapping(provider_options),
         "THREADS": f"{subject.options.threads}  # 0: all that this process may use",
     }
     manifest = subject.artifact.manifest
     result = (subject.shape or FRAME).upscaled(manifest.network.scale)
     if on_gpu or subject.timing:
-        constants["RESULT_SHAPE"] = repr(frame_shape(result, manifest.output.layout))
+        constants["RESULT_SHAPE"] = python_literal(frame_shape(result, manifest.output.layout))
     family = Family(
         needs=("onnxruntime-gpu" if on_gpu else "onnxruntime",),
         standard=("ctypes", "os") if on_gpu else ("os",),
@@ -126,5 +127,5 @@ def _frame(subject: Subject, on_gpu: bool) -> str:
 
 def _mapping(values: Mapping[str, str]) -> str:
     """One line an entry."""
-    lines = (f"    {literal(name)}: {literal(value)},\n" for name, value in values.items())
+    lines = (f"    {python_literal(name)}: {python_literal(value)},\n" for name, value in values.items())
     return f"{{\n{''.join(lines)}}}" if values else "{}"

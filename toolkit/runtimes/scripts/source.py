@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,6 +11,7 @@ from textwrap import TextWrapper
 from typing import TYPE_CHECKING
 
 from toolkit.artifact import Artifact
+from toolkit.quoting import python_docstring, python_literal, visible
 from toolkit.runtimes.engine import build_command
 from toolkit.runtimes.protocol import frame_shape
 from toolkit.workloads import Shape
@@ -179,20 +179,15 @@ def source(subject: Subject, family: Family) -> str:
     """The script's text."""
     manifest = subject.artifact.manifest
     return _SCRIPT.substitute(
-        title=_in_docstring(
-            f"{manifest.name} with {subject.runtime}: build, {_doing(subject)} of noise, say what came out."
+        title=in_docstring(
+            f"{visible(manifest.name)} with {subject.runtime}: build, {_doing(subject)} of noise, say what came out."
         ),
         facts=_facts(subject, family),
         imports=_imports(subject, family),
         constants="\n".join(f"{name} = {value}" for name, value in (_constants(subject) | family.constants).items()),
         body="\n\n".join((*((MEASURE,) if subject.timing else ()), *family.functions)).rstrip(),
-        engine=literal(f"write {family.engine} here"),
+        engine=python_literal(f"write {family.engine} here"),
     )
-
-
-def literal(value: str | Mapping[str, str | int]) -> str:
-    """As Python source, with double quotes."""
-    return json.dumps(value, ensure_ascii=False)
 
 
 def result_shape(subject: Subject) -> dict[str, str]:
@@ -201,18 +196,18 @@ def result_shape(subject: Subject) -> dict[str, str]:
         return {}
     manifest = subject.artifact.manifest
     result = (subject.shape or FRAME).upscaled(manifest.network.scale)
-    return {"RESULT_SHAPE": repr(frame_shape(result, manifest.output.layout))}
+    return {"RESULT_SHAPE": python_literal(frame_shape(result, manifest.output.layout))}
 
 
 def _constants(subject: Subject) -> dict[str, str]:
     manifest, timing = subject.artifact.manifest, subject.timing
-    timed = {} if timing is None else {"DURATION": repr(timing.duration)}
+    timed = {} if timing is None else {"DURATION": python_literal(timing.duration)}
     return timed | {
-        "ONNX": f"{literal(subject.onnx.as_posix())}  # from where this script lies",
-        "SHA256": literal(manifest.onnx_sha256),
-        "INPUT, OUTPUT": f"{literal(manifest.input.name)}, {literal(manifest.output.name)}",
-        "FRAME_SHAPE": repr(frame_shape(subject.shape or FRAME, manifest.input.layout)),
-        "FRAME_TYPE": literal(manifest.input.dtype),
+        "ONNX": f"{python_literal(subject.onnx.as_posix())}  # from where this script lies",
+        "SHA256": python_literal(manifest.onnx_sha256),
+        "INPUT, OUTPUT": f"{python_literal(manifest.input.name)}, {python_literal(manifest.output.name)}",
+        "FRAME_SHAPE": python_literal(frame_shape(subject.shape or FRAME, manifest.input.layout)),
+        "FRAME_TYPE": python_literal(manifest.input.dtype),
     }
 
 
@@ -228,7 +223,7 @@ def _facts(subject: Subject, family: Family) -> str:
         "needs": ", ".join(_with_version(package) for package in ("numpy", *family.needs)),
     }
     wrapped = TextWrapper(subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False, width=_WIDTH)
-    return _in_docstring("\n".join(wrapped.fill(f"{name:<11} {value}") for name, value in facts.items()))
+    return in_docstring("\n".join(wrapped.fill(f"{name:<11} {visible(value)}") for name, value in facts.items()))
 
 
 def _doing(subject: Subject) -> str:
@@ -248,7 +243,7 @@ def _pinned(subject: Subject) -> tuple[str, ...]:
         return ()
     return (
         'if hasattr(os, "sched_setaffinity"):',
-        f"    os.sched_setaffinity(0, {set(subject.timing.cpus)!r})",
+        f"    os.sched_setaffinity(0, {python_literal(set(subject.timing.cpus))})",
         "",
     )
 
@@ -261,5 +256,6 @@ def _with_version(package: str) -> str:
         return package
 
 
-def _in_docstring(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
+def in_docstring(text: str) -> str:
+    """Of a script that shows its docstring as argparse's description, where `%(prog)` would be replaced."""
+    return python_docstring(text.replace("%(prog)", "% (prog)"))
