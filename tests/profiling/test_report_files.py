@@ -74,7 +74,7 @@ def show(first: ProfileReport, second: ProfileReport) -> str:
     return "".join([*pages, *texts, first.to_csv(), stream.getvalue()])
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from(ODD)), min_size=1, max_size=3))
 def test_any_report_is_shown_or_refused(changes: list[tuple[tuple[Any, ...], Any]], tmp_path: Path) -> None:
     document = copy.deepcopy(PLAIN)
@@ -151,7 +151,7 @@ def without_labels(tree: list[object]) -> list[object]:
     return [item for item in tree if item != "/text" and item[0] != "text"]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(text=texts(1), title=texts(1))
 def test_names_make_no_element_and_no_formatting(text: str, title: str) -> None:
     hostile, plain = named(text), named("x")
@@ -165,7 +165,7 @@ def test_names_make_no_element_and_no_formatting(text: str, title: str) -> None:
     assert not hidden(show(hostile, plain))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(text=texts(1))
 def test_a_spreadsheet_takes_names_for_text(text: str) -> None:
     rows = list(csv.reader(io.StringIO(named(text).to_csv(), newline="")))

@@ -55,7 +55,7 @@ def script(runtime: str, artifact: Any, onnx: Path, timing: Timing | None = None
     return chosen._script(Subject(runtime, artifact, Shape(16, 24), BuildOptions(), onnx, timing))
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=texts(1), first=texts(), second=texts(), runtime=st.sampled_from(SCRIPTED), timed=st.booleans())
 def test_names_are_text(
     name: str, first: str, second: str, runtime: str, timed: bool, small_artifact: Artifact
