@@ -238,13 +238,14 @@ def test_streams_are_named_by_their_own_line() -> None:
 
     class Container:
         def dumps_format(self) -> str:
-            return "  Stream #0:10[0x1f]: Audio: mp2\n  Stream #0:1[0x2f](en-US): Data: bin_data (ABCD / 0x44434241)\n"
+            lines = (
+                "Stream #0:10[0x1f]: Audio: mp2",
+                "Stream #0:1[0x2f](en-US): Data: bin_data (ABCD / 0x44434241)",
+                "Stream #0:3: Audio: none",
+            )
+            return "\n".join(lines)
 
-    assert (codec_name(Container(), 10), codec_name(Container(), 1), codec_name(Container(), 2)) == (
-        "mp2",
-        "ABCD",
-        "unknown",
-    )
+    assert [codec_name(Container(), index) for index in (10, 1, 2, 3)] == ["mp2", "ABCD", "unknown", "unknown"]
 
 
 def film_with_sound(path: Path, codec: str, rate: int, samples: Any, kind: str) -> Path:

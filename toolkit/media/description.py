@@ -38,4 +38,4 @@ def codec_name(container: Any, index: int) -> str:
     found, tag = _CODEC.search(line), _TAG.search(line)
     if tag and (found is None or found[1] in ("none", "bin_data")):
         return tag[1].strip()
-    return found[1] if found else "unknown"
+    return found[1] if found and found[1] != "none" else "unknown"
