@@ -79,6 +79,9 @@ def test_a_png_stays_as_it_is_tagged(kind: bytes, content: bytes, tmp_path: Path
         samples = read.samples.astype(np.uint16) * 257 if deep else read.samples
         assert write_picture(tmp_path / "out.png", replace(read, samples=samples), OPTIONS, overwrite=True) == ()
         assert chunks_of(tmp_path / "out.png")[kind] == content
+        np.testing.assert_array_equal(read_picture(tmp_path / "out.png").samples, samples)
+        with Image.open(tmp_path / "out.png") as image:
+            np.testing.assert_array_equal(np.asarray(image), RGB)
         assert read_picture(tmp_path / "out.png").metadata == read.metadata
 
 

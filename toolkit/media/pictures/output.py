@@ -18,7 +18,7 @@ from toolkit.images.rgb import on_white, to_8_bits
 from toolkit.media.pictures.avif import avif
 from toolkit.media.pictures.colour import checked_colour, cmyk_as_rgb, grey_as_rgb, tagged
 from toolkit.media.pictures.metadata import COMMENT, described
-from toolkit.media.pictures.png import colour_chunks, png_16
+from toolkit.media.pictures.png import png
 from toolkit.media.pictures.tiff import write_tiff
 
 FORMATS = {
@@ -90,11 +90,15 @@ def write_picture(path: Path, picture: Picture, options: PictureFormat, *, overw
         _through_temporary(path, lambda file: write_tiff(file, fitting), overwrite=overwrite)
     elif kind == "AVIF" and (fitting.samples.dtype == np.uint16 or fitting.metadata.cicp is not None):
         write_bytes(path, avif(fitting, options.quality), overwrite=overwrite)
-    elif kind == "PNG" and fitting.samples.dtype == np.uint16:
-        write_bytes(path, png_16(fitting.samples, fitting.metadata), overwrite=overwrite)
+    elif kind == "PNG" and (fitting.samples.dtype == np.uint16 or _has_colour_chunks(fitting.metadata)):
+        write_bytes(path, png(fitting.samples, fitting.metadata), overwrite=overwrite)
     else:
         _save(path, fitting, kind, options, overwrite=overwrite)
     return notes
+
+
+def _has_colour_chunks(metadata: Metadata) -> bool:
+    return any(item is not None for item in (metadata.cicp, metadata.gamma, metadata.chromaticities))
 
 
 def _fitting(picture: Picture, kind: str) -> tuple[Picture, tuple[str, ...]]:
@@ -183,8 +187,6 @@ def _webp(picture: Picture, options: PictureFormat) -> dict[str, Any]:
 
 def _png(picture: Picture, _options: PictureFormat) -> dict[str, Any]:
     info = PngImagePlugin.PngInfo()
-    for kind, content in colour_chunks(picture.metadata):
-        info.add(kind, content)
     for key, value in picture.metadata.text:
         info.add_itxt(key, value, zip=True)
     if picture.metadata.xmp is not None:

@@ -1,4 +1,5 @@
-"""PNG with 16 bits a sample in colour, which Pillow does not write (PNG specification, third edition)."""
+"""PNG with 16 bits a sample or with chunks for its colour, which Pillow does not write in every version (PNG
+specification, third edition)."""
 
 from __future__ import annotations
 
@@ -16,16 +17,16 @@ _UP = 2
 _ROWS_AT_ONCE = 64
 
 
-def png_16(samples: Samples, metadata: Metadata) -> bytes:
-    """uint16 (H, W, C), C of 1 to 4, as a PNG file with its metadata."""
+def png(samples: Samples, metadata: Metadata) -> bytes:
+    """uint8 or uint16 (H, W, C), C of 1 to 4, as a PNG file with its metadata."""
     height, width, channels = samples.shape
-    header = struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPES[channels], 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, samples.dtype.itemsize * 8, _COLOUR_TYPES[channels], 0, 0, 0)
     chunks = [_chunk(b"IHDR", header), *(_chunk(kind, content) for kind, content in _described(metadata))]
     chunks += [_chunk(b"IDAT", part) for part in _compressed(samples)]
     return b"".join([_SIGNATURE, *chunks, _chunk(b"IEND", b"")])
 
 
-def colour_chunks(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
+def _colour(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
     """Kind and content of the chunks that say what colours samples stand for, the profile aside (PNG, third edition,
     11.3.2)."""
     if metadata.cicp is not None:
@@ -43,7 +44,7 @@ def _hundred_thousandths(value: float) -> int:
 
 
 def _described(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
-    yield from colour_chunks(metadata)
+    yield from _colour(metadata)
     if metadata.icc:
         yield b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc)
     if metadata.dpi:
@@ -61,9 +62,13 @@ def _compressed(samples: Samples) -> Iterator[bytes]:
     """Rows filtered by their difference to the row above."""
     height, width, channels = samples.shape
     packer = zlib.compressobj(6)
-    above = np.zeros((1, width * channels * 2), np.uint8)
+    above = np.zeros((1, width * channels * samples.dtype.itemsize), np.uint8)
     for first in range(0, height, _ROWS_AT_ONCE):
-        rows = np.ascontiguousarray(samples[first : first + _ROWS_AT_ONCE]).astype(">u2").view(np.uint8)
+        rows = (
+            np.ascontiguousarray(samples[first : first + _ROWS_AT_ONCE])
+            .astype(samples.dtype.newbyteorder(">"))
+            .view(np.uint8)
+        )
         rows = rows.reshape(rows.shape[0], -1)
         filtered = np.empty((len(rows), rows.shape[1] + 1), np.uint8)
         filtered[:, 0] = _UP
