@@ -24,7 +24,7 @@ import av  # noqa: F401
 import onnx.reference  # noqa: F401
 import onnx_ir  # noqa: F401
 import onnxruntime  # noqa: F401
-import torch  # noqa: F401
+import torch._dynamo  # noqa: F401  (optimizers import it when they load a state)
 from fuzz import cases
 
 import toolkit.graph.precision.convert

@@ -113,6 +113,24 @@ def test_chains_of_functions_are_refused_before_they_are_expanded(small_artifact
         read_model(written(tmp_path / "a", small_artifact, model.SerializeToString()).path)
 
 
+def test_loops_are_refused_unrun(small_artifact: Artifact, tmp_path: Path) -> None:
+    """A body that runs 2**40 times: loading it is harmless, a frame never ends."""
+    value = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["again"], ["go"]), helper.make_node("Identity", ["x"], ["y"])],
+        "body",
+        [value("i", TensorProto.INT64, []), value("again", TensorProto.BOOL, []), value("x", TensorProto.FLOAT, None)],
+        [value("go", TensorProto.BOOL, []), value("y", TensorProto.FLOAT, None)],
+    )
+    weights = [
+        helper.make_tensor("times", TensorProto.INT64, [], [1 << 40]),
+        helper.make_tensor("yes", TensorProto.BOOL, [], [True]),
+    ]
+    loop = helper.make_node("Loop", ["times", "yes", "input"], ["output"], body=body)
+    with pytest.raises(ArtifactError, match="subgraphs"):
+        read_model(stranger(tmp_path / "a", small_artifact, [loop], weights).path)
+
+
 def test_weights_in_other_files_are_refused(small_artifact: Artifact, tmp_path: Path) -> None:
     model = onnx.load(small_artifact.path)
     tensor = model.graph.initializer[0]

@@ -125,7 +125,7 @@ class Session(ABC):
             inner = shape
         self._rows = reflected_indices(shape.height, inner.height) if inner != shape else None
         self._columns = reflected_indices(shape.width, inner.width) if inner != shape else None
-        with foreign(f"{manifest.name} cannot run at {shape}"):
+        with foreign(f"{self.artifact.path} cannot run at {shape}"):
             self._bind(inner)
         self._shape = shape
 
@@ -138,7 +138,7 @@ class Session(ABC):
         """
         shape = self._accept(frame)
         extended = self._extended(frame)
-        with foreign(f"{self.artifact.manifest.name} cannot run"):
+        with foreign(f"{self.artifact.path} cannot run"):
             result = self._run(extended)
         if self._rows is None or self._columns is None:
             return result
