@@ -34,6 +34,7 @@ FOUNDATION = {
     "resize",
     "sound",
     "stopping",
+    "system",
     "workloads",
 }
 

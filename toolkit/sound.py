@@ -7,17 +7,13 @@ can be written by anybody.
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
+
+from toolkit.system.cache import cache_directory
 
 WRITTEN_HERE = "written here"
 
 _known: set[tuple[str, str]] = set()
-
-
-def cache_directory() -> Path:
-    """Where the toolkit keeps what it can make again: `$XDG_CACHE_HOME/rt4ksr-toolkit`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rt4ksr-toolkit"
 
 
 def is_sound(sha256: str, by: str) -> bool:

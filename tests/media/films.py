@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from photographs import picture
 
+from toolkit.media.decoding import Damage, Decoding, decoded
+from toolkit.media.video_file import Segment, VideoFile
+
 RATE = 25
 BT709 = {"colorspace": 1, "color_range": 1, "color_primaries": 1, "color_trc": 1}
 
@@ -85,3 +88,12 @@ def plane(frame: av.VideoFrame, index: int) -> NDArray[Any]:
     chosen = frame.planes[index]
     kind = np.uint8 if max(component.bits for component in frame.format.components) == 8 else np.uint16
     return np.frombuffer(memoryview(chosen), kind).reshape(chosen.height, -1)[:, : chosen.width]
+
+
+def decoded_luma(video: VideoFile, segments: tuple[Segment, ...]) -> list[tuple[int, bytes]]:
+    """pts and luma of all frames of segments, as `upscale` decodes them."""
+    return [
+        (item.pts, plane(item.frame, 0).tobytes())
+        for _, made in decoded(video, segments, Decoding(), Damage())
+        for item in made
+    ]

@@ -14,12 +14,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from media.films import moving, plane, read_film, write_film
+from media.films import decoded_luma, moving, read_film, write_film
 from media.nearest import nearest_artifact
 
 from toolkit.media import video_file
 from toolkit.media.clock import Clock, Epochs
-from toolkit.media.decoding import Damage, Decoding, decoded
 from toolkit.media.encoding import VideoFormat
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.upscale import upscale
@@ -113,16 +112,9 @@ def test_segments_and_duration_on_the_corrected_clock(
     video = read_video(source)
     assert len(video.segments) > 4
 
-    def frames(segments: tuple[video_file.Segment, ...]) -> list[tuple[int, bytes]]:
-        return [
-            (item.pts, plane(item.frame, 0).tobytes())
-            for _, made in decoded(video, segments, Decoding(), Damage())
-            for item in made
-        ]
-
-    whole = frames(video.segments)
+    whole = decoded_luma(video, video.segments)
     assert [pts for pts, _ in whole] == list(video.times)
-    assert [frame for segment in video.segments for frame in frames((segment,))] == whole
+    assert [frame for segment in video.segments for frame in decoded_luma(video, (segment,))] == whole
     cut = replace(options, duration=0.84)
     (report,) = upscale([source], tmp_path / "out.mkv", cut).files
     shown = [pts for pts in video.times if (pts - video.times[0]) * video.time_base < Fraction(84, 100)]

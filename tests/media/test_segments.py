@@ -8,12 +8,11 @@ from pathlib import Path
 
 import av
 import pytest
-from media.films import moving, plane, read_film, write_film
+from media.films import decoded_luma, moving, read_film, write_film
 from media.nearest import nearest_artifact
 
 from toolkit.errors import InputError
 from toolkit.media import video_file
-from toolkit.media.decoding import Damage, Decoding, decoded
 from toolkit.media.encoding import VideoFormat
 from toolkit.media.options import OnError, UpscaleOptions
 from toolkit.media.upscale import upscale
@@ -54,17 +53,10 @@ def test_segments_decoded_alone_are_those_of_the_whole(
     video = read_video(write_film(tmp_path / name, moving(30), codec=codec, options=settings))
     assert len(video.segments) > 3
 
-    def frames(segments: tuple[video_file.Segment, ...]) -> list[tuple[int, bytes]]:
-        return [
-            (item.pts, plane(item.frame, 0).tobytes())
-            for _, made in decoded(video, segments, Decoding(), Damage())
-            for item in made
-        ]
-
-    whole = frames(video.segments)
+    whole = decoded_luma(video, video.segments)
     assert [pts for pts, _ in whole] == list(video.times)
     assert len(whole) == 30
-    assert [frame for segment in video.segments for frame in frames((segment,))] == whole
+    assert [frame for segment in video.segments for frame in decoded_luma(video, (segment,))] == whole
 
 
 def first_sound(path: Path) -> Fraction:

@@ -12,11 +12,10 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from media.films import moving, plane, read_film, write_film
+from media.films import decoded_luma, moving, plane, read_film, write_film
 from media.nearest import nearest_artifact
 
 from toolkit.media import video_file
-from toolkit.media.decoding import Damage, Decoding, decoded
 from toolkit.media.encoding import EncodedPacket, VideoFormat
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.packets import timed
@@ -282,16 +281,9 @@ def test_segments_of_a_file_without_times_are_those_of_the_whole(
     video = read_video(write_film(tmp_path / "in.avi", moving(30), codec="libx264"))
     assert len(video.segments) > 3
 
-    def frames(segments: tuple[video_file.Segment, ...]) -> list[tuple[int, bytes]]:
-        return [
-            (item.pts, plane(item.frame, 0).tobytes())
-            for _, made in decoded(video, segments, Decoding(), Damage())
-            for item in made
-        ]
-
-    whole = frames(video.segments)
+    whole = decoded_luma(video, video.segments)
     assert [pts for pts, _ in whole] == list(range(30))
-    assert [frame for segment in video.segments for frame in frames((segment,))] == whole
+    assert [frame for segment in video.segments for frame in decoded_luma(video, (segment,))] == whole
 
 
 def test_decoding_times_of_joined_segments_ascend_and_move_no_frame() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from toolkit.errors import InputError
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.protocol import Session, SessionOptions
 from toolkit.runtimes.registry import find_runtime, load_engine
+from toolkit.system.cache import cache_directory
 
 MEMORY = 256 << 20
 
@@ -109,8 +109,7 @@ def bundled_artifact(scale: int) -> Artifact:
     from toolkit.network.bundled import bundled_checkpoint
 
     checkpoint = bundled_checkpoint(scale)
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    directory = root / "rt4ksr-toolkit" / checkpoint.sha256[:12]
+    directory = cache_directory() / checkpoint.sha256[:12]
     kept = find_artifacts(directory, skip=lambda _: None) if directory.is_dir() else []
     return kept[0] if kept else export(checkpoint, directory=directory, overwrite=True)
 

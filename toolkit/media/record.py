@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from toolkit.atomic import sha256_of
 from toolkit.documents import MalformedDocument, from_json
 from toolkit.media.files import Item
 from toolkit.media.options import UpscaleOptions
+from toolkit.system.cache import cache_directory
 
 
 class _Finished(msgspec.Struct, frozen=True):
@@ -58,8 +58,7 @@ class Record:
         changing = replace(options, resume=False, overwrite=False, jobs=1, ray=None, threads=0, models=())
         places = [str(path.absolute()) for path in (*paths, *([output] if output else []))]
         digest = sha256_of(repr((places, changing, sorted(networks))).encode("utf-8", "surrogateescape"))
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return cls(root / "rt4ksr-toolkit" / "runs" / f"{digest[:32]}.jsonl")
+        return cls(cache_directory() / "runs" / f"{digest[:32]}.jsonl")
 
     def holds(self, item: Item) -> bool:
         """Whether the output is one that this command wrote from this input, and both are as they were then."""

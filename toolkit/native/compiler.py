@@ -19,6 +19,7 @@ from toolkit.native.program import Program
 from toolkit.native.source import headers, translation_unit
 from toolkit.native.targets import Target
 from toolkit.quoting import file_name
+from toolkit.system.cache import cache_directory
 
 # -ffp-contract=off: only what is written as a fused multiply-add is one, so every target computes the same bits.
 FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-fvisibility=hidden")
@@ -104,8 +105,7 @@ def cached_library(program: Program, manifest: Manifest, target: Target) -> Path
     compiler, files = require_compiler(), sources(program, manifest, target)
     parts = [compiler.version, *target.options, *FLAGS, *(text for item in sorted(files.items()) for text in item)]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = home / "rt4ksr-toolkit" / "native" / f"{file_name(manifest.name)}-{key}.so"
+    path = cache_directory() / "native" / f"{file_name(manifest.name)}-{key}.so"
     if not path.is_file():
         with tempfile.TemporaryDirectory() as directory:
             library = Path(directory) / LIBRARY

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from toolkit.errors import InputError
 from toolkit.profiling.environment import Environment
 from toolkit.profiling.work import Work
 from toolkit.runtimes.hardware import Ceiling
+from toolkit.system.cache import cache_directory
 
 _WAY = 2
 """Of measuring ceilings: counts up when `torch_ceilings` changes, so that what is kept is measured anew."""
@@ -70,7 +70,7 @@ def ceilings(here: Environment, threads: int, cpus: Sequence[int], *, again: boo
     Raises:
         InputError: PyTorch could not measure them.
     """
-    path = _cache() / f"ceilings-{_key(here, threads, cpus)}.json"
+    path = cache_directory() / f"ceilings-{_key(here, threads, cpus)}.json"
     known = _read(path)
     if known and not again:
         return known
@@ -126,8 +126,3 @@ def _key(here: Environment, threads: int, cpus: Sequence[int]) -> str:
         list(cpus),
     )
     return sha256_of(repr(of).encode())[:12]
-
-
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "rt4ksr-toolkit"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from toolkit.atomic import write_bytes
 from toolkit.errors import InputError, described
 from toolkit.images import find_images
+from toolkit.system.cache import cache_directory
 from toolkit.training.reading import CONVERSION, read_photo
 
 Advance = Callable[[str, float, float | None], None]
@@ -71,8 +71,7 @@ class Photos:
 
 def default_cache() -> Path:
     """Where decoded photographs are kept unless told otherwise: the user's cache directory."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "rt4ksr-toolkit" / "photos"
+    return cache_directory() / "photos"
 
 
 def index_photos(

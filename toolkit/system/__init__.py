@@ -1,0 +1,1 @@
+"""What the toolkit needs of the operating system."""
