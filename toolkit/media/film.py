@@ -21,6 +21,7 @@ from toolkit.media.decoding import Decoding
 from toolkit.media.encoding import Encoding, Part, SegmentEncoder, choose_encoding
 from toolkit.media.failure import Failure
 from toolkit.media.files import Item
+from toolkit.media.lock import Lock
 from toolkit.media.mastering import encoder_option
 from toolkit.media.models import Models
 from toolkit.media.options import UpscaleOptions
@@ -36,16 +37,23 @@ _MOST_ENCODER_THREADS = 16
 
 @dataclass
 class Film:
-    """A video of a run."""
+    """A video of a run, whose parts no other run touches until it is closed: a context manager."""
 
     item: Item
     job: VideoJob
     parts: Parts
     notes: list[str]
     cut: bool
+    lock: Lock
     finished: set[int] = field(default_factory=set)
     overwrite: bool = False
     begun: float = field(default_factory=time.perf_counter)
+
+    def __enter__(self) -> Film:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
 
     @property
     def todo(self) -> tuple[Segment, ...]:
@@ -170,11 +178,14 @@ def stopped_name(output: Path, number: int = 1) -> Path:
     return output.with_name(f"{output.stem}.stopped{more}{output.suffix}")
 
 
-def begin_film(item: Item, options: UpscaleOptions, models: Models) -> Film:
+def begin_film(item: Item, options: UpscaleOptions, models: Models, *, afresh: bool = False) -> Film:
     """Look into a video, settle how it will be encoded, and see that the output can be written.
 
+    Parts of an interrupted run are continued or deleted as the options say; with `afresh` they are deleted.
+
     Raises:
-        InputError: any of that fails, or parts of another job are in the way of resuming.
+        InputError: any of that fails, another run works on the same output, or parts of another job are in the way of
+            resuming.
     """
     video = read_video(item.source, options.duration)
     if video.interlaced and not options.deinterlace:
@@ -203,9 +214,14 @@ def begin_film(item: Item, options: UpscaleOptions, models: Models) -> Film:
     rehearse(video, encoding, item.output)
     job = VideoJob(video, model, result, encoding, header, decoding, options.reuse == "exact")
     parts = Parts.beside(item.output)
-    finished = parts.begin(_identity(job), resume=options.resume, overwrite=options.overwrite)
     notes = _notes(video, encoding, item)
-    return Film(item, job, parts, notes, options.duration is not None, finished, options.overwrite)
+    lock = parts.lock()
+    try:
+        finished = parts.begin(_identity(job), resume=options.resume, overwrite=options.overwrite or afresh)
+    except BaseException:
+        lock.release()
+        raise
+    return Film(item, job, parts, notes, options.duration is not None, lock, finished, options.overwrite)
 
 
 def _identity(job: VideoJob) -> dict[str, object]:

@@ -13,9 +13,11 @@ from toolkit.atomic import sha256_of, write_bytes
 from toolkit.documents import MalformedDocument, from_json, from_msgpack
 from toolkit.errors import InputError
 from toolkit.media.encoding import Part
+from toolkit.media.lock import Lock
 
 _PLAN = "plan.json"
 _STOPPED = "stopped.json"
+_LOCK = "lock"
 _NUMBERED = re.compile(r"[0-9]{6,9}\.part")
 
 
@@ -45,6 +47,15 @@ class Parts:
     @classmethod
     def beside(cls, output: Path) -> Parts:
         return cls(output.with_name(f".{output.name}.parts"))
+
+    def lock(self) -> Lock:
+        """Keep other runs out of the directory; of a run that was killed no lock is left.
+
+        Raises:
+            Busy: another run is at it.
+            InputError: the directory cannot be written.
+        """
+        return Lock.take(self.directory / _LOCK)
 
     def begin(self, plan: dict[str, object], *, resume: bool, overwrite: bool = False) -> set[int]:
         """Make the directory ready for a job that `plan` describes in full.

@@ -13,10 +13,9 @@ from toolkit.images.picture import Picture
 from toolkit.images.reading import read_picture
 from toolkit.media.failure import attempt
 from toolkit.media.files import Item, Naming, check_outputs, find_items
-from toolkit.media.film import begin_film
+from toolkit.media.film import Film, begin_film
 from toolkit.media.models import Models
 from toolkit.media.options import UpscaleOptions
-from toolkit.media.parts import Parts
 from toolkit.media.pictures.output import write_picture
 from toolkit.media.pictures.upscaling import upscale_picture
 from toolkit.media.report import FileReport, UpscaleReport
@@ -90,8 +89,12 @@ def _picture(item: Item, options: UpscaleOptions, models: Models, _advance: Adva
 
 
 def _film(item: Item, options: UpscaleOptions, models: Models, advance: Advance, stop: Stop) -> FileReport:
-    Parts.beside(item.output).remove()  # of three seconds: nothing that is worth going on with
-    film = begin_film(item, options, models)
+    # Of three seconds there is nothing that is worth going on with.
+    with begin_film(item, options, models, afresh=True) as film:
+        return _clip(film, item, options, advance, stop)
+
+
+def _clip(film: Film, item: Item, options: UpscaleOptions, advance: Advance, stop: Stop) -> FileReport:
     film.job = replace(film.job, split=True)
     planes, white = still(film.job, len(film.job.video.times) // 2)
     samples = planes.transpose(1, 2, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -93,7 +94,8 @@ def upscale(
             reports = _one_by_one(job, advance, stop)
         else:
             models.forget()
-            reports = _by_workers(_Shared(job), workers, advance, stop)
+            with ExitStack() as films:
+                reports = _by_workers(_Shared(job, films), workers, advance, stop)
     if all(report.outcome == "done" for report in reports):
         record.remove()
     return UpscaleReport((*found.unreadable, *reports), models.labels, found.left_out)
@@ -196,7 +198,8 @@ def _one_by_one(job: _Job, advance: Advance, stop: Stop) -> list[FileReport]:
                 return earlier
             if item.kind == "image":
                 return _picture(item, job.options, models)
-            return upscale_film(begin_film(item, job.options, models), place, advance, stop)
+            with begin_film(item, job.options, models) as film:
+                return upscale_film(film, place, advance, stop)
 
         outcome = attempt(item.source, work)
         if isinstance(outcome, Failure) and outcome.unexpected:
@@ -236,7 +239,8 @@ def upscale_film(film: Film, place: str, advance: Advance, stop: Stop) -> FileRe
 class _Shared:
     """Files of a run that workers share, until all of them have a report."""
 
-    def __init__(self, job: _Job) -> None:
+    def __init__(self, job: _Job, films: ExitStack) -> None:
+        """`films` are closed when the run is over."""
         self._job, self._items, self._options, self._models = job, job.items, job.options, job.models
         self._films: dict[int, Film] = {}
         self._reports: dict[int, FileReport] = {}
@@ -248,7 +252,7 @@ class _Shared:
             elif begun is None:
                 self._images.append(index)
             else:
-                self._films[index] = begun
+                self._films[index] = films.enter_context(begun)
 
     def _begin(self, item: Item) -> Film | FileReport | None:
         if earlier := self._job.earlier(item):
