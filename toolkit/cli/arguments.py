@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -16,15 +17,21 @@ def split(text: str | None) -> list[str]:
     return list(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
 
 
-def find_artifacts(directory: Path) -> list[toolkit.Artifact]:
-    """All sound artifacts of a directory; the others are mentioned.
+def _left_out(error: toolkit.ArtifactError) -> None:
+    warn((f"left out: {error.args[0]}",))
+
+
+def find_artifacts(
+    directory: Path, skip: Callable[[toolkit.ArtifactError], None] = _left_out
+) -> list[toolkit.Artifact]:
+    """All sound artifacts of a directory; of the others `skip` is told, which shows a note by default.
 
     Raises:
         InputError: there is no such directory, and it is not the default one, which need not be there yet.
     """
     if directory != DEFAULT_DIRECTORY and not directory.is_dir():
         raise toolkit.InputError(f"there is no directory {directory}", "Give one that `toolkit export` wrote to.")
-    return toolkit.find_artifacts(directory, skip=lambda error: warn((f"left out: {error.args[0]}",)))
+    return toolkit.find_artifacts(directory, skip=skip)
 
 
 def size(shape: tuple[int, int] | None) -> str:

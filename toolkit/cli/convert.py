@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +11,7 @@ from rich.console import Console
 
 import toolkit
 from toolkit.cli.arguments import precisions, split
+from toolkit.cli.attempts import Attempts
 from toolkit.cli.console import err, out, print_documents, steps, styled, table, verdict, warn
 
 
@@ -31,7 +33,7 @@ def convert(
     """Write an fp32 artifact in other precisions; measure each against float64, and what it loses of the gain.
 
     The share of the network's gain over bicubic that is lost is measured on the calibration images. A result that is
-    worse than bicubic is not written: exit 1.
+    worse than bicubic is not written. A precision that fails does not keep the others from being written: exit 1.
 
     Parameters
     ----------
@@ -67,20 +69,19 @@ def convert(
         method=method,
         percentile=percentile,
     )
-    made: list[toolkit.Artifact] = []
+    wanted = options.shared_out(precisions(precision))
+    attempts, made = Attempts(alone=len(wanted) == 1), []
+    made_from = partial(toolkit.convert, source, allow_worse_than_bicubic=allow_worse_than_bicubic, overwrite=overwrite)
     try:
-        for wanted, fitting in options.shared_out(precisions(precision)).items():
-            with steps(f"convert to {wanted}") as report:
-                allow = allow_worse_than_bicubic
-                made.append(
-                    toolkit.convert(
-                        source, wanted, fitting, output, report, allow_worse_than_bicubic=allow, overwrite=overwrite
-                    )
-                )
-    finally:  # where one is refused, the others are there all the same
+        for name, fitting in wanted.items():
+            with steps(f"convert to {name}") as report:
+                if found := attempts.attempt(name, partial(made_from, name, fitting, output, report)):
+                    made.append(found)
+    finally:  # where somebody stops it, those that are written are shown all the same
         if made and json:
             print_documents([item.manifest for item in made])
         describe(made, err if json else out)
+    attempts.exit()
 
 
 def describe(artifacts: list[toolkit.Artifact], console: Console) -> None:

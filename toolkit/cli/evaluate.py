@@ -86,6 +86,7 @@ def evaluate(
         border=border,
         budgets=toolkit.read_budgets(budgets) if budget or budgets is not None else None,
         page=html,
+        overwrite=overwrite,
     )
     chosen = _subjects(subjects, directory, split(runtime), scale, threads)
     with bar() as advance:
@@ -141,10 +142,15 @@ def _print(report: toolkit.QualityReport, console: Console) -> None:
             if subject.ran:
                 what = f"{subject.name} on {subject.runtime}"
                 console.print(styled("[yellow]{}:[/] stored {}, computed {}", what, subject.precision, subject.ran))
-        for left in network.not_run:
-            what = f"{left.name} on {left.runtime}"
-            console.print(styled("[yellow]{} did not run:[/] {}", what, left.reason), soft_wrap=True)
+        _print_not_run(network.not_run, console)
         console.print()
+    _print_not_run(report.not_run, console)
+
+
+def _print_not_run(subjects: tuple[toolkit.NotRun, ...], console: Console) -> None:
+    for left in subjects:
+        what = f"{left.name} on {left.runtime}"
+        console.print(styled("[yellow]{} did not run:[/] {}", what, left.reason), soft_wrap=True)
 
 
 def _quality(network: toolkit.NetworkReport) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ from rich.console import Console, RenderableType
 
 import toolkit
 from toolkit.cli.arguments import precisions, size
+from toolkit.cli.attempts import Attempts
 from toolkit.cli.console import err, out, print_documents, steps, styled, table, verdict, warn
 from toolkit.cli.convert import describe
 
@@ -25,7 +27,8 @@ class Lower:
         str,
         Parameter(
             help="Comma-separated: fp32, fp16, bf16, int8. fp32 is always written: the others are made from it, as by "
-            "`toolkit convert`, which has more options."
+            "`toolkit convert`, which has more options. "
+            "One that fails does not keep the others from being written: exit 1."
         ),
     ] = "fp32"
     within_budget: Annotated[
@@ -43,15 +46,14 @@ class Lower:
         precisions(self.precision)  # refused before any work
 
     def converted(
-        self, artifact: toolkit.Artifact, report: Callable[[str], None], *, overwrite: bool
+        self, artifact: toolkit.Artifact, report: Callable[[str], None], attempts: Attempts, *, overwrite: bool
     ) -> list[toolkit.Artifact]:
-        """The artifact in these precisions."""
+        """The artifact in those of these precisions that do not fail."""
         allow = self.allow_worse_than_bicubic
-        return [
-            toolkit.convert(artifact, name, report=report, allow_worse_than_bicubic=allow, overwrite=overwrite)
-            for name in precisions(self.precision)
-            if name != "fp32"
-        ]
+        wanted = [name for name in precisions(self.precision) if name != "fp32"]
+        convert = partial(toolkit.convert, report=report, allow_worse_than_bicubic=allow, overwrite=overwrite)
+        made = [attempts.attempt(name, partial(convert, artifact, name)) for name in wanted]
+        return [found for found in made if found is not None]
 
 
 _LOWER = Lower()
@@ -123,7 +125,8 @@ def export(
         report("reading the checkpoint")
         loaded = _load(checkpoint, high_frequency, scale, entry, preset)
         artifact = toolkit.export(loaded, options, output, report, overwrite=overwrite)
-        converted = lower.converted(artifact, report, overwrite=overwrite)
+        attempts = Attempts(done=1)  # fp32 is written
+        converted = lower.converted(artifact, report, attempts, overwrite=overwrite)
         judged = _judge([artifact, *converted], lower.within_budget, report)
     warn(loaded.notes)
     if json:
@@ -133,6 +136,7 @@ def export(
     describe(judged[1:], console)
     if lower.within_budget is not None:
         _exit_over_budget(judged, console)
+    attempts.exit()
 
 
 def _judge(

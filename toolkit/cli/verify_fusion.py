@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,6 +12,7 @@ from cyclopts import Parameter
 
 import toolkit
 from toolkit.cli.arguments import find_artifacts
+from toolkit.cli.attempts import Attempts
 from toolkit.cli.console import out, print_documents, steps, styled, table, verdict, warn
 
 
@@ -31,7 +35,8 @@ def verify_fusion(
     impulse; that is checked in float64. Then whole networks and the exported graph are compared on images, noise,
     constants, extremes, odd and tiny sizes: in float64, where the bounds hold on every machine, and in float32, which
     shows what float32 costs here. `graph float64` is the stored graph computed in float64: what rounding its constants
-    to float32 changed.
+    to float32 changed. Of several artifacts one that cannot be read, or fails, does not keep the others from being
+    proved: exit 1.
 
     Parameters
     ----------
@@ -59,25 +64,60 @@ def verify_fusion(
     options = high_frequency, scale, entry
     if preset is not None and source is not None:
         raise toolkit.InputError("--preset goes without a checkpoint or artifact")
-    targets = [(toolkit.untrained_checkpoint(scale or 2, preset=preset), None)] if preset is not None else None
-    for checkpoint, artifact in targets or _targets(source, directory, options):
-        warn(checkpoint.notes)
-        with steps("verify-fusion") as report:
-            given = None if images is None else toolkit.real_images(images, _fixed_shape(artifact))
-            found = toolkit.verify_fusion(checkpoint, artifact, given, full_frame=full_frame, report=report)
+    attempts = Attempts()
+    targets = (
+        [_Target(partial(toolkit.untrained_checkpoint, scale or 2, preset=preset))] if preset is not None else None
+    )
+    targets = targets or _targets(source, directory, options, attempts)
+    attempts.alone = len(targets) == 1 and not attempts.failed
+    for target in targets:
+        found = attempts.attempt(target.name, partial(_prove, target, images, full_frame=full_frame))
+        if found is None:
+            continue
         reports.append(found)
-        name = checkpoint.file if artifact is None else f"{artifact.path} (from {artifact.manifest.source.file})"
         if not json:
-            _print(found, name)
+            _print(found.report, found.name)
     if json:
-        print_documents(
-            [
-                {"passed": report.passed, "graph": report.graph, "notes": report.notes, "checks": report.checks}
-                for report in reports
-            ]
-        )
-    if not all(report.passed for report in reports):
+        print_documents([*(found.document for found in reports), *attempts.failed])
+    if not all(found.report.passed for found in reports):
         raise SystemExit(toolkit.CheckFailed.exit_code)
+    attempts.exit()
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What to prove: a checkpoint, which is loaded when its turn comes, and an artifact made from it."""
+
+    load: Callable[[], toolkit.Checkpoint]
+    artifact: toolkit.Artifact | None = None
+
+    @property
+    def name(self) -> str:
+        return "the checkpoint" if self.artifact is None else str(self.artifact.path)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A proof, and of what it is."""
+
+    report: toolkit.FusionReport
+    name: str
+
+    @property
+    def document(self) -> dict[str, object]:
+        report = self.report
+        facts = {"passed": report.passed, "graph": report.graph, "notes": report.notes, "checks": report.checks}
+        return {"subject": self.name, **facts}
+
+
+def _prove(target: _Target, images: Path | None, *, full_frame: bool) -> _Found:
+    checkpoint, artifact = target.load(), target.artifact
+    warn(checkpoint.notes)
+    with steps("verify-fusion") as report:
+        given = None if images is None else toolkit.real_images(images, _fixed_shape(artifact))
+        found = toolkit.verify_fusion(checkpoint, artifact, given, full_frame=full_frame, report=report)
+    name = checkpoint.file if artifact is None else f"{artifact.path} (from {artifact.manifest.source.file})"
+    return _Found(found, name)
 
 
 def _fixed_shape(artifact: toolkit.Artifact | None) -> toolkit.Shape | None:
@@ -88,34 +128,29 @@ def _fixed_shape(artifact: toolkit.Artifact | None) -> toolkit.Shape | None:
 Options = tuple[Literal["auto", "on", "off"], int | None, str | None]
 
 
-def _targets(
-    source: Path | None, directory: Path, options: Options
-) -> list[tuple[toolkit.Checkpoint, toolkit.Artifact | None]]:
-    """What to prove: checkpoints, each with an artifact made from it where there is one."""
+def _targets(source: Path | None, directory: Path, options: Options, attempts: Attempts) -> list[_Target]:
+    """What to prove. Artifacts of the directory that cannot be read are failed attempts."""
     if source is not None and source.suffix not in {".onnx", ".json"}:
         high_frequency, scale, entry = options
         checkpoint = toolkit.load_checkpoint(source, high_frequency=high_frequency, scale=scale, entry=entry)
-        matching = [item for item in _fp32_artifacts(directory) if toolkit.is_made_from(item, checkpoint)]
-        return [(checkpoint, item) for item in matching] or [(checkpoint, None)]
+        made = [item for item in find_artifacts(directory) if item.manifest.precision == "fp32"]
+        matching = [item for item in made if toolkit.is_made_from(item, checkpoint)]
+        return [_Target(lambda: checkpoint, item) for item in matching] or [_Target(lambda: checkpoint)]
     if options != ("auto", None, None):
         raise toolkit.InputError("--high-frequency, --scale and --entry go with a checkpoint")
     if source is not None:
         artifact = toolkit.Artifact.read(source)
-        return [(toolkit.source_checkpoint(artifact), artifact)]
-    made = _fp32_artifacts(directory)
+        return [_Target(partial(toolkit.source_checkpoint, artifact), artifact)]
+    found = find_artifacts(directory, lambda error: attempts.fail(str(directory), error))
+    made = [item for item in found if item.manifest.precision == "fp32"]  # the other precisions are made from these
     if not made:
-        return [(toolkit.bundled_checkpoint(), None)]
+        return [] if attempts.failed else [_Target(toolkit.bundled_checkpoint)]
     provable = [item for item in made if item.manifest.source.layout != "rep_conv"]
     if left := [item.manifest.name for item in made if item not in provable]:
         warn((f"nothing to prove for {', '.join(left)}: made from a checkpoint that was fused already",))
-    if not provable:
+    if not provable and not attempts.failed:
         raise toolkit.InputError(f"{directory} has nothing to prove", "Export a checkpoint in training form.")
-    return [(toolkit.source_checkpoint(item), item) for item in provable]
-
-
-def _fp32_artifacts(directory: Path) -> list[toolkit.Artifact]:
-    """Those that fusion is proved on: other precisions are made from them."""
-    return [item for item in find_artifacts(directory) if item.manifest.precision == "fp32"]
+    return [_Target(partial(toolkit.source_checkpoint, item), item) for item in provable]
 
 
 _BLOCK_KINDS = {"fusion", "stored weights"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ def find_images(directory: Path, most: int) -> list[Path]:
     """Up to `most` image files below a directory, by name; hidden ones are left out.
 
     Raises:
-        InputError: it is no directory, or holds no image.
+        InputError: it is no directory, holds no image, or a directory below it cannot be listed.
     """
     if not directory.is_dir():
         raise InputError(f"{directory} is not a directory", "Give a directory of images.")
@@ -40,8 +41,20 @@ def find_images(directory: Path, most: int) -> list[Path]:
 
 
 def images_below(directory: Path) -> list[Path]:
-    """All image files below a directory, by name; hidden ones are left out."""
-    return sorted(path for path in directory.rglob("*") if _is_image(path))
+    """All image files below a directory, by name; hidden ones are left out.
+
+    Raises:
+        InputError: a directory cannot be listed. What is measured, calibrated or trained on some of the images would be
+            another result than that of all, so this is not passed over.
+    """
+    found: list[Path] = []
+    for home, _, files in os.walk(directory, onerror=_refuse):
+        found += (path for name in files if _is_image(path := Path(home, name)))
+    return sorted(found)
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(f"cannot list {error.filename}: {error.strerror}", "Check its permissions, or move it.") from error
 
 
 def _is_image(path: Path) -> bool:

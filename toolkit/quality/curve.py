@@ -9,15 +9,16 @@ from toolkit.quality.tuning import Tuned
 from toolkit.quoting import plot
 
 
-def plot_curve(tuned: Tuned, path: Path) -> None:
+def plot_curve(tuned: Tuned, path: Path, *, overwrite: bool = False) -> None:
     """The curve of a tuning (PNG, SVG or PDF by the file's name).
 
     Raises:
         Unavailable: matplotlib is not installed.
         InputError: the file cannot be written.
+        OutputExists: it exists, and `overwrite` is false.
     """
     budget = 100 * tuned.limits.mean
-    with drawn(path) as axes:
+    with drawn(path, overwrite=overwrite) as axes:
         cost, spent = ([100 * getattr(point, name) for point in tuned.curve] for name in ("cost", "spent"))
         axes.step(cost, spent, where="post", marker="o", markersize=4)
         axes.axhline(budget, color="tab:red", linewidth=1, label=f"budget {budget:g} %")

@@ -6,13 +6,14 @@ import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from toolkit.artifact import Artifact, Precision
-from toolkit.atomic import check_writable
+from toolkit.atomic import check_outputs, check_writable
 from toolkit.checks import Limits, Verdict
 from toolkit.errors import InputError, Unavailable, described
 from toolkit.quality.budget import spent_of
@@ -36,12 +37,14 @@ class EvaluateOptions:
         border: pixels left out at each edge; None: as many as the scale, as is usual.
         budgets: limits to hold against, by precision; None: only report.
         page: where to write an HTML page with the worst patches; None: nowhere.
+        overwrite: replace a page that exists.
     """
 
     degradation: Degradation = field(default_factory=Degradation)
     border: int | None = None
     budgets: Mapping[Precision, Limits] | None = None
     page: Path | None = None
+    overwrite: bool = False
 
 
 def evaluate(
@@ -62,11 +65,13 @@ def evaluate(
 
     Raises:
         InputError: no subjects, an image that cannot be used, or a page that cannot be written.
-        Unavailable: the runtime of an fp32 reference does not work here. Others that do not are in the report.
+        Unavailable: the runtime of the fp32 reference does not work here, of all networks. Others that do not are in
+            the report.
     """
     if not subjects:
         raise InputError("there is nothing to evaluate", "Name an artifact or an engine.")
     if options.page is not None:
+        check_outputs(options.page, overwrite=options.overwrite)
         check_writable(options.page)
     networks: dict[str, list[Subject]] = {}
     for subject in subjects:
@@ -75,12 +80,33 @@ def evaluate(
     plans = [_Plan.of(group, [Path(item) for item in directories], options) for group in networks.values()]
     progress.steps = sum((len(plan.subjects) + 1) * len(plan.items) for plan in plans)
     pictures = Pictures()
-    report = QualityReport(
-        options.degradation.described(), tuple(_evaluate_network(plan, options, progress, pictures) for plan in plans)
-    )
+    work = partial(_evaluate_network, options=options, progress=progress, pictures=pictures)
+    report = QualityReport(options.degradation.described(), *_evaluate_each(plans, work))
     if options.page is not None:
-        pictures.write(options.page, report)
+        pictures.write(options.page, report, overwrite=options.overwrite)
     return report
+
+
+def _evaluate_each(
+    plans: Sequence[_Plan], evaluated: Callable[[_Plan], NetworkReport]
+) -> tuple[tuple[NetworkReport, ...], tuple[NotRun, ...]]:
+    """All networks. Where the reference of one fails its subjects did not run, and the others go on.
+
+    Raises:
+        Exception: that of the first, where none can be evaluated.
+    """
+    reports, not_run, first = [], [], None
+    for plan in plans:
+        try:
+            reports.append(evaluated(plan))
+        except Exception as error:
+            if len(plans) == 1:
+                raise
+            first = first or error
+            not_run += [_not_run(subject, error, plan.subjects[0]) for subject in plan.subjects]
+    if first is not None and not reports:
+        raise first
+    return tuple(reports), tuple(not_run)
 
 
 @dataclass
@@ -160,10 +186,14 @@ def _evaluate_network(plan: _Plan, options: EvaluateOptions, progress: _Progress
     return NetworkReport(name, plan.scale, plan.border, baseline, gain, (exact, *held), tuple(not_run), cut)
 
 
-def _not_run(subject: Subject, error: Exception) -> NotRun:
+def _not_run(subject: Subject, error: Exception, reference: Subject | None = None) -> NotRun:
+    """`reference`: whose error it is, where it may be another's."""
     failed = not isinstance(error, Unavailable)
     trace = "".join(traceback.format_exception(error)) if failed else ""
-    return NotRun(subject.name, subject.runtime, subject.precision, described(error), failed, trace)
+    reason = described(error)
+    if reference not in (None, subject):
+        reason = f"there is nothing to compare it with: {reason}"
+    return NotRun(subject.name, subject.runtime, subject.precision, reason, failed, trace)
 
 
 class _Store:

@@ -70,11 +70,12 @@ class Pictures:
             kept.sort(key=lambda found: -found[0].patch_difference)
             del kept[_SHOWN:]
 
-    def write(self, path: Path, report: QualityReport) -> None:
+    def write(self, path: Path, report: QualityReport, *, overwrite: bool = False) -> None:
         """The page, at `path`.
 
         Raises:
             InputError: it cannot be written.
+            OutputExists: it exists, and `overwrite` is false.
         """
         parts = [
             "<!doctype html><html lang='en'><meta charset='utf-8'><title>RT4KSR quality</title>",
@@ -86,7 +87,7 @@ class Pictures:
             reference = network.subjects[0]
             parts.append(_summary(network))
             parts += [self._subject(subject, reference) for subject in network.subjects]
-        write_bytes(path, "\n".join(parts).encode())
+        write_bytes(path, "\n".join(parts).encode(), overwrite=overwrite)
 
     def _subject(self, subject: SubjectReport, reference: SubjectReport) -> str:
         kept = self._kept.get((subject.name, subject.runtime, subject.precision), [])

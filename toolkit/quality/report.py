@@ -118,10 +118,15 @@ class NetworkReport(msgspec.Struct, frozen=True):
 
 
 class QualityReport(msgspec.Struct, frozen=True):
-    """A whole evaluation. `degradation` says how low-resolution images were made where the sets had none."""
+    """A whole evaluation.
+
+    `degradation` says how low-resolution images were made where the sets had none. `not_run` are the subjects of
+    networks that are not in `networks`, because their fp32 reference could not be evaluated.
+    """
 
     degradation: str
     networks: tuple[NetworkReport, ...]
+    not_run: tuple[NotRun, ...] = ()
     schema: int = SCHEMA
 
     @property
@@ -132,12 +137,17 @@ class QualityReport(msgspec.Struct, frozen=True):
     @property
     def complete(self) -> bool:
         """Whether every subject ran."""
-        return not any(network.not_run for network in self.networks)
+        return not self.left_out
 
     @property
     def failed(self) -> bool:
         """Whether something went wrong with a subject whose runtime works here."""
-        return any(left.failed for network in self.networks for left in network.not_run)
+        return any(left.failed for left in self.left_out)
+
+    @property
+    def left_out(self) -> tuple[NotRun, ...]:
+        """Subjects of all networks that did not run."""
+        return (*(left for network in self.networks for left in network.not_run), *self.not_run)
 
     def to_json(self) -> str:
         return encode(self).decode()

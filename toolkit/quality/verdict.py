@@ -62,7 +62,7 @@ def demand_budget(
         CheckFailed: one of them could not be measured, so nobody knows whether it keeps its budget.
     """
     report = evaluate([Subject(artifact, SIMULATED, threads) for artifact in artifacts], directories, options)
-    for left in (left for network in report.networks for left in network.not_run):
+    for left in report.left_out:
         raise CheckFailed(
             f"{left.name} on {left.runtime} could not be measured: {left.reason}",
             "A budget that was not measured is not kept. Evaluate it alone to see more: `toolkit evaluate`.",
