@@ -58,7 +58,7 @@ def plot(name: str, config: TrainingConfig) -> None:
     lines = read_log(OUTPUT / f"{name}.jsonl")
     validations = [line for line in lines if isinstance(line, ValidationLine)]
     trainings = [line for line in lines if isinstance(line, TrainingLine)]
-    with drawn(OUTPUT / f"{name}.svg") as axes:
+    with drawn(OUTPUT / f"{name}.svg", overwrite=True) as axes:
         axes.plot([line.iteration for line in validations], [line.psnr_y for line in validations], marker=".")
         for (kind, value), colour in zip(known(config).items(), ("tab:green", "tab:gray"), strict=True):
             axes.axhline(value, color=colour, linewidth=1, linestyle="--", label=f"{kind}, {value:.2f} dB")

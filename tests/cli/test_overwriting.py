@@ -14,9 +14,14 @@ from samples import checkpoint
 import toolkit
 from toolkit.artifact import Artifact
 from toolkit.atomic import check_outputs, numbered
+from toolkit.drawing import drawn
 from toolkit.errors import OutputExists
 from toolkit.graph.precision.convert import ConvertOptions, convert
+from toolkit.profiling.side_by_side import TitledReport
 from toolkit.quality.budget import BUDGETS
+from toolkit.runtimes.building import BuildOptions
+from toolkit.runtimes.engine import Engine
+from toolkit.workloads import Shape
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -105,3 +110,75 @@ def test_the_commands(copy: Artifact, tmp_path: Path, toolkit_command: Command) 
         assert (tmp_path / arguments[-1]).read_text() == "mine"
     assert toolkit_command("report", "--html", "page.html", "--overwrite", cwd=tmp_path).returncode == 0
     assert "<html" in (tmp_path / "page.html").read_text()
+
+
+def test_a_sound_bundle_with_other_options_stays(
+    copy: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, large = (BuildOptions(shape=Shape(side, side)) for side in (8, 16))
+    engine = toolkit.build(copy, "ort-cpu", small).engine
+    before = engine.info
+    monkeypatch.setattr("toolkit.runtimes.ort.OrtCpuRuntime._build", lambda *_: pytest.fail("built"))
+    with pytest.raises(OutputExists, match="built with other options: shape 8x8") as caught:
+        toolkit.build(copy, "ort-cpu", large)
+    assert "--overwrite" in caught.value.remedy
+    assert Engine.read(engine.path).info == before
+    assert not toolkit.build(copy, "ort-cpu", small).fresh
+    with pytest.raises(pytest.fail.Exception, match="built"):
+        toolkit.build(copy, "ort-cpu", large, overwrite=True)
+    # One that does not load here any more is of no use: whatever it was built for, it may be built again.
+    monkeypatch.setattr("toolkit.runtimes.ort.OrtCpuRuntime.mismatch", lambda *_: "another version")
+    with pytest.raises(pytest.fail.Exception, match="built"):
+        toolkit.build(copy, "ort-cpu", large)
+
+
+def test_a_bundle_of_another_artifact_stays(copy: Artifact, tmp_path: Path) -> None:
+    toolkit.build(copy, "ort-cpu", directory=tmp_path / "engines")
+    other = toolkit.export(checkpoint(seed=1), directory=tmp_path / "other")
+    with pytest.raises(OutputExists, match="was built from another artifact"):
+        toolkit.build(other, "ort-cpu", directory=tmp_path / "engines")
+
+
+def test_a_folder_that_is_no_bundle_stays(copy: Artifact) -> None:
+    mine = copy.path.with_name(f"{copy.manifest.name}.ort-cpu.engine")
+    mine.mkdir()
+    (mine / "letter.txt").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(OutputExists, match="is not an engine bundle"):
+            toolkit.build(copy, "ort-cpu", overwrite=overwrite)
+    assert (mine / "letter.txt").read_text() == "mine"
+
+
+def test_the_functions(copy: Artifact, tmp_path: Path) -> None:
+    """The rule holds for those who call Python, too."""
+    path = tmp_path / "there.svg"
+    path.write_text("mine")
+    measured = report(cell("ort-cpu", 0.1))
+    pages = [TitledReport("a", measured)]
+    calls: tuple[Callable[..., object], ...] = (
+        lambda **how: toolkit.write_pages(pages, path, **how),
+        lambda **how: toolkit.write_pages(pages, None, path, **how),
+        lambda **how: toolkit.build_script(copy, "ort-cpu", path=path, **how),
+        lambda **how: _draw(path, **how),
+    )
+    for call in calls:
+        with pytest.raises(OutputExists, match=r"there\.svg exists"):
+            call()
+        assert path.read_text() == "mine"
+        call(overwrite=True)
+        assert path.read_text() != "mine"
+        path.write_text("mine")
+    for refused in (
+        lambda: toolkit.profile([copy], ["ort-cpu"], output=path),
+        lambda: toolkit.evaluate([toolkit.Subject(copy, "ort-cpu")], [tmp_path], toolkit.EvaluateOptions(page=path)),
+    ):
+        with pytest.raises(OutputExists, match=r"there\.svg exists"):
+            refused()
+    assert path.read_text() == "mine"
+    assert not list(tmp_path.glob(".*"))
+
+
+def _draw(path: Path, *, overwrite: bool = False) -> None:
+    """What `plot_curve`, `plot_layers` and the plot of an ablation are drawn with."""
+    with drawn(path, overwrite=overwrite) as axes:
+        axes.plot([0, 1])

@@ -69,7 +69,7 @@ def report(path: Path, output: Path) -> None:
     titled = read_titled([path])
     titled[0].report.to_csv()
     gate(titled[0].report, titled[0].report)
-    write_pages(titled, output / "page.html", output / "page.md")
+    write_pages(titled, output / "page.html", output / "page.md", overwrite=True)
 
 
 def budgets(path: Path, _: Path) -> None:

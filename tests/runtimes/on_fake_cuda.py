@@ -321,7 +321,7 @@ def test_ort_tensorrt_starts_from_earlier_timings(
 ) -> None:
     first = build(small_artifact, "ort-tensorrt", BuildOptions(shape=SHAPE), tmp_path).engine
     assert first.file("cache_sm86.timing").read_text() == "measured "
-    second = build(small_artifact, "ort-tensorrt", BuildOptions(shape=Shape(16, 16)), tmp_path)
+    second = build(small_artifact, "ort-tensorrt", BuildOptions(shape=Shape(16, 16)), tmp_path, overwrite=True)
     assert second.fresh
     assert second.engine.file("cache_sm86.timing").read_text() == "measured measured "
     assert second.engine.info.read_back["timings from"] == first.path.name

@@ -76,7 +76,7 @@ def test_building_again_is_instant_until_something_changes(engine: Engine, small
     again = build(small_artifact, runtime, options, directory)
     assert not again.fresh
     assert again.engine.info == engine.info
-    assert build(small_artifact, runtime, BuildOptions(shape=Shape(8, 8)), directory).fresh
+    assert build(small_artifact, runtime, BuildOptions(shape=Shape(8, 8)), directory, overwrite=True).fresh
     (engine.path / "manifest.json").write_text("{}")
     assert build(small_artifact, runtime, options, directory).fresh
     assert not build(small_artifact, runtime, options, directory).fresh
@@ -227,9 +227,9 @@ def test_the_bundle_of_before_stays_until_the_new_one_is_there(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Path, "rename", interrupted)
-        build(small_artifact, "ort-cpu", BuildOptions(shape=Shape(8, 8)), tmp_path)
+        build(small_artifact, "ort-cpu", BuildOptions(shape=Shape(8, 8)), tmp_path, overwrite=True)
     assert Engine.read(engine.path).info == engine.info
-    assert build(small_artifact, "ort-cpu", BuildOptions(shape=Shape(8, 8)), tmp_path).fresh
+    assert build(small_artifact, "ort-cpu", BuildOptions(shape=Shape(8, 8)), tmp_path, overwrite=True).fresh
     assert [path.name for path in tmp_path.iterdir()] == [engine.path.name]
 
 
@@ -491,7 +491,7 @@ def test_gpu_engines_are_built_loaded_and_reused(name: str, small_artifact: Arti
     truth = numpy_function(toolkit.source_checkpoint(small_artifact).network, "float64")(frame())
     np.testing.assert_allclose(session.run(frame()), truth, rtol=0, atol=1e-4)
     Engine.read(engine.path)  # and loading it has changed nothing
-    again = build(small_artifact, name, BuildOptions(shape=Shape(32, 32)), tmp_path).engine
+    again = build(small_artifact, name, BuildOptions(shape=Shape(32, 32)), tmp_path, overwrite=True).engine
     if name in {"ort-tensorrt", "tensorrt"}:
         assert again.info.read_back["timings from"] == engine.path.name
     if name in {"tensorrt", "tensorrt-rtx"}:

@@ -88,7 +88,7 @@ def test_a_polygraphy_script_holds_names_as_text(
     def made(folder: str, port: str) -> str:
         manifest = renamed(small_artifact.manifest, "x", port, port)
         sides = [Contestant(Artifact(tmp_path / folder / f"{folder}.onnx", manifest), "ort-cpu") for _ in range(2)]
-        polygraphy_script(*sides, 1e-3, tmp_path / "pair.py")
+        polygraphy_script(*sides, 1e-3, tmp_path / "pair.py", overwrite=True)
         return (tmp_path / "pair.py").read_text("utf-8")
 
     assert program(made(folder, port)) == program(made("a", "b"))

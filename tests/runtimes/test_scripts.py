@@ -79,17 +79,16 @@ def scripts(artifact: Artifact) -> dict[str, str]:
     every = BuildOptions(target=("sm86", "sm120"), optimization_level=3, tf32=True)
     beside = artifact.path.with_name("gen.py")
     texts = {
-        name: build_script(artifact, name, BuildOptions(shape=SHAPE), beside)
+        name: build_script(artifact, name, BuildOptions(shape=SHAPE), beside, overwrite=True)
         for name, runtime in RUNTIMES.items()
         if isinstance(runtime, BuildingRuntime) and type(runtime)._script is not BuildingRuntime._script
     }
     assert texts.keys() >= {*CPU, "tensorrt", "tensorrt-rtx", "ort-cuda", "ort-tensorrt"}
     assert '    "use_tf32": "0",\n' in texts["ort-cuda"]
     assert 'os.environ["NVIDIA_TF32_OVERRIDE"] = "0"' in texts["ort-tensorrt"]
-    texts["rtx options"] = build_script(artifact, "tensorrt-rtx", every, beside)
-    texts["tensorrt options"] = build_script(
-        artifact, "tensorrt", BuildOptions(version_compatible=True, hardware_compatible=True, tf32=True), beside
-    )
+    texts["rtx options"] = build_script(artifact, "tensorrt-rtx", every, beside, overwrite=True)
+    options = BuildOptions(version_compatible=True, hardware_compatible=True, tf32=True)
+    texts["tensorrt options"] = build_script(artifact, "tensorrt", options, beside, overwrite=True)
     return texts
 
 
@@ -143,7 +142,9 @@ def test_tensorrt_rtx_builds_the_same_plan_for_many_sizes(artifact: Artifact, tm
     theirs = np.frombuffer((tmp_path / "plan").read_bytes(), np.uint8)
     assert ours.size == theirs.size
     assert (ours != theirs).sum() < 100
-    other = build(artifact, "tensorrt-rtx", BuildOptions(target=("sm86",), shape=Shape(64, 64)), tmp_path).engine
+    other = build(
+        artifact, "tensorrt-rtx", BuildOptions(target=("sm86",), shape=Shape(64, 64)), tmp_path, overwrite=True
+    ).engine
     assert other.file("plan").read_bytes() != theirs.tobytes()
 
 

@@ -214,7 +214,7 @@ def test_a_tensorrt_bundle_has_its_timing_cache(small_artifact: Artifact, tmp_pa
     assert first.info.read_back["timing cache"] == "timing.cache"
     assert first.info.read_back["timings from"] == "none"
     assert first.file("timing.cache").stat().st_size > 0
-    second = OnRtx().build(small_artifact, BuildOptions(shape=Shape(32, 32)), tmp_path)
+    second = OnRtx().build(small_artifact, BuildOptions(shape=Shape(32, 32)), tmp_path, overwrite=True)
     assert second.fresh
     assert second.engine.info.read_back["timings from"] == first.path.name
     assert second.engine.info.settings == {

@@ -253,7 +253,7 @@ def test_a_pair_goes_to_polygraphy(uint8: str | None, tmp_path: Path) -> None:
     bad = parse_contestant(str(planted(good, tmp_path / "bad", "upsample", 2.0)), edited=True)
     script = tmp_path / "scripts" / "pair.py"
     for other, code in ((Contestant(good, "ort-cpu"), 0), (bad, 1)):
-        polygraphy_script(Contestant(good, "ort-cpu"), other, 1e-4, script)
+        polygraphy_script(Contestant(good, "ort-cpu"), other, 1e-4, script, overwrite=True)
         done = subprocess.run([sys.executable, script, "--all"], capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == code, done.stdout + done.stderr
     assert "FAILED" in done.stdout
@@ -263,7 +263,7 @@ def test_a_pair_goes_to_polygraphy(uint8: str | None, tmp_path: Path) -> None:
 def test_scripts_for_tensorrt_compile_and_others_are_refused(small_artifact: Artifact, tmp_path: Path) -> None:
     mine = Contestant(small_artifact, "ort-cpu")
     for runtime in ("tensorrt", "tensorrt-rtx"):
-        polygraphy_script(mine, Contestant(small_artifact, runtime), 1e-3, tmp_path / "s.py")
+        polygraphy_script(mine, Contestant(small_artifact, runtime), 1e-3, tmp_path / "s.py", overwrite=True)
         compile((tmp_path / "s.py").read_text(), "s.py", "exec")
         assert ("RTX" in (tmp_path / "s.py").read_text()) == (runtime == "tensorrt-rtx")
     for other in (Contestant(small_artifact, "openvino"), Contestant(checkpoint(), "torch")):

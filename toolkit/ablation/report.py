@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from toolkit.artifact import encode
-from toolkit.atomic import write_bytes
+from toolkit.atomic import check_outputs, write_bytes
 from toolkit.drawing import drawn
 from toolkit.profiling.environment import Environment
 from toolkit.quoting import markdown, plot
@@ -92,14 +92,15 @@ class AblationReport(msgspec.Struct, frozen=True):
         )
         return "\n".join([*lines, "", markdown(about), ""])
 
-    def plot(self, path: Path) -> None:
+    def plot(self, path: Path, *, overwrite: bool = False) -> None:
         """Quality against frame time, a line a runtime and workload (PNG, SVG or PDF by the file's name).
 
         Raises:
             Unavailable: matplotlib is not installed.
             InputError: the file cannot be written.
+            OutputExists: it exists, and `overwrite` is false.
         """
-        with drawn(path, 9, 6) as axes:
+        with drawn(path, 9, 6, overwrite=overwrite) as axes:
             for runtime, workload in self.cells:
                 points = [(step.seconds(runtime, workload), step.psnr_y) for step in self.steps]
                 known = [
@@ -124,16 +125,19 @@ class AblationReport(msgspec.Struct, frozen=True):
             axes.legend(fontsize=8)
 
 
-def write_report(report: AblationReport, directory: Path) -> None:
+def write_report(report: AblationReport, directory: Path, *, overwrite: bool = False) -> None:
     """report.json, report.md and report.svg, in `directory`.
 
     Raises:
         Unavailable: matplotlib is not installed; the other two are written.
         InputError: they cannot be written.
+        OutputExists: one of them exists, and `overwrite` is false; none is written.
     """
-    write_bytes(directory / "report.json", report.to_json().encode())
-    write_bytes(directory / "report.md", report.to_markdown().encode())
-    report.plot(directory / "report.svg")
+    paths = [directory / f"report.{suffix}" for suffix in ("json", "md", "svg")]
+    check_outputs(*paths, overwrite=overwrite)
+    for path, text in zip(paths, (report.to_json(), report.to_markdown()), strict=False):
+        write_bytes(path, text.encode(), overwrite=overwrite)
+    report.plot(paths[-1], overwrite=overwrite)
 
 
 def _row(cells: list[str]) -> str:

@@ -86,7 +86,7 @@ def ablate(
     options = toolkit.AblateOptions(chosen, tuple(images), tuple(split(runtime)), duration, threads, cache)
     with bar() as advance:
         report = toolkit.ablate(config, output, options, advance)
-    toolkit.write_report(report, output)
+    toolkit.write_report(report, output, overwrite=True)  # an ablation may be continued
     if json:
         print_json(report.to_json())
     console = err if json else out

@@ -46,8 +46,7 @@ def build(
         Input size: WIDTHxHEIGHT, 720p, 1080p, ... Default: that of the artifact or of its 4K workload.
     target
         For tensorrt-rtx: comma-separated GPU generations, which need not be here: sm75,sm80,sm86,sm89,sm120. For
-        native: x86-64-v3, x86-64-v4, x86-64-v4-vnni, x86-64-v4-bf16, scalar; default: native, the best that this
-        processor has.
+        native: x86-64-v3, x86-64-v4, x86-64-v4-vnni, x86-64-v4-bf16, scalar; default: native, the best here.
     threads
         Processor threads it is built for; 0: all usable.
     optimization_level
@@ -70,7 +69,7 @@ def build(
     list_
         List the bundles of the directory (default: exported) and whether they fit this machine.
     overwrite
-        With --gen: replace a script that exists.
+        Replace a sound bundle of another artifact or with other options, or with --gen a script.
     json
         Print one JSON document.
     """
@@ -93,12 +92,14 @@ def build(
     if gen is not None:
         _write_script(artifact, runtime, options, gen, output, overwrite=overwrite, json=json)
     else:
-        _build(artifact, runtime, options, output, json=json)
+        _build(artifact, runtime, options, output, overwrite=overwrite, json=json)
 
 
-def _build(artifact: Path, runtime: str, options: toolkit.BuildOptions, output: Path | None, *, json: bool) -> None:
+def _build(
+    artifact: Path, runtime: str, options: toolkit.BuildOptions, output: Path | None, *, overwrite: bool, json: bool
+) -> None:
     with steps("build") as report:
-        built = toolkit.build(artifact, runtime, options, output, report)
+        built = toolkit.build(artifact, runtime, options, output, report, overwrite=overwrite)
     if json:
         print_documents([built.engine.info])
     else:
@@ -130,7 +131,7 @@ def _write_script(
     if output is not None or json:
         raise toolkit.InputError("--gen writes a script and builds nothing", "Leave out --output and --json.")
     to_stdout = path == Path("-")
-    script = toolkit.build_script(artifact, runtime, options, None if to_stdout else path)
+    script = toolkit.build_script(artifact, runtime, options, None if to_stdout else path, overwrite=overwrite)
     if to_stdout:
         print(script, end="")
     else:

@@ -67,7 +67,7 @@ def compare(
     toolkit.check_outputs(plot, gen, overwrite=overwrite)
     one, other = (toolkit.parse_contestant(text, edited=edited) for text in (first, second))
     if gen is not None:
-        toolkit.polygraphy_script(one, other, 1e-4 if bound is None else bound, gen)
+        toolkit.polygraphy_script(one, other, 1e-4 if bound is None else bound, gen, overwrite=overwrite)
     console = err if json else out
     report: toolkit.LayerReport | toolkit.ComparisonReport
     given = None if images is None else toolkit.real_images(images, one.fixed or other.fixed)
@@ -81,7 +81,7 @@ def compare(
     if isinstance(report, toolkit.LayerReport):
         _print_layers(report, console)
         if plot is not None:
-            toolkit.plot_layers(report, plot)
+            toolkit.plot_layers(report, plot, overwrite=overwrite)
     else:
         _print(report, console)
     if json:

@@ -79,7 +79,7 @@ def profile(
             found = lowered(found, asked, scratch)
         cells = _Cells(found, split(runtime), split(workload) or None, asked)
         if results.gen is not None:
-            _write_script(cells, measuring, results.gen)
+            _write_script(cells, measuring, results.gen, overwrite=results.overwrite)
             return
         report = _measure(cells, measuring, results, within_budget=within_budget)
     _show(report, results)
@@ -107,6 +107,7 @@ def _measure(cells: _Cells, how: Measuring, results: Results, *, within_budget: 
             within_budget=within_budget,
             output=results.output,
             resume=results.resume,
+            overwrite=results.overwrite,
             command=shell(["toolkit", *sys.argv[1:]]),
             advance=advance,
         )
@@ -130,7 +131,7 @@ def _repeat_sizes(workloads: Sequence[str]) -> None:
             err.print(styled("input size {}", size(found.shape.sides)), soft_wrap=True)
 
 
-def _write_script(cells: _Cells, how: Measuring, path: Path) -> None:
+def _write_script(cells: _Cells, how: Measuring, path: Path, *, overwrite: bool) -> None:
     to_stdout = path == Path("-")
     script = toolkit.profile_script(
         cells.subjects,
@@ -142,6 +143,7 @@ def _write_script(cells: _Cells, how: Measuring, path: Path) -> None:
         cpus=processors(how.cpus),
         boundary=how.boundary,
         path=None if to_stdout else path,
+        overwrite=overwrite,
     )
     if to_stdout:
         print(script, end="")
@@ -157,7 +159,8 @@ def _show(report: toolkit.ProfileReport, results: Results) -> None:
         print(report.to_csv(), end="")
     print_report(report, err if on_stdout else out)
     name = "report" if results.output is None else results.output.stem
-    toolkit.write_pages([toolkit.TitledReport(name, report)], results.html, results.markdown)
+    replaced = results.overwrite or results.resume
+    toolkit.write_pages([toolkit.TitledReport(name, report)], results.html, results.markdown, overwrite=replaced)
     written = ", ".join(str(path) for path in (results.output, results.html, results.markdown) if path is not None)
     err.print(styled("written: {}", written), soft_wrap=True)
 

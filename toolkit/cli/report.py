@@ -55,7 +55,7 @@ def report(
         print_report(titled[0].report, out)
     else:
         _print_several(titled)
-    toolkit.write_pages(titled, html, None if to_stdout else markdown)
+    toolkit.write_pages(titled, html, None if to_stdout else markdown, overwrite=overwrite)
 
 
 def _print_several(reports: Sequence[toolkit.TitledReport]) -> None:

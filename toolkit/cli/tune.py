@@ -88,7 +88,7 @@ def tune(
             advance=advance,
         )
     if plot is not None:
-        toolkit.plot_curve(tuned, plot)
+        toolkit.plot_curve(tuned, plot, overwrite=overwrite)
     if json:
         print_documents([tuned.artifact.manifest])
     _print(tuned, err if json else out)

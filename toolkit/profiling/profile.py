@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from toolkit.artifact import Artifact, Manifest, Precision
+from toolkit.atomic import check_outputs
 from toolkit.errors import CheckFailed, InputError
 from toolkit.profiling.builds import measure_builds
 from toolkit.profiling.client import CellFailed, Worker
@@ -55,6 +56,7 @@ def profile(
     within_budget: bool = False,
     output: Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     command: str = "",
     advance: Advance = lambda _what, _share, _left: None,
 ) -> ProfileReport:
@@ -80,28 +82,21 @@ def profile(
         within_budget: refuse lowered precisions whose manifests have no verdict on their quality, or a bad one.
         output: where report.json is written, now and then while measuring too, so that an interruption costs little.
         resume: go on with the report that an interrupted run of the same left there.
+        overwrite: replace a report that exists there.
         command: the command line, for the report.
         advance: called with what is being done, the share done, and the seconds left or None.
 
     Raises:
         InputError: an unknown name, a value out of range, nothing to measure, or a report of something else to resume.
+        OutputExists: `output` exists, and neither `resume` nor `overwrite` is given.
         ArtifactError: an artifact that does not match its manifest, or a bundle that was edited.
         CheckFailed: a precision is not within its budget, and that was demanded.
     """
-    settings = _settled(
-        Settings(
-            duration,
-            threads,
-            tuple(cpus),
-            boundary,
-            timing_precision,
-            cell_timeout,
-            streams,
-            per_layer,
-            builds,
-            roofline,
-        )
+    check_outputs(output, overwrite=overwrite or resume)
+    asked = Settings(
+        duration, threads, tuple(cpus), boundary, timing_precision, cell_timeout, streams, per_layer, builds, roofline
     )
+    settings = _settled(asked)
     given = [_read(item) for item in artifacts]
     if within_budget:
         _demand_budget(

@@ -29,6 +29,7 @@ def profile_script(
     cpus: Sequence[int] = (),
     boundary: Boundary = "host",
     path: Path | None = None,
+    overwrite: bool = False,
 ) -> str:
     """A Python script that times one cell without the toolkit: with the runtime's own package and NumPy.
 
@@ -37,6 +38,7 @@ def profile_script(
 
     Raises:
         InputError: it is none or several cells, of PyTorch, or of the boundary `image`; or `path` cannot be written.
+        OutputExists: `path` exists, and `overwrite` is false.
     """
     if boundary == "image":
         raise InputError("there are no scripts for the boundary image", "Give --boundary host or compute.")
@@ -63,4 +65,4 @@ def profile_script(
     how = ["--boundary", boundary, "--duration", f"{duration:g}", "--threads", str(count)]
     command = shell(["toolkit", "profile", Path(f"{cell.name}.onnx"), *what, *how])
     timing = Timing(duration, tuple(cpus) or choose_processors(count), boundary == "host", command)
-    return build_script(cell.artifact, cell.runtime, options, path, timing)
+    return build_script(cell.artifact, cell.runtime, options, path, timing, overwrite=overwrite)

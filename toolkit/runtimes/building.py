@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Collection
@@ -11,16 +12,19 @@ from typing import ClassVar
 
 from toolkit.artifact import Artifact
 from toolkit.atomic import sha256_of_file
-from toolkit.errors import ArtifactError, InputError, ToolkitError, Unavailable
+from toolkit.errors import ArtifactError, InputError, OutputExists, ToolkitError, Unavailable
 from toolkit.foreign import foreign
 from toolkit.graph.reading import check_graph
-from toolkit.runtimes.engine import SUFFIX, Engine, EngineInfo, engine_path, find_engines, write_engine
+from toolkit.runtimes.engine import SUFFIX, Engine, EngineInfo, engine_path, find_engines, is_bundle, write_engine
 from toolkit.runtimes.hardware import INSTRUCTIONS
 from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions, check_threads, require
 from toolkit.runtimes.rehearsal import rehearse
 from toolkit.runtimes.scripts.source import Subject, Timing
 from toolkit.workloads import WORKLOADS, Shape
 
+_KEEP_BUNDLE = (
+    "Name the bundle to run it as it is, build into another directory with --output, or replace it with --overwrite."
+)
 _LEVELS = 6
 """TensorRT's builder optimization levels, from 0. A higher one would be taken for the highest, without a word."""
 
@@ -186,19 +190,27 @@ class BuildingRuntime(Runtime):
         options: BuildOptions = BuildOptions(),
         directory: Path | None = None,
         report: Callable[[str], None] = lambda _: None,
+        *,
+        overwrite: bool = False,
     ) -> Built:
         """Build an engine bundle beside the artifact, or find that it is there and still fits.
+
+        A bundle that is damaged, or does not load here any more, is built again.
 
         Raises:
             Unavailable: the runtime is not there, or cannot take the artifact.
             InputError: an option that this runtime does not have, or a shape the artifact cannot have.
+            OutputExists: a sound bundle of that name was built from another artifact or with other options, and
+                `overwrite` is false; or what has that name is not a bundle.
         """
         require(f"building for {self.name}", self.probe_build())
         shape = self._accept(artifact, options)
         path = engine_path(artifact, self.name, directory)
         identity = self.identity(options)
-        if path.exists() and (present := _still_fits(path, artifact, options, identity)):
-            return Built(present, fresh=False)
+        if os.path.lexists(path):
+            if present := _still_fits(path, artifact, options, identity):
+                return Built(present, fresh=False)
+            self._check_replaceable(path, artifact, options, shape, overwrite=overwrite)
         report(f"building {path.name}")
         if self.builds_what_it_loads and self.rehearsed:
             self.rehearse(artifact)
@@ -222,6 +234,28 @@ class BuildingRuntime(Runtime):
             read_back=read_back,
         )
         return Built(write_engine(path, info, artifact, files), fresh=True)
+
+    def _check_replaceable(
+        self, path: Path, artifact: Artifact, options: BuildOptions, shape: Shape | None, *, overwrite: bool
+    ) -> None:
+        """See before any work that building replaces no bundle that is still of use."""
+        if not is_bundle(path):
+            raise OutputExists(f"{path} exists and is not an engine bundle", "Move it, or name another directory.")
+        try:
+            engine = Engine.read(path)
+            stale = bool(self.mismatch(engine))
+        except ToolkitError:
+            return  # damaged, or of a version that is not read any more
+        if overwrite or stale:
+            return
+        if engine.info.artifact_sha256 != artifact.manifest.onnx_sha256:
+            raise OutputExists(f"{path} exists, and was built from another artifact", _KEEP_BUNDLE)
+        here = {"shape": str(shape or "any"), **self.settings(options)}
+        there = {"shape": str(engine.built_for or "any"), **engine.info.settings}
+        differing = [name for name in here | there if here.get(name) != there.get(name)]
+        if differing:
+            told = ", ".join(f"{name} {there.get(name, 'unknown')}" for name in differing)
+            raise OutputExists(f"{path} exists, and was built with other options: {told}", _KEEP_BUNDLE)
 
     def script(self, artifact: Artifact, options: BuildOptions, onnx: Path, timing: Timing | None = None) -> str:
         """A Python script that builds the same without the toolkit and runs one frame, or times frames.

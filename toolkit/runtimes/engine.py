@@ -204,6 +204,11 @@ def write_engine(path: Path, info: EngineInfo, artifact: Artifact, files: Mappin
     return Engine(path, info, artifact.manifest)
 
 
+def is_bundle(path: Path) -> bool:
+    """Whether a directory is a bundle, sound or damaged: other people's directories are not replaced."""
+    return path.is_dir() and not path.is_symlink() and ((path / _INFO).is_file() or (path / _MANIFEST).is_file())
+
+
 def find_engines(directory: Path) -> list[Path]:
     """Bundles of a directory, by name, whole or not."""
     return sorted(path for path in directory.glob(f"*{SUFFIX}") if path.is_dir())

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from toolkit.artifact import Artifact
-from toolkit.atomic import write_bytes
+from toolkit.atomic import check_outputs, write_bytes
 from toolkit.errors import InputError, ToolkitError, suggestion
 from toolkit.runtimes.building import BuildingRuntime, BuildOptions, Built
 from toolkit.runtimes.engine import Engine, find_engines
@@ -96,14 +96,18 @@ def build(
     options: BuildOptions | None = None,
     directory: Path | None = None,
     report: Callable[[str], None] = lambda _: None,
+    *,
+    overwrite: bool = False,
 ) -> Built:
     """An engine bundle built from an artifact by a runtime; see `BuildingRuntime.build`.
 
     Raises:
         InputError: there is no such runtime, or it builds no engines.
+        OutputExists: a sound bundle of that name was built from another artifact or with other options, and `overwrite`
+            is false; or what has that name is not a bundle.
     """
     loaded = artifact if isinstance(artifact, Artifact) else Artifact.read(artifact)
-    return _building(runtime).build(loaded, options or BuildOptions(), directory, report)
+    return _building(runtime).build(loaded, options or BuildOptions(), directory, report, overwrite=overwrite)
 
 
 def build_script(
@@ -112,6 +116,8 @@ def build_script(
     options: BuildOptions | None = None,
     path: Path | None = None,
     timing: Timing | None = None,
+    *,
+    overwrite: bool = False,
 ) -> str:
     """A Python script that builds the same engine without the toolkit and runs one frame of noise.
 
@@ -122,16 +128,18 @@ def build_script(
     Raises:
         InputError: there is no such runtime, or it builds no engines, or not with these options; or `path` cannot be
             written.
+        OutputExists: `path` exists, and `overwrite` is false.
         Unavailable: the runtime cannot take the artifact.
     """
     loaded = artifact if isinstance(artifact, Artifact) else Artifact.read(artifact)
+    check_outputs(path, overwrite=overwrite)
     home = Path() if path is None else path.parent
     onnx = Path(os.path.relpath(loaded.path, home))
     script = _building(runtime).script(loaded, options or BuildOptions(), onnx, timing)
     if path is not None:
         if re.search(rf"^(import|from) {re.escape(path.stem)}\b", script, re.MULTILINE):
             raise InputError(f"{path} would import itself in the place of {path.stem}", "Give it another name.")
-        write_bytes(path, script.encode())
+        write_bytes(path, script.encode(), overwrite=overwrite)
     return script
 
 

@@ -102,15 +102,16 @@ def compare_layers(
     return LayerReport(first.label, second.label, bound, tuple(layers), tuple(unmatched), culprit)
 
 
-def plot_layers(report: LayerReport, path: Path) -> None:
+def plot_layers(report: LayerReport, path: Path, *, overwrite: bool = False) -> None:
     """The growth of the error along the graph, as a picture (PNG, SVG or PDF by its name).
 
     Raises:
         Unavailable: matplotlib is not installed.
         InputError: the file cannot be written.
+        OutputExists: it exists, and `overwrite` is false.
     """
     tiny, places = 1e-9, range(len(report.layers))
-    with drawn(path, width=max(6, 0.22 * len(report.layers))) as axes:
+    with drawn(path, width=max(6, 0.22 * len(report.layers)), overwrite=overwrite) as axes:
         axes.semilogy(places, [max(layer.relative, tiny) for layer in report.layers], marker="o", markersize=3)
         axes.axhline(report.bound, color="tab:red", linewidth=1, label=f"bound {report.bound:g}")
         axes.set_xticks(places, [plot(layer.name) for layer in report.layers], rotation=90, fontsize=6)

@@ -88,7 +88,9 @@ _RUNNERS = {
 """Of the second side: what it needs, what comes before all imports, imports, and the runner."""
 
 
-def polygraphy_script(first: Contestant, second: Contestant, tolerance: float, path: Path) -> None:
+def polygraphy_script(
+    first: Contestant, second: Contestant, tolerance: float, path: Path, *, overwrite: bool = False
+) -> None:
     """Write the script.
 
     Args:
@@ -99,6 +101,7 @@ def polygraphy_script(first: Contestant, second: Contestant, tolerance: float, p
 
     Raises:
         InputError: they are no such pair, or it cannot be written.
+        OutputExists: `path` exists, and `overwrite` is false.
     """
     graphs = [item.source for item in (first, second) if isinstance(item.source, Artifact)]
     if len(graphs) < 2 or first.runtime != "ort-cpu" or second.runtime not in _RUNNERS:
@@ -125,4 +128,4 @@ def polygraphy_script(first: Contestant, second: Contestant, tolerance: float, p
         tolerance=python_literal(tolerance),
         runner=runner,
     )
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(), overwrite=overwrite)
