@@ -36,6 +36,18 @@ def test_two_inputs_for_one_output_are_both_named(tmp_path: Path) -> None:
         find_items([tmp_path / "a.png", tmp_path / "sub" / ".." / "a.png"], PLAIN)
 
 
+def test_several_results_need_a_folder(tmp_path: Path) -> None:
+    """Found before the work, not once for each of them."""
+    draw(tmp_path / "a.png", tmp_path / "b.png", tmp_path / "folder" / "c.png", tmp_path / "out.png")
+    naming = Naming(tmp_path / "out.png", "_x2", None, None)
+    for given in [tmp_path / "a.png", tmp_path / "b.png"], [tmp_path / "a.png", tmp_path / "folder"]:
+        with pytest.raises(InputError, match=r"out\.png is a file, and several results need a folder"):
+            find_items(given, naming)
+    with pytest.raises(InputError, match=r"out\.png is a file, and a folder is upscaled into a folder"):
+        find_items([tmp_path / "folder"], naming)
+    assert [item.output for item in find_items([tmp_path / "a.png"], naming).items] == [tmp_path / "out.png"]
+
+
 def test_two_ways_to_one_folder_are_one_output(tmp_path: Path) -> None:
     draw(tmp_path / "real" / "a.png", tmp_path / "real" / "a.bmp")
     (tmp_path / "link").symlink_to(tmp_path / "real")

@@ -87,11 +87,13 @@ def find_items(paths: Sequence[Path], naming: Naming) -> Found:
     named like a result and lies beside what it is made from (`a_x2.png` beside `a.png`).
 
     Raises:
-        InputError: there is nothing, a file is given twice, two results would have one name, or one the name of its
-            source.
+        InputError: there is nothing, a file is given twice, two results would have one name, one has the name of its
+            source, or the folder for them is a file.
     """
     if not paths:
         raise InputError("no file was given", "Name pictures, videos, or folders of them.")
+    if len(paths) > 1 and naming.output is not None and naming.output.is_file():
+        raise InputError(f"{naming.output} is a file, and several results need a folder", "Name a folder with -o.")
     found = []
     for path in paths:
         if _is_folder(path):
@@ -128,7 +130,8 @@ def check_outputs(pairs: Sequence[tuple[Path, Path]]) -> None:
             if _place(first) == _place(source):
                 raise InputError(f"{source} was given twice", "Name it once.")
             raise InputError(
-                f"{first} and {source} would both become {output}", "Leave out --format, or upscale them separately."
+                f"{first} and {source} would both become {output}",
+                "Upscale them separately, each with an -o of its own.",
             )
         sources[place] = source
     _check_case(sources)
@@ -204,7 +207,7 @@ def _of_folder(folder: Path, naming: Naming, *, several: bool) -> Found:
     """The tree is kept."""
     home = _home(folder, naming, several=several)
     if home.is_file():
-        raise InputError(f"{home} is a file, and a folder is upscaled into a folder")
+        raise InputError(f"{home} is a file, and a folder is upscaled into a folder", "Name a folder with -o.")
     items, left_out, unreadable = [], [], []
 
     def note(error: OSError) -> None:
