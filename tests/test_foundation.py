@@ -71,7 +71,7 @@ def test_files_appear_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.Mo
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(InputError, match=r"cannot write .*file\.bin: No space left on device"):
+    with pytest.raises(InputError, match=r"cannot write .*file\.bin: No space left on device\n  Make room there"):
         write_bytes(path, b"second, longer")
     assert path.read_bytes() == b"first"
     assert [entry.name for entry in path.parent.iterdir()] == ["file.bin"]

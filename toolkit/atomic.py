@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -132,6 +133,6 @@ def writable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(
-            f"cannot write {path}: {error.strerror or error}", "Choose a directory you can write to."
-        ) from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "Make room there, or choose another directory." if full else "Choose a directory you can write to."
+        raise InputError(f"cannot write {path}: {error.strerror or error}", remedy) from error
