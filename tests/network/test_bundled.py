@@ -1,6 +1,9 @@
 """The weights that ship: of the toolkit's own training, better than bicubic, and what exported/ holds."""
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -10,7 +13,7 @@ from samples import DATA, needs_data, released
 from toolkit.artifact import Artifact
 from toolkit.errors import CheckpointError
 from toolkit.graph.export import export
-from toolkit.network.bundled import bundled_checkpoint
+from toolkit.network.bundled import bundled_checkpoint, bundled_sha256
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.network.config import NetworkConfig
 from toolkit.quality.evaluation import evaluate
@@ -28,8 +31,28 @@ def test_they_are_the_released_architecture(scale: int) -> None:
 
 
 def test_there_are_no_others() -> None:
-    with pytest.raises(CheckpointError, match="x4"):
-        bundled_checkpoint(4)
+    for get in bundled_checkpoint, bundled_sha256:
+        with pytest.raises(CheckpointError, match="x4"):
+            get(4)
+
+
+@SCALES
+def test_the_artifact_in_the_cache_is_found_without_torch(
+    scale: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading torch takes seconds, which every upscale with these weights would pay."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cached = tmp_path / "rt4ksr-toolkit" / bundled_checkpoint(scale).sha256[:12]
+    cached.mkdir(parents=True)
+    for kept in (REPOSITORY / "exported").glob(f"rt4ksr_x{scale}_fp32.*"):
+        shutil.copy(kept, cached)
+    code = (
+        "import sys\n"
+        "from toolkit.media.model import bundled_artifact\n"
+        f"print(bundled_artifact({scale}).path.parent, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(cached), "False"]
 
 
 @needs_data

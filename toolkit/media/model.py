@@ -105,13 +105,15 @@ def bundled_artifact(scale: int) -> Artifact:
     Raises:
         CheckpointError: there are none of this scale.
     """
-    from toolkit.graph.export import export
-    from toolkit.network.bundled import bundled_checkpoint
+    from toolkit.network.bundled import bundled_checkpoint, bundled_sha256
 
-    checkpoint = bundled_checkpoint(scale)
-    directory = cache_directory() / checkpoint.sha256[:12]
+    directory = cache_directory() / bundled_sha256(scale)[:12]
     kept = find_artifacts(directory, skip=lambda _: None) if directory.is_dir() else []
-    return kept[0] if kept else export(checkpoint, directory=directory, overwrite=True)
+    if kept:
+        return kept[0]  # Without torch, which takes seconds to load.
+    from toolkit.graph.export import export
+
+    return export(bundled_checkpoint(scale), directory=directory, overwrite=True)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from importlib.resources import as_file, files
+from importlib.resources.abc import Traversable
+from typing import TYPE_CHECKING
 
+from toolkit.atomic import sha256_of
 from toolkit.errors import CheckpointError
-from toolkit.network.checkpoint import Checkpoint, load_checkpoint
 from toolkit.network.config import RELEASED_SCALES
+
+if TYPE_CHECKING:
+    from toolkit.network.checkpoint import Checkpoint
 
 
 def bundled_checkpoint(scale: int = 2) -> Checkpoint:
@@ -15,10 +20,25 @@ def bundled_checkpoint(scale: int = 2) -> Checkpoint:
     Raises:
         CheckpointError: there are no weights for this scale.
     """
+    from toolkit.network.checkpoint import load_checkpoint
+
+    with as_file(_weights(scale)) as path:
+        return load_checkpoint(path)
+
+
+def bundled_sha256(scale: int) -> str:
+    """The SHA-256 of those weights, as `Checkpoint.sha256` has it, without loading torch.
+
+    Raises:
+        CheckpointError: there are no weights for this scale.
+    """
+    return sha256_of(_weights(scale).read_bytes())
+
+
+def _weights(scale: int) -> Traversable:
     if scale not in RELEASED_SCALES:
         raise CheckpointError(
             f"no weights for x{scale} ship with the toolkit, only for x2 and x3",
             "Give a checkpoint, or --preset for a network with random weights.",
         )
-    with as_file(files("toolkit.network") / "weights" / f"rt4ksr_x{scale}.safetensors") as path:
-        return load_checkpoint(path)
+    return files("toolkit.network") / "weights" / f"rt4ksr_x{scale}.safetensors"
