@@ -1,5 +1,7 @@
 """Operations, bytes and ceilings, against other ways to count them."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -16,6 +18,7 @@ from toolkit.profiling import roofline as module
 from toolkit.profiling.environment import environment
 from toolkit.profiling.roofline import ceilings, roofline
 from toolkit.profiling.work import Work, count_work
+from toolkit.runtimes import torch_ceilings
 from toolkit.runtimes.hardware import Ceiling
 from toolkit.workloads import Shape
 
@@ -86,3 +89,19 @@ def test_ceilings_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_multiply_adds_of_presets(preset: str, tmp_path: Path) -> None:
     made = export(untrained_checkpoint(2, preset=preset), ExportOptions(), tmp_path)
     assert count_work(made, SHAPE).multiply_adds == complexity(PRESETS[preset], SHAPE).multiply_adds
+
+
+def test_an_arithmetic_that_pytorch_only_emulates_is_no_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """int8 without VNNI: the large product would take minutes, and is never started."""
+    sides: list[int] = []
+
+    def product(_precision: str, side: int, _device: str) -> Callable[[], object]:
+        def run() -> None:
+            sides.append(side)
+            time.sleep(0.02)
+
+        return run
+
+    monkeypatch.setattr(torch_ceilings, "_product", product)
+    assert torch_ceilings._rate("int8", "cpu") is None
+    assert set(sides) == {256}

@@ -17,8 +17,8 @@ from toolkit.profiling.work import Work
 from toolkit.runtimes.hardware import Ceiling
 from toolkit.system.cache import cache_directory
 
-_WAY = 2
-"""Of measuring ceilings: counts up when `torch_ceilings` changes, so that what is kept is measured anew."""
+_WAY = 3
+"""Of measuring ceilings: goes up when `torch_ceilings` changes, so that what is kept is measured again."""
 
 _TIMEOUT = 180.0
 

@@ -24,6 +24,10 @@ _CHANNELS, _EXTENT = 256, 56
 _COPIED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30}
 _SECONDS = 0.5
 _FEWEST = 3
+_TRIAL_SIDE, _SLOWEST = 256, 4.0
+"""On a CPU a small product shows first how long a large one would take. Where that is more than `_SLOWEST` seconds,
+PyTorch has only a reference loop: int8 on CPUs without VNNI is 100 times slower than float32 and takes minutes. That is
+not what the CPU does at best."""
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -49,22 +53,31 @@ def _ceiling(device: str) -> Ceiling:
 
 
 def _rate(precision: str, device: str) -> float | None:
-    """Multiply-adds in a second; None where the device has no such arithmetic."""
+    """Multiply-adds per second; None where the device, or PyTorch on it, has no such arithmetic."""
     if device == "cpu" and precision in {"fp16", "bf16"} and not computes_in(precision):
         return None
     side = _SIDE[device]
-    if precision == "int8":
-        given = torch.randint(-127, 127, (side, side), dtype=torch.int8, device=device)
-        multiply: Callable[[], object] = lambda: torch._int_mm(given, given)  # noqa: E731
-    else:
-        factor = torch.randn(side, side, device=device).to(_DTYPES[precision])
-        multiply = lambda: factor @ factor  # noqa: E731
+    multiply = _product(precision, side, device)
     try:
+        if (
+            device == "cpu"
+            and _best(_product(precision, _TRIAL_SIDE, device), device) > _SLOWEST / (side / _TRIAL_SIDE) ** 3
+        ):
+            return None
         multiply()
     except RuntimeError:  # PyTorch has no kernel for it
         return None
     rate = side**3 / _best(multiply, device)
     return rate if device == "cuda" or precision == "int8" else max(rate, _convolution_rate(_DTYPES[precision]))
+
+
+def _product(precision: str, side: int, device: str) -> Callable[[], object]:
+    """A product of two square matrices."""
+    if precision == "int8":
+        given = torch.randint(-127, 127, (side, side), dtype=torch.int8, device=device)
+        return lambda: torch._int_mm(given, given)
+    factor = torch.randn(side, side, device=device).to(_DTYPES[precision])
+    return lambda: factor @ factor
 
 
 def _convolution_rate(dtype: torch.dtype) -> float:
