@@ -366,7 +366,7 @@ def test_a_conversion_that_breaks_the_function_is_caught(
     small_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(convert_module.BOUNDS, "bf16", (1e-4, 1e-5))
-    with pytest.raises(CheckFailed, match="bf16 against float64"):
+    with pytest.raises(CheckFailed, match="bf16: the largest error against float64"):
         convert(small_artifact, "bf16", directory=tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -125,11 +125,13 @@ def convert(
 def check_output(
     artifact: Artifact, precision: Precision, options: ConvertOptions, directory: Path | None, *, overwrite: bool
 ) -> None:
-    """Find out before any work whether the result would replace another artifact.
+    """Find out before any work whether it can be made, and whether the result would replace another artifact.
 
     Raises:
+        InputError: see `check_request`.
         OutputExists: there is one of its name, from other weights or with other options.
     """
+    check_request(artifact.manifest, precision, options)
     expected = _conversion(artifact, precision, options)
     check_replaceable(
         directory or artifact.path.parent,
