@@ -64,6 +64,14 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         Meta(description="Compress low-resolution images as JPEG (NTIRE 2023: 90). Default: not."),
     ] = None
 
+    clips: Annotated[
+        Count, Meta(description="Clips of the photographs that are encoded with video codecs and decoded; 0: none.")
+    ] = 0
+    clip_share: Annotated[
+        Annotated[float, Meta(ge=0, le=1)],
+        Meta(description="Share of patches that are taken from these clips; the others are clean."),
+    ] = 0.8
+
     iterations: Annotated[Positive, Meta(description="Optimizer steps of the whole run.")] = 250_000
     optimizer: Annotated[
         OptimizerName,

@@ -19,6 +19,7 @@ from toolkit.network.checkpoint import serialised_weights
 from toolkit.quality.data import Item, find_items
 from toolkit.runtimes.hardware import usable_processors
 from toolkit.stopping import Stop, stop_on_signals
+from toolkit.training.clips import Clip, make_clips
 from toolkit.training.config import TrainingConfig, checked, differences
 from toolkit.training.interval import Interval
 from toolkit.training.journal import Journal, ValidationLine, journal
@@ -105,7 +106,8 @@ def train(
         photos = _photos(config, cache or default_cache(), group, advance)
         for text in photos.notes():
             note(text)
-        run = Run(config, output, group, photos, advance)
+        clips = _clips(config, photos, cache or default_cache(), group, advance)
+        run = Run(config, output, group, photos, clips, advance)
         run.begin(resume, note)
         lines = stack.enter_context(journal(output, run.state.progress.iteration, note)) if group.first else None
         run.to_the_end(lines, stack.enter_context(stop_on_signals()))
@@ -120,6 +122,7 @@ class Run:
     output: Path
     group: Processes
     photos: Photos
+    clips: tuple[Clip, ...]
     advance: Advance
     items: list[Item] = field(init=False)
     step: Step = field(init=False)
@@ -164,7 +167,7 @@ class Run:
             CheckFailed: the loss is not finite.
         """
         config, start = self.config, self.state.progress.iteration
-        sampler = Sampler(self.photos, config, (self.group.rank, self.group.size))
+        sampler = Sampler(self.photos, config, (self.group.rank, self.group.size), self.clips)
         interval = Interval(config, start, self.advance)
         with prepared(sampler, start, config.iterations, self._workers()) as batches:
             # The first shows where the run begins, and images that cannot be used; later, a stop may have left one out.
@@ -264,3 +267,13 @@ def _photos(config: TrainingConfig, cache: Path, group: Processes, advance: Adva
     if group.first:
         group.wait()
     return photos
+
+
+def _clips(config: TrainingConfig, photos: Photos, cache: Path, group: Processes, advance: Advance) -> tuple[Clip, ...]:
+    """Encoded by the first process, then found in the cache by the others."""
+    if not group.first:
+        group.wait()
+    clips = make_clips(photos, config.clips, config.network.scale, config.seed, cache, usable_processors(), advance)
+    if group.first:
+        group.wait()
+    return clips

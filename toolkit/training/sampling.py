@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.training.clips import Clip
 from toolkit.training.config import TrainingConfig
 from toolkit.training.degradation import Pixels, degrade
 from toolkit.training.photos import Photos
@@ -38,12 +39,17 @@ class Sampler:
 
     Args:
         photos: none with a side shorter than the largest patch.
-        config: patches, batch, seed, scale and JPEG quality matter here.
+        config: patches, batch, seed, scale, JPEG quality and the share of clips matter here.
         part: this process makes the patches at part[0], part[0] + part[1], ... of each batch.
+        clips: from which `config.clip_share` of the patches are taken, each clip being equally likely.
     """
 
-    def __init__(self, photos: Photos, config: TrainingConfig, part: tuple[int, int] = (0, 1)) -> None:
+    def __init__(
+        self, photos: Photos, config: TrainingConfig, part: tuple[int, int] = (0, 1), clips: tuple[Clip, ...] = ()
+    ) -> None:
         self._config = config
+        self._clips = clips
+        self._opened = lru_cache(_OPEN)(lambda index: clips[index].pixels())
         self._sizes = np.array([(photo.height, photo.width) for photo in photos.photos])
         self._part = part
         self._mapped = lru_cache(_OPEN)(lambda index: photos.photos[index].pixels())
@@ -64,7 +70,29 @@ class Sampler:
             for photo, (top, left), turn in zip(photos[own], corners[own], turns[own], strict=True)
         ]
         high = np.stack(patches)
-        return Batch(degrade(high, config.network.scale, config.jpeg_quality), high)
+        batch = Batch(degrade(high, config.network.scale, config.jpeg_quality), high)
+        if self._clips:
+            self._put_clips(batch, random)
+        return batch
+
+    def _put_clips(self, batch: Batch, random: np.random.Generator) -> None:
+        """Replace patches of photographs by patches of clips, in place."""
+        count, scale = self._config.batch, self._config.network.scale
+        size = batch.low.shape[1]
+        coded = random.random(count) < self._config.clip_share
+        clips = random.integers(len(self._clips), size=count)
+        # Shares of the way from the first to the last possible place: frame, top and left.
+        places = random.random((count, 3))
+        turns = random.integers(8, size=count)
+        own = range(self._part[0], count, self._part[1])
+        for index, number in enumerate(own):
+            if coded[number]:
+                low, high = self._opened(int(clips[number]))
+                ends = (low.shape[0], low.shape[1] - size + 1, low.shape[2] - size + 1)
+                frame, top, left = (int(share * end) for share, end in zip(places[number], ends, strict=True))
+                for target, frames, factor in ((batch.low, low, 1), (batch.high, high, scale)):
+                    rows, columns = (slice(at * factor, (at + size) * factor) for at in (top, left))
+                    target[index] = _turned(frames[frame, rows, columns], turns[number])
 
 
 @contextmanager

@@ -1,0 +1,170 @@
+"""Low-resolution frames as a decoder delivers them: encoded by real codecs at random settings, then decoded.
+
+Super-resolution networks that were trained on clean images amplify what a codec leaves behind. Synthetic models of
+these losses (JPEG, noise, blur) differ from them in kind: motion compensation, deblocking filters, and quantisers that
+change from frame to frame. So training clips pass through the same libraries that users' files come from.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from toolkit.errors import InputError, Unavailable
+from toolkit.media.colour import Colour, FromRgb, ToRgb, tagged
+from toolkit.training.degradation import Pixels
+
+if TYPE_CHECKING:
+    import av
+
+_RATE = 25
+_MATRICES = (1, 6)
+"""BT.709 and BT.601, as AVCOL_SPC numbers."""
+
+
+@dataclass(frozen=True)
+class CodecSettings:
+    """One way to encode a clip.
+
+    Attributes:
+        codec: FFmpeg's name of the encoder.
+        options: of the encoder.
+        colour: matrix, range and chroma location of the 4:2:0 frames that are encoded.
+        group: distance of key frames.
+    """
+
+    codec: str
+    options: tuple[tuple[str, str], ...]
+    colour: Colour
+    group: int
+
+
+Random = np.random.Generator
+
+
+def _between(random: Random, low: int, high: int) -> str:
+    return str(random.integers(low, high + 1))
+
+
+def _x264(random: Random) -> dict[str, str]:
+    preset = ("superfast", "veryfast", "medium", "slow")[random.integers(4)]
+    return {"crf": _between(random, 14, 36), "preset": preset, "x264-params": "log-level=none"}
+
+
+def _x265(random: Random) -> dict[str, str]:
+    preset = ("superfast", "fast", "medium")[random.integers(3)]
+    return {"crf": _between(random, 14, 36), "preset": preset, "x265-params": "log-level=none:pools=1:frame-threads=1"}
+
+
+def _av1(random: Random) -> dict[str, str]:
+    return {"crf": _between(random, 18, 54), "preset": _between(random, 8, 11), "svtav1-params": "lp=1"}
+
+
+def _vp9(random: Random) -> dict[str, str]:
+    speed = _between(random, 5, 8)
+    return {"crf": _between(random, 14, 52), "b": "0", "deadline": "realtime", "cpu-used": speed}
+
+
+def _quantiser(random: Random) -> dict[str, str]:
+    # A fixed quantiser: qmin and qmax are what these encoders take without a bit rate.
+    value = _between(random, 2, 14)
+    return {"qmin": value, "qmax": value}
+
+
+_ENCODERS: dict[str, tuple[float, Callable[[Random], dict[str, str]]]] = {
+    "libx264": (0.40, _x264),
+    "libx265": (0.22, _x265),
+    "libsvtav1": (0.14, _av1),
+    "libvpx-vp9": (0.12, _vp9),
+    "mpeg2video": (0.06, _quantiser),
+    "mpeg4": (0.06, _quantiser),
+}
+"""How often each encoder is chosen, and how its settings are drawn: about what is met in people's files."""
+
+
+def random_settings(random: Random) -> CodecSettings:
+    """Settings drawn from what is common in files: codec, quality, speed, distance of key frames, chroma and range.
+
+    Raises:
+        Unavailable: PyAV is missing, or its FFmpeg lacks one of the encoders: the result would depend on the machine.
+    """
+    _check_encoders()
+    names = list(_ENCODERS)
+    codec = names[random.choice(len(names), p=[_ENCODERS[name][0] for name in names])]
+    options = _ENCODERS[codec][1](random)
+    # HEVC and AV1 files often have chroma at the top left; JPEG-like sources in the centre.
+    location = ("left", "left", "center", "topleft")[random.integers(4)]
+    full = bool(random.random() < 0.1) and codec not in ("mpeg2video", "mpeg4")
+    colour = Colour(_MATRICES[random.integers(2)], full, location)
+    group = int((2, 12, 250)[random.integers(3)])
+    return CodecSettings(codec, tuple(options.items()), colour, group)
+
+
+def decoded_clip(frames: Pixels, settings: CodecSettings) -> Pixels:
+    """Encode a clip and decode it again.
+
+    Args:
+        frames: uint8 RGB (T, H, W, 3), H and W even.
+        settings: of the encoder.
+
+    Returns:
+        uint8 RGB (T, H, W, 3): converted to 4:2:0 and back exactly as `upscale` converts videos.
+
+    Raises:
+        InputError: the encoder does not take these settings, or loses frames.
+    """
+    import av
+
+    decoder: Any = av.CodecContext.create(_DECODERS.get(settings.codec, settings.codec), "r")
+    decoder.thread_count = 1
+    packets, header = _encoded(frames, settings)
+    decoder.extradata = header
+    made: list[Any] = []
+    for packet in [*packets, None]:
+        made += decoder.decode(packet)
+    if len(made) != len(frames):
+        raise InputError(f"{settings.codec} made {len(made)} of {len(frames)} frames with {dict(settings.options)}")
+    to_rgb = ToRgb(made[0], settings.colour, deep=False)
+    return np.stack([to_rgb(frame).transpose(1, 2, 0) for frame in made])
+
+
+_DECODERS = {"libx264": "h264", "libx265": "hevc", "libsvtav1": "libdav1d", "libvpx-vp9": "vp9"}
+
+
+def _encoded(frames: Pixels, settings: CodecSettings) -> tuple[list[av.Packet], bytes | None]:
+    """Packets in decoding order, and the codec's header."""
+    import av
+    from av.codec.context import Flags
+
+    os.environ.setdefault("SVT_LOG", "1")
+    height, width = frames.shape[1:3]
+    encoder: Any = av.CodecContext.create(settings.codec, "w")
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
+    encoder.time_base, encoder.framerate = Fraction(1, _RATE), Fraction(_RATE)
+    encoder.thread_count, encoder.gop_size = 1, settings.group
+    encoder.flags |= Flags.global_header
+    tagged(encoder, settings.colour)
+    encoder.options = dict(settings.options)
+    from_rgb = FromRgb(width, height, 255, settings.colour, "yuv420p")
+    packets: list[Any] = []
+    for number, pixels in enumerate(frames):
+        frame: Any = from_rgb(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        frame.pts, frame.time_base = number, Fraction(1, _RATE)
+        packets += encoder.encode(frame)
+    packets += encoder.encode(None)
+    return packets, encoder.extradata
+
+
+def _check_encoders() -> None:
+    try:
+        import av
+    except ImportError as error:
+        raise Unavailable(f"PyAV cannot be imported: {error}", 'pip install "rt4ksr-toolkit[video]"') from error
+    missing = [name for name in _ENCODERS if name not in av.codecs_available]
+    if missing:
+        raise Unavailable(f"FFmpeg here lacks {', '.join(missing)}", "Install PyAV from PyPI: its FFmpeg has them.")
