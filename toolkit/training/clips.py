@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from toolkit.atomic import write_bytes
+from toolkit.errors import InputError
 from toolkit.training.codecs import Random, decoded_clip, random_settings
 from toolkit.training.degradation import Pixels, degrade
 from toolkit.training.photos import Advance, Photo, Photos
@@ -25,7 +26,7 @@ FRAMES = 10
 KEPT = 3
 """Frames of a clip that are trained on; its others are too much like them."""
 
-_LOW = (192, 320)
+LOW = (192, 320)
 """Height and width of low-resolution frames: multiples of 64, so that no codec pads them."""
 
 _VERSION = 1
@@ -66,9 +67,14 @@ def make_clips(
 
     Raises:
         Unavailable: PyAV, or an encoder, is missing.
-        InputError: an encoder fails.
+        InputError: no photograph is large enough, or an encoder fails.
     """
-    usable = [photo for photo in photos.photos if min(photo.height / _LOW[0], photo.width / _LOW[1]) >= scale]
+    if not count:
+        return ()
+    usable = [photo for photo in photos.photos if min(photo.height / LOW[0], photo.width / LOW[1]) >= scale]
+    if not usable:
+        height, width = (side * scale for side in LOW)
+        raise InputError(f"no photograph has the {width}x{height} pixels that clips are made of", "Leave out --clips.")
     make = partial(_clip, usable, photos.fingerprint, scale, seed, cache)
     made = []
     with ThreadPoolExecutor(threads) as pool:
@@ -89,7 +95,7 @@ def _clip(photos: list[Photo], fingerprint: str, scale: int, seed: int, cache: P
     # The second one is written last, so where it is, both are whole.
     if not clip.high.is_file():
         random = np.random.Generator(np.random.Philox(key=np.array([seed, number], np.uint64)))
-        high = _filmed(photos, random, (_LOW[0] * scale, _LOW[1] * scale))
+        high = _filmed(photos, random, (LOW[0] * scale, LOW[1] * scale))
         low = decoded_clip(degrade(high, scale), random_settings(random))
         kept = np.sort(random.choice(FRAMES, KEPT, replace=False))
         for path, frames in ((clip.low, low), (clip.high, high)):

@@ -19,7 +19,7 @@ from toolkit.network.checkpoint import serialised_weights
 from toolkit.quality.data import Item, find_items
 from toolkit.runtimes.hardware import usable_processors
 from toolkit.stopping import Stop, stop_on_signals
-from toolkit.training.clips import Clip, make_clips
+from toolkit.training.clips import LOW, Clip, make_clips
 from toolkit.training.config import TrainingConfig, checked, differences
 from toolkit.training.interval import Interval
 from toolkit.training.journal import Journal, ValidationLine, journal
@@ -271,6 +271,8 @@ def _photos(config: TrainingConfig, cache: Path, group: Processes, advance: Adva
 
 def _clips(config: TrainingConfig, photos: Photos, cache: Path, group: Processes, advance: Advance) -> tuple[Clip, ...]:
     """Encoded by the first process, then found in the cache by the others."""
+    if config.clips and max(config.patches) > min(LOW):
+        raise InputError(f"patches of {max(config.patches)} do not fit into clips", f"At most {min(LOW)} with --clips.")
     if not group.first:
         group.wait()
     clips = make_clips(photos, config.clips, config.network.scale, config.seed, cache, usable_processors(), advance)
