@@ -54,15 +54,15 @@ class Clip:
 def make_clips(
     photos: Photos, count: int, scale: int, seed: int, cache: Path, threads: int, advance: Advance
 ) -> tuple[Clip, ...]:
-    """Clips of photographs in motion, encoded and decoded. The same arguments give the same clips, to the bit.
+    """Clips of photographs in motion, encoded and decoded. The same arguments give the same clips, bit for bit.
 
     Args:
-        photos: to film.
+        photos: that the camera looks at.
         count: of clips; each takes about `KEPT * 3 * 320 * 192 * (1 + scale²)` bytes in `cache`.
         scale: of the network.
         seed: of cameras and codecs.
         cache: directory, created where it is missing.
-        threads: clips in the making at a time.
+        threads: number of clips that are encoded at the same time.
         advance: called for every clip.
 
     Raises:
