@@ -136,7 +136,7 @@ def decoded_clip(frames: Pixels, settings: CodecSettings) -> Pixels:
 _DECODERS = {"libx264": "h264", "libx265": "hevc", "libsvtav1": "libdav1d", "libvpx-vp9": "vp9"}
 
 
-def _encoded(frames: Pixels, settings: CodecSettings) -> tuple[list[av.Packet], bytes | None]:
+def _encoded(frames: Pixels, settings: CodecSettings) -> tuple[list[av.Packet[Any]], bytes | None]:
     """Packets in decoding order, and the codec's header."""
     import av
     from av.codec.context import Flags
