@@ -153,7 +153,7 @@ def test_the_tensorrt_script_sets_what_our_build_sets(artifact: Artifact, tmp_pa
     pytest.importorskip("tensorrt_rtx")
     for given, tf32 in ((BuildOptions(), False), (BuildOptions(tf32=True), True)):
         options = BuildOptions(shape=SHAPE, tf32=given.tf32, optimization_level=2, version_compatible=True)
-        build_script(artifact, "tensorrt", options, tmp_path / "gen.py")
+        build_script(artifact, "tensorrt", options, tmp_path / "gen.py", overwrite=True)
         code = f"""
 import runpy, sys
 from pathlib import Path
