@@ -320,7 +320,7 @@ def test_the_three_commands_on_a_released_checkpoint(scale: int, tmp_path: Path,
     assert "full frame" in verified.stdout
     # 720p for both: `make demo` runs the whole of 1080p, which takes the unfused network a minute.
     profiled = toolkit_command(
-        "profile", "--duration", "0.1", "--json", "--no-roofline", "--workload", "720p", cwd=tmp_path
+        "profile", "--duration", "0.1", "--json", "--no-roofline", "--workload", "1280x720", cwd=tmp_path
     )
     assert profiled.returncode == 0, profiled.stderr
     cells = json.loads(profiled.stdout)["cells"]
