@@ -6,15 +6,15 @@ import msgspec
 import numpy as np
 
 from toolkit.artifact import Precision
-from toolkit.profiling.conditions import Conditions
-from toolkit.profiling.environment import Environment
-from toolkit.profiling.report import CellReport, ColdStart, Memory, ProfileReport, Settings, WarmUp
-from toolkit.profiling.roofline import roofline
-from toolkit.profiling.schedule import Block
-from toolkit.profiling.statistics import summarise
-from toolkit.profiling.work import Work
-from toolkit.runtimes.hardware import Ceiling
+from toolkit.graph.analysis.work import Work
+from toolkit.profiling.measuring.conditions import Conditions
+from toolkit.profiling.measuring.environment import Environment
+from toolkit.profiling.measuring.roofline import roofline
+from toolkit.profiling.measuring.schedule import Block
+from toolkit.profiling.measuring.statistics import summarise
+from toolkit.profiling.reporting.report import CellReport, ColdStart, Memory, ProfileReport, Settings, WarmUp
 from toolkit.runtimes.protocol import LayerTime
+from toolkit.system.hardware import Ceiling
 
 HERE = Environment("Linux", "A processor", ("avx2",), 2, 8 << 30, 0.1, "3.11", {"onnxruntime-gpu": "1.31"})
 SETTINGS = Settings(threads=2, cpus=(0, 1))

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from toolkit.artifact import encode
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig
+from toolkit.network.architectures.rt4ksr.layouts import released_name
+from toolkit.network.architectures.rt4ksr.model import RT4KSR
+from toolkit.network.architectures.rt4ksr.presets import PRESETS
 from toolkit.network.checkpoint import Checkpoint, serialised_weights
-from toolkit.network.config import NetworkConfig
-from toolkit.network.layouts import released_name
-from toolkit.network.model import RT4KSR
-from toolkit.network.presets import PRESETS
 from toolkit.runtimes.engine import EngineInfo
 
 DATA = Path(os.environ.get("RT4KSR_DATA", Path(__file__).parents[1] / ".." / "shared")).resolve()

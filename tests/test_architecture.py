@@ -11,7 +11,7 @@ import toolkit
 
 PACKAGE = Path(toolkit.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
-MAY_IMPORT_TORCH = ("network/", "training/", "graph/export.py", "runtimes/torch")
+MAY_IMPORT_TORCH = ("network/", "training/", "graph/export.py", "runtimes/pytorch/")
 LAYERS = [
     {"network"},
     {"artifact", "graph"},
@@ -20,20 +20,12 @@ LAYERS = [
     {"ablation"},
 ]
 FOUNDATION = {
-    "atomic",
     "checks",
-    "documents",
-    "drawing",
     "errors",
-    "foreign",
     "images",
-    "isolated",
     "manifest_schema1",
-    "openvino_core",
+    "pages",
     "quoting",
-    "resize",
-    "sound",
-    "stopping",
     "system",
     "workloads",
 }

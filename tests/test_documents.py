@@ -7,12 +7,12 @@ import msgspec
 import pytest
 
 from toolkit.artifact import decode_manifest
-from toolkit.documents import MalformedDocument, from_json, from_msgpack, read_toml
 from toolkit.errors import ArtifactError, InputError
-from toolkit.media.encoding import Part
-from toolkit.media.parts import Parts
-from toolkit.profiling.report import read_report
+from toolkit.media.videos.encoding import Part
+from toolkit.media.videos.parts import Parts
+from toolkit.profiling.reporting.report import read_report
 from toolkit.quality.budget import read_budgets
+from toolkit.system.documents import MalformedDocument, from_json, from_msgpack, read_toml
 from toolkit.training.config import read_config
 
 DEEP = b'{"schema":' + b"[" * 100_000

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.atomic import sha256_of, sha256_of_file, write_bytes
 from toolkit.errors import CheckFailed, InputError, ToolkitError, Unavailable
+from toolkit.system.atomic import sha256_of, sha256_of_file, write_bytes
 from toolkit.workloads import WORKLOADS, Shape, parse_shape, parse_workload, workload_for_scale
 
 

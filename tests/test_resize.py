@@ -8,7 +8,7 @@ from samples import DATA, needs_data
 
 from toolkit.errors import InputError
 from toolkit.images import read_rgb
-from toolkit.resize import downscaled, resize_bicubic
+from toolkit.images.resizing import downscaled, resize_bicubic
 from toolkit.workloads import Shape
 
 

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from toolkit import stopping
-from toolkit.stopping import stop_on_signals
+from toolkit.system import shutdown as stopping
+from toolkit.system.shutdown import stop_on_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from toolkit.ablation.ablation import AblateOptions, ablate
     from toolkit.ablation.report import AblationReport, write_report
     from toolkit.artifact import Artifact, Manifest, Precision, find_artifacts
-    from toolkit.atomic import check_outputs, numbered
     from toolkit.checks import Check, Limits, Verdict
     from toolkit.diagnosis import Diagnosis, diagnose
     from toolkit.errors import (
@@ -33,31 +32,31 @@ if TYPE_CHECKING:
         Unavailable,
         UnexpectedError,
     )
+    from toolkit.graph.analysis.nodes import NodeFacts, list_nodes
     from toolkit.graph.export import ExportOptions, export
-    from toolkit.graph.nodes import NodeFacts, list_nodes
     from toolkit.graph.precision.convert import ConvertOptions
     from toolkit.graph.source import is_made_from, source_checkpoint
-    from toolkit.media.encoding import VideoFormat
     from toolkit.media.options import UpscaleOptions
     from toolkit.media.pictures.output import PictureFormat
     from toolkit.media.preview import preview
     from toolkit.media.report import FileReport, LeftOut, UpscaleReport
     from toolkit.media.target import Target
     from toolkit.media.upscale import upscale
+    from toolkit.media.videos.encoding import VideoFormat
+    from toolkit.network.architectures.rt4ksr.config import NetworkConfig
+    from toolkit.network.architectures.rt4ksr.presets import PRESETS, STEPS
     from toolkit.network.bundled import bundled_checkpoint
     from toolkit.network.checkpoint import Checkpoint, load_checkpoint, untrained_checkpoint
     from toolkit.network.complexity import Complexity, complexity
-    from toolkit.network.config import NetworkConfig
-    from toolkit.network.presets import PRESETS, STEPS
     from toolkit.profiling.gate import CellVerdict, GateReport, gate
-    from toolkit.profiling.markdown import markdown
-    from toolkit.profiling.messages import Boundary
-    from toolkit.profiling.pages import write_pages
+    from toolkit.profiling.measuring.messages import Boundary
+    from toolkit.profiling.measuring.statistics import Interval, Statistics
     from toolkit.profiling.profile import profile
-    from toolkit.profiling.report import CellReport, ProfileReport, read_report, report_schema
+    from toolkit.profiling.reporting.markdown import markdown
+    from toolkit.profiling.reporting.pages import write_pages
+    from toolkit.profiling.reporting.report import CellReport, ProfileReport, read_report, report_schema
+    from toolkit.profiling.reporting.side_by_side import TitledReport, read_titled, side_by_side
     from toolkit.profiling.script import profile_script
-    from toolkit.profiling.side_by_side import TitledReport, read_titled, side_by_side
-    from toolkit.profiling.statistics import Interval, Statistics
     from toolkit.quality.budget import read_budgets
     from toolkit.quality.conversion import convert
     from toolkit.quality.curve import plot_curve
@@ -81,6 +80,7 @@ if TYPE_CHECKING:
         load_engine,
         load_session,
     )
+    from toolkit.system.atomic import check_outputs, numbered
     from toolkit.training.config import TrainingConfig, read_config
     from toolkit.training.loop import TrainingResult, train
     from toolkit.verification.comparison import ComparisonReport, compare
@@ -93,7 +93,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "toolkit.artifact": ("Artifact", "Manifest", "Precision", "find_artifacts"),
-    "toolkit.atomic": ("check_outputs", "numbered"),
+    "toolkit.system.atomic": ("check_outputs", "numbered"),
     "toolkit.checks": ("Check", "Limits", "Verdict"),
     "toolkit.diagnosis": ("Diagnosis", "diagnose"),
     "toolkit.errors": (
@@ -108,11 +108,11 @@ _HOMES = {
         "UnexpectedError",
     ),
     "toolkit.graph.export": ("ExportOptions", "export"),
-    "toolkit.graph.nodes": ("NodeFacts", "list_nodes"),
+    "toolkit.graph.analysis.nodes": ("NodeFacts", "list_nodes"),
     "toolkit.graph.precision.convert": ("ConvertOptions",),
     "toolkit.quality.conversion": ("convert",),
     "toolkit.graph.source": ("is_made_from", "source_checkpoint"),
-    "toolkit.media.encoding": ("VideoFormat",),
+    "toolkit.media.videos.encoding": ("VideoFormat",),
     "toolkit.media.options": ("UpscaleOptions",),
     "toolkit.media.pictures.output": ("PictureFormat",),
     "toolkit.media.preview": ("preview",),
@@ -121,17 +121,17 @@ _HOMES = {
     "toolkit.media.upscale": ("upscale",),
     "toolkit.network.checkpoint": ("Checkpoint", "load_checkpoint", "untrained_checkpoint"),
     "toolkit.network.complexity": ("Complexity", "complexity"),
-    "toolkit.network.config": ("NetworkConfig",),
-    "toolkit.network.presets": ("PRESETS", "STEPS"),
+    "toolkit.network.architectures.rt4ksr.config": ("NetworkConfig",),
+    "toolkit.network.architectures.rt4ksr.presets": ("PRESETS", "STEPS"),
     "toolkit.profiling.profile": ("profile",),
     "toolkit.profiling.gate": ("CellVerdict", "GateReport", "gate"),
-    "toolkit.profiling.markdown": ("markdown",),
-    "toolkit.profiling.messages": ("Boundary",),
-    "toolkit.profiling.pages": ("write_pages",),
+    "toolkit.profiling.reporting.markdown": ("markdown",),
+    "toolkit.profiling.measuring.messages": ("Boundary",),
+    "toolkit.profiling.reporting.pages": ("write_pages",),
     "toolkit.profiling.script": ("profile_script",),
-    "toolkit.profiling.side_by_side": ("TitledReport", "read_titled", "side_by_side"),
-    "toolkit.profiling.report": ("CellReport", "ProfileReport", "read_report", "report_schema"),
-    "toolkit.profiling.statistics": ("Interval", "Statistics"),
+    "toolkit.profiling.reporting.side_by_side": ("TitledReport", "read_titled", "side_by_side"),
+    "toolkit.profiling.reporting.report": ("CellReport", "ProfileReport", "read_report", "report_schema"),
+    "toolkit.profiling.measuring.statistics": ("Interval", "Statistics"),
     "toolkit.quality.budget": ("read_budgets",),
     "toolkit.quality.data": ("Degradation",),
     "toolkit.quality.evaluation": ("EvaluateOptions", "evaluate"),

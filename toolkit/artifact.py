@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from toolkit.atomic import sha256_of, sha256_of_file, writable, write_bytes
 from toolkit.checks import Check, Verdict
-from toolkit.documents import MalformedDocument, from_json
 from toolkit.errors import ArtifactError, OutputExists
-from toolkit.foreign import foreign
 from toolkit.manifest_schema1 import upgraded
 from toolkit.quoting import visible
-from toolkit.sound import WRITTEN_HERE, remember, was_written_here
+from toolkit.system.atomic import sha256_of, sha256_of_file, writable, write_bytes
+from toolkit.system.documents import MalformedDocument, from_json
+from toolkit.system.foreign import foreign
+from toolkit.system.trust import WRITTEN_HERE, remember, was_written_here
 from toolkit.workloads import Shape
 
 SCHEMA = 2
@@ -45,6 +45,12 @@ class Port(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dtype: PortType
     value_range: tuple[float, float]
     shape: tuple[int | str, ...]
+
+
+def frame_shape(shape: Shape, layout: str) -> tuple[int, int, int, int]:
+    """Array shape of one RGB frame."""
+    height, width = shape.height, shape.width
+    return (1, 3, height, width) if layout == "NCHW" else (1, height, width, 3)
 
 
 class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,9 +7,9 @@ import shutil
 import msgspec
 
 from toolkit.artifact import encode
-from toolkit.profiling.environment import Environment, environment, installed_packages
-from toolkit.runtimes.hardware import cuda_devices
+from toolkit.profiling.measuring.environment import Environment, environment, installed_packages
 from toolkit.runtimes.registry import RUNTIMES
+from toolkit.system.hardware import cuda_devices
 
 
 class RuntimeDiagnosis(msgspec.Struct, frozen=True):

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from toolkit.atomic import write_bytes
-from toolkit.drawing import drawn
 from toolkit.network.checkpoint import load_checkpoint
+from toolkit.pages.drawing import drawn
 from toolkit.quality.data import Degradation, bicubic, find_items, load_pair
+from toolkit.system.atomic import write_bytes
 from toolkit.training.config import TrainingConfig, read_config
 from toolkit.training.journal import LOG_FILE, TrainingLine, ValidationLine, read_log
 from toolkit.training.loop import CONFIG_FILE

@@ -20,7 +20,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from toolkit.runtimes.hardware import instruction_sets
+from toolkit.system.hardware import instruction_sets
 
 TESTS = (
     "tests/graph/test_float64.py",

@@ -16,12 +16,12 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from toolkit.atomic import write_bytes
 from toolkit.graph.export import ExportOptions, export
 from toolkit.network.bundled import bundled_checkpoint
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.quality.evaluation import evaluate
 from toolkit.quality.subjects import Subject
+from toolkit.system.atomic import write_bytes
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("RT4KSR_DATA", "../shared"))

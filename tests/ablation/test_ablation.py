@@ -12,8 +12,8 @@ from toolkit.ablation import ablation
 from toolkit.ablation.ablation import AblateOptions, ablate
 from toolkit.ablation.report import AblationReport, write_report
 from toolkit.errors import InputError
+from toolkit.network.architectures.rt4ksr.presets import PRESETS
 from toolkit.network.complexity import complexity
-from toolkit.network.presets import PRESETS
 from toolkit.training.config import TrainingConfig
 from toolkit.workloads import Shape, Workload
 

@@ -13,14 +13,14 @@ from samples import checkpoint
 
 import toolkit
 from toolkit.artifact import Artifact
-from toolkit.atomic import check_outputs, numbered
-from toolkit.drawing import drawn
 from toolkit.errors import OutputExists
 from toolkit.graph.precision.convert import ConvertOptions, convert
-from toolkit.profiling.side_by_side import TitledReport
+from toolkit.pages.drawing import drawn
+from toolkit.profiling.reporting.side_by_side import TitledReport
 from toolkit.quality.budget import BUDGETS
 from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.engine import Engine
+from toolkit.system.atomic import check_outputs, numbered
 from toolkit.workloads import Shape
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -118,7 +118,7 @@ def test_a_sound_bundle_with_other_options_stays(
     small, large = (BuildOptions(shape=Shape(side, side)) for side in (8, 16))
     engine = toolkit.build(copy, "ort-cpu", small).engine
     before = engine.info
-    monkeypatch.setattr("toolkit.runtimes.ort.OrtCpuRuntime._build", lambda *_: pytest.fail("built"))
+    monkeypatch.setattr("toolkit.runtimes.onnxruntime.runtime.OrtCpuRuntime._build", lambda *_: pytest.fail("built"))
     with pytest.raises(OutputExists, match="built with other options: shape 8x8") as caught:
         toolkit.build(copy, "ort-cpu", large)
     assert "--overwrite" in caught.value.remedy
@@ -127,7 +127,7 @@ def test_a_sound_bundle_with_other_options_stays(
     with pytest.raises(pytest.fail.Exception, match="built"):
         toolkit.build(copy, "ort-cpu", large, overwrite=True)
     # One that does not load here any more is of no use: whatever it was built for, it may be built again.
-    monkeypatch.setattr("toolkit.runtimes.ort.OrtCpuRuntime.mismatch", lambda *_: "another version")
+    monkeypatch.setattr("toolkit.runtimes.onnxruntime.runtime.OrtCpuRuntime.mismatch", lambda *_: "another version")
     with pytest.raises(pytest.fail.Exception, match="built"):
         toolkit.build(copy, "ort-cpu", large)
 

@@ -30,7 +30,7 @@ def checkpoint(path: Path, _: Path) -> None:
 def state(path: Path, _: Path) -> None:
     import torch
 
-    from toolkit.network.config import NetworkConfig
+    from toolkit.network.architectures.rt4ksr.config import NetworkConfig
     from toolkit.training.config import TrainingConfig
     from toolkit.training.state import load_state
 
@@ -63,8 +63,8 @@ def bundle(path: Path, _: Path) -> None:
 
 def report(path: Path, output: Path) -> None:
     from toolkit.profiling.gate import gate
-    from toolkit.profiling.pages import write_pages
-    from toolkit.profiling.side_by_side import read_titled
+    from toolkit.profiling.reporting.pages import write_pages
+    from toolkit.profiling.reporting.side_by_side import read_titled
 
     titled = read_titled([path])
     titled[0].report.to_csv()
@@ -142,10 +142,10 @@ def _run(session: Any) -> None:
 
 
 def _look_into(artifact: Artifact) -> None:
-    from toolkit.graph.locality import bytes_per_pixel, locality
-    from toolkit.graph.nodes import list_nodes
+    from toolkit.graph.analysis.locality import bytes_per_pixel, locality
+    from toolkit.graph.analysis.nodes import list_nodes
+    from toolkit.graph.analysis.work import count_work
     from toolkit.graph.reading import read_model
-    from toolkit.profiling.work import count_work
 
     list_nodes(artifact)
     model = read_model(artifact.path)

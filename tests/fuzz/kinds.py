@@ -92,8 +92,8 @@ def _bundles(path: Path) -> SearchStrategy[Case]:
 
 
 def _resealed(content: bytes) -> bytes:
-    from toolkit.documents import MalformedDocument, from_json
     from toolkit.runtimes.engine import EngineInfo
+    from toolkit.system.documents import MalformedDocument, from_json
 
     try:
         return encode(from_json(content, EngineInfo).sealed())

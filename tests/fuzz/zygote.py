@@ -34,9 +34,9 @@ import toolkit.profiling.gate
 import toolkit.runtimes.registry
 import toolkit.runtimes.rehearsal
 import toolkit.training.state
-from toolkit import isolated
 from toolkit.errors import ToolkitError
-from toolkit.foreign import first_line
+from toolkit.system import isolated
+from toolkit.system.foreign import first_line
 
 _INTERVAL = 0.01
 

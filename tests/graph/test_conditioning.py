@@ -14,15 +14,15 @@ from samples import checkpoint
 import toolkit
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
+from toolkit.graph.analysis.float64 import float64_function, in_float64
+from toolkit.graph.analysis.tensors import tensor_function
 from toolkit.graph.export import export
-from toolkit.graph.float64 import float64_function, in_float64
 from toolkit.graph.precision.centring import CentreOutputs, output_means
 from toolkit.graph.precision.convert import ConvertOptions, convert, prepare, rewritten
 from toolkit.graph.precision.keeping import kept_nodes
 from toolkit.graph.precision.scaling import ScaleChannels, channel_factors
 from toolkit.graph.precision.simulate import simulated
-from toolkit.graph.tensors import tensor_function
-from toolkit.network.config import NetworkConfig
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.quality.bench import Bench
 from toolkit.quality.budget import BUDGETS
 

@@ -17,9 +17,9 @@ from toolkit.artifact import Artifact
 from toolkit.errors import ArtifactError, CheckFailed, InputError
 from toolkit.graph import pipeline
 from toolkit.graph.export import ExportOptions, export
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig
+from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.checkpoint import Checkpoint
-from toolkit.network.config import NetworkConfig
-from toolkit.network.model import numpy_function
 from toolkit.workloads import Shape
 
 EXPORT = """

@@ -10,12 +10,12 @@ from onnx.reference import ReferenceEvaluator
 from samples import SMALL, network, small_preset
 
 from toolkit.errors import CheckFailed
+from toolkit.graph.analysis.float64 import float64_function, in_float32, in_float64, largest_rounding
+from toolkit.graph.analysis.numerics import grey_level_error, relative_error
 from toolkit.graph.export import trace
-from toolkit.graph.float64 import float64_function, in_float32, in_float64, largest_rounding
-from toolkit.graph.numerics import grey_level_error, relative_error
-from toolkit.network.config import NetworkConfig
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig
+from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.fusion import fuse
-from toolkit.network.model import numpy_function
 from toolkit.network.proof import ROUNDING_BOUND
 
 F32, F64 = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE

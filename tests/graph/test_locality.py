@@ -7,8 +7,8 @@ from onnx import TensorProto, helper, numpy_helper
 from samples import checkpoint, small_preset
 
 from toolkit.artifact import Artifact
+from toolkit.graph.analysis.locality import Locality, bytes_per_pixel, locality
 from toolkit.graph.export import export
-from toolkit.graph.locality import Locality, bytes_per_pixel, locality
 from toolkit.runtimes.registry import load_session
 from toolkit.workloads import Shape
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from samples import SMALL, network
 
+from toolkit.graph.analysis.float64 import float64_function
+from toolkit.graph.analysis.numerics import FLOAT64_BOUND, Probes, relative_error
 from toolkit.graph.export import trace
-from toolkit.graph.float64 import float64_function
-from toolkit.graph.numerics import FLOAT64_BOUND, Probes, relative_error
 from toolkit.graph.passes.fix_shape import FixShape
 from toolkit.graph.passes.fold_centring import FoldCentring
 from toolkit.graph.passes.fold_norm_scale import FoldNormScale
@@ -19,9 +19,9 @@ from toolkit.graph.passes.matching import GraphPass
 from toolkit.graph.passes.merge_unshuffle import MergeUnshuffle, pixel_unshuffle, strided_kernel
 from toolkit.graph.passes.readable_names import ReadableNames
 from toolkit.graph.passes.uint8_io import Uint8IO
-from toolkit.network.config import NetworkConfig
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig
+from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.fusion import fuse
-from toolkit.network.model import numpy_function
 
 CONFIGS = {
     "plain": SMALL,

@@ -14,15 +14,15 @@ from samples import checkpoint, network
 import toolkit
 from toolkit.artifact import Artifact
 from toolkit.errors import CheckFailed, InputError, Unavailable
+from toolkit.graph.analysis.nodes import list_nodes
 from toolkit.graph.export import ExportOptions, export
-from toolkit.graph.nodes import list_nodes
 from toolkit.graph.precision import convert as convert_module
 from toolkit.graph.precision.calibration import activation_magnitudes, calibration_images
 from toolkit.graph.precision.convert import ConvertOptions, convert
 from toolkit.graph.precision.lower import LowerPrecision
-from toolkit.network.config import NetworkConfig
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig
+from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.fusion import fuse
-from toolkit.network.model import numpy_function
 from toolkit.workloads import Shape
 
 PRECISIONS = ("fp16", "bf16", "int8")

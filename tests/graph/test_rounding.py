@@ -8,10 +8,10 @@ from onnx import numpy_helper
 
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
+from toolkit.graph.analysis.tensors import tensor_function
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.rounding import _round_inputs, round_weights
 from toolkit.graph.source import source_checkpoint
-from toolkit.graph.tensors import tensor_function
 
 
 def weights(model: onnx.ModelProto) -> dict[str, list[np.ndarray]]:

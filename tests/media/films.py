@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from photographs import picture
 
-from toolkit.media.decoding import Damage, Decoding, decoded
-from toolkit.media.video_file import Segment, VideoFile
+from toolkit.media.videos.decoding import Damage, Decoding, decoded
+from toolkit.media.videos.video_file import Segment, VideoFile
 
 RATE = 25
 BT709 = {"colorspace": 1, "color_range": 1, "color_primaries": 1, "color_trc": 1}

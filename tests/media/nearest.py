@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from toolkit.artifact import Artifact, Manifest, Network, Port, Source
-from toolkit.atomic import sha256_of
+from toolkit.system.atomic import sha256_of
 
 
 def nearest_artifact(directory: Path, scale: int = 2) -> Artifact:

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from media.films import decoded_luma, moving, read_film, write_film
 from media.nearest import nearest_artifact
 
-from toolkit.media import video_file
-from toolkit.media.clock import Clock, Epochs
-from toolkit.media.encoding import VideoFormat
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.upscale import upscale
-from toolkit.media.video_file import read_video
+from toolkit.media.videos import video_file
+from toolkit.media.videos.clock import Clock, Epochs
+from toolkit.media.videos.encoding import VideoFormat
+from toolkit.media.videos.video_file import read_video
 
 FRAMES = 15
 WRAP = Fraction(2**33, 90000)

@@ -16,10 +16,10 @@ from media.nearest import nearest_artifact
 from PIL import Image
 
 from toolkit.errors import Unavailable
-from toolkit.media.encoding import VideoFormat
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.upscale import upscale
-from toolkit.media.video_file import read_video
+from toolkit.media.videos.encoding import VideoFormat
+from toolkit.media.videos.video_file import read_video
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 

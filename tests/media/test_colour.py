@@ -15,10 +15,10 @@ from media.films import plane
 from media.nearest import nearest_artifact
 from numpy.typing import NDArray
 
-from toolkit.media.colour import Colour, chroma_location
-from toolkit.media.encoding import VideoFormat
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.upscale import upscale
+from toolkit.media.videos.colour import Colour, chroma_location
+from toolkit.media.videos.encoding import VideoFormat
 
 Array = NDArray[np.float64]
 
@@ -183,7 +183,7 @@ def test_the_suite_sees_a_wrong_reading(
     wrong: Colour, tmp_path: Path, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reading is wrong and the writing right: what passes through twice would undo itself."""
-    from toolkit.media import video
+    from toolkit.media.videos import video
 
     right = video.ToRgb
     monkeypatch.setattr(video, "ToRgb", lambda frame, _colour, **how: right(frame, wrong, **how))

@@ -16,10 +16,10 @@ from media.nearest import nearest_artifact
 from PIL import Image
 
 from toolkit.errors import InputError
-from toolkit.media.clock import rescale
-from toolkit.media.encoding import VideoFormat
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.upscale import upscale
+from toolkit.media.videos.clock import rescale
+from toolkit.media.videos.encoding import VideoFormat
 
 PLACE = {
     "com.apple.quicktime.location.ISO6709": "+12.3456+098.7654/",
@@ -234,7 +234,7 @@ def test_metadata_inside_of_frames_is_named(tmp_path: Path, options: UpscaleOpti
 
 def test_streams_are_named_by_their_own_line() -> None:
     """Those of programs come first, in an order of their own."""
-    from toolkit.media.description import codec_name
+    from toolkit.media.videos.description import codec_name
 
     class Container:
         def dumps_format(self) -> str:

@@ -14,11 +14,11 @@ from media.films import moving, read_film, write_film
 from media.nearest import nearest_artifact
 
 from toolkit.errors import CheckFailed, InputError
-from toolkit.media import assembly, decoding, video_file
-from toolkit.media.encoding import SegmentEncoder, VideoFormat
 from toolkit.media.options import UpscaleOptions
-from toolkit.media.times import FileTimes
 from toolkit.media.upscale import upscale
+from toolkit.media.videos import assembly, decoding, video_file
+from toolkit.media.videos.encoding import SegmentEncoder, VideoFormat
+from toolkit.media.videos.times import FileTimes
 
 
 @pytest.fixture(scope="module")

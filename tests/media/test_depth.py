@@ -13,13 +13,13 @@ import pytest
 from media.films import plane
 from media.nearest import nearest_artifact
 
-from toolkit.media.colour import Colour
-from toolkit.media.encoding import SegmentEncoder, VideoFormat, choose_encoding, default_codec
-from toolkit.media.mastering import Mastering, encoder_option, mastering_of
 from toolkit.media.options import UpscaleOptions
-from toolkit.media.pixel_formats import choose_format, lost
 from toolkit.media.target import Target
 from toolkit.media.upscale import upscale
+from toolkit.media.videos.colour import Colour
+from toolkit.media.videos.encoding import SegmentEncoder, VideoFormat, choose_encoding, default_codec
+from toolkit.media.videos.mastering import Mastering, encoder_option, mastering_of
+from toolkit.media.videos.pixel_formats import choose_format, lost
 from toolkit.workloads import Shape
 
 PQ = {"colorspace": 9, "color_primaries": 9, "color_trc": 16, "color_range": 1}

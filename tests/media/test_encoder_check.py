@@ -8,9 +8,9 @@ import av
 import pytest
 
 from toolkit.errors import InputError, Unavailable
-from toolkit.media import encoder_check
-from toolkit.media.encoder_check import check_encoder
-from toolkit.media.encoding import VideoFormat
+from toolkit.media.videos import encoder_check
+from toolkit.media.videos.encoder_check import check_encoder
+from toolkit.media.videos.encoding import VideoFormat
 
 
 def needs(codec: str) -> None:

@@ -14,12 +14,13 @@ from media.films import moving, read_film, write_film
 from media.nearest import nearest_artifact
 
 from toolkit.errors import InputError
-from toolkit.media import lock, video_file
-from toolkit.media.encoding import VideoFormat
+from toolkit.media import lock
 from toolkit.media.lock import Busy, Lock
 from toolkit.media.options import UpscaleOptions
-from toolkit.media.parts import Parts
 from toolkit.media.upscale import upscale
+from toolkit.media.videos import video_file
+from toolkit.media.videos.encoding import VideoFormat
+from toolkit.media.videos.parts import Parts
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +90,9 @@ def test_the_second_run_is_refused(tmp_path: Path, options: UpscaleOptions, jobs
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from toolkit.media import video_file
-from toolkit.media.encoding import VideoFormat
-from toolkit.media.film import Film
+from toolkit.media.videos import video_file
+from toolkit.media.videos.encoding import VideoFormat
+from toolkit.media.videos.film import Film
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.upscale import upscale
 

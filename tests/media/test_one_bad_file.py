@@ -14,14 +14,14 @@ from media.nearest import nearest_artifact
 from photographs import picture
 from PIL import Image
 
-from toolkit.atomic import publish
 from toolkit.errors import InputError, OutputExists, Unavailable, UnexpectedError
 from toolkit.media import upscale as job
-from toolkit.media import video_file
-from toolkit.media.encoding import VideoFormat
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.preview import preview
 from toolkit.media.upscale import upscale
+from toolkit.media.videos import video_file
+from toolkit.media.videos.encoding import VideoFormat
+from toolkit.system.atomic import publish
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_a_preview_overwrites_nothing(tmp_path: Path, options: UpscaleOptions) -
 
 
 def test_parts_keep_what_is_not_theirs(tmp_path: Path) -> None:
-    from toolkit.media.parts import Parts
+    from toolkit.media.videos.parts import Parts
 
     parts = Parts.beside(tmp_path / "a.mp4")
     parts.begin({"job": 1}, resume=False)
@@ -200,7 +200,7 @@ def test_parts_keep_what_is_not_theirs(tmp_path: Path) -> None:
 
 
 def test_stopped_files_of_others_are_kept(tmp_path: Path) -> None:
-    from toolkit.media.parts import Parts
+    from toolkit.media.videos.parts import Parts
 
     parts, stopped = Parts.beside(tmp_path / "a.mp4"), tmp_path / "a.stopped.mp4"
     parts.begin({"job": 1}, resume=False)

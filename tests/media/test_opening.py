@@ -10,10 +10,10 @@ from media.films import moving, read_film, write_film
 from media.nearest import nearest_artifact
 
 from toolkit.errors import InputError
-from toolkit.media.encoding import VideoFormat
-from toolkit.media.opening import opened
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.upscale import upscale
+from toolkit.media.videos.encoding import VideoFormat
+from toolkit.media.videos.opening import opened
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_refusal_of_a_list_says_what_to_give(tmp_path: Path) -> None:
 
 def test_the_list_of_demuxers_is_of_this_ffmpeg_and_has_none_that_opens_more() -> None:
     """FFmpeg's demuxers that open files or addresses which a file names."""
-    from toolkit.media.opening import _DEMUXERS
+    from toolkit.media.videos.opening import _DEMUXERS
 
     assert not {"concat", "hls", "dash", "imf", "image2", "sdp", "rtsp", "rtp", "lavfi", "vobsub"} & set(_DEMUXERS)
     assert len(set(_DEMUXERS)) == len(_DEMUXERS)

@@ -11,10 +11,10 @@ import pytest
 from media.films import plane, write_film
 from media.nearest import nearest_artifact
 
-from toolkit.media.encoding import VideoFormat
 from toolkit.media.options import UpscaleOptions
-from toolkit.media.orientation import Orientation, from_matrix
 from toolkit.media.upscale import upscale
+from toolkit.media.videos.encoding import VideoFormat
+from toolkit.media.videos.orientation import Orientation, from_matrix
 
 ONE = 1 << 16
 CORNERS = {

@@ -14,11 +14,11 @@ from photographs import picture
 from PIL import Image
 
 from toolkit.media import upscale as job
-from toolkit.media.encoding import VideoFormat
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.pictures.output import PictureFormat
 from toolkit.media.report import UpscaleReport
 from toolkit.media.upscale import upscale
+from toolkit.media.videos.encoding import VideoFormat
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ from media.films import decoded_luma, moving, read_film, write_film
 from media.nearest import nearest_artifact
 
 from toolkit.errors import InputError
-from toolkit.media import video_file
-from toolkit.media.encoding import VideoFormat
 from toolkit.media.options import OnError, UpscaleOptions
 from toolkit.media.upscale import upscale
-from toolkit.media.video_file import read_video
+from toolkit.media.videos import video_file
+from toolkit.media.videos.encoding import VideoFormat
+from toolkit.media.videos.video_file import read_video
 
 OPEN = {"x265-params": "log-level=none:keyint=6:min-keyint=6:open-gop=1:bframes=3"}
 REFRESHED = {"x264-params": "intra-refresh=1:keyint=6"}

@@ -11,7 +11,7 @@ from photographs import picture
 
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
-from toolkit.graph.locality import Locality
+from toolkit.graph.analysis.locality import Locality
 from toolkit.media.model import Model
 from toolkit.media.strips import cut, highest
 from toolkit.media.upscaler import Upscaler

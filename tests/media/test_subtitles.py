@@ -11,9 +11,9 @@ import pytest
 from media.films import moving, write_film
 from media.nearest import nearest_artifact
 
-from toolkit.media.encoding import VideoFormat
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.upscale import upscale
+from toolkit.media.videos.encoding import VideoFormat
 
 SAID = """1
 00:00:00,100 --> 00:00:00,300

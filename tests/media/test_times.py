@@ -15,13 +15,13 @@ import pytest
 from media.films import decoded_luma, moving, plane, read_film, write_film
 from media.nearest import nearest_artifact
 
-from toolkit.media import video_file
-from toolkit.media.encoding import EncodedPacket, VideoFormat
 from toolkit.media.options import UpscaleOptions
-from toolkit.media.packets import timed
-from toolkit.media.times import FileTimes
 from toolkit.media.upscale import upscale
-from toolkit.media.video_file import read_video
+from toolkit.media.videos import video_file
+from toolkit.media.videos.encoding import EncodedPacket, VideoFormat
+from toolkit.media.videos.packets import timed
+from toolkit.media.videos.times import FileTimes
+from toolkit.media.videos.video_file import read_video
 
 FRAMES = 12
 UNEVEN = [0, 1, 4, 5, 9, 10, 11, 15, 16, 17, 18, 22]

@@ -15,11 +15,11 @@ from media.nearest import nearest_artifact
 from numpy.typing import NDArray
 
 from toolkit.errors import InputError
-from toolkit.media.encoding import VideoFormat
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.preview import preview
-from toolkit.media.transparency import decoder_of
 from toolkit.media.upscale import upscale
+from toolkit.media.videos.encoding import VideoFormat
+from toolkit.media.videos.transparency import decoder_of
 
 HEIGHT, WIDTH = 48, 64
 TAGS = {"colorspace": 1, "color_range": 1}

@@ -16,18 +16,18 @@ from media.nearest import nearest_artifact
 from numpy.typing import NDArray
 
 from toolkit.errors import InputError, OutputExists, ToolkitError, UnexpectedError
-from toolkit.media import video_file
-from toolkit.media.colour import ToRgb
-from toolkit.media.decoding import Damage, Decoding, decoded
-from toolkit.media.encoding import VideoFormat
 from toolkit.media.model import Model
 from toolkit.media.options import UpscaleOptions
-from toolkit.media.pipeline import pipelined
 from toolkit.media.report import FileReport
 from toolkit.media.target import Target
 from toolkit.media.upscale import upscale
 from toolkit.media.upscaler import Upscaler
-from toolkit.media.video_file import read_video
+from toolkit.media.videos import video_file
+from toolkit.media.videos.colour import ToRgb
+from toolkit.media.videos.decoding import Damage, Decoding, decoded
+from toolkit.media.videos.encoding import VideoFormat
+from toolkit.media.videos.pipeline import pipelined
+from toolkit.media.videos.video_file import read_video
 from toolkit.runtimes.registry import default_runtime
 from toolkit.workloads import Shape
 
@@ -71,7 +71,7 @@ def packets(path: Path, kind: str) -> list[tuple[Fraction, bytes]]:
 
 def test_frames_are_those_of_pictures(film: Path, tmp_path: Path, small_artifact: Any) -> None:
     """Per-frame image upscaling, and the video's own conversion to YCbCr, give exactly what the file holds."""
-    from toolkit.media.colour import FromRgb
+    from toolkit.media.videos.colour import FromRgb
 
     options = UpscaleOptions(models=(small_artifact.path,), threads=2, video=LOSSLESS, memory=1 << 20)
     report = done(film, tmp_path / "out.mkv", options)
@@ -314,7 +314,7 @@ def test_ten_bits_stay_ten_bits(tmp_path: Path, options: UpscaleOptions) -> None
 
 def test_segments_resume_to_the_same_file(tmp_path: Path, options: UpscaleOptions, short_segments: None) -> None:
     """A run that dies between segments, and one that goes on from what is left."""
-    from toolkit.media import film as films
+    from toolkit.media.videos import film as films
 
     source = write_film(tmp_path / "in.mp4", moving(20), sound=True)
     encoded = replace(options, video=VideoFormat())

@@ -13,10 +13,10 @@ from photographs import picture
 from PIL import Image
 
 from toolkit.errors import UnexpectedError
-from toolkit.media.encoding import VideoFormat
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.report import UpscaleReport
 from toolkit.media.upscale import upscale
+from toolkit.media.videos.encoding import VideoFormat
 
 Plant = Callable[[dict[str, str]], None]
 

@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from toolkit.artifact import Artifact
-from toolkit.atomic import sha256_of
+from toolkit.system.atomic import sha256_of
 
 
 class Builder:

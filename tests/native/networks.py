@@ -10,7 +10,7 @@ import onnx
 from native.graphs import Builder
 from onnx import TensorProto, helper, numpy_helper
 
-from toolkit.graph.float64 import float64_function, in_float64
+from toolkit.graph.analysis.float64 import float64_function, in_float64
 
 
 def strided(seed: int = 0, *, scale: int = 2, channels: tuple[int, int] = (7, 13)) -> onnx.ModelProto:

@@ -7,12 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from toolkit.artifact import Artifact
+from toolkit.artifact import Artifact, frame_shape
 from toolkit.native.compiler import cached_library
 from toolkit.native.library import Library
 from toolkit.native.planner import plan
 from toolkit.native.targets import find_target, missing
-from toolkit.runtimes.protocol import frame_shape
 from toolkit.workloads import Shape
 
 

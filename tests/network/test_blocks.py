@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from toolkit.network.blocks import LayerNorm2d, ReparameterizableBlock
-from toolkit.network.frequency import HighPass
+from toolkit.network.architectures.rt4ksr.blocks import LayerNorm2d, ReparameterizableBlock
+from toolkit.network.architectures.rt4ksr.frequency import HighPass
 
 
 def test_layer_norm_is_torchs_over_channels() -> None:

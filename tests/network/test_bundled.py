@@ -13,9 +13,9 @@ from samples import DATA, needs_data, released
 from toolkit.artifact import Artifact
 from toolkit.errors import CheckpointError
 from toolkit.graph.export import export
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.bundled import bundled_checkpoint, bundled_sha256
 from toolkit.network.checkpoint import load_checkpoint
-from toolkit.network.config import NetworkConfig
 from toolkit.quality.evaluation import evaluate
 from toolkit.quality.subjects import Subject
 

@@ -13,8 +13,8 @@ from safetensors.torch import save as safetensors_bytes
 from samples import SMALL, needs_data, network, released, released_state, save, save_safetensors
 
 from toolkit.errors import CheckpointError
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.checkpoint import load_checkpoint, untrained_checkpoint
-from toolkit.network.config import NetworkConfig
 from toolkit.network.fusion import fuse
 
 WITH_BRANCH = NetworkConfig(channels=6, blocks=2, hidden=10, stem="gaussian")
@@ -108,7 +108,7 @@ def test_half_precision_weights_are_widened_and_noted(tmp_path: Path) -> None:
 def untouched_branch() -> dict[str, torch.Tensor]:
     """As in a training that never used the branch: gamma 0, the branch as PyTorch initialised it."""
     torch.manual_seed(0)
-    from toolkit.network.model import RT4KSR
+    from toolkit.network.architectures.rt4ksr.model import RT4KSR
 
     return released_state(RT4KSR(WITH_BRANCH))
 

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from samples import needs_data, network, released, released_state
 from torch import nn
 
-from toolkit.network.blocks import ReparameterizableBlock
+from toolkit.network.architectures.rt4ksr.blocks import ReparameterizableBlock
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.checkpoint import load_checkpoint
-from toolkit.network.config import NetworkConfig
 from toolkit.network.fusion import fuse, fuse_block, merged_kernel
 from toolkit.network.proof import BLOCK_BOUND, ROUNDING_BOUND, BlockProof, prove_block, prove_blocks
 

@@ -16,15 +16,15 @@ from samples import save as save_pickle
 from torch.nn import functional
 
 from toolkit.errors import CheckpointError
-from toolkit.network.attention import ChannelAttention, EfficientChannelAttention, eca_kernel_size
-from toolkit.network.blocks import Block, NafBlock, ReparameterizableBlock, SeparableBlock
+from toolkit.network.architectures.rt4ksr.attention import ChannelAttention, EfficientChannelAttention, eca_kernel_size
+from toolkit.network.architectures.rt4ksr.blocks import Block, NafBlock, ReparameterizableBlock, SeparableBlock
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig, config_from
+from toolkit.network.architectures.rt4ksr.frequency import Halve, HighPass
+from toolkit.network.architectures.rt4ksr.model import RT4KSR
+from toolkit.network.architectures.rt4ksr.presets import PRESETS, SIZES, STEPS, preset_name
 from toolkit.network.checkpoint import load_checkpoint, serialised_weights, untrained_checkpoint
 from toolkit.network.complexity import complexity
-from toolkit.network.config import NetworkConfig, config_from
-from toolkit.network.frequency import Halve, HighPass
 from toolkit.network.fusion import fuse, reparameterizable_blocks, train_through_merge
-from toolkit.network.model import RT4KSR
-from toolkit.network.presets import PRESETS, SIZES, STEPS, preset_name
 from toolkit.network.proof import BLOCK_BOUND, prove_blocks
 from toolkit.network.reading import CONFIG_KEY
 from toolkit.workloads import Shape

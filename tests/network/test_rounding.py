@@ -5,10 +5,10 @@ import pytest
 import torch
 from samples import SMALL, network, small_preset
 
-from toolkit.graph.numerics import relative_error
-from toolkit.network.config import NetworkConfig
+from toolkit.graph.analysis.numerics import relative_error
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig
+from toolkit.network.architectures.rt4ksr.model import RT4KSR, numpy_function
 from toolkit.network.fusion import fuse
-from toolkit.network.model import RT4KSR, numpy_function
 from toolkit.network.rounding import FloatCost
 
 CONFIGS = {

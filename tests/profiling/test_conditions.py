@@ -8,12 +8,12 @@ import msgspec
 import pytest
 from profile_reports import HERE, SETTINGS, cell
 
-from toolkit.profiling.conditions import Conditions, Ledger, Meter, Range, Reading
-from toolkit.profiling.doubts import doubts
-from toolkit.profiling.environment import choose_processors
-from toolkit.profiling.nvidia import GpuReading, open_nvidia
-from toolkit.profiling.report import WarmUp
-from toolkit.profiling.schedule import Block
+from toolkit.profiling.measuring.conditions import Conditions, Ledger, Meter, Range, Reading
+from toolkit.profiling.measuring.environment import choose_processors
+from toolkit.profiling.measuring.nvidia import GpuReading, open_nvidia
+from toolkit.profiling.measuring.schedule import Block
+from toolkit.profiling.measuring.warnings import doubts
+from toolkit.profiling.reporting.report import WarmUp
 
 
 def reading(time: float, *, busy: float, stolen: float = 0, joules: float | None = None, gpu: Any = None) -> Reading:

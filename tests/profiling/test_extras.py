@@ -15,9 +15,9 @@ import toolkit
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.profiling import profile as module
-from toolkit.profiling.client import last_words
+from toolkit.profiling.measuring.client import last_words
+from toolkit.profiling.measuring.schedule import MINIMUM_ROUNDS
 from toolkit.profiling.resume import earlier_measurements
-from toolkit.profiling.schedule import MINIMUM_ROUNDS
 from toolkit.profiling.script import profile_script
 from toolkit.runtimes.layers import LayerClock, nodes_in
 

@@ -12,7 +12,7 @@ from profile_reports import HERE, SETTINGS, cell, report
 import toolkit
 from toolkit.errors import InputError
 from toolkit.profiling.gate import _outcome
-from toolkit.profiling.report import CellReport, ProfileReport
+from toolkit.profiling.reporting.report import CellReport, ProfileReport
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 CELLS = {"ort-cpu": 0.5, "openvino": 0.37, "torch": 1.4}

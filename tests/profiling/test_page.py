@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 from profile_reports import cell, report
 
-from toolkit.profiling.axes import Axis, spanning
-from toolkit.profiling.page import page
-from toolkit.profiling.report import ProfileReport
-from toolkit.profiling.side_by_side import TitledReport
+from toolkit.pages.axes import Axis, spanning
+from toolkit.profiling.reporting.page import page
+from toolkit.profiling.reporting.report import ProfileReport
+from toolkit.profiling.reporting.side_by_side import TitledReport
 
 BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), "")
 CHARTS = 7

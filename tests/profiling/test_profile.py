@@ -22,16 +22,16 @@ from toolkit.checks import Limits, Spent, Verdict
 from toolkit.errors import ArtifactError, CheckFailed, InputError
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
-from toolkit.profiling import schedule
-from toolkit.profiling.client import CellFailed, Worker
-from toolkit.profiling.matrix import default_workloads, plan
-from toolkit.profiling.messages import Open
-from toolkit.profiling.schedule import MINIMUM_ROUNDS, Pace, measure
+from toolkit.profiling.measuring import schedule
+from toolkit.profiling.measuring.client import CellFailed, Worker
+from toolkit.profiling.measuring.messages import Open
+from toolkit.profiling.measuring.schedule import MINIMUM_ROUNDS, Pace, measure
+from toolkit.profiling.plan import default_workloads, plan
 from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.hardware import cuda_devices
 from toolkit.runtimes.protocol import Availability
 from toolkit.runtimes.registry import RUNTIMES, build
+from toolkit.system.hardware import cuda_devices
 from toolkit.workloads import Shape, parse_workload
 
 GPU_RUNTIMES = {"torch-cuda", "torch-compile-cuda", "ort-cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx"}
@@ -176,7 +176,7 @@ def test_a_cell_that_crashes_or_hangs_costs_only_itself(
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name == 'toolkit.runtimes.registry':\n"
         "            sys.meta_path.remove(self)\n"
-        "            import toolkit.runtimes.openvino as module\n"
+        "            import toolkit.runtimes.openvino.runtime as module\n"
         f"            module.OpenVinoSession.{target} = fate\n"
         "sys.meta_path.insert(0, Finder())\n"
     )

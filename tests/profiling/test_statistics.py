@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from toolkit.profiling.statistics import (
+from toolkit.profiling.measuring.statistics import (
     Interval,
     independent_ratio,
     median_interval,
@@ -16,7 +16,7 @@ from toolkit.profiling.statistics import (
     student_quantile,
     summarise,
 )
-from toolkit.profiling.steady import is_steady, window_frames
+from toolkit.profiling.measuring.steady import is_steady, window_frames
 
 TIMES = st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=300)
 

@@ -9,17 +9,17 @@ import pytest
 from samples import SMALL
 
 from toolkit.artifact import Artifact
+from toolkit.graph.analysis.work import Work, count_work
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
+from toolkit.network.architectures.rt4ksr.presets import PRESETS
 from toolkit.network.checkpoint import untrained_checkpoint
 from toolkit.network.complexity import complexity
-from toolkit.network.presets import PRESETS
-from toolkit.profiling import roofline as module
-from toolkit.profiling.environment import environment
-from toolkit.profiling.roofline import ceilings, roofline
-from toolkit.profiling.work import Work, count_work
-from toolkit.runtimes import torch_ceilings
-from toolkit.runtimes.hardware import Ceiling
+from toolkit.profiling.measuring import roofline as module
+from toolkit.profiling.measuring.environment import environment
+from toolkit.profiling.measuring.roofline import ceilings, roofline
+from toolkit.runtimes.pytorch import ceilings as torch_ceilings
+from toolkit.system.hardware import Ceiling
 from toolkit.workloads import Shape
 
 SHAPE = Shape(24, 32)

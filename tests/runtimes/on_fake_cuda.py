@@ -17,18 +17,18 @@ from samples import rewrite_engine
 import toolkit
 from toolkit.artifact import Artifact
 from toolkit.errors import ArtifactError, Unavailable
-from toolkit.network.model import numpy_function
-from toolkit.runtimes import ort_gpu_session
+from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.runtimes.building import BuildJob, BuildOptions
-from toolkit.runtimes.cuda import Cuda, DeviceFrames
-from toolkit.runtimes.hardware import CUDA_DRIVER, compute_capability, cuda_devices, driver_version
-from toolkit.runtimes.ort import OrtGpuRuntime
-from toolkit.runtimes.ort_gpu_session import OrtGpuSession
-from toolkit.runtimes.ort_provider import cuda_provider, tensorrt_provider
+from toolkit.runtimes.cuda.driver import Cuda, DeviceFrames
+from toolkit.runtimes.onnxruntime import gpu_session as ort_gpu_session
+from toolkit.runtimes.onnxruntime.gpu_session import OrtGpuSession
+from toolkit.runtimes.onnxruntime.provider import cuda_provider, tensorrt_provider
+from toolkit.runtimes.onnxruntime.runtime import OrtGpuRuntime
 from toolkit.runtimes.protocol import Availability
 from toolkit.runtimes.registry import build, load_engine
-from toolkit.runtimes.tensorrt import TensorRtRtxRuntime, TensorRtRuntime
-from toolkit.runtimes.tensorrt_session import TensorRtSession
+from toolkit.runtimes.tensorrt.runtime import TensorRtRtxRuntime, TensorRtRuntime
+from toolkit.runtimes.tensorrt.session import TensorRtSession
+from toolkit.system.hardware import CUDA_DRIVER, compute_capability, cuda_devices, driver_version
 from toolkit.workloads import Shape
 
 SHAPE = Shape(8, 12)
@@ -489,7 +489,7 @@ def test_compatible_engines_are_for_more_than_this_gpu_and_version(monkeypatch: 
     ampere = {"version": "11.2.0", "compute capability": "8.0 or later"}
     assert runtime.identity(BuildOptions(hardware_compatible=True)) == ampere
     assert runtime.machine() == {"version": "11.2.0", "device": "Fake GPU", "driver": "570.86.15 (CUDA 12.8)"}
-    monkeypatch.setattr("toolkit.runtimes.hardware.compute_capability", lambda: "7.5")
+    monkeypatch.setattr("toolkit.system.hardware.compute_capability", lambda: "7.5")
     assert runtime.identity(BuildOptions(hardware_compatible=True))["compute capability"] == "7.5"
 
 

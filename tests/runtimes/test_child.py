@@ -7,10 +7,11 @@ import pytest
 
 from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
-from toolkit.runtimes import ort, tensorrt
 from toolkit.runtimes.child import ask
-from toolkit.runtimes.hardware import cuda_devices
+from toolkit.runtimes.onnxruntime import runtime as ort
 from toolkit.runtimes.registry import RUNTIMES
+from toolkit.runtimes.tensorrt import runtime as tensorrt
+from toolkit.system.hardware import cuda_devices
 
 without_gpu = pytest.mark.skipif(bool(cuda_devices()[0]), reason="there is a GPU: it would be used")
 

@@ -16,17 +16,17 @@ from samples import checkpoint, rewrite_engine
 
 import toolkit
 from toolkit.artifact import Artifact, Layout
-from toolkit.atomic import sha256_of
 from toolkit.errors import ArtifactError, InputError, Unavailable
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
-from toolkit.network.model import numpy_function
+from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.hardware import cuda_devices, processor
-from toolkit.runtimes.ort_session import OrtSession
+from toolkit.runtimes.onnxruntime.session import OrtSession
 from toolkit.runtimes.protocol import Availability, SessionOptions
 from toolkit.runtimes.registry import RUNTIMES, build, list_engines, load_engine
+from toolkit.system.atomic import sha256_of
+from toolkit.system.hardware import cuda_devices, processor
 from toolkit.workloads import Shape
 
 SHAPE = Shape(16, 24)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from toolkit.runtimes import hardware
 from toolkit.runtimes.registry import RUNTIMES
+from toolkit.system import hardware
 
 
 def no_device(count: Any) -> int:

@@ -9,7 +9,7 @@ from samples import checkpoint
 from toolkit.artifact import Artifact
 from toolkit.graph.export import ExportOptions, export
 from toolkit.runtimes.building import BuildOptions
-from toolkit.runtimes.ort_provider import Provider, cuda_provider, tensorrt_provider
+from toolkit.runtimes.onnxruntime.provider import Provider, cuda_provider, tensorrt_provider
 from toolkit.workloads import Shape
 
 LIBRARIES = Path(onnxruntime.__file__).parent / "capi"

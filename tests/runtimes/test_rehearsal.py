@@ -13,15 +13,16 @@ import pytest
 from onnx import TensorProto, helper
 from samples import rewrite_engine
 
-from toolkit import isolated, sound
 from toolkit.artifact import Artifact, encode
 from toolkit.errors import ArtifactError
 from toolkit.graph import reading
 from toolkit.graph.reading import read_model
-from toolkit.isolated import run_isolated
 from toolkit.runtimes import rehearsal
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.registry import build, load_engine, load_session
+from toolkit.system import isolated
+from toolkit.system import trust as sound
+from toolkit.system.isolated import run_isolated
 from toolkit.workloads import Shape
 
 

@@ -19,7 +19,7 @@ from toolkit.artifact import Artifact, Manifest, is_plain_name
 from toolkit.runtimes.building import BuildingRuntime, BuildOptions
 from toolkit.runtimes.engine import build_command
 from toolkit.runtimes.registry import RUNTIMES
-from toolkit.runtimes.scripts.source import Subject, Timing
+from toolkit.runtimes.script import Subject, Timing
 from toolkit.verification.contestants import Contestant
 from toolkit.verification.polygraphy import polygraphy_script
 from toolkit.workloads import Shape

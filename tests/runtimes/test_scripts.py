@@ -15,12 +15,12 @@ from toolkit.artifact import Artifact
 from toolkit.errors import InputError, Unavailable
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
-from toolkit.profiling.worker import noise_frame
+from toolkit.profiling.measuring.worker import noise_frame
 from toolkit.runtimes.building import BuildingRuntime, BuildOptions
-from toolkit.runtimes.hardware import cuda_devices
+from toolkit.runtimes.onnxruntime.script import ort_script
 from toolkit.runtimes.registry import RUNTIMES, build, build_script
-from toolkit.runtimes.scripts.ort import ort_script
-from toolkit.runtimes.scripts.source import Subject
+from toolkit.runtimes.script import Subject
+from toolkit.system.hardware import cuda_devices
 from toolkit.workloads import Shape
 
 SHAPE = Shape(16, 24)
@@ -218,7 +218,7 @@ def test_bad_requests(
 
 
 def test_openvino_wants_a_size(tmp_path: Path) -> None:
-    from toolkit.network.config import NetworkConfig
+    from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 
     artifact = export(checkpoint(NetworkConfig(scale=4, channels=4, blocks=1, hidden=6)), directory=tmp_path)
     with pytest.raises(InputError, match="no size to build for"):

@@ -15,14 +15,14 @@ from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError, Unavailable
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
-from toolkit.network.config import NetworkConfig
-from toolkit.network.model import numpy_function
-from toolkit.openvino_core import openvino_core
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig
+from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.runtimes.building import BuildOptions
-from toolkit.runtimes.ort_provider import cuda_provider
-from toolkit.runtimes.ort_session import OrtSession
+from toolkit.runtimes.onnxruntime.provider import cuda_provider
+from toolkit.runtimes.onnxruntime.session import OrtSession
 from toolkit.runtimes.protocol import Availability, SessionOptions, short_precision
 from toolkit.runtimes.registry import RUNTIMES, build, load_engine
+from toolkit.system.openvino_core import openvino_core
 from toolkit.workloads import Shape
 
 NAMES = ["torch-unfused", "torch", "ort-cpu", "openvino", "native"]
@@ -185,7 +185,7 @@ def test_a_precision_the_artifact_does_not_have_is_refused(name: str, small_arti
 def test_torch_lowers_the_network_where_the_processor_can(
     small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from toolkit.runtimes import torch as torch_runtime
+    from toolkit.runtimes.pytorch import runtime as torch_runtime
 
     monkeypatch.setattr(torch_runtime, "computes_in", lambda _: False)
     with pytest.raises(Unavailable, match="no fp16 arithmetic"):

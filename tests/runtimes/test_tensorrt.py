@@ -10,14 +10,14 @@ import msgspec
 import pytest
 
 from toolkit.artifact import Artifact
-from toolkit.runtimes import tensorrt as tensorrt_module
 from toolkit.runtimes.building import BuildJob, BuildOptions
 from toolkit.runtimes.engine import Engine, EngineInfo, engine_path, write_engine
-from toolkit.runtimes.hardware import cuda_devices
 from toolkit.runtimes.protocol import Availability
 from toolkit.runtimes.registry import build
-from toolkit.runtimes.tensorrt import TensorRtRuntime, start_timings
-from toolkit.runtimes.tensorrt_session import layer_precisions
+from toolkit.runtimes.tensorrt import runtime as tensorrt_module
+from toolkit.runtimes.tensorrt.runtime import TensorRtRuntime, start_timings
+from toolkit.runtimes.tensorrt.session import layer_precisions
+from toolkit.system.hardware import cuda_devices
 from toolkit.workloads import Shape
 
 IDENTITY = {"version": "10.16", "device": "a GPU"}

@@ -15,12 +15,12 @@ import toolkit
 from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
 from toolkit.graph.export import ExportOptions, export
-from toolkit.network.model import numpy_function
-from toolkit.runtimes import torch as torch_runtimes
-from toolkit.runtimes import torch_session
+from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.runtimes.protocol import Availability, Session, SessionOptions
+from toolkit.runtimes.pytorch import runtime as torch_runtimes
+from toolkit.runtimes.pytorch import session as torch_session
+from toolkit.runtimes.pytorch.program import CompiledProgram, EagerProgram, FrameNetwork
 from toolkit.runtimes.registry import RUNTIMES
-from toolkit.runtimes.torch_program import CompiledProgram, EagerProgram, FrameNetwork
 from toolkit.workloads import Shape
 
 CUDA = ("torch-cuda", "torch-compile-cuda")
@@ -160,7 +160,7 @@ import sys
 from toolkit.runtimes.registry import RUNTIMES
 for name in ("torch-compile", "torch-cuda", "torch-compile-cuda"):
     RUNTIMES[name].probe()
-print(sorted({"torch._inductor.config", "torch._dynamo", "toolkit.runtimes.torch_program"} & set(sys.modules)))
+print(sorted({"torch._inductor.config", "torch._dynamo", "toolkit.runtimes.pytorch.program"} & set(sys.modules)))
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 

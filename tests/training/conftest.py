@@ -6,7 +6,7 @@ import pytest
 from photographs import picture
 from PIL import Image
 
-from toolkit.network.config import NetworkConfig
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.training.config import TrainingConfig
 
 TINY = NetworkConfig(scale=2, channels=6, blocks=1, hidden=8)

@@ -11,7 +11,7 @@ from photographs import picture
 from PIL import Image
 
 from toolkit.errors import InputError
-from toolkit.media.colour import LOCATIONS, Colour
+from toolkit.media.videos.colour import LOCATIONS, Colour
 from toolkit.training.clips import FRAMES, KEPT, LOW, Clip, make_clips
 from toolkit.training.codecs import _ENCODERS, CodecSettings, decoded_clip, random_settings
 from toolkit.training.config import TrainingConfig

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.errors import InputError
-from toolkit.network.config import NetworkConfig
-from toolkit.network.presets import PRESETS
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig
+from toolkit.network.architectures.rt4ksr.presets import PRESETS
 from toolkit.training.config import TrainingConfig, checked, differences, read_config
 from toolkit.training.schedule import learning_rate
 

@@ -12,7 +12,7 @@ from PIL import Image
 from samples import DATA, needs_data
 
 from toolkit.images import read_rgb
-from toolkit.resize import downscaled
+from toolkit.images.resizing import downscaled
 from toolkit.training.degradation import degrade
 
 

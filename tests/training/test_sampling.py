@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from toolkit.resize import downscaled
+from toolkit.images.resizing import downscaled
 from toolkit.training.config import TrainingConfig
 from toolkit.training.photos import Photos, index_photos
 from toolkit.training.sampling import Batch, Sampler, prepared

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from photographs import picture
 from torch import Tensor, nn
 
-from toolkit.network.config import NetworkConfig
-from toolkit.network.model import RT4KSR, untrained_network
-from toolkit.network.presets import PRESETS
+from toolkit.images.resizing import resize_bicubic
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig
+from toolkit.network.architectures.rt4ksr.model import RT4KSR, untrained_network
+from toolkit.network.architectures.rt4ksr.presets import PRESETS
 from toolkit.quality.metrics import psnr, squared_error
-from toolkit.resize import resize_bicubic
 from toolkit.training.config import TrainingConfig
 from toolkit.training.degradation import degrade
 from toolkit.training.loop import LAST_FILE, train

@@ -18,8 +18,8 @@ import torch
 from samples import DATA, needs_data, released
 
 from toolkit.errors import CheckFailed, CheckpointError, InputError
+from toolkit.network.architectures.rt4ksr.presets import PRESETS
 from toolkit.network.checkpoint import load_checkpoint
-from toolkit.network.presets import PRESETS
 from toolkit.training import photos as photographs
 from toolkit.training import step as stepping
 from toolkit.training.config import TrainingConfig, read_config

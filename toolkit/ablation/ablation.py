@@ -11,21 +11,21 @@ import msgspec
 
 from toolkit.ablation.report import AblationReport, FrameTime, StepReport
 from toolkit.artifact import Artifact
-from toolkit.atomic import write_bytes
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.export import ExportOptions, export
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig
+from toolkit.network.architectures.rt4ksr.presets import PRESETS
 from toolkit.network.checkpoint import load_checkpoint, untrained_checkpoint
 from toolkit.network.complexity import complexity
-from toolkit.network.config import NetworkConfig
-from toolkit.network.presets import PRESETS
-from toolkit.profiling.environment import environment
-from toolkit.profiling.messages import Open
-from toolkit.profiling.schedule import Pace, measure
-from toolkit.profiling.statistics import summarise
+from toolkit.profiling.measuring.environment import environment
+from toolkit.profiling.measuring.messages import Open
+from toolkit.profiling.measuring.schedule import Pace, measure
+from toolkit.profiling.measuring.statistics import summarise
 from toolkit.quality.evaluation import evaluate
 from toolkit.quality.report import NetworkReport
 from toolkit.quality.subjects import Subject
 from toolkit.runtimes.protocol import SessionOptions
+from toolkit.system.atomic import write_bytes
 from toolkit.training.config import TrainingConfig
 from toolkit.training.loop import train
 from toolkit.workloads import WORKLOADS, Workload

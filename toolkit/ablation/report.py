@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 
 from toolkit.artifact import encode
-from toolkit.atomic import check_outputs, write_bytes
-from toolkit.drawing import drawn
-from toolkit.profiling.environment import Environment
+from toolkit.pages.drawing import drawn
+from toolkit.profiling.measuring.environment import Environment
 from toolkit.quoting import markdown, plot
+from toolkit.system.atomic import check_outputs, write_bytes
 
 SCHEMA = 1
 

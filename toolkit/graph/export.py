@@ -28,18 +28,18 @@ from toolkit.artifact import (
     check_replaceable,
     is_plain_name,
 )
-from toolkit.atomic import sha256_of
 from toolkit.checks import Check
 from toolkit.errors import CheckFailed, InputError
-from toolkit.graph.numerics import relative_error
+from toolkit.graph.analysis.numerics import relative_error
 from toolkit.graph.pipeline import Deployed, Report, deploy
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig
+from toolkit.network.architectures.rt4ksr.model import RT4KSR, numpy_function, parameter_count
+from toolkit.network.architectures.rt4ksr.presets import preset_name
 from toolkit.network.checkpoint import Checkpoint, serialised_weights
-from toolkit.network.config import NetworkConfig
 from toolkit.network.fusion import fuse
-from toolkit.network.model import RT4KSR, numpy_function, parameter_count
-from toolkit.network.presets import preset_name
 from toolkit.network.proof import BLOCK_BOUND, ROUNDING_BOUND, prove_blocks
 from toolkit.network.rounding import FloatCost
+from toolkit.system.atomic import sha256_of
 from toolkit.workloads import Shape, workload_for_scale
 
 DEFAULT_OPSET = 20

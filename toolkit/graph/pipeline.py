@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from toolkit.artifact import Layout, PortType, Step
 from toolkit.checks import Check, CheckKind
 from toolkit.errors import CheckFailed
-from toolkit.graph.float64 import in_float32, largest_rounding
-from toolkit.graph.numerics import FLOAT64_BOUND, Probes, Truth
+from toolkit.graph.analysis.float64 import in_float32, largest_rounding
+from toolkit.graph.analysis.numerics import FLOAT64_BOUND, Probes, Truth
 from toolkit.graph.passes.fix_shape import FixShape
 from toolkit.graph.passes.fold_centring import FoldCentring
 from toolkit.graph.passes.fold_norm_scale import FoldNormScale
@@ -30,7 +30,7 @@ from toolkit.graph.passes.merge_unshuffle import MergeUnshuffle
 from toolkit.graph.passes.readable_names import ReadableNames
 from toolkit.graph.passes.uint8_io import Uint8IO
 from toolkit.graph.simplify import simplify
-from toolkit.network.config import NetworkConfig
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.proof import ROUNDING_BOUND
 from toolkit.workloads import Shape
 

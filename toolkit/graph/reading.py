@@ -7,11 +7,11 @@ from pathlib import Path
 
 import onnx
 
-from toolkit.atomic import sha256_of_file
 from toolkit.errors import ArtifactError
-from toolkit.foreign import foreign
-from toolkit.isolated import Ended, run_isolated
-from toolkit.sound import is_sound, remember
+from toolkit.system.atomic import sha256_of_file
+from toolkit.system.foreign import foreign
+from toolkit.system.isolated import Ended, run_isolated
+from toolkit.system.trust import is_sound, remember
 
 SECONDS = 120
 """That a rehearsal may take: imports on a busy machine, and a second for the graph."""

@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from toolkit.foreign import first_line
-from toolkit.graph.locality import bytes_per_pixel, locality
+from toolkit.graph.analysis.locality import bytes_per_pixel, locality
+from toolkit.system.foreign import first_line
 
 _MOST_NODES = 10_000
 _SIDE = 16

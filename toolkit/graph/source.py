@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from toolkit.artifact import Artifact
-from toolkit.atomic import sha256_of
 from toolkit.network.checkpoint import Checkpoint, HighFrequency, load_checkpoint, serialised_weights
+from toolkit.system.atomic import sha256_of
 
 
 def is_made_from(artifact: Artifact, checkpoint: Checkpoint) -> bool:

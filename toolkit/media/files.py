@@ -16,9 +16,9 @@ from toolkit.errors import InputError
 from toolkit.images import suffixes
 from toolkit.images.decoders import CAMERA_RAW
 from toolkit.images.reading import is_picture
-from toolkit.media.assembly import FORMATS as CONTAINERS
 from toolkit.media.pictures.output import FORMATS as PICTURES
 from toolkit.media.report import FileReport, LeftOut
+from toolkit.media.videos.assembly import FORMATS as CONTAINERS
 
 Kind = Literal["image", "video"]
 

@@ -9,8 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.atomic import writable
 from toolkit.errors import InputError
+from toolkit.system.atomic import writable
 
 _FAR = 1 << 30
 """Windows locks bytes against reading, too: one beyond the content."""

@@ -8,11 +8,11 @@ from typing import Literal
 
 from toolkit.artifact import DEFAULT_DIRECTORY, Precision
 from toolkit.errors import InputError
-from toolkit.media.decoding import OnError
-from toolkit.media.encoding import VideoFormat
 from toolkit.media.model import MEMORY
 from toolkit.media.pictures.output import FORMATS, PictureFormat
 from toolkit.media.target import Target
+from toolkit.media.videos.decoding import OnError
+from toolkit.media.videos.encoding import VideoFormat
 
 Reuse = Literal["exact", "off"]
 _LEAST_MEMORY = 1 << 20

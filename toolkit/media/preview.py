@@ -13,15 +13,15 @@ from toolkit.images.picture import Picture
 from toolkit.images.reading import read_picture
 from toolkit.media.failure import attempt
 from toolkit.media.files import Item, Naming, check_outputs, find_items
-from toolkit.media.film import Film, begin_film
 from toolkit.media.models import Models
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.pictures.output import write_picture
 from toolkit.media.pictures.upscaling import upscale_picture
 from toolkit.media.report import FileReport, UpscaleReport
 from toolkit.media.upscale import Advance, check_options, free_output, reported, upscale_film
-from toolkit.media.video import divided, still
-from toolkit.stopping import Stop, stop_on_signals
+from toolkit.media.videos.film import Film, begin_film
+from toolkit.media.videos.video import divided, still
+from toolkit.system.shutdown import Stop, stop_on_signals
 
 LABEL = "_preview"
 SECONDS = 3.0

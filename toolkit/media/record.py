@@ -9,11 +9,11 @@ from typing import Self
 
 import msgspec
 
-from toolkit.atomic import sha256_of
-from toolkit.documents import MalformedDocument, from_json
 from toolkit.media.files import Item
 from toolkit.media.options import UpscaleOptions
+from toolkit.system.atomic import sha256_of
 from toolkit.system.cache import cache_directory
+from toolkit.system.documents import MalformedDocument, from_json
 
 
 class _Finished(msgspec.Struct, frozen=True):

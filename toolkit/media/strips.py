@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from toolkit.graph.locality import Locality
+from toolkit.graph.analysis.locality import Locality
 from toolkit.workloads import Shape
 
 

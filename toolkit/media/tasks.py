@@ -6,17 +6,17 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from toolkit.atomic import sha256_of
 from toolkit.errors import InputError
-from toolkit.media.encoding import Part
 from toolkit.media.failure import Failure, attempt
 from toolkit.media.model import Model, PackedModel
 from toolkit.media.pictures.output import PictureFormat
 from toolkit.media.pictures.upscaling import upscale_image
 from toolkit.media.target import Target
 from toolkit.media.upscaler import Upscaler
-from toolkit.media.video import SegmentRun, VideoJob
-from toolkit.media.video_file import Segment
+from toolkit.media.videos.encoding import Part
+from toolkit.media.videos.video import SegmentRun, VideoJob
+from toolkit.media.videos.video_file import Segment
+from toolkit.system.atomic import sha256_of
 
 
 @dataclass(frozen=True)

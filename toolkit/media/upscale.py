@@ -12,11 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from toolkit.errors import OutputExists
-from toolkit.media.encoder_check import check_encoder
-from toolkit.media.encoding import Part, VideoFormat
 from toolkit.media.failure import Failure, attempt, not_done
 from toolkit.media.files import Item, Naming, find_items
-from toolkit.media.film import Film, begin_film
 from toolkit.media.models import Models
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.pictures.upscaling import upscale_image
@@ -24,10 +21,13 @@ from toolkit.media.record import Record
 from toolkit.media.report import FileReport, UpscaleReport
 from toolkit.media.tasks import ImageDone, ImageTask, Result, SegmentTask, Task
 from toolkit.media.upscaler import Upscaler
-from toolkit.media.video import SegmentRun
+from toolkit.media.videos.encoder_check import check_encoder
+from toolkit.media.videos.encoding import Part, VideoFormat
+from toolkit.media.videos.film import Film, begin_film
+from toolkit.media.videos.video import SegmentRun
 from toolkit.media.workers import LocalWorkers, Workers
-from toolkit.runtimes.hardware import usable_processors
-from toolkit.stopping import Stop, stop_on_signals
+from toolkit.system.hardware import usable_processors
+from toolkit.system.shutdown import Stop, stop_on_signals
 
 Advance = Callable[[str, float, float | None], None]
 """Told what is being done, the share done, and the seconds left or None."""

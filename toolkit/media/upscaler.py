@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from toolkit.artifact import Port
 from toolkit.errors import InputError
-from toolkit.foreign import foreign
-from toolkit.graph.locality import Locality, bytes_per_pixel, locality
+from toolkit.graph.analysis.locality import Locality, bytes_per_pixel, locality
 from toolkit.graph.reading import read_model
 from toolkit.media.model import Model
 from toolkit.media.strips import Strip, cut, highest
 from toolkit.network.padding import padded_size, reflected_indices
 from toolkit.runtimes.protocol import Frame, Session
+from toolkit.system.foreign import foreign
 from toolkit.workloads import Shape
 
 Planes = NDArray[Any]

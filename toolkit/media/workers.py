@@ -11,11 +11,11 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Protocol, Self
 
-from toolkit.atomic import remove_temporaries
 from toolkit.errors import InputError, ToolkitError, UnexpectedError
 from toolkit.media.failure import Failure
 from toolkit.media.model import Model, PackedModel
 from toolkit.media.tasks import ImageTask, Result, Task, attempt_task, source_of
+from toolkit.system.atomic import remove_temporaries
 
 _POLL = 0.2
 

@@ -12,13 +12,13 @@ from functools import cache
 from pathlib import Path
 
 from toolkit.artifact import Manifest
-from toolkit.atomic import write_bytes
 from toolkit.errors import Unavailable
 from toolkit.native.interface import EXAMPLE, HEADER, LIBRARY, interface
 from toolkit.native.program import Program
 from toolkit.native.source import headers, translation_unit
 from toolkit.native.targets import Target
 from toolkit.quoting import file_name
+from toolkit.system.atomic import write_bytes
 from toolkit.system.cache import cache_directory
 
 # -ffp-contract=off: only what is written as a fused multiply-add is one, so every target computes the same bits.

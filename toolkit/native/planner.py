@@ -13,7 +13,6 @@ import onnx_ir as ir
 
 from toolkit.artifact import Manifest, Precision
 from toolkit.errors import ToolkitError
-from toolkit.foreign import first_line
 from toolkit.graph.passes.matching import constant, ints, reads_whole_frame
 from toolkit.graph.passes.merge_unshuffle import MergeUnshuffle
 from toolkit.graph.reading import read_model
@@ -46,6 +45,7 @@ from toolkit.native.program import (
 from toolkit.native.schedule import schedule
 from toolkit.native.values import Image, Known, Padded, Quantised, Tensor, clip_limits, quantisation_step, unsupported
 from toolkit.network.padding import padded_size, reflected_indices
+from toolkit.system.foreign import first_line
 
 _FLOATS = (ir.DataType.FLOAT, ir.DataType.BFLOAT16)
 COLOURS = 3

@@ -6,7 +6,7 @@ import platform
 from dataclasses import dataclass
 
 from toolkit.errors import InputError
-from toolkit.runtimes.hardware import instruction_sets
+from toolkit.system.hardware import instruction_sets
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING
 
-from toolkit.atomic import sha256_of
 from toolkit.errors import CheckpointError
-from toolkit.network.config import RELEASED_SCALES
+from toolkit.network.architectures.rt4ksr.config import RELEASED_SCALES
+from toolkit.system.atomic import sha256_of
 
 if TYPE_CHECKING:
     from toolkit.network.checkpoint import Checkpoint

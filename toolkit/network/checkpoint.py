@@ -12,14 +12,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from toolkit.atomic import sha256_of, sha256_of_file
-from toolkit.documents import from_json
 from toolkit.errors import CheckpointError
-from toolkit.network.config import LARGEST_SCALE, NetworkConfig, config_from
-from toolkit.network.layouts import Recognised, check_scale, layout_name, recognise, released_name
-from toolkit.network.model import RT4KSR, untrained_network
-from toolkit.network.presets import PRESETS
+from toolkit.network.architectures.rt4ksr.config import LARGEST_SCALE, NetworkConfig, config_from
+from toolkit.network.architectures.rt4ksr.layouts import Recognised, check_scale, layout_name, recognise, released_name
+from toolkit.network.architectures.rt4ksr.model import RT4KSR, untrained_network
+from toolkit.network.architectures.rt4ksr.presets import PRESETS
 from toolkit.network.reading import CONFIG_KEY, read_checkpoint
+from toolkit.system.atomic import sha256_of, sha256_of_file
+from toolkit.system.documents import from_json
 
 HighFrequency = Literal["auto", "on", "off"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from toolkit.network.config import NetworkConfig
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig
+from toolkit.network.architectures.rt4ksr.model import RT4KSR, parameter_count
 from toolkit.network.fusion import fuse
-from toolkit.network.model import RT4KSR, parameter_count
 from toolkit.workloads import Shape
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from toolkit.network.blocks import ReparameterizableBlock
-from toolkit.network.model import RT4KSR
+from toolkit.network.architectures.rt4ksr.blocks import ReparameterizableBlock
+from toolkit.network.architectures.rt4ksr.model import RT4KSR
 
 
 def merged_kernel(block: ReparameterizableBlock) -> tuple[Tensor, Tensor]:

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from toolkit.network.blocks import ReparameterizableBlock
+from toolkit.network.architectures.rt4ksr.blocks import ReparameterizableBlock
+from toolkit.network.architectures.rt4ksr.model import RT4KSR
 from toolkit.network.fusion import merged_kernel, reparameterizable_blocks
-from toolkit.network.model import RT4KSR
 
 ROUNDING_BOUND = 2.0**-24
 """Half a unit in the last place: float64 weights stored as float32."""

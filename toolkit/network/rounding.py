@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from toolkit.network.model import RT4KSR
+from toolkit.network.architectures.rt4ksr.model import RT4KSR
 
 UNIT = 2.0**-24
 """Half a unit in the last place of float32: the largest relative error of one rounding."""

@@ -9,8 +9,8 @@ import msgspec
 
 from toolkit.artifact import encode
 from toolkit.errors import InputError
-from toolkit.profiling.report import CellReport, ProfileReport
-from toolkit.profiling.statistics import Interval, independent_ratio
+from toolkit.profiling.measuring.statistics import Interval, independent_ratio
+from toolkit.profiling.reporting.report import CellReport, ProfileReport
 
 Verdict = Literal["same", "faster", "slower", "cannot tell", "broken", "only in new", "only in old", "did not run"]
 """`slower`: even the fast end of the interval is beyond what is allowed. `cannot tell`: its slow end is, or there are

@@ -11,24 +11,24 @@ from pathlib import Path
 import msgspec
 
 from toolkit.artifact import Artifact, Manifest, Precision
-from toolkit.atomic import check_outputs
 from toolkit.errors import CheckFailed, InputError
-from toolkit.profiling.builds import measure_builds
-from toolkit.profiling.client import CellFailed, Worker
-from toolkit.profiling.doubts import doubts
-from toolkit.profiling.environment import Environment, choose_processors, environment
-from toolkit.profiling.matrix import CellPlan, default_workloads, plan
-from toolkit.profiling.messages import Boundary, Open
-from toolkit.profiling.nvidia import open_nvidia
-from toolkit.profiling.report import CellReport, ProfileReport, Settings, Throughput
-from toolkit.profiling.results import Extras, Works, cell_report, planned_report, with_speed_ups
+from toolkit.profiling.measuring.builds import measure_builds
+from toolkit.profiling.measuring.client import CellFailed, Worker
+from toolkit.profiling.measuring.environment import Environment, choose_processors, environment
+from toolkit.profiling.measuring.messages import Boundary, Open
+from toolkit.profiling.measuring.nvidia import open_nvidia
+from toolkit.profiling.measuring.roofline import ceilings as machine_ceilings
+from toolkit.profiling.measuring.schedule import Advance, Measurement, Pace, measure
+from toolkit.profiling.measuring.warnings import doubts
+from toolkit.profiling.plan import CellPlan, default_workloads, plan
+from toolkit.profiling.reporting.report import CellReport, ProfileReport, Settings, Throughput
+from toolkit.profiling.reporting.results import Extras, Works, cell_report, planned_report, with_speed_ups
 from toolkit.profiling.resume import Journal, earlier_measurements
-from toolkit.profiling.roofline import ceilings as machine_ceilings
-from toolkit.profiling.schedule import Advance, Measurement, Pace, measure
 from toolkit.runtimes.engine import SUFFIX, Engine
-from toolkit.runtimes.hardware import Ceiling, usable_processors
 from toolkit.runtimes.protocol import check_threads
 from toolkit.runtimes.registry import RUNTIMES
+from toolkit.system.atomic import check_outputs
+from toolkit.system.hardware import Ceiling, usable_processors
 from toolkit.workloads import parse_workload
 
 _MOST_STREAMS = 64

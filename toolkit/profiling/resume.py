@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from toolkit.atomic import write_bytes
 from toolkit.errors import InputError
-from toolkit.profiling.environment import Environment
-from toolkit.profiling.report import CellReport, ProfileReport, Settings, read_report
-from toolkit.profiling.schedule import Measurement
+from toolkit.profiling.measuring.environment import Environment
+from toolkit.profiling.measuring.schedule import Measurement
+from toolkit.profiling.reporting.report import CellReport, ProfileReport, Settings, read_report
+from toolkit.system.atomic import write_bytes
 
 _KEEP_SECONDS = 10.0
 """Between two writings of an unfinished report."""

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError
-from toolkit.profiling.environment import choose_processors
-from toolkit.profiling.matrix import default_workloads, plan
-from toolkit.profiling.messages import Boundary
+from toolkit.profiling.measuring.environment import choose_processors
+from toolkit.profiling.measuring.messages import Boundary
+from toolkit.profiling.plan import default_workloads, plan
 from toolkit.quoting import shell
 from toolkit.runtimes.building import BuildingRuntime, BuildOptions
-from toolkit.runtimes.hardware import usable_processors
 from toolkit.runtimes.registry import RUNTIMES, build_script
-from toolkit.runtimes.scripts.source import Timing
+from toolkit.runtimes.script import Timing
+from toolkit.system.hardware import usable_processors
 from toolkit.workloads import parse_workload
 
 

@@ -20,8 +20,8 @@ from toolkit.quality.data import Degradation, Pair, Pixels, bicubic, find_items,
 from toolkit.quality.measurement import BEST_PSNR, worst_patch
 from toolkit.quality.metrics import luma, psnr, squared_error
 from toolkit.quality.subjects import frame_from, pixels_from
-from toolkit.runtimes.hardware import usable_processors
 from toolkit.runtimes.protocol import Frame
+from toolkit.system.hardware import usable_processors
 from toolkit.workloads import Shape
 
 _CROP = 256

@@ -12,8 +12,8 @@ import numpy as np
 
 from toolkit.artifact import Precision
 from toolkit.checks import Limits, Spent
-from toolkit.documents import MalformedDocument, read_toml
 from toolkit.errors import InputError
+from toolkit.system.documents import MalformedDocument, read_toml
 
 DEFAULT_FILE = Path("validation/budgets.toml")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from toolkit.drawing import drawn
+from toolkit.pages.drawing import drawn
 from toolkit.quality.tuning import Tuned
 from toolkit.quoting import plot
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from toolkit.errors import InputError
 from toolkit.images import centre_crop, find_images, images_below, read_rgb
-from toolkit.resize import downscaled
+from toolkit.images.resizing import downscaled
 from toolkit.workloads import Shape
 
 Kernel = Literal["matlab", "pillow"]

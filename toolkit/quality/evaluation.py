@@ -13,7 +13,6 @@ import msgspec
 import numpy as np
 
 from toolkit.artifact import Artifact, Precision
-from toolkit.atomic import check_outputs, check_writable
 from toolkit.checks import Limits, Verdict
 from toolkit.errors import InputError, Unavailable, described
 from toolkit.quality.budget import spent_of
@@ -23,6 +22,7 @@ from toolkit.quality.metrics import WINDOW
 from toolkit.quality.page import Pictures, Views
 from toolkit.quality.report import ImageReport, NetworkReport, NotRun, QualityReport, SubjectReport
 from toolkit.quality.subjects import Subject, load
+from toolkit.system.atomic import check_outputs, check_writable
 from toolkit.workloads import Shape
 
 Advance = Callable[[str, float, float | None], None]

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from toolkit.atomic import write_bytes
 from toolkit.quality.data import Pixels
 from toolkit.quality.measurement import Metrics
 from toolkit.quality.report import ImageReport, NetworkReport, QualityReport, SubjectReport
 from toolkit.quality.subjects import Subject
 from toolkit.quoting import html
+from toolkit.system.atomic import write_bytes
 
 _SHOWN = 3
 """Patches of each subject."""

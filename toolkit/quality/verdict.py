@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 
 from toolkit.artifact import Artifact, encode
-from toolkit.atomic import write_bytes
 from toolkit.checks import SIMULATED, Verdict
 from toolkit.errors import CheckFailed
 from toolkit.quality.evaluation import EvaluateOptions, evaluate
 from toolkit.quality.report import QualityReport
 from toolkit.quality.subjects import Subject
+from toolkit.system.atomic import write_bytes
 
 
 def record_verdicts(report: QualityReport, artifacts: Sequence[Artifact]) -> list[Artifact]:

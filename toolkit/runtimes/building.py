@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import ClassVar
 
 from toolkit.artifact import Artifact
-from toolkit.atomic import sha256_of_file
 from toolkit.errors import ArtifactError, InputError, OutputExists, ToolkitError, Unavailable
-from toolkit.foreign import foreign
 from toolkit.graph.reading import check_graph
 from toolkit.runtimes.engine import SUFFIX, Engine, EngineInfo, engine_path, find_engines, is_bundle, write_engine
-from toolkit.runtimes.hardware import INSTRUCTIONS
 from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions, check_threads, require
 from toolkit.runtimes.rehearsal import rehearse
-from toolkit.runtimes.scripts.source import Subject, Timing
+from toolkit.runtimes.script import Subject, Timing
+from toolkit.system.atomic import sha256_of_file
+from toolkit.system.foreign import foreign
+from toolkit.system.hardware import INSTRUCTIONS
 from toolkit.workloads import WORKLOADS, Shape
 
 _KEEP_BUNDLE = (

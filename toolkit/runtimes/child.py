@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 
-from toolkit.isolated import run_isolated
 from toolkit.runtimes.protocol import Availability
+from toolkit.system.isolated import run_isolated
 
 DRIVER_REMEDY = "Install the libraries that it names, or update the NVIDIA driver."
 

@@ -19,12 +19,12 @@ from pathlib import Path
 import msgspec
 
 from toolkit.artifact import Artifact, Manifest, Precision, decode_manifest, encode
-from toolkit.atomic import sha256_of, sha256_of_file, writable
-from toolkit.documents import MalformedDocument, from_json
 from toolkit.errors import ArtifactError
-from toolkit.foreign import foreign
 from toolkit.quoting import shell
-from toolkit.sound import WRITTEN_HERE, remember
+from toolkit.system.atomic import sha256_of, sha256_of_file, writable
+from toolkit.system.documents import MalformedDocument, from_json
+from toolkit.system.foreign import foreign
+from toolkit.system.trust import WRITTEN_HERE, remember
 from toolkit.workloads import Shape
 
 SCHEMA = 3

@@ -11,13 +11,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.artifact import Artifact, Precision
+from toolkit.artifact import Artifact, Precision, frame_shape
 from toolkit.errors import InputError, Unavailable
-from toolkit.foreign import foreign
 from toolkit.graph.reading import SECONDS
 from toolkit.network.padding import padded_size, reflected_indices
-from toolkit.runtimes.hardware import usable_processors
 from toolkit.runtimes.rehearsal import rehearse
+from toolkit.system.foreign import foreign
+from toolkit.system.hardware import usable_processors
 from toolkit.workloads import Shape
 
 Frame = NDArray[Any]
@@ -284,12 +284,6 @@ def require(what: str, available: Availability) -> None:
     """Raise `Unavailable` with the reason and remedy, if it is not available."""
     if not available.ok:
         raise Unavailable(f"{what} is not available: {available.reason}", available.remedy)
-
-
-def frame_shape(shape: Shape, layout: str) -> tuple[int, int, int, int]:
-    """Array shape of one RGB frame."""
-    height, width = shape.height, shape.width
-    return (1, 3, height, width) if layout == "NCHW" else (1, height, width, 3)
 
 
 def short_precision(dtype: str) -> str:

@@ -10,23 +10,23 @@ from pathlib import Path
 import msgspec
 
 from toolkit.artifact import Artifact
-from toolkit.atomic import check_outputs, write_bytes
 from toolkit.errors import InputError, ToolkitError, suggestion
 from toolkit.runtimes.building import BuildingRuntime, BuildOptions, Built
 from toolkit.runtimes.engine import Engine, find_engines
-from toolkit.runtimes.native import NativeRuntime
-from toolkit.runtimes.openvino import OpenVinoRuntime
-from toolkit.runtimes.ort import OrtCpuRuntime, OrtCudaRuntime, OrtTensorRtRuntime
+from toolkit.runtimes.native.runtime import NativeRuntime
+from toolkit.runtimes.onnxruntime.runtime import OrtCpuRuntime, OrtCudaRuntime, OrtTensorRtRuntime
+from toolkit.runtimes.openvino.runtime import OpenVinoRuntime
 from toolkit.runtimes.protocol import Runtime, Session, SessionOptions
-from toolkit.runtimes.scripts.source import Timing
-from toolkit.runtimes.tensorrt import TensorRtRtxRuntime, TensorRtRuntime
-from toolkit.runtimes.torch import (
+from toolkit.runtimes.pytorch.runtime import (
     TorchCompileCudaRuntime,
     TorchCompileRuntime,
     TorchCudaRuntime,
     TorchRuntime,
     UnfusedTorchRuntime,
 )
+from toolkit.runtimes.script import Timing
+from toolkit.runtimes.tensorrt.runtime import TensorRtRtxRuntime, TensorRtRuntime
+from toolkit.system.atomic import check_outputs, write_bytes
 
 BASELINE = UnfusedTorchRuntime.name
 

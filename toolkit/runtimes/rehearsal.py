@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.artifact import Artifact, Manifest, encode
-from toolkit.documents import from_json
 from toolkit.errors import ArtifactError
-from toolkit.foreign import first_line
 from toolkit.graph.reading import allowed_memory, dangerous, invalid, libraries
-from toolkit.isolated import run_isolated
-from toolkit.sound import is_sound, remember
+from toolkit.system.documents import from_json
+from toolkit.system.foreign import first_line
+from toolkit.system.isolated import run_isolated
+from toolkit.system.trust import is_sound, remember
 from toolkit.workloads import Shape
 
 _VALID = "the graph is valid"
@@ -65,10 +65,11 @@ def rehearse(
 
 def main(name: str, path: Path, height: int, width: int) -> None:
     """What the process does."""
+    from toolkit.artifact import frame_shape
     from toolkit.graph import rehearsal
     from toolkit.runtimes.building import BuildingRuntime
     from toolkit.runtimes.engine import SUFFIX, Engine
-    from toolkit.runtimes.protocol import SessionOptions, frame_shape
+    from toolkit.runtimes.protocol import SessionOptions
     from toolkit.runtimes.registry import find_runtime
 
     manifest, options = from_json(sys.stdin.buffer.read(), Manifest), SessionOptions(threads=1)

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from toolkit.atomic import write_bytes
 from toolkit.errors import InputError
+from toolkit.system.atomic import write_bytes
 from toolkit.training.codecs import Random, decoded_clip, random_settings
 from toolkit.training.degradation import Pixels, degrade
 from toolkit.training.photos import Advance, Photo, Photos

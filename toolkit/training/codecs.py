@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toolkit.errors import InputError, Unavailable
-from toolkit.media.colour import Colour, FromRgb, ToRgb, tagged
+from toolkit.media.videos.colour import Colour, FromRgb, ToRgb, tagged
 from toolkit.training.degradation import Pixels
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from toolkit.documents import MalformedDocument, read_toml
 from toolkit.errors import InputError
-from toolkit.network.config import NetworkConfig, config_from
-from toolkit.network.presets import PRESETS
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig, config_from
+from toolkit.network.architectures.rt4ksr.presets import PRESETS
 from toolkit.quoting import toml_value
+from toolkit.system.documents import MalformedDocument, read_toml
 
 Loss = Literal["l1", "charbonnier"]
 Schedule = Literal["step", "cosine"]

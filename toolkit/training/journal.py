@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from toolkit.atomic import writable, write_bytes
+from toolkit.system.atomic import writable, write_bytes
 
 LOG_FILE = "log.jsonl"
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import msgspec
 import torch
 
-from toolkit.atomic import write_bytes
 from toolkit.errors import CheckFailed, InputError
 from toolkit.network.checkpoint import serialised_weights
 from toolkit.quality.data import Item, find_items
-from toolkit.runtimes.hardware import usable_processors
-from toolkit.stopping import Stop, stop_on_signals
+from toolkit.system.atomic import write_bytes
+from toolkit.system.hardware import usable_processors
+from toolkit.system.shutdown import Stop, stop_on_signals
 from toolkit.training.clips import LOW, Clip, make_clips
 from toolkit.training.config import TrainingConfig, checked, differences
 from toolkit.training.interval import Interval

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from toolkit.network.frequency import HighPass
-from toolkit.network.model import RT4KSR
+from toolkit.network.architectures.rt4ksr.frequency import HighPass
+from toolkit.network.architectures.rt4ksr.model import RT4KSR
 from toolkit.training.config import TrainingConfig
 
 _CHARBONNIER = 1e-3

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.atomic import write_bytes
 from toolkit.errors import InputError, described
 from toolkit.images import find_images
+from toolkit.system.atomic import write_bytes
 from toolkit.system.cache import cache_directory
 from toolkit.training.reading import CONVERSION, read_photo
 

@@ -9,8 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from toolkit.network.blocks import ConvBlock, LayerNorm2d, NafBlock, ReparameterizableBlock, Tail, bias
-from toolkit.network.model import RT4KSR
+from toolkit.network.architectures.rt4ksr.blocks import (
+    ConvBlock,
+    LayerNorm2d,
+    NafBlock,
+    ReparameterizableBlock,
+    Tail,
+    bias,
+)
+from toolkit.network.architectures.rt4ksr.model import RT4KSR
 
 FITTED_PATCHES = 64
 """Enough for the fit of the largest preset."""

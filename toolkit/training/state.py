@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 import torch
 
-from toolkit.atomic import write_bytes
-from toolkit.documents import from_json
 from toolkit.errors import CheckpointError, InputError
+from toolkit.network.architectures.rt4ksr.model import RT4KSR, untrained_network
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.network.fusion import train_through_merge
-from toolkit.network.model import RT4KSR, untrained_network
 from toolkit.network.reading import CONFIG_KEY, read_objects
+from toolkit.system.atomic import write_bytes
+from toolkit.system.documents import from_json
 from toolkit.training.config import TrainingConfig
 from toolkit.training.processes import placed
 from toolkit.training.soap import Soap

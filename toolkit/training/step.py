@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from toolkit.errors import InputError
+from toolkit.network.architectures.rt4ksr.model import RT4KSR
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.network.fusion import fuse
-from toolkit.network.model import RT4KSR
 from toolkit.training.config import TrainingConfig
 from toolkit.training.losses import Objective
 from toolkit.training.processes import Processes, placed

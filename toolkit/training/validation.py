@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from toolkit.network.architectures.rt4ksr.model import RT4KSR
 from toolkit.network.fusion import fuse
-from toolkit.network.model import RT4KSR
 from toolkit.quality.data import Degradation, Item, load_pair
 from toolkit.quality.measurement import BEST_PSNR
 from toolkit.quality.metrics import luma, psnr, squared_error

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
+from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.checkpoint import Checkpoint, load_checkpoint
 from toolkit.network.fusion import fuse
-from toolkit.network.model import numpy_function
 from toolkit.runtimes.engine import SUFFIX, Engine
 from toolkit.runtimes.protocol import Session, SessionOptions
 from toolkit.runtimes.registry import load_engine, load_session

@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from toolkit.artifact import Artifact
-from toolkit.graph.float64 import float64_function, in_float64
+from toolkit.graph.analysis.float64 import float64_function, in_float64
 from toolkit.network.padding import padded_size, reflected_indices
 
 

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from toolkit.artifact import Artifact, PortType
 from toolkit.checks import Check, CheckKind
 from toolkit.errors import InputError, Unavailable
+from toolkit.graph.analysis.numerics import FLOAT64_BOUND, grey_level_error, quantised, relative_error
 from toolkit.graph.export import export
-from toolkit.graph.numerics import FLOAT64_BOUND, grey_level_error, quantised, relative_error
 from toolkit.graph.source import is_made_from
+from toolkit.network.architectures.rt4ksr.model import RT4KSR, numpy_function
 from toolkit.network.checkpoint import Checkpoint
 from toolkit.network.fusion import fuse
-from toolkit.network.model import RT4KSR, numpy_function
 from toolkit.network.proof import BLOCK_BOUND, ROUNDING_BOUND, BlockProof, prove_blocks
 from toolkit.network.rounding import FloatCost
 from toolkit.runtimes.protocol import Session

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.artifact import Artifact, Port
-from toolkit.drawing import drawn
 from toolkit.errors import InputError
+from toolkit.graph.analysis.tensors import EVALUATORS, tensors
 from toolkit.graph.reading import read_model
-from toolkit.graph.tensors import EVALUATORS, tensors
+from toolkit.pages.drawing import drawn
 from toolkit.quoting import plot
 from toolkit.runtimes.engine import Engine
 from toolkit.verification.contestants import Contestant, as_grey, same_scale

@@ -6,12 +6,11 @@ import os
 from pathlib import Path
 from string import Template
 
-from toolkit.artifact import Artifact
-from toolkit.atomic import write_bytes
+from toolkit.artifact import Artifact, frame_shape
 from toolkit.errors import InputError
 from toolkit.quoting import python_literal, visible
-from toolkit.runtimes.protocol import frame_shape
-from toolkit.runtimes.scripts.source import in_docstring
+from toolkit.runtimes.script import in_docstring
+from toolkit.system.atomic import write_bytes
 from toolkit.verification.contestants import Contestant
 from toolkit.workloads import Shape
 

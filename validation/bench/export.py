@@ -22,13 +22,13 @@ import numpy as np
 import onnxsim
 
 from toolkit.artifact import Artifact
-from toolkit.atomic import sha256_of
 from toolkit.graph.export import export, trace
 from toolkit.network.checkpoint import Checkpoint, load_checkpoint, untrained_checkpoint
 from toolkit.network.fusion import fuse
-from toolkit.profiling.messages import Open
-from toolkit.profiling.schedule import Pace, measure
-from toolkit.runtimes.hardware import usable_processors
+from toolkit.profiling.measuring.messages import Open
+from toolkit.profiling.measuring.schedule import Pace, measure
+from toolkit.system.atomic import sha256_of
+from toolkit.system.hardware import usable_processors
 from toolkit.workloads import WORKLOADS
 
 DATA = Path(os.environ.get("RT4KSR_DATA", "../shared"))
@@ -37,7 +37,7 @@ MEMORY = """
 import sys
 from pathlib import Path
 from toolkit.cli import main
-from toolkit.profiling.worker import peak_bytes
+from toolkit.profiling.measuring.worker import peak_bytes
 sys.argv = ["toolkit", "export", sys.argv[1], "-o", sys.argv[2]]
 try:
     main()

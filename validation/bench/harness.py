@@ -31,13 +31,13 @@ import numpy as np
 from toolkit.artifact import Artifact
 from toolkit.graph.export import ExportOptions, export
 from toolkit.network.bundled import bundled_checkpoint
-from toolkit.profiling.environment import choose_processors
-from toolkit.profiling.messages import Open
-from toolkit.profiling.schedule import Pace, measure
+from toolkit.profiling.measuring.environment import choose_processors
+from toolkit.profiling.measuring.messages import Open
+from toolkit.profiling.measuring.schedule import Pace, measure
+from toolkit.profiling.measuring.statistics import independent_ratio, paired_ratio
+from toolkit.profiling.measuring.worker import Cell
 from toolkit.profiling.script import profile_script
-from toolkit.profiling.statistics import independent_ratio, paired_ratio
-from toolkit.profiling.worker import Cell
-from toolkit.runtimes.hardware import usable_processors
+from toolkit.system.hardware import usable_processors
 from toolkit.workloads import WORKLOADS, Shape
 
 SMALL = Shape(32, 32)

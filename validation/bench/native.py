@@ -28,9 +28,9 @@ from toolkit.native.planner import plan
 from toolkit.native.program import Convolution
 from toolkit.native.targets import find_target
 from toolkit.network.checkpoint import Checkpoint, load_checkpoint, untrained_checkpoint
-from toolkit.profiling.messages import Open
-from toolkit.profiling.schedule import Measurement, Pace, measure
-from toolkit.runtimes.hardware import processor, usable_processors
+from toolkit.profiling.measuring.messages import Open
+from toolkit.profiling.measuring.schedule import Measurement, Pace, measure
+from toolkit.system.hardware import processor, usable_processors
 from toolkit.workloads import WORKLOADS, Workload
 
 DATA = Path(os.environ.get("RT4KSR_DATA", "../shared"))

@@ -26,18 +26,18 @@ import msgspec
 import numpy as np
 import torch
 
-from toolkit.media.encoding import VideoFormat
+from toolkit.artifact import frame_shape
 from toolkit.media.files import Item
-from toolkit.media.film import begin_film
 from toolkit.media.models import Models
 from toolkit.media.options import UpscaleOptions
-from toolkit.media.pipeline import pipelined
 from toolkit.media.target import Target
 from toolkit.media.upscaler import Upscaler
-from toolkit.media.video import Raw, SegmentRun, VideoJob
+from toolkit.media.videos.encoding import VideoFormat
+from toolkit.media.videos.film import begin_film
+from toolkit.media.videos.pipeline import pipelined
+from toolkit.media.videos.video import Raw, SegmentRun, VideoJob
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.network.fusion import fuse
-from toolkit.runtimes.protocol import frame_shape
 
 CODEC = VideoFormat(codec="libx264", crf=20, preset="ultrafast")
 

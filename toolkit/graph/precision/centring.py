@@ -11,6 +11,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from toolkit.artifact import Port
+from toolkit.graph.analysis.tensors import tensor_function
 from toolkit.graph.passes.matching import (
     GraphPass,
     add_constant,
@@ -19,7 +20,6 @@ from toolkit.graph.passes.matching import (
     replace_initializer,
 )
 from toolkit.graph.precision.keeping import Kept
-from toolkit.graph.tensors import tensor_function
 
 
 class CentreOutputs(GraphPass):

@@ -13,11 +13,9 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from toolkit.artifact import Artifact, Conversion, CurveCost, CurvePoint, Manifest, Precision, Step, check_replaceable
-from toolkit.atomic import sha256_of
 from toolkit.checks import Check
 from toolkit.errors import CheckFailed, InputError
-from toolkit.foreign import foreign
-from toolkit.graph.numerics import Probes
+from toolkit.graph.analysis.numerics import Probes
 from toolkit.graph.passes.matching import GraphPass, reads_whole_frame
 from toolkit.graph.precision.calibration import (
     PERCENTILE,
@@ -35,8 +33,10 @@ from toolkit.graph.precision.scaling import ScaleChannels, channel_factors
 from toolkit.graph.reading import read_model
 from toolkit.graph.source import source_checkpoint
 from toolkit.images import centre_crop
-from toolkit.network.model import numpy_function
+from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.padding import padded_size
+from toolkit.system.atomic import sha256_of
+from toolkit.system.foreign import foreign
 from toolkit.workloads import Shape
 
 _TARGETS = {"fp16": ir.DataType.FLOAT16, "bf16": ir.DataType.BFLOAT16}

@@ -21,8 +21,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from toolkit.artifact import Port
 from toolkit.errors import InputError
+from toolkit.graph.analysis.tensors import tensor_function
 from toolkit.graph.precision.keeping import Kept
-from toolkit.graph.tensors import tensor_function
 
 Doubles = NDArray[np.float64]
 

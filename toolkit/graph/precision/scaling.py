@@ -19,6 +19,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from toolkit.artifact import Port
+from toolkit.graph.analysis.tensors import tensor_function
 from toolkit.graph.passes.matching import (
     GraphPass,
     add_constant,
@@ -29,7 +30,6 @@ from toolkit.graph.passes.matching import (
     read_only_by,
     replace_initializer,
 )
-from toolkit.graph.tensors import tensor_function
 
 _FACTORS = 1 + np.arange(32) / 32
 """What a channel can be multiplied with: bf16 numbers themselves. A power of two would change nothing."""

@@ -11,7 +11,6 @@ from typing import IO, Any, cast
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from toolkit.atomic import publish, writable, write_bytes
 from toolkit.errors import InputError
 from toolkit.images.picture import Metadata, Picture
 from toolkit.images.rgb import on_white, to_8_bits
@@ -20,6 +19,7 @@ from toolkit.media.pictures.colour import checked_colour, cmyk_as_rgb, grey_as_r
 from toolkit.media.pictures.metadata import COMMENT, described
 from toolkit.media.pictures.png import png
 from toolkit.media.pictures.tiff import write_tiff
+from toolkit.system.atomic import publish, writable, write_bytes
 
 FORMATS = {
     ".png": "PNG",

@@ -1,0 +1,34 @@
+"""The nodes of an artifact's graph: what can be named to `convert` and is seen in reports."""
+
+from __future__ import annotations
+
+import msgspec
+import onnx
+
+from toolkit.artifact import Artifact
+from toolkit.graph.reading import read_model
+from toolkit.system.foreign import foreign
+
+
+class NodeFacts(msgspec.Struct, frozen=True):
+    """A node: its name, its operator, and the element type of its result, as ONNX calls it: FLOAT, FLOAT16, ..."""
+
+    name: str
+    operator: str
+    dtype: str
+
+
+def list_nodes(artifact: Artifact) -> list[NodeFacts]:
+    """All nodes in the order they are computed.
+
+    Raises:
+        ArtifactError: the graph cannot be read.
+    """
+    with foreign(f"cannot infer the types in {artifact.path}"):
+        model = onnx.shape_inference.infer_shapes(read_model(artifact.path))
+    values = [*model.graph.value_info, *model.graph.output]
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    return [
+        NodeFacts(node.name, node.op_type, onnx.TensorProto.DataType.Name(types.get(node.output[0], 0)))
+        for node in model.graph.node
+    ]

@@ -1,0 +1,1 @@
+"""Upscales videos: decoding, encoding, clocks, streams."""

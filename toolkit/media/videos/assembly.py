@@ -1,0 +1,181 @@
+"""Encoded segments and everything else of the input into one file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolkit.errors import InputError
+from toolkit.media.videos.copied import Copies, add_copies, kept, muxer_options
+from toolkit.media.videos.counting import check_written
+from toolkit.media.videos.encoding import Encoding, Part, configure
+from toolkit.media.videos.opening import created, opened
+from toolkit.media.videos.packets import copied_packets, merged, video_packets
+from toolkit.media.videos.video_file import VideoFile
+from toolkit.system.atomic import publish
+
+if TYPE_CHECKING:
+    from av.container import InputContainer, OutputContainer
+
+# Not AVI, which keeps no times.
+FORMATS = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+    ".ts": "mpegts",
+    ".nut": "nut",
+}
+_EDIT_LISTS = frozenset({"mp4", "mov"})
+
+
+def container_format(path: Path) -> str:
+    """FFmpeg's name of the container that a file's name asks for.
+
+    Raises:
+        InputError: none.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(f"{path} does not say which container to write", f"Known: {', '.join(FORMATS)}.")
+    return FORMATS[path.suffix.lower()]
+
+
+def wants_global_header(path: Path) -> bool:
+    """Whether a container keeps codec parameters once, in front, rather than in the stream."""
+    import av
+    from av.format import Flags
+
+    return bool(Flags(av.ContainerFormat(container_format(path), "w").flags) & Flags.global_header)
+
+
+def assemble(
+    video: VideoFile,
+    parts: Iterable[Part],
+    encoding: Encoding,
+    output: Path,
+    *,
+    end: Fraction | None,
+    overwrite: bool = False,
+) -> list[str]:
+    """Write a file: through a temporary one, so that it is there whole or not at all.
+
+    Args:
+        video: the input, whose audio, subtitles, chapters and metadata are copied.
+        parts: in order.
+        encoding: of the parts.
+        output: where to.
+        end: seconds on the input's clock where the output ends before the input does.
+        overwrite: an existing file.
+
+    Returns:
+        Notes about what the container could not take.
+
+    Raises:
+        InputError: it cannot be written, or the container does not take this audio or video.
+        OutputExists: the output exists, and `overwrite` is false.
+        CheckFailed: the file does not hold all packets that were written.
+    """
+    import av
+
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with opened(video.path) as source, _created(temporary, output, source) as target:
+            notes, frames = _write(video, source, parts, encoding, target, output, end)
+        check_written(temporary, output, frames)
+        publish(temporary, output, overwrite=overwrite)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"cannot write {output}: {reason}", "Is there room, and does this container take it?"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return notes
+
+
+def rehearse(video: VideoFile, encoding: Encoding, output: Path) -> None:
+    """Write the head of a file and remove it again: what would fail at the end of a long job fails before it.
+
+    Raises:
+        InputError: as `assemble`.
+    """
+    import av
+
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.head")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with opened(video.path) as source, _created(temporary, output, source) as target:
+            _prepare(video, source, encoding, target, output, None)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot write {output}: {reason}", "Choose another place, container or codec.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _created(path: Path, output: Path, source: InputContainer) -> OutputContainer:
+    """A file at `path` in the container that the name of `output` asks for."""
+    muxer = container_format(output)
+    return created(path, muxer, muxer_options(source, muxer))
+
+
+def _write(
+    video: VideoFile,
+    source: InputContainer,
+    parts: Iterable[Part],
+    encoding: Encoding,
+    target: OutputContainer,
+    output: Path,
+    end: Fraction | None,
+) -> tuple[list[str], int]:
+    """Notes, and the number of video packets."""
+    from av.format import Flags
+
+    stream, copies = _prepare(video, source, encoding, target, output, end)
+    target.mux(copies.covers)
+    edits = target.format.name in _EDIT_LISTS
+    strict = not Flags(target.format.flags) & Flags.ts_nonstrict
+    copied = copied_packets(source, copies, video.timing, end, edits=edits, strict=strict)
+    frames = 0
+    for packet in merged(video_packets(parts, stream, encoding, video.timing), copied):
+        frames += packet.stream is stream
+        target.mux(packet)
+    return copies.final_notes(), frames
+
+
+def _prepare(
+    video: VideoFile,
+    source: InputContainer,
+    encoding: Encoding,
+    target: OutputContainer,
+    output: Path,
+    end: Fraction | None,
+) -> tuple[Any, Copies]:
+    """Streams, metadata and chapters of the output, and its head."""
+    stream: Any = target.add_stream(encoding.codec, rate=Fraction(*encoding.rate))
+    configure(stream.codec_context, encoding, global_header=wants_global_header(output))
+    if target.format.name in ("mp4", "mov") and stream.codec_context.codec.canonical_name == "hevc":
+        stream.codec_context.codec_tag = "hvc1"  # FFmpeg writes hev1, which Apple's players refuse
+    stream.time_base = Fraction(*encoding.time_base)
+    stream.metadata.update(kept(source.streams[video.stream].metadata))
+    copies = add_copies(video.path, source, target, output, video.stream)
+    target.metadata.update(kept(source.metadata))
+    if chapters := source.chapters():
+        chapters = [_moved(chapter, video.timing.clock.start) for chapter in chapters]
+        target.set_chapters([chapter for chapter in chapters if end is None or _start(chapter) < end])
+    target.start_encoding()
+    return stream, copies
+
+
+def _moved(chapter: Any, seconds: Fraction) -> Any:
+    ticks = round(seconds / chapter["time_base"])
+    return {**chapter, "start": chapter["start"] + ticks, "end": chapter["end"] + ticks}
+
+
+def _start(chapter: Any) -> Fraction:
+    return Fraction(chapter["start"] * chapter["time_base"])

@@ -1,0 +1,88 @@
+"""Whether as many frames come out as went in, counted apart from the work itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.errors import CheckFailed
+from toolkit.media.videos.encoding import Part
+from toolkit.media.videos.opening import opened
+from toolkit.media.videos.times import count_frames
+from toolkit.media.videos.video_file import VideoFile
+
+
+@dataclass(frozen=True)
+class FrameCount:
+    """Frames of a whole video.
+
+    Attributes:
+        expected: that the input holds, less those that were corrupt and left out on request.
+        encoded: that the encoder gave.
+        empty: packets of the input that give no frame to show.
+    """
+
+    expected: int
+    encoded: int
+    empty: int = 0
+
+    @property
+    def notes(self) -> list[str]:
+        """For people."""
+        return [f"packets of the video that gave no frame: {self.empty}"] if self.empty else []
+
+    def check(self, source: Path, output: Path) -> None:
+        """Compare both.
+
+        Args:
+            source: the input.
+            output: what was written.
+
+        Raises:
+            CheckFailed: they differ.
+        """
+        if self.encoded != self.expected:
+            raise CheckFailed(
+                f"{source} holds {self.expected} frames, and {self.encoded} came out: see {output}",
+                "The times in the file are damaged. Copying the video into another container may repair them.",
+            )
+
+
+def frame_count(video: VideoFile, parts: Sequence[Part]) -> FrameCount:
+    """Compare what was decoded and encoded with what the file holds.
+
+    Usually every packet of a video is a frame, so both counts are known. Where they differ, the file is decoded once
+    more from beginning to end, without seeking and without looking at times: what that gives is what there is.
+    """
+    tallies = [part.tally for part in parts]
+    decoded = sum(tally.decoded for tally in tallies)
+    expected, encoded = sum(tally.expected for tally in tallies), sum(part.frames for part in parts)
+    promised = len(video.times)
+    if decoded + sum(tally.absent for tally in tallies) == promised:
+        return FrameCount(expected, encoded)
+    held = count_frames(video.path, video.stream, video.timing)
+    if not any(tally.corrupt for tally in tallies):
+        return FrameCount(held, encoded, max(0, promised - held))
+    # Decoders conceal damage in one way or another, depending on where they begin.
+    return FrameCount(max(expected, expected + held - decoded), encoded)
+
+
+def check_written(path: Path, output: Path, frames: int) -> None:
+    """Count the video packets of a finished file.
+
+    Args:
+        path: of the file.
+        output: what it will be called.
+        frames: packets that were written.
+
+    Raises:
+        CheckFailed: the file holds another number.
+    """
+    with opened(path) as container:
+        held = sum(1 for packet in container.demux(container.streams.video[0]) if packet.size)
+    if held != frames:
+        raise CheckFailed(
+            f"{output}: {frames} video packets were written, and the file holds {held}",
+            "Choose another container or codec.",
+        )

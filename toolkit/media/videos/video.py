@@ -1,0 +1,189 @@
+"""One video, from file to file: segments are decoded, upscaled and encoded, and put together at the end."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from toolkit.media.model import Model
+from toolkit.media.pictures.upscaling import upscale_with_alpha
+from toolkit.media.target import resized
+from toolkit.media.upscaler import Planes, Upscaler
+from toolkit.media.videos.colour import FromRgb, ToRgb
+from toolkit.media.videos.decoding import Decoding, decoded
+from toolkit.media.videos.encoding import Encoding, Part, SegmentEncoder
+from toolkit.media.videos.pipeline import Times, pipelined
+from toolkit.media.videos.pixel_formats import has_alpha
+from toolkit.media.videos.tally import Damage, Tally
+from toolkit.media.videos.video_file import Segment, VideoFile
+from toolkit.workloads import Shape
+
+
+@dataclass(frozen=True)
+class VideoJob:
+    """All that decides what becomes of a video's frames; it travels to workers.
+
+    Attributes:
+        video: the input.
+        model: the network.
+        result: size of the frames that come out, upright.
+        encoding: of the output.
+        global_header: see `SegmentEncoder`.
+        decoding: how frames are read.
+        reuse: keep results of strips that did not change. Changes nothing but time.
+        split: show the input, enlarged by bicubic interpolation, in the left half.
+    """
+
+    video: VideoFile
+    model: Model
+    result: Shape
+    encoding: Encoding
+    global_header: bool
+    decoding: Decoding
+    reuse: bool
+    split: bool = False
+
+    @property
+    def alpha(self) -> bool:
+        """Whether transparency is upscaled: there is some, and the output's format takes it."""
+        return has_alpha(self.video.pix_fmt) and has_alpha(self.encoding.pix_fmt)
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A decoded frame, upright, in RGB, or RGBA where the output is transparent."""
+
+    segment: Segment
+    pts: int
+    planes: Planes
+    white: int
+
+
+@dataclass(frozen=True)
+class End:
+    """Of a segment; `whole` unless somebody stopped the run in it."""
+
+    segment: Segment
+    whole: bool
+    tally: Tally
+
+
+class SegmentRun:
+    """Decode, upscale and encode consecutive segments of a job."""
+
+    def __init__(self, job: VideoJob, upscaler: Upscaler | None = None) -> None:
+        self.job = job
+        self.upscaler = upscaler or Upscaler(job.model, reuse=job.reuse)
+        self.damage = Damage()
+        self._to_rgb: ToRgb | None = None
+        self._from_rgb: FromRgb | None = None
+        self._encoder: SegmentEncoder | None = None
+        self._told = (0, 0)
+
+    def run(
+        self,
+        segments: tuple[Segment, ...],
+        done: Callable[[Part, bool], None],
+        frame_done: Callable[[], None] = lambda: None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Times:
+        """Hand each segment to `done`, with whether it is whole.
+
+        When stopped, the segment that is being worked on is finished as far as it goes, and handed over as not whole.
+
+        Raises:
+            InputError: a frame cannot be decoded or encoded, and was not to be left out.
+        """
+
+        def sink(item: Any) -> None:
+            if isinstance(item, End):
+                done(self.finish(item), item.whole)
+                return
+            self.encode(*item)
+            frame_done()
+
+        return pipelined(self.frames(segments, stopped), self._upscale, sink)
+
+    def frames(self, segments: tuple[Segment, ...], stopped: Callable[[], bool] = lambda: False) -> Iterator[Raw | End]:
+        job = self.job
+        for segment, frames in decoded(job.video, segments, job.decoding, self.damage):
+            for timed in frames:
+                if self._to_rgb is None:
+                    self._to_rgb = ToRgb(timed.frame, job.video.colour, deep=job.model.deep, alpha=job.alpha)
+                planes = self._to_rgb(timed.frame)
+                yield Raw(segment, timed.pts, job.video.orientation.upright(planes), self._to_rgb.white)
+                if stopped():
+                    yield End(segment, whole=False, tally=self.damage.close(segment.stop))
+                    return
+            yield End(segment, whole=True, tally=self.damage.close(segment.stop))
+
+    def _upscale(self, item: Raw | End) -> Any:
+        if isinstance(item, End):
+            return item
+        return item.pts, self.upscaled(item), item.white
+
+    def upscaled(self, item: Raw) -> Planes:
+        """What is encoded."""
+        if len(item.planes) == 4:
+            samples = upscale_with_alpha(self.upscaler, item.planes.transpose(1, 2, 0), item.white)
+            made = samples.transpose(2, 0, 1)
+        else:
+            made = self.upscaler(item.planes, item.white)
+        if made.shape[1:] != self.job.result.sides:
+            made = resized(made.transpose(1, 2, 0), self.job.result).transpose(2, 0, 1)
+        return divided(item.planes, made, item.white) if self.job.split else made
+
+    def encode(self, pts: int, planes: Planes, white: int) -> None:
+        """Give a frame to the encoder of the current segment."""
+        encoding = self.job.encoding
+        if self._encoder is None:
+            self._encoder = SegmentEncoder(encoding, global_header=self.job.global_header)
+        beyond = encoding.height - planes.shape[1], encoding.width - planes.shape[2]
+        if any(beyond):
+            planes = np.pad(planes, ((0, 0), (0, beyond[0]), (0, beyond[1])), mode="edge")
+        if self._from_rgb is None:
+            self._from_rgb = FromRgb(encoding.width, encoding.height, white, encoding.colour, encoding.pix_fmt)
+        self._encoder.encode(self._from_rgb(planes), pts)
+
+    def finish(self, end: End) -> Part:
+        """The current segment, encoded."""
+        encoder, self._encoder = self._encoder, None
+        reused = self.upscaler.reused
+        rows, reused_rows = reused.rows - self._told[0], reused.reused - self._told[1]
+        self._told = reused.rows, reused.reused
+        packets = encoder.finish() if encoder else []
+        frames = encoder.frames if encoder else 0
+        return Part(end.segment.number, frames, packets, rows, reused_rows, end.tally)
+
+
+def still(job: VideoJob, index: int) -> tuple[Planes, int]:
+    """A frame of a job as it would be encoded, and its white."""
+    run = SegmentRun(job)
+    frames = (item for item in run.frames(job.video.segments) if isinstance(item, Raw))
+    chosen = next(itertools.islice(frames, index, None))
+    return run.upscaled(chosen), chosen.white
+
+
+def divided(before: Planes, after: Planes, white: int) -> Planes:
+    """Bicubic on the left, the network on the right, and a line between them."""
+    height, width = after.shape[1:]
+    if before.dtype == np.uint8:
+        image = Image.fromarray(np.ascontiguousarray(before.transpose(1, 2, 0)))
+        left = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+    else:
+        planes = [Image.fromarray(plane.astype(np.float32)) for plane in before]
+        made = [np.asarray(plane.resize((width, height), Image.Resampling.BICUBIC)) for plane in planes]
+        left = np.rint(np.clip(np.stack(made), 0, white)).astype(before.dtype)
+    middle, line = width // 2, max(1, width // _LINE)
+    result: Planes = np.concatenate([left[:, :, :middle], after[:, :, middle:]], axis=2)
+    result[:, :, middle - line // 2 : middle - line // 2 + line] = white
+    return result
+
+
+_LINE = 960
+"""Widths of the dividing line to a frame."""

@@ -1,0 +1,1 @@
+"""RT4KSR (Zamfir, Conde, Timofte, CVPRW 2023)."""

@@ -1,0 +1,122 @@
+"""What the shapes of our own layout's tensors say about the network they belong to."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor
+
+from toolkit.errors import CheckpointError
+from toolkit.network.architectures.rt4ksr.config import UNSHUFFLE, Attention, Block, NetworkConfig, Resolution, Stem
+
+SHOWN = 6
+"""How many names a message lists."""
+
+
+def derive_config(tensors: Mapping[str, Tensor], where: str) -> NetworkConfig:
+    """The configuration of weights under the names of `RT4KSR.state_dict()`; all but the activation.
+
+    Every tensor is looked at for one number at most: whether all of them fit is for the caller to see.
+
+    Raises:
+        CheckpointError: the shapes fit no configuration.
+    """
+    channels, read = _size(tensors["head.weight"], 0), _size(tensors["head.weight"], 1)
+    resolution: Resolution = (
+        "unshuffle" if read == 3 * UNSHUFFLE**2 else "down" if "halve.kernel" in tensors else "full"
+    )
+    hidden = tensors.get("tail.conv.expand.weight")
+    block, inner = _block(tensors, channels)
+    attention, squeeze = _attention(tensors, inner)
+    try:
+        return NetworkConfig(
+            scale=scale_of(tensors, "upsample.weight", UNSHUFFLE if resolution == "unshuffle" else 1, where),
+            channels=channels,
+            blocks=count_blocks(tensors, where),
+            hidden=None if hidden is None else _size(hidden, 0),
+            stem=_stem(tensors),
+            resolution=resolution,
+            block=block,
+            layernorm="tail.norm.weight" in tensors,
+            residual="body.0.beta" in tensors,
+            attention=attention,
+            squeeze=squeeze,
+            expansion=inner // channels if block in ("separable", "naf") else 2,
+            plain_hfb=hidden is not None and "hfb.conv.weight" in tensors,
+        )
+    except ValueError as error:
+        raise CheckpointError(f"{where} has RT4KSR's names, but fits no configuration: {error}") from error
+
+
+def scale_of(tensors: Mapping[str, Tensor], name: str, shuffle: int, where: str) -> int:
+    """The factor by which a last convolution of 3·(shuffle·scale)² channels upscales.
+
+    Raises:
+        CheckpointError: it is missing, or has another number of channels.
+    """
+    upsample = tensors.get(name)
+    if upsample is None:
+        raise CheckpointError(f"{where}: {name} is missing")
+    scale = math.isqrt(upsample.shape[0] // 3) // shuffle if upsample.ndim else 0
+    if scale < 1 or 3 * (shuffle * scale) ** 2 != upsample.shape[0]:
+        x2, x3 = (3 * (shuffle * factor) ** 2 for factor in (2, 3))
+        raise CheckpointError(
+            f"{where}: {name} has shape {tuple(upsample.shape)}, which fits no scale "
+            f"(3·({shuffle}·scale)² channels, for instance {x2} for x2, {x3} for x3)"
+        )
+    return scale
+
+
+def count_blocks(tensors: Iterable[str], where: str) -> int:
+    """How many blocks the body has.
+
+    Raises:
+        CheckpointError: they are not numbered from 0 without gaps.
+    """
+    blocks = {int(match[1]) for name in tensors if (match := re.match(r"body\.(\d+)\.", name))}
+    if gaps := set(range(len(blocks))) - blocks:
+        raise CheckpointError(f"{where}: body blocks are not numbered from 0 without gaps; {min(gaps)} is missing")
+    return len(blocks)
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first few of them, and how many more there are."""
+    names = sorted(names)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def described(config: NetworkConfig) -> str:
+    """A configuration in a few words."""
+    kind = "" if config.released_layout else f", {config.block} blocks at resolution {config.resolution}"
+    return f"x{config.scale}, {config.channels} channels, {config.blocks} blocks, {config.form} form{kind}"
+
+
+def _size(tensor: Tensor, dim: int) -> int:
+    return max(tensor.shape[dim], 1) if tensor.ndim > dim else 1
+
+
+def _block(tensors: Mapping[str, Tensor], channels: int) -> tuple[Block, int]:
+    """Kind of the first block, and how many channels it has where it is widest."""
+    wide = tensors.get("body.0.widen.weight")
+    if wide is None:
+        return ("projected" if "body.0.project.weight" in tensors else "conv"), channels
+    depthwise = tensors.get("body.0.depthwise.weight")
+    inner = max(_size(wide, 0), channels)
+    return ("naf" if depthwise is None or _size(depthwise, 0) != channels else "separable"), inner
+
+
+def _attention(tensors: Mapping[str, Tensor], inner: int) -> tuple[Attention, int]:
+    squeeze = tensors.get("body.0.attention.squeeze.weight")
+    if squeeze is not None:
+        return "channel", max(inner // _size(squeeze, 0), 1)
+    return ("eca" if "body.0.attention.conv.weight" in tensors else "none"), 1
+
+
+def _stem(tensors: Mapping[str, Tensor]) -> Stem:
+    if not any(name.startswith("hfb.") for name in tensors):
+        return "none"
+    kernel = tensors.get("high_pass.kernel")
+    return "pool" if kernel is not None and _size(kernel, 3) == 2 else "gaussian"

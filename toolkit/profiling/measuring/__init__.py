@@ -1,0 +1,1 @@
+"""Measures frame times: worker processes, schedule, statistics, conditions."""

@@ -1,0 +1,78 @@
+"""Several engines of the same thing: how far apart are their speeds and their outputs?"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from toolkit.errors import described
+from toolkit.profiling.measuring.client import Worker
+from toolkit.profiling.measuring.messages import Open
+from toolkit.profiling.measuring.schedule import Advance, Measurement, Pace, measure
+from toolkit.profiling.measuring.statistics import median_interval
+from toolkit.profiling.plan import CellPlan
+from toolkit.profiling.reporting.report import Build
+from toolkit.runtimes.building import BuildingRuntime, BuildOptions
+from toolkit.runtimes.registry import build, find_runtime
+
+
+def measure_builds(
+    cell: CellPlan, request: Open, count: int, pace: Pace, advance: Advance = lambda _what, _share, _left: None
+) -> tuple[tuple[Build, ...], str]:
+    """Build a cell's engine several times, none helped by the timings of another, and measure them in turns.
+
+    Args:
+        cell: with an artifact.
+        request: of the cell, whose engines are put in its artifact's place.
+        count: of engines.
+        pace: for each.
+        advance: see `Advance`.
+
+    Returns:
+        What was measured of each; none, and why, where the runtime builds none or one of them did not run.
+    """
+    if cell.artifact is None or cell.engine is not None or not isinstance(find_runtime(cell.runtime), BuildingRuntime):
+        return (), "builds no engines"
+    with tempfile.TemporaryDirectory(prefix="builds-") as place:
+        requests, outputs = [], [Path(place) / f"output{index}.npy" for index in range(count)]
+        for index in range(count):
+            advance(f"{cell.runtime}: build {index + 1} of {count}", index / count / 2, None)
+            directory = Path(place) / str(index)
+            try:
+                engine = build(cell.artifact, cell.runtime, _options(cell, request), directory).engine
+            except Exception as error:  # noqa: BLE001  (builders raise anything, and the other cells go on)
+                return (), described(error)
+            requests.append(msgspec.structs.replace(request, path=str(engine.path), engine=True))
+
+        def save(index: int, worker: Worker, _result: Measurement) -> None:
+            worker.save(outputs[index])
+
+        results = measure(requests, pace, lambda what, share, left: advance(what, (1 + share) / 2, left), finish=save)
+        if failure := next((result.failure for result in results if result.failure), ""):
+            return (), failure
+        return tuple(_builds(results, [np.load(path) for path in outputs])), ""
+
+
+def _options(cell: CellPlan, request: Open) -> BuildOptions:
+    runtime = find_runtime(cell.runtime)
+    takes_threads = isinstance(runtime, BuildingRuntime) and "threads" in runtime.options
+    fixed = cell.artifact is not None and cell.artifact.manifest.shape is not None
+    return BuildOptions(None if fixed else cell.workload.shape, threads=request.threads if takes_threads else 0)
+
+
+def _builds(
+    results: Sequence[Measurement], outputs: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.generic]]]
+) -> list[Build]:
+    first = outputs[0].astype(np.float64)
+    return [
+        Build(
+            median=float(np.median(result.seconds)),
+            interval=median_interval(result.times),
+            difference=float(np.abs(output.astype(np.float64) - first).max()),
+        )
+        for result, output in zip(results, outputs, strict=True)
+    ]

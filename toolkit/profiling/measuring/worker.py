@@ -1,0 +1,237 @@
+"""One cell in a process of its own: `python -m toolkit.profiling.measuring.worker`, driven through stdin and stdout."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.artifact import Artifact, frame_shape
+from toolkit.errors import ToolkitError
+from toolkit.profiling.measuring.messages import (
+    Concurrent,
+    Failed,
+    Layers,
+    LayersTimed,
+    Open,
+    Opened,
+    Produced,
+    Reply,
+    Request,
+    Result,
+    Run,
+    Saved,
+    Stopped,
+    Timed,
+    receive,
+    send,
+)
+from toolkit.runtimes.protocol import Session, SessionOptions, Stages
+from toolkit.runtimes.registry import find_runtime, load_engine
+from toolkit.workloads import Shape
+
+
+class Cell:
+    """A session and the frame it is fed."""
+
+    def __init__(self, request: Open) -> None:
+        find_runtime(request.runtime).probe()  # takes a while for some, and is remembered: no part of loading
+        if not request.engine:
+            find_runtime(request.runtime).rehearse(Artifact.read(request.path))
+        before = resident_bytes()
+        begin = time.perf_counter()
+        if request.cpus and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, request.cpus)  # before the runtime makes its threads
+        self._request = request
+        self._session = _bound(request, request.threads)
+        load_seconds = time.perf_counter() - begin
+        self._frame = noise_frame(self._session.artifact, _shape(request))
+        self._run = _pass(self._session, self._frame, request.boundary)
+        begin = time.perf_counter()
+        self._run()
+        self.opened = Opened(load_seconds, time.perf_counter() - begin, before, resident_bytes())
+        self._peak = peak_bytes()
+
+    def stop(self) -> Stopped:
+        """What is known at the end."""
+        nodes = self._session.executed().values()
+        on_processor = all(node.device.lower().startswith("cpu") for node in nodes)
+        return Stopped(self._peak, dict(Counter(node.precision for node in nodes)), "cpu" if on_processor else "cuda")
+
+    def time(self, frames: int) -> Timed:
+        """Frames one by one, from one side of the boundary to the other."""
+        run, clock, session = self._run, time.perf_counter, self._session
+        seconds: list[float] = []
+        stages: list[Stages] = []
+        used = time.process_time()
+        for _ in range(frames):
+            begin = clock()
+            run()
+            seconds.append(clock() - begin)
+            if (spent := session.stages()) is not None:
+                stages.append(spent)
+        used = time.process_time() - used
+        # Now, as streams, layers and reading back what ran open more sessions.
+        self._peak = peak_bytes()
+        return Timed(seconds, used, stages)
+
+    def concurrent(self, streams: int, seconds: float) -> Produced:
+        """Frames of several sessions at once, each with its share of the threads, from a common start to the last."""
+        threads = max(1, self._request.threads // streams)
+        sessions = [_bound(self._request, threads) for _ in range(streams)]
+        runs = [_pass(session, self._frame, self._request.boundary) for session in sessions]
+        for run in runs:
+            run()
+        start, done, errors = threading.Barrier(streams + 1), [0] * streams, list[BaseException]()
+
+        def work(index: int) -> None:
+            start.wait()
+            end = time.perf_counter() + seconds
+            try:
+                while done[index] == 0 or time.perf_counter() < end:
+                    runs[index]()
+                    done[index] += 1
+            except BaseException as error:  # noqa: BLE001  (raised again on the main thread)
+                errors.append(error)
+
+        workers = [threading.Thread(target=work, args=(index,)) for index in range(streams)]
+        for worker in workers:
+            worker.start()
+        start.wait()
+        begin = time.perf_counter()
+        for worker in workers:
+            worker.join()
+        if errors:
+            raise errors[0]
+        return Produced(sum(done), time.perf_counter() - begin)
+
+    def layers(self, frames: int) -> LayersTimed:
+        """Time by layer, as the runtime's own profiler tells."""
+        return LayersTimed(self._session.layer_times(self._frame, frames))
+
+    def save(self, path: Path) -> Saved:
+        """Write what the session returns for the frame."""
+        np.save(path, self._session.run(self._frame))
+        return Saved()
+
+
+def _bound(request: Open, threads: int) -> Session:
+    options = SessionOptions(threads)
+    precision: Any = request.precision
+    if request.engine:
+        session = load_engine(request.path, options)
+    else:
+        session = find_runtime(request.runtime).load(Artifact.read(request.path), options, precision)
+    session.bind(_shape(request))
+    return session
+
+
+def _shape(request: Open) -> Shape:
+    return Shape(request.height, request.width)
+
+
+def _pass(session: Session, frame: NDArray[Any], boundary: str) -> Callable[[], object]:
+    """One frame through the boundary."""
+    if boundary == "compute":
+        session.place(frame)
+        return session.compute
+    if boundary == "host":
+        return lambda: session.run(frame)
+    from toolkit.quality.subjects import frame_from, pixels_from
+
+    given, returned = session.artifact.manifest.input, session.artifact.manifest.output
+    image = pixels_from(frame, given)
+    return lambda: pixels_from(session.run(frame_from(image, given)), returned)
+
+
+def noise_frame(artifact: Artifact, shape: Shape) -> NDArray[Any]:
+    """A frame of seeded noise, as the artifact's input port says."""
+    port = artifact.manifest.input
+    grey = np.random.default_rng(0).integers(0, 256, frame_shape(shape, port.layout), np.uint8)
+    return grey if port.dtype == "uint8" else (grey / np.float32(255)).astype(np.float32)
+
+
+def peak_bytes() -> int:
+    """Peak resident memory of this process."""
+    if (peak := _status("VmHWM:")) is not None:
+        # Not getrusage: on Linux its peak includes that of the parent at the moment of the fork.
+        return peak
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process, now."""
+    if (resident := _status("VmRSS:")) is not None:
+        return resident
+    import psutil
+
+    return psutil.Process().memory_info().rss
+
+
+def _status(field: str) -> int | None:
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    line = next(line for line in status.read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) * 1024
+
+
+def serve(requests: IO[bytes], replies: IO[bytes]) -> None:
+    """Answer requests until `Stop` or the end of the stream."""
+    cell: Cell | None = None
+    while (request := receive(requests, Request)) is not None:
+        try:
+            if isinstance(request, Open):
+                cell = Cell(request)
+                reply: Reply = cell.opened
+            else:
+                reply = _answer(cell, request)
+        except ToolkitError as error:
+            reply = Failed(error.args[0], error.remedy)
+        send(replies, reply)
+        if isinstance(reply, Stopped):
+            return
+
+
+def _answer(cell: Cell | None, request: Request) -> Reply:
+    if cell is None:
+        return Failed("asked to run before anything was opened")
+    match request:
+        case Run(frames):
+            return cell.time(frames)
+        case Concurrent(streams, seconds):
+            return cell.concurrent(streams, seconds)
+        case Layers(frames):
+            return cell.layers(frames)
+        case Result(path):
+            return cell.save(Path(path))
+        case _:
+            return cell.stop()
+
+
+def main() -> None:
+    """Keep stdout for replies: native libraries print there."""
+    # A crash leaves the place where it happened on stderr, and so does the signal that is sent before a hang is ended.
+    faulthandler.enable()
+    if hasattr(signal, "SIGUSR1"):
+        faulthandler.register(signal.SIGUSR1)
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    serve(sys.stdin.buffer, replies)
+
+
+if __name__ == "__main__":
+    main()

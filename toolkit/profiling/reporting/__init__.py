@@ -1,0 +1,1 @@
+"""Profile reports: the document, and its pages, charts and tables."""

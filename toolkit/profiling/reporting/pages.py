@@ -1,0 +1,27 @@
+"""Reports written for people: HTML and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from toolkit.profiling.reporting.markdown import markdown
+from toolkit.profiling.reporting.page import page
+from toolkit.profiling.reporting.side_by_side import TitledReport
+from toolkit.system.atomic import check_outputs, write_bytes
+
+
+def write_pages(
+    reports: Sequence[TitledReport], html: Path | None = None, text: Path | None = None, *, overwrite: bool = False
+) -> None:
+    """Write an HTML page, a Markdown file, or both, of one report or of several side by side.
+
+    Raises:
+        InputError: they cannot be written.
+        OutputExists: one of them exists, and `overwrite` is false; neither is written.
+    """
+    check_outputs(html, text, overwrite=overwrite)
+    if html is not None:
+        write_bytes(html, page(reports).encode(), overwrite=overwrite)
+    if text is not None:
+        write_bytes(text, markdown(reports).encode(), overwrite=overwrite)

@@ -1,0 +1,60 @@
+"""Several reports, of other machines or other days, cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.errors import InputError
+from toolkit.profiling.measuring.statistics import Interval, independent_ratio
+from toolkit.profiling.reporting.report import CellReport, ProfileReport, read_report
+
+
+@dataclass(frozen=True)
+class TitledReport:
+    """A report, and what to call it."""
+
+    title: str
+    report: ProfileReport
+
+
+@dataclass(frozen=True)
+class Row:
+    """The same cell in every report; None where it is missing or was not measured. `ratios` are medians over that of
+    the first report which has one, with intervals that hold the noise of both."""
+
+    workload: str
+    artifact: str
+    name: str
+    cells: tuple[CellReport | None, ...]
+    ratios: tuple[tuple[float, Interval | None] | None, ...]
+
+
+def read_titled(paths: Sequence[Path]) -> list[TitledReport]:
+    """Reports by the names of their files; with their directories where those are the same.
+
+    Raises:
+        InputError: one is no report, or they are not of the same boundary.
+    """
+    unique = len({path.stem for path in paths}) == len(paths)
+    reports = [TitledReport(path.stem if unique else str(path.with_suffix("")), read_report(path)) for path in paths]
+    boundaries = {titled.report.boundary for titled in reports}
+    if len(boundaries) > 1:
+        raise InputError(f"the reports have different boundaries: {', '.join(sorted(boundaries))}")
+    return reports
+
+
+def side_by_side(reports: Sequence[TitledReport]) -> list[Row]:
+    """One row for each cell that any report measured, in the order of the first that has it."""
+    tables = [{cell.key: cell for cell in titled.report.cells if cell.statistics is not None} for titled in reports]
+    keys = dict.fromkeys(key for table in tables for key in table)
+    rows = []
+    for key in keys:
+        cells = tuple(table.get(key) for table in tables)
+        first = next(cell for cell in cells if cell is not None)
+        ratios = tuple(
+            None if cell is None or cell is first else independent_ratio(cell.times, first.times) for cell in cells
+        )
+        rows.append(Row(first.workload, first.artifact, first.name, cells, ratios))
+    return rows

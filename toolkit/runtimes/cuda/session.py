@@ -1,0 +1,70 @@
+"""What sessions on an NVIDIA GPU have in common: a frame is upload, launch, download, on one stream."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from toolkit.artifact import frame_shape
+from toolkit.errors import Unavailable
+from toolkit.runtimes.cuda.driver import Cuda, DeviceFrames
+from toolkit.runtimes.protocol import Frame, Session, Stages
+from toolkit.workloads import Shape
+
+
+class CudaSession(Session):
+    """A session with frames on the device and in pinned host memory, made once for a size."""
+
+    def _use(self, cuda: Cuda) -> None:
+        """The stream, and events around what is launched on it."""
+        self._cuda = cuda
+        self._begin, self._end = cuda.event(), cuda.event()
+        self._frames: DeviceFrames | None = None
+        self._stages_known = False
+
+    @abstractmethod
+    def _launch(self) -> None:
+        """Start computing the output frame on the device from the input frame there; both are bound."""
+
+    def device_seconds(self) -> float:
+        """Device time of the last frame's inference, without copies."""
+        return self._cuda.seconds_between(self._begin, self._end)
+
+    def stages(self) -> Stages | None:
+        """Device time of the last frame that was copied there and back."""
+        if self._frames is None or not self._stages_known:
+            return None
+        return self._frames.stages(self._begin, self._end)
+
+    def _new_frames(self, shape: Shape) -> DeviceFrames:
+        """For inputs of this size. The old ones must have been given back."""
+        manifest = self.artifact.manifest
+        upscaled = shape.upscaled(manifest.network.scale)
+        return DeviceFrames(
+            self._cuda,
+            self._cuda.pinned_array(frame_shape(shape, manifest.input.layout), manifest.input.dtype),
+            self._cuda.pinned_array(frame_shape(upscaled, manifest.output.layout), manifest.output.dtype),
+        )
+
+    def _bound_frames(self) -> DeviceFrames:
+        if self._frames is None:
+            raise Unavailable("the session was not bound")
+        return self._frames
+
+    def _run(self, frame: Frame) -> Frame:
+        frames = self._bound_frames()
+        frames.upload(frame)
+        self._cuda.record(self._begin)
+        self._launch()
+        self._cuda.record(self._end)
+        self._stages_known = True
+        return frames.download()
+
+    def _put(self, frame: Frame) -> None:
+        self._bound_frames().upload(frame)
+        self._cuda.synchronise()
+
+    def _compute(self, frame: Frame) -> None:
+        self._bound_frames()
+        self._stages_known = False
+        self._launch()
+        self._cuda.synchronise()

@@ -1,0 +1,272 @@
+"""ONNX Runtime on its CPU, CUDA and TensorRT execution providers."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import ClassVar
+
+from toolkit.artifact import Artifact, Precision, encode
+from toolkit.errors import ArtifactError, Unavailable
+from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
+from toolkit.runtimes.child import DRIVER_REMEDY, ask
+from toolkit.runtimes.engine import Engine
+from toolkit.runtimes.onnxruntime.gpu_session import OrtEngineCacheSession, OrtGpuSession
+from toolkit.runtimes.onnxruntime.provider import (
+    CACHES,
+    CUDA,
+    ENGINE_CACHE,
+    TENSORRT,
+    TIMING_CACHE,
+    Provider,
+    cuda_provider,
+    tensorrt_provider,
+)
+from toolkit.runtimes.onnxruntime.script import ort_script
+from toolkit.runtimes.onnxruntime.session import CPU, OrtSession
+from toolkit.runtimes.protocol import Availability, Session, SessionOptions, probe_import
+from toolkit.runtimes.script import Subject
+from toolkit.system.documents import MalformedDocument, from_json
+from toolkit.system.hardware import (
+    cuda_devices,
+    device_identity,
+    device_machine,
+    processor,
+    processor_identity,
+    usable_processors,
+)
+from toolkit.workloads import Shape
+
+_PACKAGES = ("onnxruntime-gpu", "onnxruntime")
+_MODEL, _PROVIDER = "model.onnx", "provider.json"
+
+_START = """
+import sys, numpy, onnxruntime
+# One node is not worth an engine to TensorRT, which would take seconds: it goes to the CPU.
+limits = {{"trt_min_subgraph_size": "1000"}} if {provider!r}.startswith("Tensorrt") else {{}}
+options = onnxruntime.SessionOptions()
+options.log_severity_level = 4
+session = onnxruntime.InferenceSession(
+    sys.stdin.buffer.read(), options, providers=[({provider!r}, limits)], enable_fallback=0
+)
+if session.get_providers()[0] != {provider!r}:
+    sys.exit("ONNX Runtime chose " + session.get_providers()[0] + " instead of {provider}")
+session.run(None, {{"x": numpy.zeros(1, numpy.float32)}})
+"""
+"""Starts an execution provider, in a process of its own."""
+
+
+class OrtCpuRuntime(BuildingRuntime):
+    """ONNX Runtime, CPU. An engine is the graph as it was optimised for this processor."""
+
+    name: ClassVar[str] = "ort-cpu"
+    description: ClassVar[str] = "ONNX Runtime, CPU execution provider"
+    options = frozenset({"threads"})
+    rehearsed: ClassVar[bool] = True
+    rehearses_engines: ClassVar[bool] = True
+
+    def probe(self) -> Availability:
+        return _probe(CPU, 'pip install "rt4ksr-toolkit[cpu]"')
+
+    def identity(self, options: BuildOptions) -> dict[str, str]:
+        return {"version": _version(), **processor_identity()}
+
+    def machine(self) -> dict[str, str]:
+        return {"processor": processor()[0]}
+
+    def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
+        return OrtSession(artifact, Provider(CPU, {}), options.resolved_threads())
+
+    def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
+        session = OrtSession(job.artifact, Provider(CPU, {}), job.options.threads or usable_processors())
+        return {_MODEL: session.optimised()}, {"provider": CPU}
+
+    def _load_engine(self, engine: Engine, options: SessionOptions) -> Session:
+        artifact = Artifact(engine.file(_MODEL), engine.manifest)
+        return OrtSession(artifact, Provider(CPU, {}), options.resolved_threads())
+
+    def _script(self, subject: Subject) -> str:
+        return ort_script(subject, CPU, {})
+
+
+class OrtGpuRuntime(BuildingRuntime):
+    """ONNX Runtime on an NVIDIA GPU. Every node runs there, or the session is refused.
+
+    An engine is the graph as it is, which ONNX Runtime rewrites as it loads it, the options of its provider, and
+    whatever caches that has.
+    """
+
+    provider: ClassVar[str]
+
+    @abstractmethod
+    def _provider(self, artifact: Artifact, shape: Shape | None, options: BuildOptions) -> Provider:
+        """The provider and its options."""
+
+    def probe(self) -> Availability:
+        devices, reason = cuda_devices()
+        if not devices:
+            # get_available_providers says what was compiled in, not what works.
+            return Availability(False, reason, "Run on a machine with an NVIDIA GPU and its driver.")
+        found = _probe(self.provider, 'pip install "rt4ksr-toolkit[gpu]"')
+        if not found.ok:
+            return found
+        # Its libraries are loaded with the first session, and what they miss or break shows only there.
+        started = ask(_START.format(provider=self.provider), DRIVER_REMEDY, _tiny_graph())
+        return replace(started, version=found.version) if started.ok else started
+
+    def identity(self, options: BuildOptions) -> dict[str, str]:
+        return {"version": _version(), **device_identity(hardware_compatible=options.hardware_compatible)}
+
+    def machine(self) -> dict[str, str]:
+        return device_machine()
+
+    def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
+        provider = self._provider(job.artifact, job.shape, job.options)
+        with tempfile.TemporaryDirectory() as place:
+            directory = Path(place)
+            read_back = self._run_once(job, provider, directory)
+            files = {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.suffix in CACHES}
+        files |= {_MODEL: job.artifact.path.read_bytes(), _PROVIDER: encode(provider)}
+        return files, {"provider": provider.name, **read_back}
+
+    def _run_once(self, job: BuildJob, provider: Provider, directory: Path) -> dict[str, str]:
+        """Load the graph and run a frame, which fills the caches in `directory`."""
+        session = OrtGpuSession(_copied(job.artifact, directory), provider, usable_processors())
+        smallest = job.artifact.manifest.smallest
+        session.bind(job.shape or Shape(smallest, smallest))
+        ran = Counter(node.precision for node in session.executed().values())
+        return {"executed": ", ".join(f"{precision}: {nodes} nodes" for precision, nodes in ran.items())}
+
+    def _load_engine(self, engine: Engine, options: SessionOptions) -> Session:
+        artifact = Artifact(engine.file(_MODEL), engine.manifest)
+        return OrtGpuSession(artifact, self._read_provider(engine), options.resolved_threads())
+
+    def _read_provider(self, engine: Engine) -> Provider:
+        path = engine.file(_PROVIDER)
+        try:
+            provider = from_json(path.read_bytes(), Provider)
+        except (OSError, MalformedDocument) as error:
+            raise ArtifactError(f"{path} cannot be read: {error}", "Build the engine again.") from error
+        if provider.name != self.provider:
+            raise ArtifactError(f"{path} is for {provider.name}, not {self.provider}", "Build the engine again.")
+        return provider
+
+    def _script(self, subject: Subject) -> str:
+        provider = self._provider(subject.artifact, subject.shape, subject.options)
+        return ort_script(subject, provider.name, provider.options)
+
+
+class OrtCudaRuntime(OrtGpuRuntime):
+    """ONNX Runtime, CUDA."""
+
+    name: ClassVar[str] = "ort-cuda"
+    description: ClassVar[str] = "ONNX Runtime, CUDA execution provider, NVIDIA GPU"
+    provider: ClassVar[str] = CUDA
+    options = frozenset({"tf32", "cuda-graph", "nhwc"})
+    rehearsed: ClassVar[bool] = True
+    rehearses_engines: ClassVar[bool] = True
+
+    def _provider(self, artifact: Artifact, shape: Shape | None, options: BuildOptions) -> Provider:
+        return cuda_provider(options)
+
+    def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
+        return OrtGpuSession(artifact, cuda_provider(BuildOptions()), options.resolved_threads())
+
+
+class OrtTensorRtRuntime(OrtGpuRuntime):
+    """ONNX Runtime, TensorRT. onnxruntime-gpu brings its own TensorRT major version along."""
+
+    name: ClassVar[str] = "ort-tensorrt"
+    description: ClassVar[str] = "ONNX Runtime, TensorRT execution provider, NVIDIA GPU"
+    provider: ClassVar[str] = TENSORRT
+    options = frozenset({"optimization-level", "hardware-compatible", "cuda-graph"})
+
+    def _provider(self, artifact: Artifact, shape: Shape | None, options: BuildOptions) -> Provider:
+        return tensorrt_provider(artifact, shape, options)
+
+    def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
+        return self.load_engine(self.build(artifact).engine, options)
+
+    def _run_once(self, job: BuildJob, provider: Provider, directory: Path) -> dict[str, str]:
+        timings = [path for engine in job.earlier(self.name) for path in engine.path.glob(f"*{TIMING_CACHE}")]
+        for path in timings:  # named after the kind of GPU: the newest stays
+            shutil.copy(path, directory)
+        with _without_tf32():
+            read_back = super()._run_once(job, provider.caching_in(directory), directory)
+        written = sorted(path.name for path in directory.iterdir() if path.suffix in CACHES)
+        if not any(name.endswith(ENGINE_CACHE) for name in written):
+            raise Unavailable(f"{self.provider} wrote no engine for {job.artifact.manifest.name}")
+        sources = [path.parent.name for path in timings[-1:]]
+        return read_back | {
+            "typing": "strong",
+            "tf32": "off, by NVIDIA_TF32_OVERRIDE",
+            "engine cache": ", ".join(name for name in written if not name.endswith(TIMING_CACHE)),
+            "timing cache": ", ".join(name for name in written if name.endswith(TIMING_CACHE)) or "none",
+            "timings from": ", ".join(sources) or "none",
+        }
+
+    def _load_engine(self, engine: Engine, options: SessionOptions) -> Session:
+        with _without_tf32():
+            return OrtEngineCacheSession(engine, _MODEL, self._read_provider(engine), options.resolved_threads())
+
+
+def _tiny_graph() -> bytes:
+    from onnx import TensorProto, helper
+
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "tiny", values[:1], values[1:])
+    opset = helper.make_opsetid("", 13)
+    model: bytes = helper.make_model(graph, opset_imports=[opset], ir_version=8).SerializeToString()
+    return model
+
+
+def _copied(artifact: Artifact, directory: Path) -> Artifact:
+    """Under the name it will have in the bundle: TensorRT's engines are named after the graph's file, too."""
+    path = directory / _MODEL
+    path.write_bytes(artifact.path.read_bytes())
+    return Artifact(path, artifact.manifest)
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
+    """The TensorRT provider has no option for TF32. NVIDIA's libraries look at this when an engine is built."""
+    name = "NVIDIA_TF32_OVERRIDE"
+    before = os.environ.get(name)
+    os.environ[name] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _probe(provider: str, remedy: str) -> Availability:
+    found = probe_import("onnxruntime", remedy)
+    if not found.ok:
+        return found
+    import onnxruntime
+
+    if provider not in onnxruntime.get_available_providers():
+        return Availability(False, f"this onnxruntime has no {provider}", remedy)
+    return Availability(True, version=_version())
+
+
+def _version() -> str:
+    """Which of the two distributions of the same module is installed, and which version."""
+    for package in _PACKAGES:
+        try:
+            return f"{version(package)} ({package})"
+        except PackageNotFoundError:
+            continue
+    return "built from source" if importlib.util.find_spec("onnxruntime") else "not installed"

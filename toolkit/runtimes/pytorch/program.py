@@ -1,0 +1,236 @@
+"""The network as PyTorch evaluates it, eager or compiled, from frame to frame as the artifact's ports say."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FunctionType
+from typing import Any
+
+import torch
+import torch._inductor
+from torch import Tensor, nn
+from torch.fx import GraphModule
+
+from toolkit.artifact import Manifest
+from toolkit.errors import Unavailable
+from toolkit.network.architectures.rt4ksr.model import RT4KSR
+from toolkit.runtimes.protocol import Executed, short_precision
+
+_LAYER = "layer: "
+_COMPILED = ("graph_", "cpp_fused", "aten::convolution")
+"""How names begin in PyTorch's profiler: of Inductor's marks, and of the convolutions it leaves to oneDNN."""
+
+_GRAPH_WARM_UP = 3
+"""With CUDA graphs the first run warms up, the second is recorded, the third is the first that is replayed."""
+
+
+class FrameNetwork(nn.Module):
+    """A network with the artifact's input and output: float32 or uint8, NCHW or NHWC, whatever it computes in."""
+
+    def __init__(self, network: RT4KSR, manifest: Manifest, dtype: torch.dtype, device: str) -> None:
+        super().__init__()
+        self.network = network.to(device=device, dtype=dtype).eval()
+        self.name, self.dtype, self.device = manifest.name, dtype, torch.device(device)
+        self._uint8 = manifest.input.dtype == "uint8"
+        self._nhwc = manifest.input.layout == "NHWC"
+
+    def forward(self, frame: Tensor) -> Tensor:
+        image = frame.permute(0, 3, 1, 2) if self._nhwc else frame
+        image = image.to(self.dtype) / 255 if self._uint8 else image.to(self.dtype)
+        result: Tensor = self.network(image)
+        result = (result * 255).round().clamp(0, 255).byte() if self._uint8 else result.float()
+        return result.permute(0, 2, 3, 1).contiguous() if self._nhwc else result
+
+
+class Program(ABC):
+    """A way to evaluate a frame network. Frames and results are on the network's device."""
+
+    def __init__(self, network: FrameNetwork) -> None:
+        self.network = network
+
+    @abstractmethod
+    def prepare(self, frame: Tensor) -> None:
+        """Make ready for frames of this size, so that none of it is left to the first of them."""
+
+    @abstractmethod
+    def __call__(self, frame: Tensor) -> Tensor:
+        """Upscale a frame of the size that was prepared for."""
+
+    @abstractmethod
+    def executed(self) -> dict[str, Executed]:
+        """Per node: dtype and device."""
+
+    @abstractmethod
+    def layer_seconds(self, frame: Tensor, frames: int) -> list[tuple[str, float]]:
+        """Name and seconds of every part, in the order in which they ran, over some frames.
+
+        Raises:
+            Unavailable: it has no parts that can be told apart.
+        """
+
+
+class EagerProgram(Program):
+    """Operator by operator, as written."""
+
+    def prepare(self, frame: Tensor) -> None:
+        """There is nothing to prepare."""
+
+    @torch.no_grad()
+    def __call__(self, frame: Tensor) -> Tensor:
+        result: Tensor = self.network(frame)
+        return result
+
+    @torch.no_grad()
+    def executed(self) -> dict[str, Executed]:
+        """Dtype and device of every leaf module's output, seen on a small frame."""
+        seen: dict[str, Executed] = {}
+
+        def note(name: str) -> Callable[[object, object, Tensor], None]:
+            def hook(_module: object, _inputs: object, output: Tensor) -> None:
+                seen[name] = _executed(output)
+
+            return hook
+
+        network = self.network.network
+        handles = [module.register_forward_hook(note(name)) for name, module in self._leaves()]
+        try:
+            network(torch.zeros(1, 3, 8, 8, dtype=self.network.dtype, device=self.network.device))
+        finally:
+            for handle in handles:
+                handle.remove()
+        return seen
+
+    @torch.no_grad()
+    def layer_seconds(self, frame: Tensor, frames: int) -> list[tuple[str, float]]:
+        """By leaf module. What is computed between them, outside any module, is not in it."""
+        opened: dict[str, Any] = {}
+
+        def begin(name: str) -> Callable[[object, object], None]:
+            def hook(_module: object, _inputs: object) -> None:
+                opened[name] = torch.profiler.record_function(_LAYER + name)
+                opened[name].__enter__()
+
+            return hook
+
+        def end(name: str) -> Callable[[object, object, object], None]:
+            return lambda _module, _inputs, _output: opened.pop(name).__exit__(None, None, None)
+
+        handles = []
+        for name, module in self._leaves():
+            handles += [module.register_forward_pre_hook(begin(name)), module.register_forward_hook(end(name))]
+        try:
+            events = _profiled(lambda: self.network(frame), frames)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return [(name.removeprefix(_LAYER), seconds) for name, seconds in events if name.startswith(_LAYER)]
+
+    def _leaves(self) -> list[tuple[str, nn.Module]]:
+        modules = self.network.network.named_modules()
+        return [(name, module) for name, module in modules if not list(module.children())]
+
+
+class CompiledProgram(Program):
+    """`torch.compile` with Inductor: the whole network as one graph, compiled for one size.
+
+    `options` are Inductor's, of `torch._inductor.config`.
+    """
+
+    def __init__(self, network: FrameNetwork, options: Mapping[str, Any]) -> None:
+        super().__init__(network)
+        self._options = dict(options)
+        self._graph: GraphModule | None = None
+        self._compiled: Callable[[Tensor], Tensor] | None = None
+
+    @torch.no_grad()
+    def prepare(self, frame: Tensor) -> None:
+        """Compile for frames of this size, and of this address where a CUDA graph is made.
+
+        Raises:
+            Unavailable: Inductor, or a compiler that it calls, refuses.
+        """
+        network, graphs = self.network, self._options.get("triton.cudagraphs", False)
+        if graphs:
+            # Otherwise the graph would begin with a copy of the frame to an address of its own.
+            torch._dynamo.mark_static_address(frame)
+
+        def upscale(frame: Tensor) -> Tensor:
+            result: Tensor = network(frame)
+            return result
+
+        # What is compiled is kept on the function's code, for at most eight sizes of all sessions together:
+        # each size gets code of its own, which goes when it is no longer needed.
+        own = FunctionType(upscale.__code__.replace(), globals(), network.name, None, upscale.__closure__)
+        compiled = torch.compile(own, backend=self._inductor, fullgraph=True, dynamic=False)
+        try:
+            for _ in range(_GRAPH_WARM_UP if graphs else 1):
+                compiled(frame)
+        except Exception as error:  # the compilers behind Inductor raise anything
+            raise Unavailable(
+                f"torch.compile cannot compile {network.name}: {_first_useful_line(error)}",
+                "TORCH_LOGS=output_code shows what was compiled.",
+            ) from error
+        self._compiled = compiled
+
+    @torch.no_grad()
+    def __call__(self, frame: Tensor) -> Tensor:
+        if self._compiled is None:
+            raise Unavailable(f"{self.network.name} was not compiled for a size yet")
+        return self._compiled(frame)
+
+    def executed(self) -> dict[str, Executed]:
+        """Dtype and device of every operation that Inductor was handed.
+
+        Each result has that precision or better: between operations that Inductor fuses into one kernel it may keep
+        float32. Empty before `prepare`.
+        """
+        return dict(_operations(self._graph)) if self._graph is not None else {}
+
+    def layer_seconds(self, frame: Tensor, frames: int) -> list[tuple[str, float]]:
+        """By kernel that Inductor generated or called, in a program compiled with marks around them."""
+        if self.network.device.type != "cpu":
+            raise Unavailable("a CUDA graph is one piece to PyTorch's profiler")
+        marked = CompiledProgram(self.network, self._options | {"cpp.enable_kernel_profile": True})
+        marked.prepare(frame)
+        events = _profiled(lambda: marked(frame), frames)
+        kernels = [(name, seconds) for name, seconds in events if name.startswith(_COMPILED)]
+        if not kernels:
+            raise Unavailable("PyTorch's profiler shows no kernels of this compiled program")
+        return kernels
+
+    def _inductor(self, graph: GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
+        """Inductor, with a note of what it is given."""
+        self._graph = graph
+        compiled: Callable[..., Any] = torch._inductor.compile(graph, list(inputs), options=self._options)
+        return compiled
+
+
+def _profiled(run: Callable[[], object], frames: int) -> list[tuple[str, float]]:
+    """Name and seconds of everything PyTorch's profiler saw, in the order in which it began: of the processor's events,
+    or of the device that they were waited for."""
+    with torch.profiler.profile() as profiler:
+        for _ in range(frames):
+            run()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+    events = sorted(profiler.events() or [], key=lambda event: event.time_range.start)
+    return [(event.name, (event.device_time_total or event.cpu_time_total) / 1e6) for event in events]
+
+
+def _operations(graph: GraphModule) -> Iterator[tuple[str, Executed]]:
+    for node in graph.graph.nodes:
+        value = node.meta.get("example_value")
+        if node.op not in {"placeholder", "output"} and isinstance(value, Tensor):
+            yield node.name, _executed(value)
+
+
+def _executed(value: Tensor) -> Executed:
+    return Executed(short_precision(str(value.dtype)), str(value.device))
+
+
+def _first_useful_line(error: Exception) -> str:
+    """What a compiler complains of, rather than the command it was called with."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    complaints = (line for line in lines if "error: " in line)
+    return next(complaints, lines[0] if lines else type(error).__name__)

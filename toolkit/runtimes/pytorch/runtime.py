@@ -1,0 +1,151 @@
+"""PyTorch on the CPU and on an NVIDIA GPU: the fused network, eager and compiled, and the unfused one as the baseline
+everything is compared with."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from dataclasses import replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, ClassVar
+
+from toolkit.artifact import Artifact, Precision
+from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions, probe_import
+from toolkit.system.hardware import computes_in, cuda_devices
+
+if TYPE_CHECKING:
+    from toolkit.runtimes.pytorch.program import FrameNetwork, Program
+
+_DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+_CPU, _CUDA = "cpu", "cuda:0"
+
+
+class TorchRuntime(Runtime):
+    """Fused network, eager."""
+
+    name: ClassVar[str] = "torch"
+    description: ClassVar[str] = "PyTorch, eager, fused network, CPU"
+    fused: ClassVar[bool] = True
+    device: ClassVar[str] = _CPU
+
+    def probe(self) -> Availability:
+        found = probe_import("torch", "pip install torch")
+        return replace(found, version=version("torch")) if found.ok else found
+
+    def refusal(self, artifact: Artifact, precision: Precision) -> str:
+        if precision not in _DTYPES:
+            return f"PyTorch has no {precision} for this network"
+        if precision != "fp32" and (reason := self._no_arithmetic(precision)):
+            return reason
+        if not self.fused and artifact.manifest.source.layout == "rep_conv":
+            return "its checkpoint was already fused"
+        return ""
+
+    def _no_arithmetic(self, precision: Precision) -> str:
+        """Why the device does not compute in fp16 or bf16; empty when it does."""
+        if computes_in(precision):
+            return ""
+        return f"this processor has no {precision} arithmetic, and PyTorch emulates it some thirty times slower"
+
+    def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
+        import torch
+
+        from toolkit.graph.source import source_checkpoint
+        from toolkit.network.fusion import fuse
+        from toolkit.runtimes.pytorch.program import FrameNetwork
+        from toolkit.runtimes.pytorch.session import TorchCudaSession, TorchSession
+
+        source = source_checkpoint(artifact).network
+        network = fuse(source) if self.fused else source
+        dtype: torch.dtype = getattr(torch, _DTYPES[precision])
+        program = self._program(FrameNetwork(network, artifact.manifest, dtype, self.device))
+        session = TorchSession if self.device == _CPU else TorchCudaSession
+        return session(artifact, program, options.resolved_threads())
+
+    def _program(self, network: FrameNetwork) -> Program:
+        from toolkit.runtimes.pytorch.program import EagerProgram
+
+        return EagerProgram(network)
+
+
+class UnfusedTorchRuntime(TorchRuntime):
+    """Training form, eager: what one has before doing anything."""
+
+    name: ClassVar[str] = "torch-unfused"
+    description: ClassVar[str] = "PyTorch, eager, network as trained (the baseline), CPU"
+    fused: ClassVar[bool] = False
+
+
+class TorchCompileRuntime(TorchRuntime):
+    """Fused network, compiled by Inductor through the machine's C++ compiler when a size is bound."""
+
+    name: ClassVar[str] = "torch-compile"
+    description: ClassVar[str] = "PyTorch, torch.compile (Inductor), fused network, CPU"
+
+    def probe(self) -> Availability:
+        found = super().probe()
+        # As Inductor looks for it, which takes a second to import.
+        compiler = os.environ.get("CXX", {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++"))
+        if not found.ok or shutil.which(compiler):
+            return found
+        reason = f"torch.compile needs a C++ compiler, and there is no {compiler!r}"
+        return Availability(False, reason, "Install one (Debian, Ubuntu: apt install g++), or name it in $CXX.")
+
+    def _program(self, network: FrameNetwork) -> Program:
+        from toolkit.runtimes.pytorch.program import CompiledProgram
+
+        return CompiledProgram(network, {})
+
+
+class TorchCudaRuntime(TorchRuntime):
+    """Fused network, eager, on the first NVIDIA GPU. It runs there or is refused."""
+
+    name: ClassVar[str] = "torch-cuda"
+    description: ClassVar[str] = "PyTorch, eager, fused network, NVIDIA GPU"
+    device: ClassVar[str] = _CUDA
+
+    def probe(self) -> Availability:
+        devices, reason = cuda_devices()
+        if not devices:
+            return Availability(False, reason, "Run on a machine with an NVIDIA GPU and its driver.")
+        found = super().probe()
+        if not found.ok:
+            return found
+        import torch
+
+        if torch.version.cuda is None:
+            return Availability(False, f"torch {found.version} is built without CUDA", "Install a CUDA build of torch.")
+        if not torch.cuda.is_available():
+            remedy = "Update the driver, or install a torch built for the CUDA version that it has."
+            return Availability(False, f"torch's CUDA {torch.version.cuda} does not start with this driver", remedy)
+        return replace(found, version=f"{found.version} (CUDA {torch.version.cuda})")
+
+    def _no_arithmetic(self, precision: Precision) -> str:
+        import torch
+
+        # Asking touches the device, which must be there.
+        if precision != "bf16" or not self.probe().ok or torch.cuda.is_bf16_supported(including_emulation=False):
+            return ""
+        return "this GPU has no bf16 arithmetic: it comes with compute capability 8.0"
+
+
+class TorchCompileCudaRuntime(TorchCudaRuntime):
+    """Fused network, compiled by Inductor with its kernels tuned, replayed as a CUDA graph."""
+
+    name: ClassVar[str] = "torch-compile-cuda"
+    description: ClassVar[str] = "PyTorch, torch.compile (max-autotune, CUDA graphs), NVIDIA GPU"
+
+    def probe(self) -> Availability:
+        found = super().probe()
+        if not found.ok or importlib.util.find_spec("triton"):
+            return found
+        return Availability(False, "torch.compile needs Triton to compile for a GPU", "pip install triton")
+
+    def _program(self, network: FrameNetwork) -> Program:
+        import torch._inductor
+
+        from toolkit.runtimes.pytorch.program import CompiledProgram
+
+        return CompiledProgram(network, torch._inductor.list_mode_options("max-autotune"))

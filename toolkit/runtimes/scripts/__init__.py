@@ -1,1 +1,0 @@
-"""Scripts that do what `toolkit build` does, written out: to read, to change, to hand to others."""
