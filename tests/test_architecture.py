@@ -23,6 +23,7 @@ FOUNDATION = {
     "checks",
     "errors",
     "images",
+    "kinds",
     "manifest_schema1",
     "pages",
     "quoting",

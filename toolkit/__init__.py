@@ -78,8 +78,8 @@ if TYPE_CHECKING:
         default_runtime,
         list_engines,
         load_engine,
-        load_session,
     )
+    from toolkit.runtimes.subject import load_session
     from toolkit.system.atomic import check_outputs, numbered
     from toolkit.training.config import TrainingConfig, read_config
     from toolkit.training.loop import TrainingResult, train
@@ -149,8 +149,8 @@ _HOMES = {
         "default_runtime",
         "list_engines",
         "load_engine",
-        "load_session",
     ),
+    "toolkit.runtimes.subject": ("load_session",),
     "toolkit.training.config": ("TrainingConfig", "read_config"),
     "toolkit.training.loop": ("TrainingResult", "train"),
     "toolkit.verification.fusion": ("Comparison", "FusionReport", "verify_fusion"),

@@ -11,6 +11,7 @@ import msgspec
 
 from toolkit.checks import Check, Verdict
 from toolkit.errors import ArtifactError, OutputExists
+from toolkit.kinds import require_kind
 from toolkit.manifest_schema1 import upgraded
 from toolkit.quoting import visible
 from toolkit.system.atomic import sha256_of, sha256_of_file, writable, write_bytes
@@ -51,6 +52,27 @@ def frame_shape(shape: Shape, layout: str) -> tuple[int, int, int, int]:
     """Array shape of one RGB frame."""
     height, width = shape.height, shape.width
     return (1, 3, height, width) if layout == "NCHW" else (1, height, width, 3)
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a network takes and returns, wherever it comes from.
+
+    Attributes:
+        name: of the network, for messages.
+        input: what it takes.
+        output: what it returns.
+        scale: output pixels per input pixel, along each axis.
+        smallest: pixels that each side of the input has at least; sessions extend smaller frames.
+        fixed: the only input size; None: any.
+    """
+
+    name: str
+    input: Port
+    output: Port
+    scale: int
+    smallest: int
+    fixed: Shape | None = None
 
 
 class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -158,6 +180,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """What was found about the quality on a runtime; None: nothing was measured there."""
         return next((verdict for verdict in self.verdicts if verdict.runtime == runtime), None)
 
+    @property
+    def contract(self) -> Contract:
+        fixed = None if self.shape is None else Shape(*self.shape)
+        return Contract(self.name, self.input, self.output, self.network.scale, self.smallest, fixed)
+
     def __post_init__(self) -> None:
         for name in (self.name, self.source.weights):
             if not is_plain_name(name):
@@ -176,6 +203,10 @@ class Artifact:
 
     path: Path
     manifest: Manifest
+
+    @property
+    def contract(self) -> Contract:
+        return self.manifest.contract
 
     @property
     def weights_path(self) -> Path:
@@ -291,13 +322,10 @@ def find_artifacts(
 
 
 def _both(path: Path) -> tuple[Path, Path]:
-    if path.suffix not in {".onnx", ".json"}:
-        raise ArtifactError(f"{path} is not an artifact", "Give a .onnx file that `toolkit export` wrote.")
+    require_kind(path, "artifact")
     onnx, json = path.with_suffix(".onnx"), path.with_suffix(".json")
-    for part in (path, onnx, json):
-        if not part.is_file():
-            hint = "Export a checkpoint first." if part == path else "An artifact is both files: export it again."
-            raise ArtifactError(f"there is no file {part}", hint)
+    if not onnx.is_file():
+        raise ArtifactError(f"there is no file {onnx}", "An artifact is both files: export it again.")
     return onnx, json
 
 

@@ -9,7 +9,7 @@ from samples import checkpoint, small_preset
 from toolkit.artifact import Artifact
 from toolkit.graph.analysis.locality import Locality, bytes_per_pixel, locality
 from toolkit.graph.export import export
-from toolkit.runtimes.registry import load_session
+from toolkit.runtimes.subject import load_session
 from toolkit.workloads import Shape
 
 

@@ -22,7 +22,7 @@ from toolkit.quality.curve import plot_curve
 from toolkit.quality.search import Search
 from toolkit.quality.timing import Stopwatch
 from toolkit.quality.tuning import _chosen, _points, pareto, tune
-from toolkit.runtimes.registry import load_session
+from toolkit.runtimes.subject import load_session
 
 
 def elementwise(dtype: int) -> onnx.ModelProto:

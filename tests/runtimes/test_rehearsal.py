@@ -19,7 +19,8 @@ from toolkit.graph import reading
 from toolkit.graph.reading import read_model
 from toolkit.runtimes import rehearsal
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.registry import build, load_engine, load_session
+from toolkit.runtimes.registry import build, load_engine
+from toolkit.runtimes.subject import load_session
 from toolkit.system import isolated
 from toolkit.system import trust as sound
 from toolkit.system.isolated import run_isolated

@@ -50,7 +50,7 @@ def test_a_script_computes_what_the_session_does(name: str, artifact: Artifact, 
     said = run(home / "gen.py", "--save", "output.npy", "--engine", "engine", cwd=elsewhere)
     session = toolkit.load_session(artifact, name)
     session.bind(SHAPE)
-    expected = session.run(noise_frame(artifact, SHAPE))
+    expected = session.run(noise_frame(artifact.manifest.input, SHAPE))
     output = np.load(elsewhere / "output.npy")
     assert output.dtype == expected.dtype
     np.testing.assert_array_equal(output, expected)

@@ -12,6 +12,7 @@ import msgspec
 
 from toolkit.artifact import Artifact, Manifest, Precision
 from toolkit.errors import CheckFailed, InputError
+from toolkit.kinds import ENGINE_SUFFIX
 from toolkit.profiling.measuring.builds import measure_builds
 from toolkit.profiling.measuring.client import CellFailed, Worker
 from toolkit.profiling.measuring.environment import Environment, choose_processors, environment
@@ -24,7 +25,7 @@ from toolkit.profiling.plan import CellPlan, default_workloads, plan
 from toolkit.profiling.reporting.report import CellReport, ProfileReport, Settings, Throughput
 from toolkit.profiling.reporting.results import Extras, Works, cell_report, planned_report, with_speed_ups
 from toolkit.profiling.resume import Journal, earlier_measurements
-from toolkit.runtimes.engine import SUFFIX, Engine
+from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.protocol import check_threads
 from toolkit.runtimes.registry import RUNTIMES
 from toolkit.system.atomic import check_outputs
@@ -242,7 +243,7 @@ def _read(item: Artifact | Engine | Path | str) -> Artifact | Engine:
     if isinstance(item, Artifact | Engine):
         return item
     path = Path(item)
-    return Engine.read(path) if path.suffix == SUFFIX else Artifact.read(path)
+    return Engine.read(path) if path.suffix == ENGINE_SUFFIX else Artifact.read(path)
 
 
 def _demand_budget(manifests: Sequence[Manifest]) -> None:

@@ -91,7 +91,7 @@ class Upscaler:
     def __init__(self, session: Session, files: object = None) -> None:
         """`files`: what must live as long as the session does."""
         self._session, self._files = session, files
-        self._port = session.artifact.manifest.input
+        self._port = session.contract.input
         self._shape: Shape | None = None
 
     def __call__(self, low: Pixels) -> Pixels:

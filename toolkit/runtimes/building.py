@@ -13,7 +13,8 @@ from typing import ClassVar
 from toolkit.artifact import Artifact
 from toolkit.errors import ArtifactError, InputError, OutputExists, ToolkitError, Unavailable
 from toolkit.graph.reading import check_graph
-from toolkit.runtimes.engine import SUFFIX, Engine, EngineInfo, engine_path, find_engines, is_bundle, write_engine
+from toolkit.kinds import ENGINE_SUFFIX
+from toolkit.runtimes.engine import Engine, EngineInfo, engine_path, find_engines, is_bundle, write_engine
 from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions, check_threads, require
 from toolkit.runtimes.rehearsal import rehearse
 from toolkit.runtimes.script import Subject, Timing
@@ -124,7 +125,7 @@ class BuildJob:
         """
         fitting = []
         for path in find_engines(self.directory):
-            if not path.name.endswith(f".{runtime}{SUFFIX}"):
+            if not path.name.endswith(f".{runtime}{ENGINE_SUFFIX}"):
                 continue
             try:
                 engine = Engine.read(path)

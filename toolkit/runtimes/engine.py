@@ -13,13 +13,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
-from toolkit.artifact import Artifact, Manifest, Precision, decode_manifest, encode
+from toolkit.artifact import Artifact, Contract, Manifest, Precision, decode_manifest, encode
 from toolkit.errors import ArtifactError
+from toolkit.kinds import ENGINE_INFO, ENGINE_SUFFIX, require_kind
 from toolkit.quoting import shell
 from toolkit.system.atomic import sha256_of, sha256_of_file, writable
 from toolkit.system.documents import MalformedDocument, from_json
@@ -28,11 +29,10 @@ from toolkit.system.trust import WRITTEN_HERE, remember
 from toolkit.workloads import Shape
 
 SCHEMA = 3
-SUFFIX = ".engine"
 PLAN = "plan"
 """What TensorRT calls its engines."""
 
-_INFO, _MANIFEST = "engine.json", "manifest.json"
+_MANIFEST = "manifest.json"
 _HERE, _EXCHANGE = -100, 2
 """AT_FDCWD and RENAME_EXCHANGE of Linux."""
 _COMPILED_FOR_ONE_SIZE = frozenset({"openvino"})
@@ -104,8 +104,21 @@ class Engine:
         return None if self.manifest.shape is None else Shape(*self.manifest.shape)
 
     @property
+    def contract(self) -> Contract:
+        """The artifact's, under the bundle's name and with the size that it is limited to."""
+        return replace(self.manifest.contract, name=self.path.name, fixed=self.fixed)
+
+    def origin(self) -> Artifact | None:
+        """What it was built from, if that is still beside it."""
+        try:
+            artifact = Artifact.read(self.path.parent / f"{self.info.artifact}.onnx")
+        except ArtifactError:
+            return None
+        return artifact if artifact.manifest.onnx_sha256 == self.info.artifact_sha256 else None
+
+    @property
     def rebuild_command(self) -> str:
-        """The command that makes it anew."""
+        """The command that builds it again."""
         return _command_beside(self.path, self.info.artifact, self.info.runtime, self.info.options)
 
     @classmethod
@@ -116,22 +129,23 @@ class Engine:
             ArtifactError: it is no bundle, or was edited or only half copied; with the command that builds it anew.
         """
         path = Path(path)
-        if not (path / _INFO).is_file():
-            raise ArtifactError(f"{path} is not an engine: it has no {_INFO}", "`toolkit build` makes one.")
+        require_kind(path, "engine")
+        if not (path / ENGINE_INFO).is_file():
+            raise ArtifactError(f"{path} is not an engine bundle: it has no {ENGINE_INFO}", "Build it again.")
         info = _read_info(path)
         remedy = f"Build it again: {_command_beside(path, info.artifact, info.runtime, info.options)}"
         for name, expected in info.files.items():
             file = path / name
             if Path(name).name != name or not file.is_file() or sha256_of_file(file) != expected.sha256:
-                raise ArtifactError(f"{file} is missing, or not what {_INFO} says", remedy)
+                raise ArtifactError(f"{file} is missing, or not what {ENGINE_INFO} says", remedy)
         if _MANIFEST not in info.files:
             raise ArtifactError(f"{path} has no {_MANIFEST}", remedy)
         manifest = decode_manifest(path / _MANIFEST)
         told = (info.artifact, info.artifact_sha256, info.precision)
         if told != (manifest.name, manifest.onnx_sha256, manifest.precision):
-            raise ArtifactError(f"{path}: {_INFO} and {_MANIFEST} are of different artifacts", remedy)
+            raise ArtifactError(f"{path}: {ENGINE_INFO} and {_MANIFEST} are of different artifacts", remedy)
         read = cls(path, info, manifest)
-        with foreign(f"{path / _INFO} has options that no build has", remedy):
+        with foreign(f"{path / ENGINE_INFO} has options that no build has", remedy):
             _ = read.threads, read.fixed  # are parsed from text
         return read
 
@@ -141,18 +155,18 @@ def _read_info(path: Path) -> EngineInfo:
 
     Where it is not, the bundle's name still tells artifact and runtime.
     """
-    name, _, runtime = path.name.removesuffix(SUFFIX).rpartition(".")
+    name, _, runtime = path.name.removesuffix(ENGINE_SUFFIX).rpartition(".")
     command = _command_beside(path, name, runtime, {}) if name and runtime else "`toolkit build`"
-    content, remedy = (path / _INFO).read_bytes(), f"Build it again: {command}"
+    content, remedy = (path / ENGINE_INFO).read_bytes(), f"Build it again: {command}"
     try:
         schema = from_json(content, _Schema).schema
         if schema != SCHEMA:
             raise ArtifactError(f"{path} has schema {schema}, this version reads {SCHEMA}", remedy)
         info = from_json(content, EngineInfo)
     except MalformedDocument as error:
-        raise ArtifactError(f"{path / _INFO} cannot be read: {error}", remedy) from error
+        raise ArtifactError(f"{path / ENGINE_INFO} cannot be read: {error}", remedy) from error
     if content != encode(info.sealed()):
-        raise ArtifactError(f"{path / _INFO} was edited after it was written", remedy)
+        raise ArtifactError(f"{path / ENGINE_INFO} was edited after it was written", remedy)
     return info
 
 
@@ -181,7 +195,7 @@ def _option(name: str, value: str) -> list[str]:
 
 def engine_path(artifact: Artifact, runtime: str, directory: Path | None = None) -> Path:
     """Where an artifact's engine for a runtime lies."""
-    return (directory or artifact.path.parent) / f"{artifact.manifest.name}.{runtime}{SUFFIX}"
+    return (directory or artifact.path.parent) / f"{artifact.manifest.name}.{runtime}{ENGINE_SUFFIX}"
 
 
 def write_engine(path: Path, info: EngineInfo, artifact: Artifact, files: Mapping[str, bytes]) -> Engine:
@@ -193,7 +207,7 @@ def write_engine(path: Path, info: EngineInfo, artifact: Artifact, files: Mappin
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         try:
-            for name, content in (contents | {_INFO: encode(info)}).items():
+            for name, content in (contents | {ENGINE_INFO: encode(info)}).items():
                 (temporary / name).write_bytes(content)
             temporary.chmod(0o755)
             _replace(temporary, path)
@@ -206,12 +220,12 @@ def write_engine(path: Path, info: EngineInfo, artifact: Artifact, files: Mappin
 
 def is_bundle(path: Path) -> bool:
     """Whether a directory is a bundle, sound or damaged: other people's directories are not replaced."""
-    return path.is_dir() and not path.is_symlink() and ((path / _INFO).is_file() or (path / _MANIFEST).is_file())
+    return path.is_dir() and not path.is_symlink() and ((path / ENGINE_INFO).is_file() or (path / _MANIFEST).is_file())
 
 
 def find_engines(directory: Path) -> list[Path]:
     """Bundles of a directory, by name, whole or not."""
-    return sorted(path for path in directory.glob(f"*{SUFFIX}") if path.is_dir())
+    return sorted(path for path in directory.glob(f"*{ENGINE_SUFFIX}") if path.is_dir())
 
 
 def _replace(new: Path, path: Path) -> None:

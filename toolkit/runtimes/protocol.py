@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.artifact import Artifact, Precision, frame_shape
+from toolkit.artifact import Artifact, Contract, Precision, frame_shape
 from toolkit.errors import InputError, Unavailable
 from toolkit.graph.reading import SECONDS
 from toolkit.network.padding import padded_size, reflected_indices
@@ -19,6 +19,9 @@ from toolkit.runtimes.rehearsal import rehearse
 from toolkit.system.foreign import foreign
 from toolkit.system.hardware import usable_processors
 from toolkit.workloads import Shape
+
+if TYPE_CHECKING:
+    from toolkit.network.checkpoint import Checkpoint
 
 Frame = NDArray[Any]
 """An image as the artifact's port says: float32 or uint8, (1, 3, H, W) or (1, H, W, 3)."""
@@ -91,7 +94,7 @@ def check_threads(threads: int) -> None:
 
 
 class Session(ABC):
-    """A loaded artifact. `bind` a size once, then `run` frames of it.
+    """A loaded network. `bind` a size once, then `run` frames of it.
 
     Odd and tiny sizes are extended by reflection before, and cropped after, exactly as the PyTorch network does.
     Arrays returned by `run` are reused by the next call.
@@ -100,8 +103,10 @@ class Session(ABC):
     extends_fixed_sizes: ClassVar[bool] = True
     """Whether `_run` takes frames of a static artifact's odd size, as its graph does, and not extended ones."""
 
-    def __init__(self, artifact: Artifact) -> None:
-        self.artifact = artifact
+    def __init__(self, contract: Contract, where: object = "") -> None:
+        """`where`: the file that was loaded, for error messages; default: the name in the contract."""
+        self.contract = contract
+        self._where = str(where) or contract.name
         self._shape: Shape | None = None
         self._rows: list[int] | None = None
         self._columns: list[int] | None = None
@@ -116,16 +121,15 @@ class Session(ABC):
         """
         if min(shape.sides) < 1:
             raise InputError(f"{shape} is no size")
-        manifest = self.artifact.manifest
-        fixed = None if manifest.shape is None else Shape(*manifest.shape)
+        fixed = self.contract.fixed
         if fixed is not None and fixed != shape:
-            raise InputError(f"{manifest.name} is made for {fixed}, not {shape}", "Export without --shape.")
-        inner = Shape(*(padded_size(side, manifest.smallest) for side in shape.sides))
+            raise InputError(f"{self.contract.name} is made for {fixed}, not {shape}", "Export without --shape.")
+        inner = Shape(*(padded_size(side, self.contract.smallest) for side in shape.sides))
         if fixed and self.extends_fixed_sizes:
             inner = shape
         self._rows = reflected_indices(shape.height, inner.height) if inner != shape else None
         self._columns = reflected_indices(shape.width, inner.width) if inner != shape else None
-        with foreign(f"{self.artifact.path} cannot run at {shape}"):
+        with foreign(f"{self._where} cannot run at {shape}"):
             self._bind(inner)
         self._shape = shape
 
@@ -138,12 +142,12 @@ class Session(ABC):
         """
         shape = self._accept(frame)
         extended = self._extended(frame)
-        with foreign(f"{self.artifact.path} cannot run"):
+        with foreign(f"{self._where} cannot run"):
             result = self._run(extended)
         if self._rows is None or self._columns is None:
             return result
-        target = shape.upscaled(self.artifact.manifest.network.scale)
-        if self.artifact.manifest.input.layout == "NCHW":
+        target = shape.upscaled(self.contract.scale)
+        if self.contract.input.layout == "NCHW":
             return result[:, :, : target.height, : target.width]
         return result[:, : target.height, : target.width]
 
@@ -181,7 +185,7 @@ class Session(ABC):
 
     def _accept(self, frame: Frame) -> Shape:
         """The bound size, if the frame has it."""
-        port, shape = self.artifact.manifest.input, self._shape
+        port, shape = self.contract.input, self._shape
         if shape is None:
             raise InputError("this session has no size yet", "Call bind(shape) first.")
         wanted = frame_shape(shape, port.layout)
@@ -193,7 +197,7 @@ class Session(ABC):
         """Contiguous, of a size the graph takes."""
         if self._rows is None or self._columns is None:
             return np.ascontiguousarray(frame)
-        height_axis, width_axis = (2, 3) if self.artifact.manifest.input.layout == "NCHW" else (1, 2)
+        height_axis, width_axis = (2, 3) if self.contract.input.layout == "NCHW" else (1, 2)
         return frame.take(self._rows, height_axis).take(self._columns, width_axis)
 
     def _put(self, frame: Frame) -> None:
@@ -218,15 +222,24 @@ class Session(ABC):
 
     def output_frame(self, shape: Shape) -> Frame:
         """An empty frame for the result of an input of this size."""
-        port = self.artifact.manifest.output
-        return np.empty(frame_shape(shape.upscaled(self.artifact.manifest.network.scale), port.layout), port.dtype)
+        port = self.contract.output
+        return np.empty(frame_shape(shape.upscaled(self.contract.scale), port.layout), port.dtype)
+
+
+class ArtifactSession(Session):
+    """A session of an artifact, or of an engine that was built from one."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        super().__init__(artifact.manifest.contract, artifact.path)
+        self.artifact = artifact
 
 
 class Runtime(ABC):
-    """A way to run artifacts."""
+    """A way to run artifacts, and checkpoints where `runs_checkpoints`."""
 
     name: ClassVar[str]
     description: ClassVar[str]
+    runs_checkpoints: ClassVar[bool] = False
     rehearsed: ClassVar[bool] = False
     """Whether artifacts that were not written here are loaded in a process of their own first: where a native library
     reads the graph, and does so in seconds."""
@@ -257,6 +270,15 @@ class Runtime(ABC):
         self.rehearse(artifact)
         with foreign(f"{self.name} cannot load {artifact.path}"):
             return self._load(artifact, precision, options)
+
+    def load_checkpoint(self, checkpoint: Checkpoint, options: SessionOptions) -> Session:
+        """A session for a network that was not exported: float32 NCHW, RGB 0..1.
+
+        Raises:
+            InputError: the runtime does not run checkpoints.
+            Unavailable: the runtime does not work here.
+        """
+        raise InputError(f"{self.name} does not run checkpoints", "Export it first: `toolkit export`.")
 
     def rehearse(self, artifact: Artifact) -> None:
         """See `rehearsal.rehearse`; nothing for runtimes that are not `rehearsed`."""

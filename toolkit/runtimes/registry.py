@@ -71,25 +71,6 @@ def default_runtime(artifact: Artifact) -> str:
     return native.name if fits and (verdict is None or verdict.passed) else OrtCpuRuntime.name
 
 
-def load_session(
-    artifact: Artifact | Path | str, runtime: str | None = None, options: SessionOptions | None = None
-) -> Session:
-    """An artifact loaded by a runtime, in the artifact's own precision.
-
-    Args:
-        artifact: or the path of its files.
-        runtime: by name; None: `default_runtime`.
-        options: how to run.
-
-    Raises:
-        InputError: there is no such runtime.
-        ArtifactError: the artifact does not match its manifest.
-        Unavailable: the runtime does not work here, or cannot run this precision.
-    """
-    loaded = artifact if isinstance(artifact, Artifact) else Artifact.read(artifact)
-    return find_runtime(runtime or default_runtime(loaded)).load(loaded, options or SessionOptions())
-
-
 def build(
     artifact: Artifact | Path | str,
     runtime: str,

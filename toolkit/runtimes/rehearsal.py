@@ -13,6 +13,7 @@ import numpy as np
 from toolkit.artifact import Artifact, Manifest, encode
 from toolkit.errors import ArtifactError
 from toolkit.graph.reading import allowed_memory, dangerous, invalid, libraries
+from toolkit.kinds import kind_of
 from toolkit.system.documents import from_json
 from toolkit.system.foreign import first_line
 from toolkit.system.isolated import run_isolated
@@ -68,13 +69,13 @@ def main(name: str, path: Path, height: int, width: int) -> None:
     from toolkit.artifact import frame_shape
     from toolkit.graph import rehearsal
     from toolkit.runtimes.building import BuildingRuntime
-    from toolkit.runtimes.engine import SUFFIX, Engine
+    from toolkit.runtimes.engine import Engine
     from toolkit.runtimes.protocol import SessionOptions
     from toolkit.runtimes.registry import find_runtime
 
     manifest, options = from_json(sys.stdin.buffer.read(), Manifest), SessionOptions(threads=1)
     runtime = find_runtime(name)
-    if path.suffix == SUFFIX and isinstance(runtime, BuildingRuntime):
+    if kind_of(path) == "engine" and isinstance(runtime, BuildingRuntime):
         session = runtime._load_engine(Engine.read(path), options)
     else:
         rehearsal.main(path)

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
+from toolkit.kinds import ENGINE_SUFFIX
 from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.checkpoint import Checkpoint, load_checkpoint
 from toolkit.network.fusion import fuse
-from toolkit.runtimes.engine import SUFFIX, Engine
+from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.protocol import Session, SessionOptions
-from toolkit.runtimes.registry import load_engine, load_session
+from toolkit.runtimes.registry import load_engine
+from toolkit.runtimes.subject import load_session
 from toolkit.workloads import Shape
 
 Run = Callable[[NDArray[np.float32]], NDArray[Any]]
@@ -91,7 +93,7 @@ def parse_contestant(text: str, *, edited: bool = False) -> Contestant:
     """
     name, _, runtime = text.rpartition("@") if "@" in text and not Path(text).exists() else (text, "", "")
     path = Path(name)
-    if path.suffix == SUFFIX:
+    if path.suffix == ENGINE_SUFFIX:
         engine = Engine.read(path)
         if runtime not in ("", engine.info.runtime):
             raise InputError(f"{path} is an engine for {engine.info.runtime}, not for {runtime}")
@@ -127,7 +129,7 @@ def _network_function(checkpoint: Checkpoint, runtime: str, threads: int) -> Run
 
 
 def _session_function(session: Session) -> Run:
-    port = session.artifact.manifest.input
+    port = session.contract.input
     bound: list[Shape] = []
 
     def run(image: NDArray[np.float32]) -> NDArray[Any]:

@@ -197,7 +197,7 @@ def _compare(
     if not blocks:
         notes.append("this network has no reparameterizable blocks: there is nothing to merge, only a graph to compare")
     session, graph = _graph_session(artifact)
-    comparer = _Comparer(network, session)
+    comparer = _Comparer(network, session, ExactGraph(artifact))
     comparisons = []
     for item in chain(synthetic_inputs(shape), given, _full_frame(network, shape) if full_frame else ()):
         report(item.name)
@@ -211,12 +211,11 @@ def _compare(
 class _Comparer:
     """The forms of one network, made once."""
 
-    def __init__(self, network: RT4KSR, session: Session) -> None:
+    def __init__(self, network: RT4KSR, session: Session, graph: ExactGraph) -> None:
         exact = copy.deepcopy(network).double()
         self._exact = numpy_function(exact, "float64"), numpy_function(fuse(exact), "float64")
         self._single = numpy_function(network, "float32"), numpy_function(fuse(network), "float32")
-        self._session = session
-        self._graph = ExactGraph(session.artifact)
+        self._session, self._graph = session, graph
 
     def compare(self, item: TestInput) -> Comparison:
         unfused, fused = (function(item.array) for function in self._single)
@@ -232,7 +231,7 @@ class _Comparer:
         return Comparison(item.name, shape, float64, single, graph_float64, against_unfused, against_fused)
 
     def _graph_in_float64(self, item: TestInput) -> float | None:
-        port, exact = self._session.artifact.manifest.input, self._exact[0]
+        port, exact = self._session.contract.input, self._exact[0]
         if port.dtype == "uint8" and not item.image:
             return None
         if port.dtype == "uint8":
@@ -244,7 +243,7 @@ class _Comparer:
         self, item: TestInput, shape: Shape, unfused: NDArray[Any], fused: NDArray[Any]
     ) -> tuple[float | None, float | None]:
         session = self._session
-        port = session.artifact.manifest.input
+        port = session.contract.input
         if port.dtype == "uint8":
             if not item.image:
                 return None, None

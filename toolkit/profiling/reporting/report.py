@@ -17,6 +17,7 @@ import msgspec
 from toolkit.artifact import Precision, encode
 from toolkit.errors import InputError
 from toolkit.graph.analysis.work import Work
+from toolkit.kinds import ENGINE_SUFFIX
 from toolkit.profiling.measuring.conditions import Conditions
 from toolkit.profiling.measuring.environment import Environment
 from toolkit.profiling.measuring.messages import Boundary
@@ -25,7 +26,6 @@ from toolkit.profiling.measuring.schedule import Block
 from toolkit.profiling.measuring.soundness import flaw
 from toolkit.profiling.measuring.statistics import Interval, Statistics
 from toolkit.quoting import csv_cell
-from toolkit.runtimes.engine import SUFFIX
 from toolkit.runtimes.protocol import LayerTime, Stages
 from toolkit.system.documents import MalformedDocument, from_json
 from toolkit.system.hardware import Ceiling
@@ -143,7 +143,7 @@ class CellReport(msgspec.Struct, frozen=True):
     @property
     def is_engine(self) -> bool:
         """Whether an engine bundle ran, and not an artifact."""
-        return self.artifact.endswith(SUFFIX)
+        return self.artifact.endswith(ENGINE_SUFFIX)
 
     @property
     def key(self) -> tuple[str, str, str, str]:

@@ -7,11 +7,11 @@ from abc import abstractmethod
 from toolkit.artifact import frame_shape
 from toolkit.errors import Unavailable
 from toolkit.runtimes.cuda.driver import Cuda, DeviceFrames
-from toolkit.runtimes.protocol import Frame, Session, Stages
+from toolkit.runtimes.protocol import ArtifactSession, Frame, Stages
 from toolkit.workloads import Shape
 
 
-class CudaSession(Session):
+class CudaSession(ArtifactSession):
     """A session with frames on the device and in pinned host memory, made once for a size."""
 
     def _use(self, cuda: Cuda) -> None:

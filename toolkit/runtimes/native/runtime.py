@@ -19,14 +19,14 @@ from toolkit.native.program import Program, Unsupported
 from toolkit.native.targets import NATIVE, TARGETS, Target, find_target, missing
 from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.protocol import Availability, Executed, Frame, Session, SessionOptions
+from toolkit.runtimes.protocol import ArtifactSession, Availability, Executed, Frame, Session, SessionOptions
 from toolkit.workloads import Shape
 
 _INTERFACE = "1"
 """Of the shared object; raised when its C functions change."""
 
 
-class NativeSession(Session):
+class NativeSession(ArtifactSession):
     """A shared object, and an engine of it for the bound size."""
 
     extends_fixed_sizes: ClassVar[bool] = False

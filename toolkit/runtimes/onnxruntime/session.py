@@ -13,7 +13,7 @@ from toolkit.artifact import Artifact, frame_shape
 from toolkit.errors import Unavailable
 from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
 from toolkit.runtimes.onnxruntime.provider import Provider
-from toolkit.runtimes.protocol import Executed, Frame, LayerTime, Session, short_precision
+from toolkit.runtimes.protocol import ArtifactSession, Executed, Frame, LayerTime, short_precision
 from toolkit.workloads import Shape
 
 CPU = "CPUExecutionProvider"
@@ -23,7 +23,7 @@ _FUSED = "TRTKernel"
 """How the TensorRT provider calls the nodes that stand for a whole engine."""
 
 
-class OrtSession(Session):
+class OrtSession(ArtifactSession):
     """InferenceSession with input and output bound to host memory; the toolkit allocates nothing between frames."""
 
     def __init__(self, artifact: Artifact, provider: Provider, threads: int) -> None:

@@ -16,6 +16,7 @@ from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
 from toolkit.runtimes.openvino.script import openvino_script
 from toolkit.runtimes.protocol import (
+    ArtifactSession,
     Availability,
     Executed,
     Frame,
@@ -42,7 +43,7 @@ _ARITHMETIC = {"Convolution", "Deconvolution", "FullyConnected", "MatMul"}
 _KERNEL_KEYS = {"primitiveType", "layerType", "runtimePrecision"}
 
 
-class OpenVinoSession(Session):
+class OpenVinoSession(ArtifactSession):
     """A model compiled for the bound size, with input and output tensors over the caller's memory."""
 
     def __init__(self, artifact: Artifact, precision: Precision, threads: int) -> None:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from toolkit.artifact import Artifact, Precision
 from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions, probe_import
+from toolkit.runtimes.pytorch.checkpoint import CheckpointSession, checkpoint_contract
 from toolkit.system.hardware import computes_in, cuda_devices
 
 if TYPE_CHECKING:
+    from toolkit.network.checkpoint import Checkpoint
     from toolkit.runtimes.pytorch.program import FrameNetwork, Program
 
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
@@ -29,6 +31,7 @@ class TorchRuntime(Runtime):
     description: ClassVar[str] = "PyTorch, eager, fused network, CPU"
     fused: ClassVar[bool] = True
     device: ClassVar[str] = _CPU
+    runs_checkpoints: ClassVar[bool] = True
 
     def probe(self) -> Availability:
         found = probe_import("torch", "pip install torch")
@@ -42,6 +45,16 @@ class TorchRuntime(Runtime):
         if not self.fused and artifact.manifest.source.layout == "rep_conv":
             return "its checkpoint was already fused"
         return ""
+
+    def load_checkpoint(self, checkpoint: Checkpoint, options: SessionOptions) -> Session:
+        if not self.runs_checkpoints:
+            return super().load_checkpoint(checkpoint, options)
+        from toolkit.network.architectures.rt4ksr.model import numpy_function
+        from toolkit.network.fusion import fuse
+
+        network = fuse(checkpoint.network) if self.fused else checkpoint.network
+        function = numpy_function(network, "float32", options.threads)
+        return CheckpointSession(checkpoint_contract(checkpoint), function, "fp32")
 
     def _no_arithmetic(self, precision: Precision) -> str:
         """Why the device does not compute in fp16 or bf16; empty when it does."""
@@ -83,6 +96,7 @@ class TorchCompileRuntime(TorchRuntime):
 
     name: ClassVar[str] = "torch-compile"
     description: ClassVar[str] = "PyTorch, torch.compile (Inductor), fused network, CPU"
+    runs_checkpoints: ClassVar[bool] = False
 
     def probe(self) -> Availability:
         found = super().probe()
@@ -105,6 +119,7 @@ class TorchCudaRuntime(TorchRuntime):
     name: ClassVar[str] = "torch-cuda"
     description: ClassVar[str] = "PyTorch, eager, fused network, NVIDIA GPU"
     device: ClassVar[str] = _CUDA
+    runs_checkpoints: ClassVar[bool] = False
 
     def probe(self) -> Availability:
         devices, reason = cuda_devices()

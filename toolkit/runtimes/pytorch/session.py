@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from toolkit.artifact import Artifact, frame_shape
 from toolkit.errors import Unavailable
 from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
-from toolkit.runtimes.protocol import Executed, Frame, LayerTime, Session, Stages
+from toolkit.runtimes.protocol import ArtifactSession, Executed, Frame, LayerTime, Stages
 from toolkit.runtimes.pytorch.program import Program
 from toolkit.workloads import Shape
 
 _SMALL = Shape(16, 16)
 
 
-class TorchSession(Session):
+class TorchSession(ArtifactSession):
     """A program on the CPU."""
 
     def __init__(self, artifact: Artifact, program: Program, threads: int) -> None:

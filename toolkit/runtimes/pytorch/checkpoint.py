@@ -1,0 +1,64 @@
+"""Sessions of checkpoints, which PyTorch runs without an artifact, and the float64 reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from numpy.typing import NDArray
+
+from toolkit.artifact import Artifact, Contract, Port, Precision
+from toolkit.runtimes.protocol import Availability, Executed, Frame, Runtime, Session, SessionOptions, probe_import
+from toolkit.workloads import Shape
+
+if TYPE_CHECKING:
+    from toolkit.network.checkpoint import Checkpoint
+
+
+class CheckpointSession(Session):
+    """A network as a function of arrays. Frames are float32 NCHW, RGB 0..1."""
+
+    def __init__(self, contract: Contract, function: Callable[[NDArray[Any]], NDArray[Any]], precision: str) -> None:
+        super().__init__(contract)
+        self._function, self._precision = function, precision
+
+    def executed(self) -> dict[str, Executed]:
+        """The network as a whole: PyTorch computes all of it in one type."""
+        return {"network": Executed(self._precision, "cpu")}
+
+    def _bind(self, shape: Shape) -> None:
+        """Nothing to prepare: PyTorch takes any size."""
+
+    def _run(self, frame: Frame) -> Frame:
+        return self._function(frame)
+
+
+class Float64Runtime(Runtime):
+    """The network as trained, computed in float64: the reference of comparisons, and never a product."""
+
+    name: ClassVar[str] = "float64"
+    description: ClassVar[str] = "PyTorch in float64, network as trained: the reference, CPU"
+    runs_checkpoints: ClassVar[bool] = True
+
+    def probe(self) -> Availability:
+        return probe_import("torch", "pip install torch")
+
+    def refusal(self, artifact: Artifact, precision: Precision) -> str:
+        return "float64 runs checkpoints only"
+
+    def load_checkpoint(self, checkpoint: Checkpoint, options: SessionOptions) -> Session:
+        from toolkit.network.architectures.rt4ksr.model import numpy_function
+
+        function = numpy_function(checkpoint.network, "float64", options.threads)
+        return CheckpointSession(checkpoint_contract(checkpoint), function, "fp64")
+
+    def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
+        raise NotImplementedError  # every artifact is refused
+
+
+def checkpoint_contract(checkpoint: Checkpoint) -> Contract:
+    """What the network in a checkpoint takes and returns: float32 NCHW, RGB 0..1, any size, not clamped."""
+    shape = (1, 3, "height", "width")
+    given, returned = (Port(name, "NCHW", "float32", (0.0, 1.0), shape) for name in ("input", "output"))
+    config = checkpoint.config
+    return Contract(checkpoint.file, given, returned, config.scale, config.minimum_size)
