@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     )
     from toolkit.runtimes.subject import load_session
     from toolkit.system.atomic import check_outputs, numbered
+    from toolkit.system.progress import Progress, ProgressCallback
     from toolkit.training.config import TrainingConfig, read_config
     from toolkit.training.loop import TrainingResult, train
     from toolkit.verification.comparison import ComparisonReport, compare
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "toolkit.artifact": ("Artifact", "Manifest", "Precision", "find_artifacts"),
     "toolkit.system.atomic": ("check_outputs", "numbered"),
+    "toolkit.system.progress": ("Progress", "ProgressCallback"),
     "toolkit.checks": ("Check", "Limits", "Verdict"),
     "toolkit.diagnosis": ("Diagnosis", "diagnose"),
     "toolkit.errors": (
@@ -240,6 +242,8 @@ __all__ = [
     "PictureFormat",
     "Precision",
     "ProfileReport",
+    "Progress",
+    "ProgressCallback",
     "QualityReport",
     "Session",
     "SessionOptions",

@@ -22,6 +22,7 @@ from toolkit.media.upscale import upscale
 from toolkit.media.videos import video_file
 from toolkit.media.videos.encoding import VideoFormat
 from toolkit.system.atomic import publish
+from toolkit.system.progress import Counter
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +219,7 @@ def test_stopping_again_replaces_only_its_own_file(
     """A playable file from before is another's until this job has written it; then the next stop replaces it."""
     source = write_film(tmp_path / "in.mkv", moving(60), codec="ffv1", options={"g": "1"})
     monkeypatch.setattr(video_file, "SEGMENT_SECONDS", 0.15)
-    monkeypatch.setattr(job, "_Progress", _StopsAt)
+    monkeypatch.setattr(job, "Counter", _StopsAt)
     lossless = replace(options, video=VideoFormat("ffv1"))
     (tmp_path / "out.stopped.mkv").write_bytes(b"another's")
     outputs = []
@@ -235,12 +236,12 @@ def test_stopping_again_replaces_only_its_own_file(
     assert (report.outcome, report.frames) == ("done", 60)
 
 
-class _StopsAt(job._Progress):
+class _StopsAt(Counter):
     """Ctrl-C after a number of frames."""
 
     frame = 0
 
-    def step(self, what: str, count: int = 1) -> None:
-        super().step(what, count)
+    def finish(self, activity: str, count: int = 1) -> None:
+        super().finish(activity, count)
         if self.done == self.frame:
             signal.raise_signal(signal.SIGINT)

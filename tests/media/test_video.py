@@ -29,6 +29,7 @@ from toolkit.media.videos.encoding import VideoFormat
 from toolkit.media.videos.pipeline import pipelined
 from toolkit.media.videos.video_file import read_video
 from toolkit.runtimes.registry import default_runtime
+from toolkit.system.progress import Progress
 from toolkit.workloads import Shape
 
 LOSSLESS = VideoFormat(codec="ffv1")
@@ -360,13 +361,13 @@ def test_stopping_leaves_a_playable_file(
     (tmp_path / "out.mp4").write_bytes(b"a good file")
     steps = 0
 
-    def advance(_what: str, _share: float, _left: float | None) -> None:
+    def progress(_: Progress) -> None:
         nonlocal steps
         steps += 1
         if steps == 7:
             signal.raise_signal(signal.SIGINT)
 
-    report = upscale([source], tmp_path / "out.mp4", replace(encoded, overwrite=True), advance=advance)
+    report = upscale([source], tmp_path / "out.mp4", replace(encoded, overwrite=True), progress=progress)
     assert report.stopped
     assert report.files[0].output == str(tmp_path / "out.stopped.mp4")
     frames = read_film(tmp_path / "out.stopped.mp4")

@@ -20,6 +20,7 @@ from toolkit.profiling.measuring.schedule import MINIMUM_ROUNDS
 from toolkit.profiling.resume import earlier_measurements
 from toolkit.profiling.script import profile_script
 from toolkit.runtimes.layers import LayerClock, nodes_in
+from toolkit.system.progress import Progress
 
 quick = partial(toolkit.profile, roofline=False, duration=0.02, workloads=["32x24"])
 
@@ -126,15 +127,15 @@ def test_an_interrupted_run_is_gone_on_with(
     output = tmp_path / "report.json"
     rounds = 0
 
-    def stop(what: str, _share: float, _left: float | None) -> None:
+    def stop(progress: Progress) -> None:
         nonlocal rounds
-        rounds += what == "measuring"
+        rounds += progress.activity == "measuring"
         if rounds == 5:  # in the third round of two cells
             raise Stopped
 
     again = partial(quick, [small_artifact], ["ort-cpu"], output=output)
     with pytest.raises(Stopped):
-        again(advance=stop)
+        again(progress=stop)
     kept = toolkit.read_report(output)
     assert not kept.complete
     assert [len(cell.blocks) for cell in kept.cells] == [2, 2]

@@ -20,6 +20,7 @@ from samples import DATA, needs_data, released
 from toolkit.errors import CheckFailed, CheckpointError, InputError
 from toolkit.network.architectures.rt4ksr.presets import PRESETS
 from toolkit.network.checkpoint import load_checkpoint
+from toolkit.system.progress import Progress
 from toolkit.training import photos as photographs
 from toolkit.training import step as stepping
 from toolkit.training.config import TrainingConfig, read_config
@@ -57,13 +58,13 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 
 class Stopping:
-    """`advance` that asks to stop, as Ctrl-C does, in the iterations named."""
+    """`progress` that asks to stop, as Ctrl-C does, in the iterations named."""
 
     def __init__(self, *iterations: int) -> None:
         self._iterations = iterations
 
-    def __call__(self, what: str, _share: float, _left: float | None) -> None:
-        if any(what.startswith(f"{iteration}/") for iteration in self._iterations):
+    def __call__(self, progress: Progress) -> None:
+        if any(progress.activity.startswith(f"{iteration}/") for iteration in self._iterations):
             os.kill(os.getpid(), signal.SIGINT)
 
 
@@ -82,7 +83,7 @@ def test_stopped_at_any_moment_a_run_ends_the_same(
     output, parts = tmp_path / "parts", 0
     result: TrainingResult | None = None
     while result is None or not result.finished:
-        result = train(config, output, resume=True, cache=tmp_path / "cache", advance=Stopping(*stops))
+        result = train(config, output, resume=True, cache=tmp_path / "cache", progress=Stopping(*stops))
         parts += 1
         assert parts < 10
     assert parts > 1
@@ -92,7 +93,7 @@ def test_stopped_at_any_moment_a_run_ends_the_same(
 def test_so_does_one_with_another_optimizer(config: TrainingConfig, whole: Path, tmp_path: Path) -> None:
     config = msgspec.structs.replace(config, optimizer="soap")
     train(config, tmp_path / "soap", cache=tmp_path / "cache")
-    assert not train(config, tmp_path / "parts", cache=tmp_path / "cache", advance=Stopping(3)).finished
+    assert not train(config, tmp_path / "parts", cache=tmp_path / "cache", progress=Stopping(3)).finished
     with pytest.raises(InputError, match="--optimizer soap"):
         train(msgspec.structs.replace(config, optimizer="adam"), tmp_path / "parts", resume=True)
     train(config, tmp_path / "parts", resume=True, cache=tmp_path / "cache")

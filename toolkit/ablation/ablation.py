@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -26,11 +25,10 @@ from toolkit.quality.report import NetworkReport
 from toolkit.quality.subjects import Subject
 from toolkit.runtimes.protocol import SessionOptions
 from toolkit.system.atomic import write_bytes
+from toolkit.system.progress import ProgressCallback, no_progress, within
 from toolkit.training.config import TrainingConfig
 from toolkit.training.loop import train
 from toolkit.workloads import WORKLOADS, Workload
-
-Advance = Callable[[str, float, float | None], None]
 
 T = TypeVar("T")
 
@@ -63,7 +61,7 @@ def ablate(
     config: TrainingConfig,
     directory: Path,
     options: AblateOptions,
-    advance: Advance = lambda _what, _share, _left: None,
+    progress: ProgressCallback = no_progress,
 ) -> AblationReport:
     """Train each preset as `config` says, export, evaluate and profile it.
 
@@ -75,7 +73,7 @@ def ablate(
         config: of the trainings; its network's scale is kept, everything else of the network comes from the preset.
         directory: of the ablation; a run, an artifact and results for each preset are kept there.
         options: see `AblateOptions`.
-        advance: called with what is being done, the share done, and None.
+        progress: called as networks are trained and measured.
 
     Raises:
         InputError: unknown presets, or settings, photographs or images that cannot be used.
@@ -90,9 +88,9 @@ def ablate(
     for index, name in enumerate(options.presets):
         start = _TRAINING_SHARE * index / len(options.presets)
         step = _Step(name, scale, directory / name, config, options)
-        artifacts[name] = step.trained(lambda what, share, _: advance(what, start + share * step.width, None))  # noqa: B023
+        artifacts[name] = step.trained(within(progress, start, start + step.width, prefix=f"{name}: "))
         qualities[name] = step.quality(artifacts[name])
-    times = _times(artifacts, directory, options, advance)
+    times = _times(artifacts, directory, options, progress)
     steps = [_reported(name, scale, qualities[name], times[name]) for name in options.presets]
     first = qualities[options.presets[0]]
     return AblationReport(
@@ -126,7 +124,7 @@ class _Step:
     def network(self) -> NetworkConfig:
         return replace(PRESETS[self.name], scale=self.scale)
 
-    def trained(self, advance: Advance) -> Artifact:
+    def trained(self, progress: ProgressCallback) -> Artifact:
         """The artifact after the training, which is gone on with where it was stopped."""
         config = msgspec.structs.replace(self.config, network=self.network, threads=self.options.threads)
         result = train(
@@ -134,7 +132,7 @@ class _Step:
             self.directory,
             resume=True,
             cache=self.options.cache,
-            advance=lambda what, share, left: advance(f"{self.name}: {what}", share, left),
+            progress=progress,
         )
         if not result.finished:
             raise CheckFailed(f"the training of {self.name} was interrupted", "Run the same command to go on.")
@@ -167,7 +165,7 @@ def _stored(path: Path, key: list[str], kind: type[T]) -> T | None:
 
 
 def _times(
-    artifacts: dict[str, Artifact], directory: Path, options: AblateOptions, advance: Advance
+    artifacts: dict[str, Artifact], directory: Path, options: AblateOptions, progress: ProgressCallback
 ) -> dict[str, list[FrameTime]]:
     """Frame times of all presets: for each workload and runtime, all networks in turns."""
     path = directory / _TIMES
@@ -180,11 +178,11 @@ def _times(
     for index, (workload, runtime) in enumerate(groups):
         served = {name: _serving(name, artifact, workload, directory) for name, artifact in artifacts.items()}
 
-        def report(what: str, share: float, _left: float | None, done: int = index) -> None:
-            advance(what, _TRAINING_SHARE + (1 - _TRAINING_SHARE) * (done + share) / len(groups), None)
-
+        start, end = (_TRAINING_SHARE + (1 - _TRAINING_SHARE) * done / len(groups) for done in (index, index + 1))
         requests = [_request(artifact, runtime, workload, options.threads) for artifact in served.values()]
-        for name, measured in zip(served, measure(requests, Pace(options.duration), report), strict=True):
+        for name, measured in zip(
+            served, measure(requests, Pace(options.duration), within(progress, start, end)), strict=True
+        ):
             median = None if measured.failure else summarise(measured.times).median
             times[name].append(FrameTime(runtime, workload.name, median, measured.failure))
     write_bytes(path, msgspec.json.encode({"of": key, "report": times}))

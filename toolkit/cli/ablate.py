@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 import toolkit
 from toolkit.cli.arguments import split
-from toolkit.cli.console import bar, err, out, print_json, styled
+from toolkit.cli.console import err, out, print_json, progress_bar, styled
 
 
 def ablate(
@@ -84,8 +84,8 @@ def ablate(
     )
     chosen = tuple(split(presets)) or tuple(toolkit.STEPS)
     options = toolkit.AblateOptions(chosen, tuple(images), tuple(split(runtime)), duration, threads, cache)
-    with bar() as advance:
-        report = toolkit.ablate(config, output, options, advance)
+    with progress_bar() as progress:
+        report = toolkit.ablate(config, output, options, progress)
     toolkit.write_report(report, output, overwrite=True)  # an ablation may be continued
     if json:
         print_json(report.to_json())

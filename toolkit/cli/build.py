@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 import toolkit
 from toolkit.cli.arguments import DEFAULT_DIRECTORY, size, split
-from toolkit.cli.console import out, print_documents, print_json, steps, styled, table
+from toolkit.cli.console import out, print_documents, print_json, progress_bar, styled, table
 
 
 def build(
@@ -98,8 +98,8 @@ def build(
 def _build(
     artifact: Path, runtime: str, options: toolkit.BuildOptions, output: Path | None, *, overwrite: bool, json: bool
 ) -> None:
-    with steps("build") as report:
-        built = toolkit.build(artifact, runtime, options, output, report, overwrite=overwrite)
+    with progress_bar("build") as progress:
+        built = toolkit.build(artifact, runtime, options, output, progress, overwrite=overwrite)
     if json:
         print_documents([built.engine.info])
     else:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 import toolkit
-from toolkit.cli.console import err, out, print_documents, steps, styled, table, verdict, warn
+from toolkit.cli.console import err, out, print_documents, progress_bar, styled, table, verdict, warn
 
 _MANY = 1_000_000
 """Steps between floats that are not worth counting one by one."""
@@ -71,13 +71,13 @@ def compare(
     console = err if json else out
     report: toolkit.LayerReport | toolkit.ComparisonReport
     given = None if images is None else toolkit.real_images(images, one.fixed or other.fixed)
-    with steps("compare") as step:
+    with progress_bar("compare") as progress:
         if layers:
             image = None if given is None else given[0].array
             layer_bound = toolkit.LAYER_BOUND if bound is None else bound
-            report = toolkit.compare_layers(one, other, image, layer_bound, step)
+            report = toolkit.compare_layers(one, other, image, layer_bound, progress)
         else:
-            report = toolkit.compare(one, other, given, bound=bound, steadiness=steadiness, report=step)
+            report = toolkit.compare(one, other, given, bound=bound, steadiness=steadiness, progress=progress)
     if isinstance(report, toolkit.LayerReport):
         _print_layers(report, console)
         if plot is not None:

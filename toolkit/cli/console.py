@@ -12,15 +12,18 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Live
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+import toolkit
 from toolkit.quoting import json_document, terminal
 
 _WIDTH = 100
@@ -127,28 +130,27 @@ def warn(notes: tuple[str, ...]) -> None:
 
 
 @contextmanager
-def steps(title: str) -> Iterator[Callable[[str], None]]:
-    """A spinner that shows the current step; silent when stderr is not a terminal."""
-    columns = SpinnerColumn(), TextColumn("{task.fields[name]}: {task.description}", markup=False), TimeElapsedColumn()
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task("starting", total=None, name=title)
-        yield lambda step: progress.update(task, description=step)
+def progress_bar(title: str = "") -> Iterator[Callable[[toolkit.Progress], None]]:
+    """A display of an operation's progress on stderr; nothing is shown where stderr is not a terminal.
 
+    A bar with the time left where the operation reports a fraction, a moving one before that.
 
-@contextmanager
-def bar() -> Iterator[Callable[[str, float, float | None], None]]:
-    """A progress bar with the time left, as told or else guessed from the share done; silent when stderr is not a
-    terminal."""
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[left]}")
-    shown = Progress(*columns, TimeElapsedColumn(), console=err, transient=True, disable=not err.is_terminal)
-    with shown as progress:
-        task = progress.add_task("starting", total=1.0, left="")
-        begin = time.monotonic()
+    Args:
+        title: written before the current activity.
+    """
+    what, left = (TextColumn(f"{{task.{name}}}", markup=False) for name in ("description", "fields[left]"))
+    columns = SpinnerColumn(), what, BarColumn(), left, TimeElapsedColumn()
+    with Live(*columns, console=err, transient=True, disable=not err.is_terminal) as shown:
+        task = shown.add_task(title or "starting", total=None, left="")
+        begun = time.monotonic()
 
-        def advance(what: str, share: float, left: float | None) -> None:
-            if left is None and share > 0:
-                left = (time.monotonic() - begin) * (1 - share) / share
-            text = "" if left is None else f"{left:.0f} s left"
-            progress.update(task, description=what, completed=share, left=text)
+        def show(progress: toolkit.Progress) -> None:
+            seconds, fraction = progress.seconds_left, progress.fraction
+            if seconds is None and fraction:
+                seconds = (time.monotonic() - begun) * (1 - fraction) / fraction
+            text = "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"
+            described = f"{title}: {progress.activity}" if title else progress.activity
+            total = None if fraction is None else 1.0
+            shown.update(task, description=terminal(described), total=total, completed=fraction or 0.0, left=text)
 
-        yield advance
+        yield show

@@ -12,7 +12,7 @@ from rich.console import Console
 import toolkit
 from toolkit.cli.arguments import precisions, split
 from toolkit.cli.attempts import Attempts
-from toolkit.cli.console import err, out, print_documents, steps, styled, table, verdict, warn
+from toolkit.cli.console import err, out, print_documents, progress_bar, styled, table, verdict, warn
 
 
 def convert(
@@ -74,8 +74,8 @@ def convert(
     made_from = partial(toolkit.convert, source, allow_worse_than_bicubic=allow_worse_than_bicubic, overwrite=overwrite)
     try:
         for name, fitting in wanted.items():
-            with steps(f"convert to {name}") as report:
-                if found := attempts.attempt(name, partial(made_from, name, fitting, output, report)):
+            with progress_bar(f"convert to {name}") as progress:
+                if found := attempts.attempt(name, partial(made_from, name, fitting, output, progress)):
                     made.append(found)
     finally:  # where somebody stops it, those that are written are shown all the same
         if made and json:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 import toolkit
 from toolkit.cli.arguments import find_artifacts, split
-from toolkit.cli.console import bar, err, out, print_json, styled, table, verdict
+from toolkit.cli.console import err, out, print_json, progress_bar, styled, table, verdict
 
 
 def evaluate(
@@ -89,8 +89,8 @@ def evaluate(
         overwrite=overwrite,
     )
     chosen = _subjects(subjects, directory, split(runtime), scale, threads)
-    with bar() as advance:
-        report = toolkit.evaluate(chosen, data, options, advance)
+    with progress_bar() as progress:
+        report = toolkit.evaluate(chosen, data, options, progress)
     if record:
         toolkit.record_verdicts(report, [item.source for item in chosen if isinstance(item.source, toolkit.Artifact)])
     _show(report, html, json=json, csv=csv)

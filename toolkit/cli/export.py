@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.console import Console, RenderableType
 import toolkit
 from toolkit.cli.arguments import precisions, size
 from toolkit.cli.attempts import Attempts
-from toolkit.cli.console import err, out, print_documents, steps, styled, table, verdict, warn
+from toolkit.cli.console import err, out, print_documents, progress_bar, styled, table, verdict, warn
 from toolkit.cli.convert import describe
 
 
@@ -46,12 +45,12 @@ class Lower:
         precisions(self.precision)  # refused before any work
 
     def converted(
-        self, artifact: toolkit.Artifact, report: Callable[[str], None], attempts: Attempts, *, overwrite: bool
+        self, artifact: toolkit.Artifact, progress: toolkit.ProgressCallback, attempts: Attempts, *, overwrite: bool
     ) -> list[toolkit.Artifact]:
         """The artifact in those of these precisions that do not fail."""
         allow = self.allow_worse_than_bicubic
         wanted = [name for name in precisions(self.precision) if name != "fp32"]
-        convert = partial(toolkit.convert, report=report, allow_worse_than_bicubic=allow, overwrite=overwrite)
+        convert = partial(toolkit.convert, progress=progress, allow_worse_than_bicubic=allow, overwrite=overwrite)
         made = [attempts.attempt(name, partial(convert, artifact, name)) for name in wanted]
         return [found for found in made if found is not None]
 
@@ -121,13 +120,13 @@ def export(
         name=name,
     )
     begin = time.perf_counter()
-    with steps("export") as report:
-        report("reading the checkpoint")
+    with progress_bar("export") as progress:
+        progress(toolkit.Progress("reading the checkpoint"))
         loaded = _load(checkpoint, high_frequency, scale, entry, preset)
-        artifact = toolkit.export(loaded, options, output, report, overwrite=overwrite)
+        artifact = toolkit.export(loaded, options, output, progress, overwrite=overwrite)
         attempts = Attempts(done=1)  # fp32 is written
-        converted = lower.converted(artifact, report, attempts, overwrite=overwrite)
-        judged = _judge([artifact, *converted], lower.within_budget, report)
+        converted = lower.converted(artifact, progress, attempts, overwrite=overwrite)
+        judged = _judge([artifact, *converted], lower.within_budget, progress)
     warn(loaded.notes)
     if json:
         print_documents([item.manifest for item in judged])
@@ -140,12 +139,12 @@ def export(
 
 
 def _judge(
-    artifacts: list[toolkit.Artifact], images: Path | None, report: Callable[[str], None]
+    artifacts: list[toolkit.Artifact], images: Path | None, progress: toolkit.ProgressCallback
 ) -> list[toolkit.Artifact]:
     """The same artifacts, with verdicts in their manifests if images were given."""
     if images is None:
         return artifacts
-    report("measuring quality")
+    progress(toolkit.Progress("measuring quality"))
     options = toolkit.EvaluateOptions(budgets=toolkit.read_budgets())
     return toolkit.demand_budget(artifacts, [images], options)[1]
 

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 import toolkit
 from toolkit.cli.arguments import precisions, processors, share, size, split
-from toolkit.cli.console import bar, err, out, print_json, styled
+from toolkit.cli.console import err, out, print_json, progress_bar, styled
 from toolkit.cli.profile_options import Measuring, Results
 from toolkit.cli.profile_subjects import Subject, lowered, subjects
 from toolkit.cli.profile_table import print_report
@@ -88,7 +88,7 @@ def profile(
 
 
 def _measure(cells: _Cells, how: Measuring, results: Results, *, within_budget: bool) -> toolkit.ProfileReport:
-    with bar() as advance:
+    with progress_bar() as progress:
         return toolkit.profile(
             cells.subjects,
             cells.runtimes or tuple(toolkit.RUNTIMES),
@@ -109,7 +109,7 @@ def _measure(cells: _Cells, how: Measuring, results: Results, *, within_budget: 
             resume=results.resume,
             overwrite=results.overwrite,
             command=shell(["toolkit", *sys.argv[1:]]),
-            advance=advance,
+            progress=progress,
         )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import toolkit
 from toolkit.cli.arguments import find_artifacts, split
-from toolkit.cli.console import steps, warn
+from toolkit.cli.console import progress_bar, warn
 
 Subject = toolkit.Artifact | Path
 
@@ -42,10 +42,10 @@ def lowered(found: Sequence[Subject], precisions: Sequence[toolkit.Precision], s
         missing = [name for name in precisions if name != "fp32" and (name, manifest.onnx_sha256) not in had]
         if manifest.precision != "fp32" or not missing:
             continue
-        with steps(f"convert {manifest.name}") as report:
+        with progress_bar(f"convert {manifest.name}") as progress:
             # Only timed here, and its quality stands beside its time: it may be worse than bicubic.
             made += [
-                toolkit.convert(artifact, name, directory=scratch, report=report, allow_worse_than_bicubic=True)
+                toolkit.convert(artifact, name, directory=scratch, progress=progress, allow_worse_than_bicubic=True)
                 for name in missing
             ]
         warn((f"{manifest.name} was converted to {', '.join(missing)} for this run; `toolkit convert` keeps it",))
@@ -59,8 +59,8 @@ def _exported(preset: str | None, directory: Path) -> Iterator[toolkit.Artifact]
         source = (
             toolkit.bundled_checkpoint(scale) if preset is None else toolkit.untrained_checkpoint(scale, preset=preset)
         )
-        with steps(f"export {preset or 'the bundled weights'} x{scale}") as report:
-            yield toolkit.export(source, directory=directory, report=report)
+        with progress_bar(f"export {preset or 'the bundled weights'} x{scale}") as progress:
+            yield toolkit.export(source, directory=directory, progress=progress)
 
 
 def _is_engine(subject: Subject) -> bool:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 import toolkit
 from toolkit.cli.arguments import split
-from toolkit.cli.console import bar, err, out, print_documents, styled, warn
+from toolkit.cli.console import err, out, print_documents, progress_bar, styled, warn
 from toolkit.quoting import shell
 
 _INTERRUPTED = 130
@@ -90,9 +90,9 @@ def train(
     if resume and config is None and before.is_file():
         config = before
     chosen = toolkit.read_config(config, _overrides(data, settings), preset=preset, scale=scale)
-    with bar() as advance:
+    with progress_bar() as progress:
         result = toolkit.train(
-            chosen, output, resume=resume, cache=cache, advance=advance, note=lambda text: warn((text,))
+            chosen, output, resume=resume, cache=cache, progress=progress, note=lambda text: warn((text,))
         )
     if result.rank == 0:
         if json:

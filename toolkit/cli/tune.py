@@ -10,7 +10,7 @@ from rich.console import Console
 
 import toolkit
 from toolkit.cli.arguments import share
-from toolkit.cli.console import bar, err, out, print_documents, styled, table
+from toolkit.cli.console import err, out, print_documents, progress_bar, styled, table
 
 
 def tune(
@@ -74,7 +74,7 @@ def tune(
         limits = toolkit.Limits(_budget(budget), limits.worst_image, limits.worst_patch)
     options = toolkit.ConvertOptions(calibration=calibration, method=method, percentile=percentile)
     toolkit.check_outputs(plot, overwrite=overwrite)
-    with bar() as advance:
+    with progress_bar() as progress:
         tuned = toolkit.tune(
             toolkit.Artifact.read(artifact),
             precision,
@@ -85,7 +85,7 @@ def tune(
             time_on=time_on,
             threads=threads,
             overwrite=overwrite,
-            advance=advance,
+            progress=progress,
         )
     if plot is not None:
         toolkit.plot_curve(tuned, plot, overwrite=overwrite)

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 import toolkit
-from toolkit.cli.console import bar, err, out, print_documents, styled
+from toolkit.cli.console import err, out, print_documents, progress_bar, styled
 
 _INTERRUPTED = 130
 
@@ -166,8 +166,8 @@ def upscale(
     run = toolkit.preview if preview else toolkit.upscale
     suffix = f".{videos.container}" if videos.container else None
     try:
-        with bar() as advance:
-            report = run(files, output, options, suffix=suffix, advance=advance)
+        with progress_bar() as progress:
+            report = run(files, output, options, suffix=suffix, progress=progress)
     except toolkit.ToolkitError as error:
         if verbose:
             _print_traceback("".join(traceback.format_exception(error)))

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 import toolkit
 from toolkit.cli.arguments import find_artifacts
 from toolkit.cli.attempts import Attempts
-from toolkit.cli.console import out, print_documents, steps, styled, table, verdict, warn
+from toolkit.cli.console import out, print_documents, progress_bar, styled, table, verdict, warn
 
 
 def verify_fusion(
@@ -113,9 +113,9 @@ class _Found:
 def _prove(target: _Target, images: Path | None, *, full_frame: bool) -> _Found:
     checkpoint, artifact = target.load(), target.artifact
     warn(checkpoint.notes)
-    with steps("verify-fusion") as report:
+    with progress_bar("verify-fusion") as progress:
         given = None if images is None else toolkit.real_images(images, _fixed_shape(artifact))
-        found = toolkit.verify_fusion(checkpoint, artifact, given, full_frame=full_frame, report=report)
+        found = toolkit.verify_fusion(checkpoint, artifact, given, full_frame=full_frame, progress=progress)
     name = checkpoint.file if artifact is None else f"{artifact.path} (from {artifact.manifest.source.file})"
     return _Found(found, name)
 

@@ -31,7 +31,7 @@ from toolkit.artifact import (
 from toolkit.checks import Check
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.analysis.numerics import relative_error
-from toolkit.graph.pipeline import Deployed, Report, deploy
+from toolkit.graph.pipeline import Deployed, deploy
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.architectures.rt4ksr.model import RT4KSR, numpy_function, parameter_count
 from toolkit.network.architectures.rt4ksr.presets import preset_name
@@ -40,6 +40,7 @@ from toolkit.network.fusion import fuse
 from toolkit.network.proof import BLOCK_BOUND, ROUNDING_BOUND, prove_blocks
 from toolkit.network.rounding import FloatCost
 from toolkit.system.atomic import sha256_of
+from toolkit.system.progress import Progress, ProgressCallback, no_progress
 from toolkit.workloads import Shape, workload_for_scale
 
 DEFAULT_OPSET = 20
@@ -76,7 +77,7 @@ def export(
     checkpoint: Checkpoint,
     options: ExportOptions = ExportOptions(),
     directory: Path | str = DEFAULT_DIRECTORY,
-    report: Report = lambda _: None,
+    progress: ProgressCallback = no_progress,
     *,
     overwrite: bool = False,
 ) -> Artifact:
@@ -86,7 +87,7 @@ def export(
         checkpoint: from `load_checkpoint`.
         options: see `ExportOptions`.
         directory: created when missing; files appear whole or not at all.
-        report: called with the title of each step as it begins.
+        progress: called as each step begins.
         overwrite: replace an artifact of the same name that was made from other weights.
 
     Raises:
@@ -102,7 +103,7 @@ def export(
     check_replaceable(Path(directory), name, lambda known: known.source.weights_sha256 == digest, overwrite=overwrite)
     fused = fuse(network)
     proofs = _prove(network, fused)
-    report("torch.onnx.export")
+    progress(Progress("torch.onnx.export"))
     exact = copy.deepcopy(fused).double()
     deployed = deploy(
         trace(exact, options.opset),
@@ -112,7 +113,7 @@ def export(
         shape=options.shape,
         uint8_layout=options.uint8,
         with_simplify=options.simplify,
-        report=report,
+        progress=progress,
     )
     facts, source = _facts(checkpoint, fused, options, digest)
     model = _serialised(deployed.model, facts, source)

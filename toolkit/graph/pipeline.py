@@ -32,9 +32,8 @@ from toolkit.graph.passes.uint8_io import Uint8IO
 from toolkit.graph.simplify import simplify
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.proof import ROUNDING_BOUND
+from toolkit.system.progress import Progress, ProgressCallback, no_progress
 from toolkit.workloads import Shape
-
-Report = Callable[[str], None]
 
 Cost = Callable[[NDArray[Any]], float]
 """What float32 may cost the network for an input (1, 3, H, W) in 0..1, on any CPU, as `relative_error` measures it."""
@@ -48,7 +47,7 @@ class Deployment:
 
     model: onnx.ModelProto
     probes: Probes
-    report: Report
+    progress: ProgressCallback
     steps: list[Step] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     dtype: PortType = "float32"
@@ -60,7 +59,7 @@ class Deployment:
         Raises:
             CheckFailed: a condition did not hold, or the function changed.
         """
-        self.report(graph_pass.title)
+        self.progress(Progress(graph_pass.title))
         model = ir.from_proto(self.model)
         try:
             graph_pass(model)  # runs `requires` before and `ensures` after
@@ -120,7 +119,7 @@ def deploy(
     shape: Shape | None = None,
     uint8_layout: Layout | None = None,
     with_simplify: bool = True,
-    report: Report = lambda _: None,
+    progress: ProgressCallback = no_progress,
 ) -> Deployed:
     """Bring `model`, fresh from the exporter, to deploy form, and store it in float32.
 
@@ -131,17 +130,17 @@ def deploy(
         shape: make the graph static at the end.
         uint8_layout: take and return uint8 images in this layout.
         with_simplify: run onnxsim.
-        report: called with the title of each step.
+        progress: called as each step begins.
 
     Raises:
         CheckFailed: a step's condition did not hold, or it changed the function.
     """
-    deployment = Deployment(model, Probes.of(truth), report)
+    deployment = Deployment(model, Probes.of(truth), progress)
     deployment.record("torch.onnx.export", model)
     for graph_pass in (ReadableNames(), MergeUnshuffle(), FoldNormScale(), FoldCentring()):
         deployment.run(graph_pass)
     if with_simplify:
-        report("onnxsim")
+        progress(Progress("onnxsim"))
         deployment.record("onnxsim", simplify(deployment.model))
     if shape is not None:
         _make_static(deployment, config, truth, cost, shape, uint8_layout)
@@ -165,7 +164,7 @@ def _make_static(
 ) -> None:
     """The last passes, rehearsed at a small size of the same parity, where the reference implementation is quick."""
     small = Shape(*(size if size <= _REHEARSAL else _REHEARSAL + size % 2 for size in (shape.height, shape.width)))
-    rehearsal = Deployment(deployment.model, Probes.of(truth, (small, small, small)), deployment.report)
+    rehearsal = Deployment(deployment.model, Probes.of(truth, (small, small, small)), deployment.progress)
     for current, size in ((rehearsal, small), (deployment, shape)):
         current.run(FixShape(size.height, size.width, config.scale, config.minimum_size), measure=current is rehearsal)
         if uint8_layout is not None:

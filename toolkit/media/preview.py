@@ -18,9 +18,10 @@ from toolkit.media.options import UpscaleOptions
 from toolkit.media.pictures.output import write_picture
 from toolkit.media.pictures.upscaling import upscale_picture
 from toolkit.media.report import FileReport, UpscaleReport
-from toolkit.media.upscale import Advance, check_options, free_output, reported, upscale_film
+from toolkit.media.upscale import check_options, free_output, reported, upscale_film
 from toolkit.media.videos.film import Film, begin_film
 from toolkit.media.videos.video import divided, still
+from toolkit.system.progress import Progress, ProgressCallback, no_progress
 from toolkit.system.shutdown import Stop, stop_on_signals
 
 LABEL = "_preview"
@@ -33,7 +34,7 @@ def preview(
     options: UpscaleOptions | None = None,
     *,
     suffix: str | None = None,
-    advance: Advance = lambda _what, _share, _left: None,
+    progress: ProgressCallback = no_progress,
 ) -> UpscaleReport:
     """Pictures whose left half is the input, enlarged by bicubic interpolation, and whose right half is the network's.
 
@@ -44,7 +45,7 @@ def preview(
         output: a picture, or a clip, for a single file, else a folder; None: beside the input, NAME_preview.
         options: how; a duration of more than three seconds is cut down to that.
         suffix: of clips that are not named.
-        advance: called as work goes on.
+        progress: called as work goes on.
 
     Raises:
         InputError: bad options, nothing to do, or the only file fails.
@@ -64,20 +65,22 @@ def preview(
             if stop.asked:
                 reports.append(FileReport(str(item.source), "", item.kind, "stopped"))
                 continue
-            advance(item.source.name, number / len(items), None)
+            progress(Progress(item.source.name, number / len(items)))
             make = _picture if item.kind == "image" else _film
 
             def work(item: Item = item, make: Callable[..., FileReport] = make) -> FileReport:
                 free_output(item, options)
                 if item.kind == "video":
                     free_output(replace(item, output=_still_of(item, options)), options)
-                return make(item, options, models, advance, stop)
+                return make(item, options, models, progress, stop)
 
             reports.append(reported(item, attempt(item.source, work), single=single))
     return UpscaleReport((*found.unreadable, *reports), models.labels, found.left_out)
 
 
-def _picture(item: Item, options: UpscaleOptions, models: Models, _advance: Advance, _stop: Stop) -> FileReport:
+def _picture(
+    item: Item, options: UpscaleOptions, models: Models, _progress: ProgressCallback, _stop: Stop
+) -> FileReport:
     begun = time.perf_counter()
     picture = read_picture(item.source)
     made = upscale_picture(picture, models.upscaler, options.target)
@@ -88,13 +91,13 @@ def _picture(item: Item, options: UpscaleOptions, models: Models, _advance: Adva
     return FileReport(str(item.source), str(item.output), "image", "done", 1, seconds, notes=(*picture.notes, *notes))
 
 
-def _film(item: Item, options: UpscaleOptions, models: Models, advance: Advance, stop: Stop) -> FileReport:
+def _film(item: Item, options: UpscaleOptions, models: Models, progress: ProgressCallback, stop: Stop) -> FileReport:
     # Of three seconds there is nothing that is worth going on with.
     with begin_film(item, options, models, afresh=True) as film:
-        return _clip(film, item, options, advance, stop)
+        return _clip(film, item, options, progress, stop)
 
 
-def _clip(film: Film, item: Item, options: UpscaleOptions, advance: Advance, stop: Stop) -> FileReport:
+def _clip(film: Film, item: Item, options: UpscaleOptions, progress: ProgressCallback, stop: Stop) -> FileReport:
     film.job = replace(film.job, split=True)
     planes, white = still(film.job, len(film.job.video.times) // 2)
     samples = planes.transpose(1, 2, 0)
@@ -104,7 +107,7 @@ def _clip(film: Film, item: Item, options: UpscaleOptions, advance: Advance, sto
     picture = Picture(np.ascontiguousarray(samples), "RGBA" if len(planes) == 4 else "RGB")
     write_picture(path, picture, options.picture, overwrite=options.overwrite)
     film.notes.append(f"{path} is a picture from its middle")
-    return upscale_film(film, item.source.name, advance, stop)
+    return upscale_film(film, item.source.name, progress, stop)
 
 
 def _still_of(item: Item, options: UpscaleOptions) -> Path:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,28 +27,8 @@ from toolkit.media.videos.film import Film, begin_film
 from toolkit.media.videos.video import SegmentRun
 from toolkit.media.workers import LocalWorkers, Workers
 from toolkit.system.hardware import usable_processors
+from toolkit.system.progress import Counter, Progress, ProgressCallback, no_progress
 from toolkit.system.shutdown import Stop, stop_on_signals
-
-Advance = Callable[[str, float, float | None], None]
-"""Told what is being done, the share done, and the seconds left or None."""
-
-
-@dataclass
-class _Progress:
-    """Pictures and frames that are done, of all."""
-
-    advance: Advance
-    total: int
-    done: int = 0
-    begun: float = field(default_factory=time.perf_counter)
-
-    def step(self, what: str, count: int = 1) -> None:
-        self.done += count
-        seconds = time.perf_counter() - self.begun
-        speed = self.done / seconds if seconds else 0.0
-        left = (self.total - self.done) / speed if speed else None
-        share = min(self.done / self.total, 1.0) if self.total else 1.0
-        self.advance(f"{what}, {speed:.2f} frames/s", share, left)
 
 
 def upscale(
@@ -57,7 +37,7 @@ def upscale(
     options: UpscaleOptions | None = None,
     *,
     suffix: str | None = None,
-    advance: Advance = lambda _what, _share, _left: None,
+    progress: ProgressCallback = no_progress,
 ) -> UpscaleReport:
     """Upscale pictures, videos, and folders of them.
 
@@ -70,7 +50,7 @@ def upscale(
         output: a file for a single file, else a folder; None: beside the input.
         options: how.
         suffix: of videos that are not named, `.mkv` for instance; None: the input's where it can be written.
-        advance: called as work goes on.
+        progress: called as work goes on.
 
     Raises:
         InputError: bad options, nothing to do, or the only file fails.
@@ -91,11 +71,11 @@ def upscale(
     job = _Job(items, options, models, record, single)
     with stop_on_signals() as stop:
         if workers is None:
-            reports = _one_by_one(job, advance, stop)
+            reports = _one_by_one(job, progress, stop)
         else:
             models.forget()
             with ExitStack() as films:
-                reports = _by_workers(_Shared(job, films), workers, advance, stop)
+                reports = _by_workers(_Shared(job, films), workers, progress, stop)
     if all(report.outcome == "done" for report in reports):
         record.remove()
     return UpscaleReport((*found.unreadable, *reports), models.labels, found.left_out)
@@ -183,7 +163,7 @@ class _Job:
         return report
 
 
-def _one_by_one(job: _Job, advance: Advance, stop: Stop) -> list[FileReport]:
+def _one_by_one(job: _Job, progress: ProgressCallback, stop: Stop) -> list[FileReport]:
     reports: list[FileReport] = []
     items, models = job.items, job.models
     for number, item in enumerate(items, 1):
@@ -191,7 +171,7 @@ def _one_by_one(job: _Job, advance: Advance, stop: Stop) -> list[FileReport]:
             reports.append(FileReport(str(item.source), "", item.kind, "stopped"))
             continue
         place = item.source.name if job.single else f"{item.source.name} ({number} of {len(items)})"
-        advance(place, (number - 1) / len(items), None)
+        progress(Progress(place, (number - 1) / len(items)))
 
         def work(item: Item = item, place: str = place) -> FileReport:
             if earlier := job.earlier(item):
@@ -199,7 +179,7 @@ def _one_by_one(job: _Job, advance: Advance, stop: Stop) -> list[FileReport]:
             if item.kind == "image":
                 return _picture(item, job.options, models)
             with begin_film(item, job.options, models) as film:
-                return upscale_film(film, place, advance, stop)
+                return upscale_film(film, place, progress, stop)
 
         outcome = attempt(item.source, work)
         if isinstance(outcome, Failure) and outcome.unexpected:
@@ -217,9 +197,9 @@ def _picture(item: Item, options: UpscaleOptions, models: Models) -> FileReport:
     return FileReport(str(item.source), str(item.output), "image", "done", 1, seconds, notes=notes)
 
 
-def upscale_film(film: Film, place: str, advance: Advance, stop: Stop) -> FileReport:
+def upscale_film(film: Film, place: str, progress: ProgressCallback, stop: Stop) -> FileReport:
     """Do what is left of a video in this process."""
-    progress = _Progress(advance, film.frames_todo)
+    counter = Counter(progress, film.frames_todo, "frames")
     rest: list[Part] = []
 
     def done(part: Part, whole: bool) -> None:
@@ -232,7 +212,7 @@ def upscale_film(film: Film, place: str, advance: Advance, stop: Stop) -> FileRe
         run = SegmentRun(film.job, Upscaler(film.job.model, reuse=film.job.reuse))
         # Parts are made in order, so what is left to do is one stretch.
         with film.kept_parts():
-            run.run(film.todo, done, lambda: progress.step(place), lambda: stop.asked)
+            run.run(film.todo, done, lambda: counter.finish(place), lambda: stop.asked)
     return film.finish(rest[0] if rest else None)
 
 
@@ -306,9 +286,9 @@ class _Shared:
         return [self._reports[index] for index in range(len(self._items))]
 
 
-def _by_workers(shared: _Shared, workers: Workers, advance: Advance, stop: Stop) -> list[FileReport]:
-    progress = _Progress(advance, shared.total)
+def _by_workers(shared: _Shared, workers: Workers, progress: ProgressCallback, stop: Stop) -> list[FileReport]:
+    counter = Counter(progress, shared.total, "frames")
     with workers:
         for index, result in workers.results(shared.tasks(workers), lambda: stop.asked):
-            progress.step(*shared.take(index, result))
+            counter.finish(*shared.take(index, result))
     return shared.finish()

@@ -19,7 +19,7 @@ from toolkit.profiling.measuring.environment import Environment, choose_processo
 from toolkit.profiling.measuring.messages import Boundary, Open
 from toolkit.profiling.measuring.nvidia import open_nvidia
 from toolkit.profiling.measuring.roofline import ceilings as machine_ceilings
-from toolkit.profiling.measuring.schedule import Advance, Measurement, Pace, measure
+from toolkit.profiling.measuring.schedule import Measurement, Pace, measure
 from toolkit.profiling.measuring.warnings import doubts
 from toolkit.profiling.plan import CellPlan, default_workloads, plan
 from toolkit.profiling.reporting.report import CellReport, ProfileReport, Settings, Throughput
@@ -30,6 +30,7 @@ from toolkit.runtimes.protocol import check_threads
 from toolkit.runtimes.registry import RUNTIMES
 from toolkit.system.atomic import check_outputs
 from toolkit.system.hardware import Ceiling, usable_processors
+from toolkit.system.progress import Progress, ProgressCallback, no_progress
 from toolkit.workloads import parse_workload
 
 _MOST_STREAMS = 64
@@ -59,7 +60,7 @@ def profile(
     resume: bool = False,
     overwrite: bool = False,
     command: str = "",
-    advance: Advance = lambda _what, _share, _left: None,
+    progress: ProgressCallback = no_progress,
 ) -> ProfileReport:
     """Measure runtimes side by side, each cell in a process of its own, in interleaved turns.
 
@@ -85,7 +86,7 @@ def profile(
         resume: go on with the report that an interrupted run of the same left there.
         overwrite: replace a report that exists there.
         command: the command line, for the report.
-        advance: called with what is being done, the share done, and the seconds left or None.
+        progress: called before every turn of a cell.
 
     Raises:
         InputError: an unknown name, a value out of range, nothing to measure, or a report of something else to resume.
@@ -108,7 +109,7 @@ def profile(
     earlier = journal.read() if resume else None
     begun = datetime.now(UTC).isoformat(timespec="seconds") if earlier is None else earlier.begun
     with journal:
-        report = _Run(cells, settings, environment(), begun, command, earlier, journal.keep, advance).report()
+        report = _Run(cells, settings, environment(), begun, command, earlier, journal.keep, progress).report()
         journal.keep(report)
     return report
 
@@ -124,7 +125,7 @@ class _Run:
     command: str
     resume: ProfileReport | None
     keep: Callable[[ProfileReport], None]
-    advance: Advance
+    progress: ProgressCallback
     works: Works = field(default_factory=Works)
     ceilings: tuple[Ceiling, ...] = ()
     extras: dict[int, Extras] = field(default_factory=dict)
@@ -136,14 +137,14 @@ class _Run:
         todo = [index for index, cell in enumerate(self.cells) if not cell.obstacle and known[index] is None]
         requests = [_request(self.cells[index], self.settings) for index in todo]
         if self.settings.roofline and todo:
-            self.advance("measuring the machine's ceilings", 0.0, None)
+            self.progress(Progress("measuring the machine's ceilings", 0.0))
             self.ceilings = machine_ceilings(self.here, self.settings.threads, self.settings.cpus)
         self.extras = {index: Extras() for index in todo}
         pace = Pace(self.settings.duration, self.settings.timing_precision, self.settings.cell_timeout)
         results = measure(
             requests,
             pace,
-            self.advance,
+            self.progress,
             earlier=[earlier[index] for index in todo],
             keep=lambda sofar: self.keep(self._put_together(known, dict(zip(todo, sofar, strict=True)), False)),
             finish=lambda number, worker, result: self._finish(todo[number], worker, result),
@@ -153,7 +154,7 @@ class _Run:
             for index, request in zip(todo, requests, strict=True):
                 extra, cell = self.extras[index], self.cells[index]
                 extra.builds, extra.builds_note = measure_builds(
-                    cell, request, self.settings.builds, pace, self.advance
+                    cell, request, self.settings.builds, pace, self.progress
                 )
         done = dict(zip(todo, results, strict=True))
         if self._over_the_ceiling(known, done):
@@ -169,14 +170,14 @@ class _Run:
         """What else is asked of a cell, while its worker is warm and the others are at rest."""
         extra = self.extras[index]
         if self.settings.streams > 1:
-            self.advance(f"{self.settings.streams} streams: {self.cells[index].runtime}", 1.0, None)
+            self.progress(Progress(f"{self.settings.streams} streams: {self.cells[index].runtime}", 1.0))
             try:
                 produced = worker.concurrent(self.settings.streams, min(_STREAM_SECONDS, self.settings.duration))
                 extra.throughput = Throughput(self.settings.streams, produced.frames / produced.seconds)
             except CellFailed as error:
                 extra.throughput_note = error.args[0]
         if self.settings.per_layer:
-            self.advance(f"layers: {self.cells[index].runtime}", 1.0, None)
+            self.progress(Progress(f"layers: {self.cells[index].runtime}", 1.0))
             try:
                 extra.layers = worker.layers(_LAYER_FRAMES)
             except CellFailed as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from toolkit.graph.precision.simulate import simulated
 from toolkit.graph.reading import read_model
 from toolkit.quality.bench import Bench
 from toolkit.quality.budget import BUDGETS
+from toolkit.system.progress import Progress, ProgressCallback, no_progress
 
 
 def convert(
@@ -23,7 +23,7 @@ def convert(
     precision: Precision,
     options: ConvertOptions | None = None,
     directory: Path | None = None,
-    report: Callable[[str], None] = lambda _: None,
+    progress: ProgressCallback = no_progress,
     *,
     allow_worse_than_bicubic: bool = False,
     overwrite: bool = False,
@@ -39,7 +39,7 @@ def convert(
         precision: fp16, bf16 or int8.
         options: see `ConvertOptions`.
         directory: where it is written; None: beside `artifact`.
-        report: called with the title of each step as it begins.
+        progress: called as each step begins.
         allow_worse_than_bicubic: write it even if bicubic upscaling is better.
         overwrite: replace an artifact of the same name that was made from other weights or with other options.
 
@@ -52,8 +52,8 @@ def convert(
     """
     options = options or ConvertOptions()
     check_output(artifact, precision, options, directory, overwrite=overwrite)
-    made = converted(artifact, precision, options, report)
-    report("measuring the quality")
+    made = converted(artifact, precision, options, progress)
+    progress(Progress("measuring the quality"))
     verdict = _judged(made, precision, options.calibration)
     if verdict.spent is not None and not verdict.spent.mean <= 1 and not allow_worse_than_bicubic:
         raise CheckFailed(

@@ -23,9 +23,8 @@ from toolkit.quality.page import Pictures, Views
 from toolkit.quality.report import ImageReport, NetworkReport, NotRun, QualityReport, SubjectReport
 from toolkit.quality.subjects import Subject, load
 from toolkit.system.atomic import check_outputs, check_writable
+from toolkit.system.progress import Counter, ProgressCallback, no_progress
 from toolkit.workloads import Shape
-
-Advance = Callable[[str, float, float | None], None]
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def evaluate(
     subjects: Sequence[Subject],
     directories: Sequence[Path | str],
     options: EvaluateOptions = EvaluateOptions(),
-    advance: Advance = lambda _what, _share, _left: None,
+    progress: ProgressCallback = no_progress,
 ) -> QualityReport:
     """Measure quality against the originals, the bicubic baseline, and fp32.
 
@@ -61,7 +60,7 @@ def evaluate(
         subjects: what to evaluate; of several networks at once, if you like.
         directories: image sets; see `find_items`.
         options: see `EvaluateOptions`.
-        advance: called with what is being done, the share done, and None.
+        progress: called as images are measured.
 
     Raises:
         InputError: no subjects, an image that cannot be used, or a page that cannot be written.
@@ -76,11 +75,10 @@ def evaluate(
     networks: dict[str, list[Subject]] = {}
     for subject in subjects:
         networks.setdefault(subject.weights, []).append(subject)
-    progress = _Progress(advance)
     plans = [_Plan.of(group, [Path(item) for item in directories], options) for group in networks.values()]
-    progress.steps = sum((len(plan.subjects) + 1) * len(plan.items) for plan in plans)
+    counter = Counter(progress, sum((len(plan.subjects) + 1) * len(plan.items) for plan in plans))
     pictures = Pictures()
-    work = partial(_evaluate_network, options=options, progress=progress, pictures=pictures)
+    work = partial(_evaluate_network, options=options, counter=counter, pictures=pictures)
     report = QualityReport(options.degradation.described(), *_evaluate_each(plans, work))
     if options.page is not None:
         pictures.write(options.page, report, overwrite=options.overwrite)
@@ -107,17 +105,6 @@ def _evaluate_each(
     if first is not None and not reports:
         raise first
     return tuple(reports), tuple(not_run)
-
-
-@dataclass
-class _Progress:
-    advance: Advance
-    steps: int = 1
-    done: int = 0
-
-    def step(self, what: str) -> None:
-        self.advance(what, self.done / self.steps, None)
-        self.done += 1
 
 
 @dataclass(frozen=True)
@@ -165,18 +152,18 @@ def _reference_first(group: list[Subject]) -> list[Subject]:
     return [Subject(artifact, "torch", group[0].threads, as_fp32=True), *group]
 
 
-def _evaluate_network(plan: _Plan, options: EvaluateOptions, progress: _Progress, pictures: Pictures) -> NetworkReport:
+def _evaluate_network(plan: _Plan, options: EvaluateOptions, counter: Counter, pictures: Pictures) -> NetworkReport:
     with tempfile.TemporaryDirectory() as directory:
         store = _Store(Path(directory))
-        bases = [_prepare(plan, index, options.degradation, store, progress) for index in plan.indices]
+        bases = [_prepare(plan, index, options.degradation, store, counter) for index in plan.indices]
         reference, *others = plan.subjects
         baseline = mean_of(bases)
-        exact = _run(reference, plan, store, progress, pictures, bases, None)
+        exact = _run(reference, plan, store, counter, pictures, bases, None)
         gain = exact.mean.psnr_y - baseline.psnr_y
         held, not_run = [], []
         for subject in others:
             try:
-                report = _run(subject, plan, store, progress, pictures, bases, exact)
+                report = _run(subject, plan, store, counter, pictures, bases, exact)
             except Exception as error:  # noqa: BLE001  (runtimes raise anything, and the other subjects go on)
                 not_run.append(_not_run(subject, error))
             else:
@@ -213,9 +200,9 @@ class _Store:
         return self._directory / f"{kind}-{index}.npy"
 
 
-def _prepare(plan: _Plan, index: int, degradation: Degradation, store: _Store, progress: _Progress) -> Metrics:
+def _prepare(plan: _Plan, index: int, degradation: Degradation, store: _Store, counter: Counter) -> Metrics:
     """Read or make a pair, keep it, and measure the baseline."""
-    progress.step(f"bicubic: {plan.items[index].name}")
+    counter.start(f"bicubic: {plan.items[index].name}")
     item = plan.items[index]
     pair = load_pair(item, plan.scale, degradation, plan.fixed)
     height, width = pair.high.shape[:2]
@@ -231,7 +218,7 @@ def _run(
     subject: Subject,
     plan: _Plan,
     store: _Store,
-    progress: _Progress,
+    counter: Counter,
     pictures: Pictures,
     bases: Sequence[Metrics],
     exact: SubjectReport | None,
@@ -240,7 +227,7 @@ def _run(
     upscale = load(subject)
     images = []
     for index in plan.indices:
-        progress.step(f"{subject.label}: {plan.items[index].name}")
+        counter.start(f"{subject.label}: {plan.items[index].name}")
         result, high = upscale(store.get("low", index)), store.get("high", index)
         measured = measure(result, high, plan.border)
         if exact is None:

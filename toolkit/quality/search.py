@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, combinations
 
 from toolkit.checks import Limits, Spent
+from toolkit.system.progress import Progress, ProgressCallback, no_progress
 
 Mix = frozenset[str]
 """Names of the units that stay in float32."""
@@ -27,7 +28,7 @@ class Search:
         cost: of each unit in float32, in graph order.
         limits: what a mix may spend.
         measure: what a mix spends.
-        advance: called with what is being measured and the share done.
+        progress: called before each measurement.
     """
 
     def __init__(
@@ -35,11 +36,11 @@ class Search:
         cost: Mapping[str, float],
         limits: Limits,
         measure: Callable[[Mix], Spent],
-        advance: Callable[[str, float], None] = lambda _what, _share: None,
+        progress: ProgressCallback = no_progress,
     ) -> None:
         self.cost, self.limits = dict(cost), limits
         self.measured: dict[Mix, Spent] = {}
-        self._measure, self._advance, self._planned = measure, advance, 1
+        self._measure, self._progress, self._planned = measure, progress, 1
 
     @property
     def everything(self) -> Mix:
@@ -49,7 +50,7 @@ class Search:
         """What a mix spends."""
         if kept not in self.measured:
             done = min(len(self.measured) / self._planned, 0.99)
-            self._advance(f"{len(kept)} of {len(self.cost)} in float32", done)
+            self._progress(Progress(f"{len(kept)} of {len(self.cost)} in float32", done))
             self.measured[kept] = self._measure(kept)
         return self.measured[kept]
 

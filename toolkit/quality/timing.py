@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from toolkit.errors import Unavailable
 from toolkit.quality.subjects import frame_from
 from toolkit.runtimes.protocol import Session, SessionOptions
 from toolkit.runtimes.registry import find_runtime
+from toolkit.system.progress import Progress, ProgressCallback
 from toolkit.workloads import Shape
 
 _SHAPE = Shape(540, 960)
@@ -64,7 +65,9 @@ class Stopwatch:
                 "Time on another runtime, or let multiply-adds count.",
             )
 
-    def shares(self, graphs: Mapping[str, onnx.ModelProto], advance: Callable[[float], None]) -> dict[str, float]:
+    def shares(
+        self, graphs: Mapping[str, onnx.ModelProto], activity: str, progress: ProgressCallback
+    ) -> dict[str, float]:
         """Time of each graph as a share of the fp32 graph's: the median over rounds in which all run once.
 
         Raises:
@@ -73,7 +76,7 @@ class Stopwatch:
         with tempfile.TemporaryDirectory() as directory:
             base = find_runtime(self.runtime).load(self.artifact, SessionOptions(self.threads), "fp32")
             sessions = [base, *(self._load(Path(directory), graph, self.precision) for graph in graphs.values())]
-            seconds = self._rounds(sessions, advance)
+            seconds = self._rounds(sessions, activity, progress)
         ratios = np.median(seconds[:, 1:] / seconds[:, :1], axis=0)
         return dict(zip(graphs, (float(ratio) for ratio in ratios), strict=True))
 
@@ -83,7 +86,7 @@ class Stopwatch:
         manifest = msgspec.structs.replace(self.artifact.manifest, precision=precision)
         return find_runtime(self.runtime).load(Artifact(path, manifest), SessionOptions(self.threads))
 
-    def _rounds(self, sessions: list[Session], advance: Callable[[float], None]) -> NDArray[np.float64]:
+    def _rounds(self, sessions: list[Session], activity: str, progress: ProgressCallback) -> NDArray[np.float64]:
         pixels = np.random.default_rng(0).integers(0, 256, (*self.shape.sides, 3), np.uint8)
         frame = frame_from(pixels, self.artifact.manifest.input)
         for session in sessions:
@@ -92,7 +95,7 @@ class Stopwatch:
                 session.run(frame)
         seconds = np.empty((_ROUNDS, len(sessions)))
         for row in range(_ROUNDS):
-            advance(row / _ROUNDS)
+            progress(Progress(activity, row / _ROUNDS))
             for column, session in enumerate(sessions):
                 begin = time.perf_counter()
                 session.run(frame)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,8 +28,7 @@ from toolkit.quality.cost import Unit, units
 from toolkit.quality.search import Mix, Search
 from toolkit.quality.timing import Stopwatch
 from toolkit.quality.verdict import record_verdict
-
-Advance = Callable[[str, float, float | None], None]
+from toolkit.system.progress import Progress, ProgressCallback, no_progress
 
 SUFFIX = "_tuned"
 
@@ -77,7 +76,7 @@ def tune(
     time_on: str | None = None,
     threads: int = 0,
     overwrite: bool = False,
-    advance: Advance = lambda _what, _share, _left: None,
+    progress: ProgressCallback = no_progress,
 ) -> Tuned:
     """Find the cheapest mix of `precision` and float32 that keeps within `limits`.
 
@@ -96,7 +95,7 @@ def tune(
         time_on: name of a runtime whose time is to be saved; None: multiply-adds count.
         threads: of that runtime; 0: all usable.
         overwrite: replace an artifact that was tuned before.
-        advance: called with what is being measured, the share done, and None.
+        progress: called as mixes are measured.
 
     Raises:
         InputError: the artifact is not fp32, or the network gains nothing over bicubic on these images.
@@ -115,20 +114,20 @@ def tune(
     check_request(artifact.manifest, precision, options or ConvertOptions())
     tuned = replace(options or ConvertOptions(), suffix=SUFFIX)
     check_output(artifact, precision, tuned, directory, overwrite=overwrite)
-    advance("float32", 0.0, None)
+    progress(Progress("float32", 0.0))
     mixer = _Mixer.of(artifact, precision, options or ConvertOptions())
     bench = Bench.of(mixer.model, artifact.manifest, data)
     bench.require_gain()
     watch = None if time_on is None else Stopwatch(artifact, precision, time_on, threads)
-    cost = mixer.multiply_adds() if watch is None else _seconds(mixer, watch, advance)
+    cost = mixer.multiply_adds() if watch is None else _seconds(mixer, watch, progress)
     search = Search(
         cost,
         limits,
         lambda kept: bench.spent(simulated(mixer.graph(kept))),
-        lambda what, share: advance(what, share, None),
+        progress,
     )
     search.run()
-    points = _points(search) if watch is None else _timed(search, mixer, watch, advance)
+    points = _points(search) if watch is None else _timed(search, mixer, watch, progress)
     kept = _chosen(search, points, precision, time_on)
     curve, spent = _curve(points, kept), search.spent(kept)
     what = CurveCost("multiply-adds") if watch is None else CurveCost("time", watch.runtime, watch.shape.sides)
@@ -186,14 +185,12 @@ class _Mixer:
         return {unit.name: unit.cost / total for unit in self.units}
 
 
-def _seconds(mixer: _Mixer, watch: Stopwatch, advance: Advance) -> dict[str, float]:
+def _seconds(mixer: _Mixer, watch: Stopwatch, progress: ProgressCallback) -> dict[str, float]:
     """What time each unit costs in float32 where all others are low, as a share of the fp32 graph's."""
     lowered = mixer.graph(frozenset())
     watch.require(lowered)
     graphs = {unit.name: mixer.graph(frozenset({unit.name})) for unit in mixer.units}
-    shares = watch.shares(
-        {"": lowered, **graphs}, lambda share: advance(f"timing units on {watch.runtime}", share, None)
-    )
+    shares = watch.shares({"": lowered, **graphs}, f"timing units on {watch.runtime}", progress)
     # Differences within the noise are nothing; work breaks the tie.
     work = mixer.multiply_adds()
     return {unit.name: max(shares[unit.name] - shares[""], 0.0) + 1e-3 * work[unit.name] for unit in mixer.units}
@@ -203,7 +200,7 @@ def _points(search: Search) -> dict[Mix, CurvePoint]:
     return {kept: _point(search, kept, search.total(kept)) for kept in search.measured}
 
 
-def _timed(search: Search, mixer: _Mixer, watch: Stopwatch, advance: Advance) -> dict[Mix, CurvePoint]:
+def _timed(search: Search, mixer: _Mixer, watch: Stopwatch, progress: ProgressCallback) -> dict[Mix, CurvePoint]:
     """The likeliest mixes, timed side by side: what units cost does not add up exactly."""
     points = _points(search)
     line = [frozenset(point.kept) for point in pareto(points.values())]
@@ -212,8 +209,7 @@ def _timed(search: Search, mixer: _Mixer, watch: Stopwatch, advance: Advance) ->
     chosen = dict.fromkeys([frozenset(), search.everything, *fitting[: _TIMED // 2], *line[::step]])
     names = {" ".join(sorted(mix)): mix for mix in chosen}
     graphs = {name: mixer.graph(mix) for name, mix in names.items()}
-    what = f"timing mixes on {watch.runtime}"
-    shares = watch.shares(graphs, lambda share: advance(what, share, None))
+    shares = watch.shares(graphs, f"timing mixes on {watch.runtime}", progress)
     return {mix: _point(search, mix, shares[name]) for name, mix in names.items()}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -21,6 +21,7 @@ from toolkit.runtimes.script import Subject, Timing
 from toolkit.system.atomic import sha256_of_file
 from toolkit.system.foreign import foreign
 from toolkit.system.hardware import INSTRUCTIONS
+from toolkit.system.progress import Progress, ProgressCallback, no_progress
 from toolkit.workloads import WORKLOADS, Shape
 
 _KEEP_BUNDLE = (
@@ -108,7 +109,7 @@ class BuildJob:
         options: as they were given.
         identity: what the engine will depend on.
         directory: where the bundle will lie.
-        report: told what is being done.
+        progress: called as each step begins.
     """
 
     artifact: Artifact
@@ -116,7 +117,7 @@ class BuildJob:
     options: BuildOptions
     identity: dict[str, str]
     directory: Path
-    report: Callable[[str], None] = lambda _: None
+    progress: ProgressCallback = no_progress
 
     def earlier(self, runtime: str) -> list[Engine]:
         """Sound bundles of a runtime in the same directory, built for the same; the newest last.
@@ -130,12 +131,12 @@ class BuildJob:
             try:
                 engine = Engine.read(path)
             except ToolkitError as error:
-                self.report(f"no timings from {path.name}: {error.args[0]}")
+                self.progress(Progress(f"no timings from {path.name}: {error.args[0]}"))
                 continue
             if engine.info.runtime == runtime and engine.info.identity == self.identity:
                 fitting.append(engine)
             else:
-                self.report(f"no timings from {path.name}: it was built for something else")
+                self.progress(Progress(f"no timings from {path.name}: it was built for something else"))
         return sorted(fitting, key=lambda engine: engine.path.stat().st_mtime)
 
 
@@ -190,7 +191,7 @@ class BuildingRuntime(Runtime):
         artifact: Artifact,
         options: BuildOptions = BuildOptions(),
         directory: Path | None = None,
-        report: Callable[[str], None] = lambda _: None,
+        progress: ProgressCallback = no_progress,
         *,
         overwrite: bool = False,
     ) -> Built:
@@ -212,14 +213,14 @@ class BuildingRuntime(Runtime):
             if present := _still_fits(path, artifact, options, identity):
                 return Built(present, fresh=False)
             self._check_replaceable(path, artifact, options, shape, overwrite=overwrite)
-        report(f"building {path.name}")
+        progress(Progress(f"building {path.name}"))
         if self.builds_what_it_loads and self.rehearsed:
             self.rehearse(artifact)
         else:
             check_graph(artifact.path)
         begin = time.perf_counter()
         with foreign(f"{self.name} cannot build {artifact.path}"):
-            files, read_back = self._build(BuildJob(artifact, shape, options, identity, path.parent, report))
+            files, read_back = self._build(BuildJob(artifact, shape, options, identity, path.parent, progress))
         info = EngineInfo(
             runtime=self.name,
             artifact=artifact.manifest.name,

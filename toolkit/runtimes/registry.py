@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -27,6 +26,7 @@ from toolkit.runtimes.pytorch.runtime import (
 from toolkit.runtimes.script import Timing
 from toolkit.runtimes.tensorrt.runtime import TensorRtRtxRuntime, TensorRtRuntime
 from toolkit.system.atomic import check_outputs, write_bytes
+from toolkit.system.progress import ProgressCallback, no_progress
 
 BASELINE = UnfusedTorchRuntime.name
 
@@ -76,7 +76,7 @@ def build(
     runtime: str,
     options: BuildOptions | None = None,
     directory: Path | None = None,
-    report: Callable[[str], None] = lambda _: None,
+    progress: ProgressCallback = no_progress,
     *,
     overwrite: bool = False,
 ) -> Built:
@@ -88,7 +88,7 @@ def build(
             is false; or what has that name is not a bundle.
     """
     loaded = artifact if isinstance(artifact, Artifact) else Artifact.read(artifact)
-    return _building(runtime).build(loaded, options or BuildOptions(), directory, report, overwrite=overwrite)
+    return _building(runtime).build(loaded, options or BuildOptions(), directory, progress, overwrite=overwrite)
 
 
 def build_script(

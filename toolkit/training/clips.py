@@ -16,9 +16,10 @@ from PIL import Image
 
 from toolkit.errors import InputError
 from toolkit.system.atomic import write_bytes
+from toolkit.system.progress import Progress, ProgressCallback
 from toolkit.training.codecs import Random, decoded_clip, random_settings
 from toolkit.training.degradation import Pixels, degrade
-from toolkit.training.photos import Advance, Photo, Photos
+from toolkit.training.photos import Photo, Photos
 
 FRAMES = 10
 """Length of a clip: enough for a key frame, frames predicted from it, and frames between these."""
@@ -52,7 +53,7 @@ class Clip:
 
 
 def make_clips(
-    photos: Photos, count: int, scale: int, seed: int, cache: Path, threads: int, advance: Advance
+    photos: Photos, count: int, scale: int, seed: int, cache: Path, threads: int, progress: ProgressCallback
 ) -> tuple[Clip, ...]:
     """Clips of photographs in motion, encoded and decoded. The same arguments give the same clips, bit for bit.
 
@@ -63,7 +64,7 @@ def make_clips(
         seed: of cameras and codecs.
         cache: directory, created where it is missing.
         threads: number of clips that are encoded at the same time.
-        advance: called for every clip.
+        progress: called for every clip.
 
     Raises:
         Unavailable: PyAV, or an encoder, is missing.
@@ -81,7 +82,7 @@ def make_clips(
         try:
             for clip in pool.map(make, range(count)):
                 made.append(clip)
-                advance("encoding clips", len(made) / count, None)
+                progress(Progress("encoding clips", len(made) / count))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -18,16 +18,17 @@ from toolkit.network.checkpoint import serialised_weights
 from toolkit.quality.data import Item, find_items
 from toolkit.system.atomic import write_bytes
 from toolkit.system.hardware import usable_processors
+from toolkit.system.progress import ProgressCallback, no_progress
 from toolkit.system.shutdown import Stop, stop_on_signals
 from toolkit.training.clips import LOW, Clip, make_clips
 from toolkit.training.config import TrainingConfig, checked, differences
 from toolkit.training.interval import Interval
 from toolkit.training.journal import Journal, ValidationLine, journal
-from toolkit.training.photos import Advance, Photos, default_cache, index_photos
+from toolkit.training.photos import Photos, default_cache, index_photos
 from toolkit.training.processes import Processes, processes
 from toolkit.training.sampling import Sampler, prepared
 from toolkit.training.start import FITTED_PATCHES, fitted_start
-from toolkit.training.state import STATE_FILE, Progress, TrainingState, load_state, new_state, save_state
+from toolkit.training.state import STATE_FILE, TrainingProgress, TrainingState, load_state, new_state, save_state
 from toolkit.training.step import Outcome, Step, on_device
 from toolkit.training.validation import validate
 
@@ -69,7 +70,7 @@ def train(
     *,
     resume: bool = False,
     cache: Path | None = None,
-    advance: Advance = lambda _what, _share, _left: None,
+    progress: ProgressCallback = no_progress,
     note: Note = lambda _text: None,
 ) -> TrainingResult:
     """Train a network. The first SIGINT or SIGTERM ends the run after its current iteration, resumable.
@@ -85,7 +86,7 @@ def train(
             `best.safetensors` (averaged weights), `log.jsonl`, and `tensorboard`.
         resume: go on where the run in `output` was left; where there is none, begin one.
         cache: directory for decoded photographs; default: the user's cache directory.
-        advance: called in every iteration with what is being done, the share done, and the seconds left.
+        progress: called in every iteration.
         note: called with what a user should know.
 
     Raises:
@@ -99,15 +100,15 @@ def train(
     with ExitStack() as stack:
         group = stack.enter_context(processes(config.device))
         if not group.first:
-            advance, note = (lambda _what, _share, _left: None), (lambda _text: None)
+            progress, note = no_progress, (lambda _text: None)
         if config.batch % group.size:
             raise InputError(f"a batch of {config.batch} cannot be shared by {group.size} processes evenly")
         torch.set_num_threads(config.threads or usable_processors())
-        photos = _photos(config, cache or default_cache(), group, advance)
+        photos = _photos(config, cache or default_cache(), group, progress)
         for text in photos.notes():
             note(text)
-        clips = _clips(config, photos, cache or default_cache(), group, advance)
-        run = Run(config, output, group, photos, clips, advance)
+        clips = _clips(config, photos, cache or default_cache(), group, progress)
+        run = Run(config, output, group, photos, clips, progress)
         run.begin(resume, note)
         lines = stack.enter_context(journal(output, run.state.progress.iteration, note)) if group.first else None
         run.to_the_end(lines, stack.enter_context(stop_on_signals()))
@@ -123,7 +124,7 @@ class Run:
     group: Processes
     photos: Photos
     clips: tuple[Clip, ...]
-    advance: Advance
+    progress: ProgressCallback
     items: list[Item] = field(init=False)
     step: Step = field(init=False)
     state: TrainingState = field(init=False)
@@ -168,7 +169,7 @@ class Run:
         """
         config, start = self.config, self.state.progress.iteration
         sampler = Sampler(self.photos, config, (self.group.rank, self.group.size), self.clips)
-        interval = Interval(config, start, self.advance)
+        interval = Interval(config, start, self.progress)
         with prepared(sampler, start, config.iterations, self._workers()) as batches:
             # The first shows where the run begins, and images that cannot be used; later, a stop may have left one out.
             going = self._validated(lines, stop)
@@ -201,7 +202,7 @@ class Run:
             self.group.rank,
         )
 
-    def _counted(self) -> Progress:
+    def _counted(self) -> TrainingProgress:
         progress = self.state.progress
         self.state.progress = msgspec.structs.replace(progress, iteration=progress.iteration + 1)
         return self.state.progress
@@ -258,24 +259,26 @@ def _check_output(output: Path, resume: bool) -> None:
         raise InputError(f"there is a run in {output} already", "Go on with --resume, or choose another --output.")
 
 
-def _photos(config: TrainingConfig, cache: Path, group: Processes, advance: Advance) -> Photos:
+def _photos(config: TrainingConfig, cache: Path, group: Processes, progress: ProgressCallback) -> Photos:
     """Indexed by the first process, then found in the cache by the others."""
     smallest = max(config.patches) * config.network.scale
     if not group.first:
         group.wait()
-    photos = index_photos(Path(config.data), cache, smallest, usable_processors(), advance)
+    photos = index_photos(Path(config.data), cache, smallest, usable_processors(), progress)
     if group.first:
         group.wait()
     return photos
 
 
-def _clips(config: TrainingConfig, photos: Photos, cache: Path, group: Processes, advance: Advance) -> tuple[Clip, ...]:
+def _clips(
+    config: TrainingConfig, photos: Photos, cache: Path, group: Processes, progress: ProgressCallback
+) -> tuple[Clip, ...]:
     """Encoded by the first process, then found in the cache by the others."""
     if config.clips and max(config.patches) > min(LOW):
         raise InputError(f"patches of {max(config.patches)} do not fit into clips", f"At most {min(LOW)} with --clips.")
     if not group.first:
         group.wait()
-    clips = make_clips(photos, config.clips, config.network.scale, config.seed, cache, usable_processors(), advance)
+    clips = make_clips(photos, config.clips, config.network.scale, config.seed, cache, usable_processors(), progress)
     if group.first:
         group.wait()
     return clips

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -17,9 +17,9 @@ from toolkit.errors import InputError, described
 from toolkit.images import find_images
 from toolkit.system.atomic import write_bytes
 from toolkit.system.cache import cache_directory
+from toolkit.system.progress import Progress, ProgressCallback, no_progress
 from toolkit.training.reading import CONVERSION, read_photo
 
-Advance = Callable[[str, float, float | None], None]
 """Told what is being done, the share done, and the seconds left or None."""
 
 _MOST = 10_000_000
@@ -79,7 +79,7 @@ def index_photos(
     cache: Path,
     smallest: int,
     threads: int = 1,
-    advance: Advance = lambda _what, _share, _left: None,
+    progress: ProgressCallback = no_progress,
 ) -> Photos:
     """Decode all photographs of a folder that the cache does not have yet.
 
@@ -90,7 +90,7 @@ def index_photos(
         cache: directory, made where it is missing. Takes 3 bytes a pixel.
         smallest: photographs with a shorter side are skipped.
         threads: how many photographs are decoded at a time.
-        advance: called for every photograph.
+        progress: called for every photograph.
 
     Raises:
         InputError: no such directory, no usable photograph in it, or the cache cannot be written.
@@ -102,7 +102,7 @@ def index_photos(
         try:
             entries = pool.map(partial(_entry, directory, cache, smallest), paths)
             for done, (path, entry) in enumerate(zip(paths, entries, strict=True)):
-                advance("reading photographs", done / len(paths), None)
+                progress(Progress("reading photographs", done / len(paths)))
                 if isinstance(entry, Photo):
                     found.append(entry)
                 else:

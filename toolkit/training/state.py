@@ -26,7 +26,7 @@ STATE_FILE = "last.pth"
 _FORMAT = 1
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
+class TrainingProgress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a run has come.
 
     Attributes:
@@ -51,7 +51,7 @@ class TrainingState:
     average: RT4KSR
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
-    progress: Progress
+    progress: TrainingProgress
 
 
 def new_state(config: TrainingConfig, device: torch.device) -> TrainingState:
@@ -68,7 +68,7 @@ def new_state(config: TrainingConfig, device: torch.device) -> TrainingState:
     average = copy.deepcopy(network).eval().requires_grad_(False)
     optimizer = _optimizer(network, config, device)
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
-    return TrainingState(network, average, optimizer, scaler, Progress())
+    return TrainingState(network, average, optimizer, scaler, TrainingProgress())
 
 
 def _optimizer(network: RT4KSR, config: TrainingConfig, device: torch.device) -> torch.optim.Optimizer:
@@ -110,7 +110,7 @@ def load_state(path: Path, config: TrainingConfig, device: torch.device) -> tupl
         content = read_objects(path)
         if content["format"] != _FORMAT:
             raise ValueError(f"format {content['format']} is not {_FORMAT}")
-        progress = from_json(content["progress"], Progress)
+        progress = from_json(content["progress"], TrainingProgress)
         before = from_json(content["training"], TrainingConfig)
     except (CheckpointError, KeyError, TypeError, ValueError) as error:
         raise _no_state(path, error) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.errors import InputError
+from toolkit.system.progress import Progress, ProgressCallback, no_progress
 from toolkit.verification.contestants import Contestant, Run, as_grey, same_scale
 from toolkit.verification.inputs import TestInput, real_images, synthetic_inputs
 from toolkit.workloads import Shape
@@ -80,7 +81,7 @@ def compare(
     *,
     bound: float | None = None,
     steadiness: bool = True,
-    report: Callable[[str], None] = lambda _: None,
+    progress: ProgressCallback = no_progress,
 ) -> ComparisonReport:
     """Run both on real images, noise, and extremes.
 
@@ -92,7 +93,7 @@ def compare(
         images: real images; default: `real_images()`.
         bound: largest error allowed on values 0..1.
         steadiness: also run repeatedly and with several numbers of threads.
-        report: called with what is being compared.
+        progress: called before each comparison.
 
     Raises:
         InputError: they upscale differently, or take different fixed sizes.
@@ -108,12 +109,12 @@ def compare(
     found = []
     given = real_images(shape=shape) if images is None else images
     for item in _inputs(given, shape, pictures):
-        report(item.name)
+        progress(Progress(item.name))
         found.append(_compared(item, runs, pictures))
     steady: list[Steadiness] = []
     if steadiness:
         for subject, run in zip((first, second), runs, strict=True):
-            report(f"{subject.label}: again, and with other numbers of threads")
+            progress(Progress(f"{subject.label}: again, and with other numbers of threads"))
             steady.append(_steadiness(subject, run, shape))
     return ComparisonReport(first.label, second.label, tuple(found), tuple(steady), bound, notes)
 

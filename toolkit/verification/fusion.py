@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -31,6 +31,7 @@ from toolkit.network.proof import BLOCK_BOUND, ROUNDING_BOUND, BlockProof, prove
 from toolkit.network.rounding import FloatCost
 from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.registry import RUNTIMES
+from toolkit.system.progress import Progress, ProgressCallback, no_progress
 from toolkit.verification.exact_graph import ExactGraph
 from toolkit.verification.inputs import TestInput, real_images, synthetic_inputs
 from toolkit.workloads import Shape, workload_for_scale
@@ -145,7 +146,7 @@ def verify_fusion(
     images: Sequence[TestInput] | None = None,
     *,
     full_frame: bool = True,
-    report: Callable[[str], None] = lambda _: None,
+    progress: ProgressCallback = no_progress,
 ) -> FusionReport:
     """Prove every block of a checkpoint, then compare unfused, fused and exported network.
 
@@ -154,7 +155,7 @@ def verify_fusion(
         artifact: exported from it; default: one made for the occasion and thrown away.
         images: real images; default: `real_images()`.
         full_frame: also compare one frame of the 4K workload of the network's scale.
-        report: called with what is about to be measured.
+        progress: called before each measurement.
 
     Raises:
         InputError: the checkpoint is fused already, or the artifact was made from another one.
@@ -166,11 +167,11 @@ def verify_fusion(
             f"{checkpoint.file} is already fused: there is nothing left to compare the merge with",
             "Give the checkpoint in training form (expand_conv, fea_conv, reduce_conv).",
         )
-    report("blocks")
+    progress(Progress("blocks"))
     blocks = tuple(prove_blocks(network, fuse(network)))
     with tempfile.TemporaryDirectory() as directory:
         if artifact is None:
-            artifact = export(checkpoint, directory=directory, report=report)
+            artifact = export(checkpoint, directory=directory, progress=progress)
         elif artifact.manifest.precision != "fp32":
             raise InputError(
                 f"{artifact.path.name} is {artifact.manifest.precision}; fusion is proved on the fp32 artifact",
@@ -178,7 +179,7 @@ def verify_fusion(
             )
         elif not is_made_from(artifact, checkpoint):
             raise InputError(f"{artifact.path} was not made from {checkpoint.file}")
-        return _compare(network, artifact, blocks, images, full_frame, report)
+        return _compare(network, artifact, blocks, images, full_frame, progress)
 
 
 def _compare(
@@ -187,7 +188,7 @@ def _compare(
     blocks: tuple[BlockProof, ...],
     images: Sequence[TestInput] | None,
     full_frame: bool,
-    report: Callable[[str], None],
+    progress: ProgressCallback,
 ) -> FusionReport:
     notes = []
     shape = None if artifact.manifest.shape is None else Shape(*artifact.manifest.shape)
@@ -200,7 +201,7 @@ def _compare(
     comparer = _Comparer(network, session, ExactGraph(artifact))
     comparisons = []
     for item in chain(synthetic_inputs(shape), given, _full_frame(network, shape) if full_frame else ()):
-        report(item.name)
+        progress(Progress(item.name))
         comparisons.append(comparer.compare(item))
     if all(item.graph_float64 is None for item in comparisons):
         notes.append(f"the graph was not computed in float64: its fixed size {shape} is too large for that")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from toolkit.graph.reading import read_model
 from toolkit.pages.drawing import drawn
 from toolkit.quoting import plot
 from toolkit.runtimes.engine import Engine
+from toolkit.system.progress import Progress, ProgressCallback, no_progress
 from toolkit.verification.contestants import Contestant, as_grey, same_scale
 from toolkit.workloads import Shape
 
@@ -62,7 +62,7 @@ def compare_layers(
     second: Contestant,
     image: NDArray[np.float32] | None = None,
     bound: float = LAYER_BOUND,
-    report: Callable[[str], None] = lambda _: None,
+    progress: ProgressCallback = no_progress,
 ) -> LayerReport:
     """Match the tensors inside two artifacts, or engines of ONNX Runtime, by name and compare them.
 
@@ -71,7 +71,7 @@ def compare_layers(
         second: what is suspected.
         image: float32 (1, 3, H, W); default: seeded noise of 32x48.
         bound: see `LAYER_BOUND`.
-        report: called with what is being run.
+        progress: called before each network runs.
 
     Raises:
         InputError: one of them is no graph, they upscale differently, or have no tensor in common.
@@ -83,7 +83,7 @@ def compare_layers(
     given = np.random.default_rng(0).random((1, 3, *shape.sides), np.float32) if image is None else image
     found = []
     for contestant, (path, port) in zip((first, second), sides, strict=True):
-        report(contestant.label)
+        progress(Progress(contestant.label))
         found.append(tensors(read_model(path), _frame(given, port), contestant.runtime))
     model = read_model(sides[0][0])
     layers, unmatched = [], []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.padding import padded_size
 from toolkit.system.atomic import sha256_of
 from toolkit.system.foreign import foreign
+from toolkit.system.progress import Progress, ProgressCallback, no_progress
 from toolkit.workloads import Shape
 
 _TARGETS = {"fp16": ir.DataType.FLOAT16, "bf16": ir.DataType.BFLOAT16}
@@ -107,7 +108,7 @@ def convert(
     precision: Precision,
     options: ConvertOptions = ConvertOptions(),
     directory: Path | None = None,
-    report: Callable[[str], None] = lambda _: None,
+    progress: ProgressCallback = no_progress,
     *,
     overwrite: bool = False,
 ) -> Artifact:
@@ -119,7 +120,7 @@ def convert(
         As `check_output` and `converted`; nothing is written then.
     """
     check_output(artifact, precision, options, directory, overwrite=overwrite)
-    return converted(artifact, precision, options, report).write(directory)
+    return converted(artifact, precision, options, progress).write(directory)
 
 
 def check_output(
@@ -171,7 +172,7 @@ def converted(
     artifact: Artifact,
     precision: Precision,
     options: ConvertOptions = ConvertOptions(),
-    report: Callable[[str], None] = lambda _: None,
+    progress: ProgressCallback = no_progress,
 ) -> Converted:
     """`artifact` in another precision, measured against float64.
 
@@ -185,11 +186,11 @@ def converted(
     """
     manifest = artifact.manifest
     check_request(manifest, precision, options)
-    report(f"converting to {precision}")
+    progress(Progress(f"converting to {precision}"))
     model = read_model(artifact.path)
     with foreign(f"{artifact.path} cannot be converted to {precision}"):
         lowered, graph_pass = rewritten(model, manifest, precision, options)
-    report("measuring the error")
+    progress(Progress("measuring the error"))
     losses = graph_pass.losses if isinstance(graph_pass, LowerPrecision) else {}
     notes = tuple(f"{precision}: node {node}, {name}: {loss}" for (node, name), loss in losses.items())
     with foreign(f"{artifact.path} as {precision} cannot be run"):

@@ -12,16 +12,17 @@ import numpy as np
 from toolkit.errors import described
 from toolkit.profiling.measuring.client import Worker
 from toolkit.profiling.measuring.messages import Open
-from toolkit.profiling.measuring.schedule import Advance, Measurement, Pace, measure
+from toolkit.profiling.measuring.schedule import Measurement, Pace, measure
 from toolkit.profiling.measuring.statistics import median_interval
 from toolkit.profiling.plan import CellPlan
 from toolkit.profiling.reporting.report import Build
 from toolkit.runtimes.building import BuildingRuntime, BuildOptions
 from toolkit.runtimes.registry import build, find_runtime
+from toolkit.system.progress import Progress, ProgressCallback, no_progress, within
 
 
 def measure_builds(
-    cell: CellPlan, request: Open, count: int, pace: Pace, advance: Advance = lambda _what, _share, _left: None
+    cell: CellPlan, request: Open, count: int, pace: Pace, progress: ProgressCallback = no_progress
 ) -> tuple[tuple[Build, ...], str]:
     """Build a cell's engine several times, none helped by the timings of another, and measure them in turns.
 
@@ -30,7 +31,7 @@ def measure_builds(
         request: of the cell, whose engines are put in its artifact's place.
         count: of engines.
         pace: for each.
-        advance: see `Advance`.
+        progress: called as engines are built and measured.
 
     Returns:
         What was measured of each; none, and why, where the runtime builds none or one of them did not run.
@@ -40,7 +41,7 @@ def measure_builds(
     with tempfile.TemporaryDirectory(prefix="builds-") as place:
         requests, outputs = [], [Path(place) / f"output{index}.npy" for index in range(count)]
         for index in range(count):
-            advance(f"{cell.runtime}: build {index + 1} of {count}", index / count / 2, None)
+            progress(Progress(f"{cell.runtime}: build {index + 1} of {count}", index / count / 2))
             directory = Path(place) / str(index)
             try:
                 engine = build(cell.artifact, cell.runtime, _options(cell, request), directory).engine
@@ -51,7 +52,7 @@ def measure_builds(
         def save(index: int, worker: Worker, _result: Measurement) -> None:
             worker.save(outputs[index])
 
-        results = measure(requests, pace, lambda what, share, left: advance(what, (1 + share) / 2, left), finish=save)
+        results = measure(requests, pace, within(progress, 0.5, 1), finish=save)
         if failure := next((result.failure for result in results if result.failure), ""):
             return (), failure
         return tuple(_builds(results, [np.load(path) for path in outputs])), ""

@@ -21,6 +21,7 @@ from toolkit.profiling.measuring.nvidia import Nvidia
 from toolkit.profiling.measuring.statistics import median_interval
 from toolkit.profiling.measuring.steady import LIMIT_SECONDS, is_steady, window_frames
 from toolkit.runtimes.protocol import Stages
+from toolkit.system.progress import Progress, ProgressCallback, no_progress
 
 BLOCK_SECONDS = 0.5
 """What a block is meant to take: many frames of a fast cell, one of a slow one."""
@@ -41,9 +42,6 @@ _LOADING_SHARE = 0.2
 
 _SPARE = 2.0
 """Another cell is loaded while there is this many times the memory that the largest so far takes."""
-
-Advance = Callable[[str, float, float | None], None]
-"""Called with what is being done, the share done, and the seconds left when they are known."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +197,7 @@ class Turns:
 def measure(
     requests: Sequence[Open],
     pace: Pace,
-    advance: Advance = lambda _what, _share, _left: None,
+    progress: ProgressCallback = no_progress,
     *,
     earlier: Sequence[Measurement | None] = (),
     keep: Callable[[list[Measurement]], None] = lambda _: None,
@@ -213,7 +211,7 @@ def measure(
     Args:
         requests: one per cell.
         pace: how long.
-        advance: see `Advance`.
+        progress: called before every turn of a cell.
         earlier: per cell what an interrupted run measured of it, which is gone on with.
         keep: called after every round with what is known so far.
         finish: see `Finish`.
@@ -223,44 +221,44 @@ def measure(
     known = list(earlier) or [None] * len(requests)
     cells = [Turns(request, pace, meter, done or Measurement()) for request, done in zip(requests, known, strict=True)]
     results = [cell.result for cell in cells]
-    progress = _Progress(advance, len(cells))
+    batches = _Batches(progress, len(cells))
     waiting = list(enumerate(cells))
     while waiting:
         with ExitStack() as stack:
-            batch = _begin(waiting, stack, pace, progress)
+            batch = _begin(waiting, stack, pace, batches)
             keep(results)
-            _take_turns([cell for _, cell in batch], results, progress, keep)
+            _take_turns([cell for _, cell in batch], results, batches, keep)
             for index, cell in batch:
                 cell.attempt(partial(cell.end, partial(_finish, finish, index, cell.result), nvidia))
-            progress.done += len(batch)
+            batches.done += len(batch)
     return results
 
 
 @dataclass
-class _Progress:
-    """Loading is a fifth of what there is to do with a cell."""
+class _Batches:
+    """Progress of cells that are loaded and measured in batches; loading counts as a fifth of the work on a cell."""
 
-    advance: Advance
+    callback: ProgressCallback
     cells: int
     done: int = 0
 
     def loading(self, what: str, loaded: int) -> None:
-        self.advance(f"loading {what}", (self.done + _LOADING_SHARE * loaded) / self.cells, None)
+        self.callback(Progress(f"loading {what}", (self.done + _LOADING_SHARE * loaded) / self.cells))
 
     def measuring(self, batch: int, share: float, left: float) -> None:
         measured = batch * (_LOADING_SHARE + (1 - _LOADING_SHARE) * share)
-        self.advance("measuring", (self.done + measured) / self.cells, left)
+        self.callback(Progress("measuring", (self.done + measured) / self.cells, left))
 
 
 def _begin(
-    waiting: list[tuple[int, Turns]], stack: ExitStack, pace: Pace, progress: _Progress
+    waiting: list[tuple[int, Turns]], stack: ExitStack, pace: Pace, batches: _Batches
 ) -> list[tuple[int, Turns]]:
     """Load cells, until none is waiting or the next might not have enough memory."""
     batch: list[tuple[int, Turns]] = []
     largest = 0
     while waiting and (not batch or available_bytes() > _SPARE * largest):
         index, cell = waiting.pop(0)
-        progress.loading(cell.request.runtime, len(batch))
+        batches.loading(cell.request.runtime, len(batch))
         cell.attempt(partial(cell.begin, stack.enter_context(Worker(pace.timeout))))
         largest = max(largest, cell.result.opened.resident_loaded if cell.result.opened else 0)
         batch.append((index, cell))
@@ -270,7 +268,7 @@ def _begin(
 def _take_turns(
     cells: Sequence[Turns],
     results: list[Measurement],
-    progress: _Progress,
+    batches: _Batches,
     keep: Callable[[list[Measurement]], None],
 ) -> None:
     order = random.Random(0)  # noqa: S311  (a schedule needs no secrets)
@@ -280,7 +278,7 @@ def _take_turns(
         number += 1
         for cell in order.sample(active, len(active)):
             left = sum(other.seconds_left for other in active)
-            progress.measuring(len(cells), 1 - left / total, left)
+            batches.measuring(len(cells), 1 - left / total, left)
             cell.attempt(partial(cell.turn, number))
         keep(results)
 

@@ -22,6 +22,7 @@ from toolkit.runtimes.protocol import Availability, Session, SessionOptions, pro
 from toolkit.runtimes.script import Subject
 from toolkit.runtimes.tensorrt.script import Shapes, tensorrt_rtx_script, tensorrt_script
 from toolkit.system.hardware import compute_capability, cuda_devices, device_identity, device_machine
+from toolkit.system.progress import Progress
 from toolkit.workloads import Shape
 
 _LARGEST = Shape(2160, 3840)
@@ -254,7 +255,7 @@ def start_timings(config: Any, job: BuildJob, runtime: str) -> list[str]:
         if earlier is not None and timings.combine(earlier, False):
             sources.append(engine.path.name)
         else:
-            job.report(f"no timings from {engine.path.name}: TensorRT does not take them")
+            job.progress(Progress(f"no timings from {engine.path.name}: TensorRT does not take them"))
     config.set_timing_cache(timings, False)
     return sources
 
