@@ -1,6 +1,7 @@
 """The rules of the house, kept by machine."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,11 @@ def test_imports_point_one_way(path: Path) -> None:
             theirs = layer(name)
             assert theirs is not None, f"{name} belongs to no layer"
             assert theirs <= ours, f"{own} must not import {name}"
+
+
+def test_shapes_are_inferred_in_one_module() -> None:
+    found = {relative(path) for path in MODULES if re.search(r"infer_shapes|ShapeInferencePass", path.read_text())}
+    assert found == {"graph/analysis/shapes.py"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)

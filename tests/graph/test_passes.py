@@ -12,10 +12,10 @@ from samples import SMALL, network
 from toolkit.graph.analysis.float64 import float64_function
 from toolkit.graph.analysis.numerics import FLOAT64_BOUND, Probes, relative_error
 from toolkit.graph.export import trace
+from toolkit.graph.passes.base import GraphPass
 from toolkit.graph.passes.fix_shape import FixShape
 from toolkit.graph.passes.fold_centring import FoldCentring
 from toolkit.graph.passes.fold_norm_scale import FoldNormScale
-from toolkit.graph.passes.matching import GraphPass
 from toolkit.graph.passes.merge_unshuffle import MergeUnshuffle, pixel_unshuffle, strided_kernel
 from toolkit.graph.passes.readable_names import ReadableNames
 from toolkit.graph.passes.uint8_io import Uint8IO
@@ -166,8 +166,10 @@ def test_centring_stays_where_the_convolution_has_another_reader(traced) -> None
     extra.outputs[0].type, extra.outputs[0].shape = head.outputs[0].type, head.outputs[0].shape
     graph.graph.insert_after(head, extra)
     graph.graph.outputs.append(extra.outputs[0])
-    result = run(FoldCentring(), ir.to_proto(graph))
+    graph_pass = FoldCentring()
+    result = run(graph_pass, ir.to_proto(graph))
     assert "body.0.norm.mean" in names(result)
+    assert graph_pass.refused == {"body.0.norm.sub": f"other nodes read {head.name} as well"}
     assert probes.float64_error(result) <= FLOAT64_BOUND
 
 

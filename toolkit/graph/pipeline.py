@@ -22,10 +22,10 @@ from toolkit.checks import Check, CheckKind
 from toolkit.errors import CheckFailed
 from toolkit.graph.analysis.float64 import in_float32, largest_rounding
 from toolkit.graph.analysis.numerics import FLOAT64_BOUND, Probes, Truth
+from toolkit.graph.passes.base import GraphPass
 from toolkit.graph.passes.fix_shape import FixShape
 from toolkit.graph.passes.fold_centring import FoldCentring
 from toolkit.graph.passes.fold_norm_scale import FoldNormScale
-from toolkit.graph.passes.matching import GraphPass
 from toolkit.graph.passes.merge_unshuffle import MergeUnshuffle
 from toolkit.graph.passes.readable_names import ReadableNames
 from toolkit.graph.passes.uint8_io import Uint8IO
@@ -60,14 +60,12 @@ class Deployment:
             CheckFailed: a condition did not hold, or the function changed.
         """
         self.progress(Progress(graph_pass.title))
-        model = ir.from_proto(self.model)
         try:
-            graph_pass(model)  # runs `requires` before and `ensures` after
+            model = graph_pass.rewritten(self.model)  # runs `requires` before and `ensures` after
         except ir.passes.InvariantError as error:
             raise CheckFailed(f"{graph_pass.title}: {error}") from error
-        if isinstance(graph_pass, Uint8IO):
-            self.dtype, self.layout = "uint8", graph_pass.layout
-        self.record(graph_pass.title, ir.to_proto(model), "; ".join(graph_pass.refusals), measure=measure)
+        self.dtype, self.layout = graph_pass.ends or (self.dtype, self.layout)
+        self.record(graph_pass.title, model, "; ".join(graph_pass.refusals), measure=measure)
 
     def record(self, title: str, model: onnx.ModelProto, detail: str = "", *, measure: bool = True) -> None:
         """Take `model` as the current one, when it computes what it should."""

@@ -14,6 +14,7 @@ import onnx
 import onnx_ir as ir
 
 from toolkit.graph.analysis.locality import bytes_per_pixel, locality
+from toolkit.graph.analysis.shapes import inferred_tensors
 from toolkit.system.foreign import first_line
 
 _MOST_NODES = 10_000
@@ -31,7 +32,7 @@ def main(path: Path) -> None:
     model = onnx.load(path, load_external_data=False)
     _check(model)
     onnx.checker.check_model(model, full_check=True)
-    onnx.shape_inference.infer_shapes(model, data_prop=True)
+    inferred_tensors(model)
     ir.from_proto(model)
     bytes_per_pixel(model)
     locality(model)

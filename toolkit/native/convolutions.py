@@ -11,7 +11,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from toolkit.artifact import Precision
-from toolkit.graph.passes.matching import constant, ints
+from toolkit.graph.matching import constant, ints
 from toolkit.native.program import Affine, Convolution, Depthwise, Floats, Format, Quantise, Source
 from toolkit.native.values import Image, Padded, Quantised, Tensor, unsupported
 

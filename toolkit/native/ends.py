@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
-from toolkit.graph.passes.matching import constant, consumers, ints
+from toolkit.graph.matching import constant, consumers, ints
 from toolkit.native.program import Unsupported
 from toolkit.native.values import clip_limits, unsupported
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from toolkit.graph.passes.matching import constant, consumers, producer
+from toolkit.graph.matching import constant, consumers, producer
 
 Doubles = NDArray[np.float64]
 _ERF: Callable[[Doubles], Doubles] = np.vectorize(erf, otypes=[np.float64])

@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from toolkit.artifact import Manifest, Precision
 from toolkit.errors import ToolkitError
-from toolkit.graph.passes.matching import constant, ints, reads_whole_frame
+from toolkit.graph.matching import constant, ints, reads_whole_frame
 from toolkit.graph.passes.merge_unshuffle import MergeUnshuffle
 from toolkit.graph.reading import read_model
 from toolkit.native.convolutions import convolution

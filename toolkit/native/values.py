@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from toolkit.graph.passes.matching import constant
+from toolkit.graph.matching import constant
 from toolkit.native.program import Operation, Unsupported
 
 

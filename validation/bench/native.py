@@ -20,12 +20,12 @@ import numpy as np
 
 from toolkit.artifact import Artifact, Precision
 from toolkit.errors import Unavailable
+from toolkit.graph.analysis.work import count_work
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
 from toolkit.native.compiler import cached_library, require_compiler
 from toolkit.native.library import Library
 from toolkit.native.planner import plan
-from toolkit.native.program import Convolution
 from toolkit.native.targets import find_target
 from toolkit.network.checkpoint import Checkpoint, load_checkpoint, untrained_checkpoint
 from toolkit.profiling.measuring.messages import Open
@@ -108,7 +108,7 @@ def compare(artifacts: dict[Precision, Artifact], workload: Workload, peak: dict
         ]
         found = measure([asked(cell, artifacts, workload) for cell in at_once], Pace(seconds))
         measured |= dict(zip(at_once, found, strict=True))
-    work = arithmetic(artifacts["fp32"], workload)
+    work = count_work(artifacts["fp32"], workload.shape).multiply_adds
     print(f"\n{workload.name}: {work / 1e9:.1f} G multiply-adds a frame")
     print("precision  threads  compared with            time  wanted   peak memory   frames")
     for cell in measured:
@@ -152,17 +152,6 @@ def ratio(cell: Cell, ours: Measurement, theirs: Measurement) -> None:
           f"  {bytes_:>13}  {frames:>7}")  # fmt: skip
 
 
-def arithmetic(artifact: Artifact, workload: Workload) -> float:
-    """Multiply-adds of a frame."""
-    height, width = workload.shape.sides
-    stages = plan(artifact.path, artifact.manifest).stages
-    return sum(
-        float(stage.size) ** 2 * height * width * stage.origin.weight.size
-        for stage in stages
-        if isinstance(stage.origin, Convolution)
-    )
-
-
 def memory(artifacts: dict[Precision, Artifact], workload: Workload) -> None:
     """Line buffers a thread: at the workload, and at twice its width and height."""
     for precision, artifact in artifacts.items():
@@ -175,7 +164,8 @@ def memory(artifacts: dict[Precision, Artifact], workload: Workload) -> None:
 
 def processor_time(artifacts: dict[Precision, Artifact], workload: Workload, peak: dict[str, float]) -> None:
     """Share of the peak in time that the processor really gave: the same on a machine that others use too."""
-    work, (height, width) = arithmetic(artifacts["fp32"], workload), workload.shape.sides
+    work = count_work(artifacts["fp32"], workload.shape).multiply_adds
+    height, width = workload.shape.sides
     spent: dict[tuple[Precision, int], list[float]] = {}
     engines = {
         (precision, threads): loaded(artifact).engine(height, width, threads)

@@ -15,6 +15,7 @@ import onnx
 from numpy.typing import NDArray
 
 from toolkit.errors import CheckFailed
+from toolkit.graph.editing import copied
 
 _FLOAT, _DOUBLE = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE
 
@@ -92,8 +93,7 @@ def _erf(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _retyped(model: onnx.ModelProto, before: int, after: int) -> onnx.ModelProto:
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
+    result = copied(model)
     graph = result.graph
     fixed = _float32_by_definition(result) if before == _FLOAT else set()
     for tensor in graph.initializer:

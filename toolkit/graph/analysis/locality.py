@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from toolkit.graph.analysis.shapes import inferred_tensors, small_frame
+
 Attributes = dict[str, object]
 
 _ELEMENTWISE = frozenset(
@@ -234,28 +236,16 @@ def bytes_per_pixel(model: onnx.ModelProto) -> float:
     Each tensor lives from the node that makes it to the last one that reads it, as in a runtime that computes in place
     where it can. Tensors of unknown size count as nothing.
     """
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    image = copy.graph.input[0]
-    for dim in image.type.tensor_type.shape.dim:
-        if not dim.dim_value:
-            dim.dim_value = _PROBE
-    copy.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-    inferred = onnx.shape_inference.infer_shapes(copy).graph
-    sizes = {value.name: _size(value) for value in (*inferred.input, *inferred.value_info, *inferred.output)}
-    last = {name: index for index, node in enumerate(inferred.node) for name in node.input}
-    last |= dict.fromkeys((value.name for value in inferred.output), len(inferred.node))
-    alive = sizes.get(image.name, 0)
-    most = alive
-    for index, node in enumerate(inferred.node):
+    graph, frame = model.graph, small_frame(model, _PROBE)
+    tensors = inferred_tensors(model, frame)
+    sizes = {name: info.nbytes or 0 for name, info in tensors.items()}
+    for constant in graph.initializer:
+        sizes[constant.name] = 0
+    last = {name: index for index, node in enumerate(graph.node) for name in node.input}
+    last |= dict.fromkeys((value.name for value in graph.output), len(graph.node))
+    alive = most = sizes.get(graph.input[0].name, 0)
+    for index, node in enumerate(graph.node):
         alive += sum(sizes.get(name, 0) for name in node.output)
         most = max(most, alive)
         alive -= sum(sizes.get(name, 0) for name in dict.fromkeys(node.input) if last[name] == index)
-    shape = [dim.dim_value for dim in image.type.tensor_type.shape.dim]
-    return float(most / (math.prod(shape) / 3))
-
-
-def _size(value: onnx.ValueInfoProto) -> int:
-    tensor = value.type.tensor_type
-    dims = [dim.dim_value for dim in tensor.shape.dim]
-    return math.prod(dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).itemsize if all(dims) else 0
+    return float(most / (math.prod(frame) / 3))

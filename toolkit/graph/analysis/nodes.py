@@ -6,6 +6,7 @@ import msgspec
 import onnx
 
 from toolkit.artifact import Artifact
+from toolkit.graph.analysis.shapes import inferred_tensors
 from toolkit.graph.reading import read_model
 from toolkit.system.foreign import foreign
 
@@ -25,10 +26,10 @@ def list_nodes(artifact: Artifact) -> list[NodeFacts]:
         ArtifactError: the graph cannot be read.
     """
     with foreign(f"cannot infer the types in {artifact.path}"):
-        model = onnx.shape_inference.infer_shapes(read_model(artifact.path))
-    values = [*model.graph.value_info, *model.graph.output]
-    types = {value.name: value.type.tensor_type.elem_type for value in values}
+        model = read_model(artifact.path)
+        tensors = inferred_tensors(model)
+    results = [(node, tensors.get(node.output[0])) for node in model.graph.node]
     return [
-        NodeFacts(node.name, node.op_type, onnx.TensorProto.DataType.Name(types.get(node.output[0], 0)))
-        for node in model.graph.node
+        NodeFacts(node.name, node.op_type, onnx.TensorProto.DataType.Name(info.dtype if info else 0))
+        for node, info in results
     ]

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from toolkit.artifact import Port
 from toolkit.errors import InputError, Unavailable
+from toolkit.graph.analysis.shapes import inferred_tensors
+from toolkit.graph.editing import copied
 from toolkit.system.openvino_core import openvino_core
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -23,19 +25,17 @@ def exposed(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Of nodes that ONNX does not define, as in graphs that a runtime optimised, all outputs; of what type is left open.
     """
-    inferred = onnx.shape_inference.infer_shapes(model)
-    types = {item.name: item for item in inferred.graph.value_info}
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    known = inferred_tensors(model)
+    copy = copied(model)
     present = {item.name for item in copy.graph.output}
     for node in copy.graph.node:
         for name in node.output:
             if name in present or not name:
                 continue
-            if name not in types:
+            if name not in known:
                 copy.graph.output.append(onnx.ValueInfoProto(name=name))
-            elif types[name].type.tensor_type.elem_type in _FLOATS:
-                copy.graph.output.append(types[name])
+            elif known[name].dtype in _FLOATS:
+                copy.graph.output.append(onnx.helper.make_tensor_value_info(name, known[name].dtype, None))
     return copy
 
 
@@ -69,8 +69,7 @@ def tensor_function(model: onnx.ModelProto, name: str) -> Callable[[NDArray[Any]
 
     By ONNX Runtime where it is there, else by ONNX's own implementation.
     """
-    graph = onnx.ModelProto()
-    graph.CopyFrom(model)
+    graph = copied(model)
     del graph.graph.output[:], graph.graph.value_info[:]
     graph.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     try:

@@ -1,10 +1,9 @@
-"""What a graph asks of a machine at least: operations, and bytes moved."""
+"""The least work that one frame takes: multiply-adds, other operations, and bytes moved."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 import onnx
@@ -12,6 +11,7 @@ from onnx import numpy_helper
 
 from toolkit.artifact import Artifact, Manifest, frame_shape
 from toolkit.errors import InputError
+from toolkit.graph.analysis.shapes import TensorInfo, inferred_tensors
 from toolkit.graph.reading import read_model
 from toolkit.network.padding import padded_size
 from toolkit.system.foreign import foreign
@@ -23,16 +23,20 @@ _MOVING = {
 }
 """Operators that compute nothing."""
 
+_MULTIPLYING = {"Conv", "ConvInteger", "QLinearConv", "ConvTranspose", "MatMul", "MatMulInteger", "Gemm"}
 _REDUCING = {"ReduceMean", "ReduceSum", "ReduceMax", "GlobalAveragePool", "AveragePool", "LayerNormalization"}
-"""Operators that look at every element of their input."""
+"""Operators that read every element of their input."""
 
 
 class Work(msgspec.Struct, frozen=True):
-    """Of one frame.
+    """Work for one frame.
 
-    `multiply_adds` of convolutions and matrix products; `elementwise`, one operation for every element that another
-    node computes, or reads to reduce it; `least_bytes`, what must be moved however well everything in between is kept
-    in caches: the input, the output, and every weight once, in the types that the graph stores; `weight_bytes` of that.
+    Attributes:
+        multiply_adds: of convolutions and matrix products.
+        elementwise: one operation for every element that any other node computes, or reads in order to reduce it.
+        least_bytes: what must be moved even if everything in between stays in caches: the input, the output, and every
+            weight once, in the types that the graph stores.
+        weight_bytes: the part of `least_bytes` that is weights.
     """
 
     multiply_adds: int
@@ -42,12 +46,12 @@ class Work(msgspec.Struct, frozen=True):
 
     @property
     def operations(self) -> int:
-        """A multiply-add is two."""
+        """Operations in total; a multiply-add counts as two."""
         return 2 * self.multiply_adds + self.elementwise
 
 
 def count_work(artifact: Artifact, shape: Shape) -> Work:
-    """Count for a frame of `shape`; nothing is computed.
+    """Count the work of an artifact's graph for a frame of `shape`, without running it.
 
     Raises:
         InputError: the graph's shapes cannot be inferred.
@@ -58,64 +62,53 @@ def count_work(artifact: Artifact, shape: Shape) -> Work:
     returned = frame_shape(inner.upscaled(manifest.network.scale), manifest.output.layout)
     model = read_model(artifact.path)
     with foreign(f"cannot count what {artifact.path} computes"):
-        return _counted(_sized(model, given), manifest, given, returned)
+        return _counted(model, manifest, given, returned)
 
 
 def _counted(model: onnx.ModelProto, manifest: Manifest, given: tuple[int, ...], returned: tuple[int, ...]) -> Work:
-    shapes = _shapes(model)
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    multiply_adds = elementwise = 0
+    tensors = inferred_tensors(model, given)
+    additions = elementwise = 0
     for node in model.graph.node:
-        counted = _multiply_adds(node, shapes)
-        multiply_adds += counted
+        counted = multiply_adds(node, tensors)
+        additions += counted
         if not counted and node.op_type not in _MOVING:
             looked_at = node.input[0] if node.op_type in _REDUCING else node.output[0]
-            elementwise += math.prod(_known(shapes, looked_at))
-    stored = moved = sum(numpy_helper.to_array(tensor).nbytes for tensor in weights.values())
+            elementwise += math.prod(_known(tensors, looked_at))
+    stored = moved = sum(numpy_helper.to_array(tensor).nbytes for tensor in model.graph.initializer)
     for sides, port in ((given, manifest.input), (returned, manifest.output)):
         moved += math.prod(sides) * (1 if port.dtype == "uint8" else 4)
-    return Work(multiply_adds, elementwise, moved, stored)
+    return Work(additions, elementwise, moved, stored)
 
 
-def _multiply_adds(node: Any, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """Of a node that multiplies and adds; 0 of others."""
-    outputs = math.prod(_known(shapes, node.output[0])) if node.output else 0
+def multiply_adds(node: onnx.NodeProto, tensors: Mapping[str, TensorInfo]) -> int:
+    """Multiply-adds of a convolution or matrix product; 0 for other nodes.
+
+    The only such counter for graphs. Before there is a graph, `toolkit.network.complexity` has PyTorch count a network.
+
+    Args:
+        node: of the graph that `tensors` belongs to.
+        tensors: see `inferred_tensors`.
+
+    Raises:
+        InputError: a shape is not known.
+    """
+    if node.op_type not in _MULTIPLYING:
+        return 0
+    outputs = math.prod(_known(tensors, node.output[0]))
     match node.op_type:
         case "Conv" | "ConvInteger":
-            return outputs * math.prod(_known(shapes, node.input[1])[1:])
+            return outputs * math.prod(_known(tensors, node.input[1])[1:])
         case "QLinearConv":
-            return outputs * math.prod(_known(shapes, node.input[3])[1:])
+            return outputs * math.prod(_known(tensors, node.input[3])[1:])
         case "ConvTranspose":
-            return math.prod(_known(shapes, node.input[0])) * math.prod(_known(shapes, node.input[1])[1:])
-        case "MatMul" | "MatMulInteger" | "Gemm":
-            transposed = any(item.name == "transA" and item.i for item in node.attribute)
-            return outputs * _known(shapes, node.input[0])[-2 if transposed else -1]
+            return math.prod(_known(tensors, node.input[0])) * math.prod(_known(tensors, node.input[1])[1:])
         case _:
-            return 0
+            transposed = any(item.name == "transA" and item.i for item in node.attribute)
+            return outputs * _known(tensors, node.input[0])[-2 if transposed else -1]
 
 
-def _sized(model: onnx.ModelProto, sides: tuple[int, ...]) -> onnx.ModelProto:
-    """The graph with its input's size written in, and no other that could contradict it."""
-    for dim, side in zip(model.graph.input[0].type.tensor_type.shape.dim, sides, strict=True):
-        dim.dim_value = side
-    for dim in model.graph.output[0].type.tensor_type.shape.dim:
-        if not dim.HasField("dim_value"):
-            dim.Clear()
-    del model.graph.value_info[:]
-    return model
-
-
-def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    graph = inferred.graph
-    found: dict[str, tuple[int, ...]] = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
-    for item in (*graph.input, *graph.value_info, *graph.output):
-        found[item.name] = tuple(dim.dim_value for dim in item.type.tensor_type.shape.dim)
-    return found
-
-
-def _known(shapes: Mapping[str, tuple[int, ...]], name: str) -> tuple[int, ...]:
-    sides = shapes.get(name, (0,))
-    if 0 in sides:
+def _known(tensors: Mapping[str, TensorInfo], name: str) -> tuple[int, ...]:
+    found = tensors.get(name)
+    if found is None or found.sides is None or 0 in found.sides:
         raise InputError(f"the shape of {name} cannot be inferred from this graph", "Export it again.")
-    return sides
+    return found.sides

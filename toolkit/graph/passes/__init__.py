@@ -1,1 +1,1 @@
-"""Rewrites of the exported graph, one a file. Each keeps the function; the pipeline measures that it did."""
+"""Rewrites of the exported graph, one per file. Each keeps the function; the pipeline measures that it did."""

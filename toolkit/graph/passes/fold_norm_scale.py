@@ -1,4 +1,4 @@
-"""A LayerNorm's scale belongs in the weights of the convolution that reads it."""
+"""Moves the scale of a LayerNorm into the weights of the convolutions that read it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from toolkit.graph.passes.matching import (
-    GraphPass,
-    constant,
-    consumers,
-    per_channel,
-    producer,
-    read_only_by,
-    remove_unused_nodes,
-    replace_initializer,
-)
+from toolkit.graph.editing import remove_unused_nodes, replace_constant
+from toolkit.graph.matching import constant, consumers, per_channel, producer, read_only_by
+from toolkit.graph.passes.base import GraphPass
 
 LARGEST_SHIFT = 1e4
 """bias/scale beyond this would leave the range of half precision in a later rewrite."""
@@ -29,8 +22,8 @@ class FoldNormScale(GraphPass):
 
     The shift must stay before the convolution: at the border the convolution sees zero, not the shift.
 
-    Requires: nothing. Where w is 0 (or b/w enormous) the norm is left alone and the reason kept in `refusals`.
-    Ensures: no scale is left but those with a reason.
+    Requires: nothing. A norm is refused where w is 0 (or b/w very large), or where something else reads it too.
+    Ensures: no scale is left except those of norms that were refused.
     """
 
     title = "norm scale into the next conv"
@@ -40,10 +33,11 @@ class FoldNormScale(GraphPass):
         return ir.passes.PassResult(model, modified=bool(folded))
 
     def ensures(self, model: ir.Model) -> None:
-        scales = [producer(shifting[0], "Mul") for shifting in map(per_channel, _adds(model)) if shifting is not None]
-        left = [scale.name for scale in scales if scale is not None and per_channel(scale) is not None]
-        if len(left) > len(self.refusals):
-            raise ir.passes.PostconditionError(f"scales {left} are left, and the reasons are {self.refusals}")
+        for shift in _adds(model):
+            shifting = per_channel(shift)
+            scaling = None if shifting is None else producer(shifting.tensor, "Mul")
+            if scaling is not None and per_channel(scaling) is not None and shift.name not in self.refused:
+                raise ir.passes.PostconditionError(f"{scaling.name} is left without a reason; {self.refusals}")
 
     def _fold(self, model: ir.Model, shift: ir.Node) -> bool:
         match = self._match(shift)
@@ -55,36 +49,36 @@ class FoldNormScale(GraphPass):
                 # A depthwise weight has its channels in front.
                 per_input = (-1, 1, 1, 1) if conv.attributes.get_int("group", 1) > 1 else (1, -1, 1, 1)
                 folded = weight.astype(np.float64) * match.scale.reshape(per_input)
-                replace_initializer(model, conv, 1, folded.astype(weight.dtype), f"{conv.name}.weight")
+                replace_constant(model, conv, 1, folded.astype(weight.dtype), f"{conv.name}.weight")
         norm = (shift.name or "").rpartition(".")[0]
         shift.replace_input_with(1 - match.bias_index, match.normalised)
         shifted = (match.bias / match.scale).astype(match.dtype).reshape(-1, 1, 1)
-        replace_initializer(model, shift, match.bias_index, shifted, f"{norm}.shift")
+        replace_constant(model, shift, match.bias_index, shifted, f"{norm}.shift")
         remove_unused_nodes(model)
         return True
 
     def _match(self, shift: ir.Node) -> _Norm | None:
         shifting = per_channel(shift)
-        scaling = None if shifting is None else producer(shifting[0], "Mul")
+        scaling = None if shifting is None else producer(shifting.tensor, "Mul")
         scaled = None if scaling is None else per_channel(scaling)
         convs = consumers(shift.outputs[0])
         if shifting is None or scaling is None or scaled is None or not convs:
-            return None
-        (_, bias_index, bias), (normalised, _, scale) = shifting, scaled
+            return None  # an addition of something else
+        bias, scale = shifting.values, scaled.values
         if not read_only_by(scaling.outputs[0], [shift]) or shift.outputs[0].is_graph_output():
-            self.refusals.append(f"{shift.name}: others read it too")
+            self.refuse(shift, "others read it too")
             return None
         if other := next((node for node in convs if not _scalable(node, scale.size)), None):
-            self.refusals.append(f"{shift.name}: {other.name} cannot take the scale")
+            self.refuse(shift, f"{other.name} cannot take the scale")
             return None
         with np.errstate(divide="ignore", invalid="ignore"):
             fits = np.abs(bias / scale) <= LARGEST_SHIFT
         if not fits.all():
-            self.refusals.append(f"{shift.name}: channel {int(np.argmin(fits))} has scale ~0")
+            self.refuse(shift, f"channel {int(np.argmin(fits))} has scale ~0")
             return None
-        stored = constant(shift.inputs[bias_index])
+        stored = constant(shift.inputs[shifting.index])
         assert stored is not None  # noqa: S101  (per_channel found it)
-        return _Norm(normalised, scale, bias, bias_index, stored.dtype, convs)
+        return _Norm(scaled.tensor, scale, bias, shifting.index, stored.dtype, convs)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from toolkit.graph.passes.matching import GraphPass, constant, ints, operators, remove_unused_nodes, replace_initializer
+from toolkit.graph.editing import remove_unused_nodes, replace_constant
+from toolkit.graph.matching import constant, ints, operators
+from toolkit.graph.passes.base import GraphPass
 
 # What an exporter may build a pixel unshuffle from: moving data, and arithmetic on sizes.
 _MOVES = {"Reshape", "Transpose", "Identity", "Squeeze", "Unsqueeze"}
@@ -54,13 +56,13 @@ class MergeUnshuffle(GraphPass):
             return False  # something else is moved here
         geometry = ints(conv, "kernel_shape", ()), ints(conv, "strides", (1, 1)), ints(conv, "pads", (0,) * 4)
         if geometry != ((3, 3), (1, 1), (1, 1, 1, 1)) or ints(conv, "dilations", (1, 1)) != (1, 1):
-            self.refusals.append(f"{conv.name}: kernel, stride, padding {geometry} is not a plain 3x3")
+            self.refuse(conv, f"kernel, stride, padding {geometry} is not a plain 3x3")
             return False
         if not _is_unshuffle(model, chain, unshuffled, [data, *others], block):
-            self.refusals.append(f"{conv.name}: what precedes it is not PixelUnshuffle({block})")
+            self.refuse(conv, f"what precedes it is not PixelUnshuffle({block})")
             return False
         conv.replace_input_with(0, data)
-        replace_initializer(model, conv, 1, strided_kernel(weight, block), f"{conv.name}.weight")
+        replace_constant(model, conv, 1, strided_kernel(weight, block), f"{conv.name}.weight")
         conv.attributes["kernel_shape"] = ir.AttrInt64s("kernel_shape", [3 * block] * 2)
         conv.attributes["strides"] = ir.AttrInt64s("strides", [block] * 2)
         conv.attributes["pads"] = ir.AttrInt64s("pads", [block] * 4)

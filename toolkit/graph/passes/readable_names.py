@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from toolkit.graph.passes.matching import GraphPass, constant, consumers
+from toolkit.graph.matching import constant, consumers
+from toolkit.graph.passes.base import GraphPass
 
 SCOPES = "pkg.torch.onnx.name_scopes"
 

@@ -1,4 +1,4 @@
-"""Images in, images out: uint8 at both ends, with scaling, clamping and rounding inside the graph."""
+"""Makes a graph take and return uint8 images, with scaling, clamping and rounding inside the graph."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import numpy as np
 import onnx_ir as ir
 
 from toolkit.artifact import Layout
-from toolkit.graph.passes.matching import GraphPass, add_constant, pixel_convs, producer, scale_weights
+from toolkit.graph.editing import add_constant, extend_output, insert_between, named_node, scale_weights
+from toolkit.graph.matching import pixel_convs, producer
+from toolkit.graph.passes.base import GraphPass
 
 
 class Uint8IO(GraphPass):
@@ -23,7 +25,7 @@ class Uint8IO(GraphPass):
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
-        self.layout = layout
+        self.layout, self.ends = layout, ("uint8", layout)
 
     def requires(self, model: ir.Model) -> None:
         _last_conv(model)
@@ -47,47 +49,34 @@ class Uint8IO(GraphPass):
 
     def _take_bytes(self, model: ir.Model, floating: ir.DataType) -> None:
         image = model.graph.inputs[0]
-        readers = [(use.node, use.idx) for use in image.uses()]
-        cast = ir.node("Cast", [image], {"to": floating}, name="input.to_float")
-        chain = [cast]
+        chain = [named_node("Cast", [image], "input.to_float", {"to": floating})]
         if self.layout == "NHWC":
-            chain.append(ir.node("Transpose", [cast.outputs[0]], {"perm": [0, 3, 1, 2]}, name="input.to_nchw"))
-        for node in chain:
-            node.outputs[0].name = node.name
-        for node, index in readers:
-            node.replace_input_with(index, chain[-1].outputs[0])
-        model.graph.insert_before(next(iter(model.graph)), chain)
+            order = {"perm": [0, 3, 1, 2]}
+            chain.append(named_node("Transpose", [chain[0].outputs[0]], "input.to_nchw", order))
+        insert_between(model, image, chain)
         image.dtype = ir.DataType.UINT8
         image.shape = _laid_out(image.shape, self.layout)
 
     def _return_bytes(self, model: ir.Model) -> None:
-        result = model.graph.outputs[0]
-        last = result.producer()
-        if last is None:
-            raise ir.passes.PreconditionError("the output is not computed")
-        image = ir.Value(
-            name=result.name, shape=_laid_out(result.shape, self.layout), type=ir.TensorType(ir.DataType.UINT8)
-        )
-        result.name = last.name
+        shape = model.graph.outputs[0].shape
+        result = extend_output(model, self._bytes_of)
+        result.shape, result.type = _laid_out(shape, self.layout), ir.TensorType(ir.DataType.UINT8)
+
+    def _bytes_of(self, result: ir.Value) -> list[ir.Node]:
         chain = []
         if self.layout == "NHWC":
-            chain.append(ir.node("Transpose", [result], {"perm": [0, 2, 3, 1]}, name="output.to_nhwc"))
+            chain.append(named_node("Transpose", [result], "output.to_nhwc", {"perm": [0, 2, 3, 1]}))
             result = chain[0].outputs[0]
-            result.name = chain[0].name
         # TensorRT takes uint8 only at the network's ends, so the cast comes last.
-        chain.append(ir.node("Cast", [result], {"to": ir.DataType.UINT8}, name="output.to_uint8", outputs=[image]))
-        model.graph.insert_after(last, chain)
-        model.graph.outputs[0] = image
+        return [*chain, named_node("Cast", [result], "output.to_uint8", {"to": ir.DataType.UINT8})]
 
 
 def _clamp_and_round(model: ir.Model, shuffle: ir.Node, floating: ir.DataType) -> None:
     """Before the shuffle: there the rows are contiguous, after it they are four or six times as many."""
     limits = (("lowest", 0), ("highest", 255))
     low, high = (add_constant(model, f"output.{name}", np.array(limit, floating.numpy())) for name, limit in limits)
-    clamp = ir.node("Clip", [shuffle.inputs[0], low, high], name="output.clamp")
-    rounding = ir.node("Round", [clamp.outputs[0]], name="output.round")
-    for node in (clamp, rounding):
-        node.outputs[0].name = node.name
+    clamp = named_node("Clip", [shuffle.inputs[0], low, high], "output.clamp")
+    rounding = named_node("Round", [clamp.outputs[0]], "output.round")
     shuffle.replace_input_with(0, rounding.outputs[0])
     model.graph.insert_before(shuffle, [clamp, rounding])
 

@@ -12,13 +12,9 @@ from numpy.typing import NDArray
 
 from toolkit.artifact import Port
 from toolkit.graph.analysis.tensors import tensor_function
-from toolkit.graph.passes.matching import (
-    GraphPass,
-    add_constant,
-    constant,
-    consumers,
-    replace_initializer,
-)
+from toolkit.graph.editing import add_constant, insert_between, named_node, replace_constant
+from toolkit.graph.matching import constant, consumers
+from toolkit.graph.passes.base import GraphPass
 from toolkit.graph.precision.keeping import Kept
 
 
@@ -61,17 +57,13 @@ class CentreOutputs(GraphPass):
             left = (bias.astype(np.float64) - mean).astype(self._target).astype(np.float32)
         if not np.isfinite(left).all():
             return  # beyond the target's range with or without its mean
-        uses = list(made.uses())
-        replace_initializer(model, conv, 2, left, f"{conv.name}.bias.centred")
+        replace_constant(model, conv, 2, left, f"{conv.name}.bias.centred")
         name = f"{conv.name}.mean"
         added = (bias.astype(np.float64) - left).astype(np.float32).reshape(-1, 1, 1)
-        add = ir.node("Add", [made, add_constant(model, f"{name}.value", added)], name=name)
-        result = add.outputs[0]
+        add = named_node("Add", [made, add_constant(model, f"{name}.value", added)], name)
+        result = insert_between(model, made, [add])
         result.name, made.name = made.name, f"{made.name}.centred"
         result.type, result.shape = made.type, made.shape
-        for use in uses:
-            use.node.replace_input_with(use.idx, result)
-        model.graph.insert_after(conv, add)
         self.added.add(name)
 
 

@@ -16,7 +16,9 @@ from toolkit.artifact import Artifact, Conversion, CurveCost, CurvePoint, Manife
 from toolkit.checks import Check
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.analysis.numerics import Probes
-from toolkit.graph.passes.matching import GraphPass, reads_whole_frame
+from toolkit.graph.editing import copied
+from toolkit.graph.matching import reads_whole_frame
+from toolkit.graph.passes.base import GraphPass
 from toolkit.graph.precision.calibration import (
     PERCENTILE,
     Method,
@@ -344,8 +346,7 @@ def _measure(converted: onnx.ModelProto, artifact: Artifact, precision: Precisio
 
 def sizeless(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
     """A static graph of even size holds no size but in its input and output: without these it takes any."""
-    free = onnx.ModelProto()
-    free.CopyFrom(model)
+    free = copied(model)
     if manifest.shape is not None:
         for end in (free.graph.input[0], free.graph.output[0]):
             dims = end.type.tensor_type.shape.dim

@@ -9,16 +9,19 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx_ir.passes.common import ShapeInferencePass
 
-from toolkit.graph.passes.matching import (
-    GraphPass,
+from toolkit.graph.analysis.shapes import inferred_tensors
+from toolkit.graph.editing import (
     add_constant,
-    constant,
-    pixel_convs,
+    extend_output,
+    insert_after,
+    insert_between,
+    named_node,
     remove_unused_nodes,
     scale_weights,
 )
+from toolkit.graph.matching import constant, pixel_convs
+from toolkit.graph.passes.base import GraphPass
 
 Keep = Callable[[ir.Node], bool]
 """Whether a node stays in float32."""
@@ -132,14 +135,10 @@ class LowerPrecision(GraphPass):
     def _restore_outputs(self, model: ir.Model, types: dict[ir.Value, ir.DataType | None]) -> None:
         """Float outputs are float32 again."""
         for index, result in enumerate(model.graph.outputs):
-            last = result.producer()
-            if last is None or types[result] not in _NUMPY:
+            if result.producer() is None or types[result] not in _NUMPY:
                 continue
-            restored = ir.Value(name=result.name, shape=result.shape, type=ir.TensorType(_FLOAT))
-            result.name = last.name
-            cast = ir.node("Cast", [result], {"to": _FLOAT}, name="output.to_float", outputs=[restored])
-            model.graph.insert_after(last, cast)
-            model.graph.outputs[index] = restored
+            restored = extend_output(model, _to_float, index)
+            restored.shape, restored.type = result.shape, ir.TensorType(_FLOAT)
             types[restored] = _FLOAT
 
 
@@ -149,20 +148,23 @@ def _cast(model: ir.Model, value: ir.Value, wanted: ir.DataType, types: dict[ir.
     for use in value.uses():
         if use.node.name == name:
             return use.node.outputs[0]
-    cast = ir.node("Cast", [value], {"to": wanted}, name=name)
-    cast.outputs[0].name = name
+    cast = named_node("Cast", [value], name, {"to": wanted})
     cast.outputs[0].shape = value.shape
     types[cast.outputs[0]] = wanted
-    before = value.producer()
-    if before is None:
-        model.graph.insert_before(next(iter(model.graph)), cast)
-    else:
-        model.graph.insert_after(before, cast)
+    insert_after(model, value, [cast])
     return cast.outputs[0]
 
 
+def _to_float(value: ir.Value) -> list[ir.Node]:
+    return [named_node("Cast", [value], "output.to_float", {"to": _FLOAT})]
+
+
 def _infer_types(model: ir.Model) -> None:
-    ShapeInferencePass()(model)
+    known = inferred_tensors(ir.to_proto(model))
+    for node in model.graph:
+        for value in node.outputs:
+            if value.dtype is None and value.name in known:
+                value.dtype = ir.DataType(known[value.name].dtype)
     if untyped := [value.name for node in model.graph for value in node.outputs if value.dtype is None]:
         raise ir.passes.PreconditionError(f"types of {untyped} cannot be inferred")
 
@@ -174,12 +176,7 @@ def _move_byte_scale(model: ir.Model) -> None:
     if cast is None:
         return
     pixels = cast.outputs[0]
-    readers = [(use.node, use.idx) for use in pixels.uses()]
     scale = add_constant(model, "input.scale", np.float32(1 / _BYTE_SCALE))
-    scaled = ir.node("Mul", [pixels, scale], name="input.scaled")
-    result = scaled.outputs[0]
-    result.name, result.type, result.shape = "input.scaled", ir.TensorType(_FLOAT), pixels.shape
-    model.graph.insert_after(cast, scaled)
-    for node, index in readers:
-        node.replace_input_with(index, result)
+    result = insert_between(model, pixels, [named_node("Mul", [pixels, scale], "input.scaled")])
+    result.type, result.shape = ir.TensorType(_FLOAT), pixels.shape
     scale_weights(model, pixel_convs(model), _BYTE_SCALE)

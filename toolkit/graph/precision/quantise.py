@@ -7,7 +7,9 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import onnx_ir as ir
 
-from toolkit.graph.passes.matching import GraphPass, add_constant, constant, replace_initializer
+from toolkit.graph.editing import add_constant, named_node, replace_constant
+from toolkit.graph.matching import constant
+from toolkit.graph.passes.base import GraphPass
 
 _LARGEST = 127
 """Symmetric: -128 is not used, so that a negated weight has the same distance from its float value."""
@@ -72,10 +74,8 @@ class QuantiseConvs(GraphPass):
                 return
         scale = np.float32(self._range[str(activation.name)] / _LARGEST)
         operands = [add_constant(model, f"{prefix}.scale", scale), add_constant(model, f"{prefix}.zero", np.int8(0))]
-        quantise = ir.node("QuantizeLinear", [activation, *operands], name=f"{prefix}.quantise")
-        dequantise = ir.node("DequantizeLinear", [quantise.outputs[0], *operands], name=f"{prefix}.dequantise")
-        for node in (quantise, dequantise):
-            node.outputs[0].name = node.name
+        quantise = named_node("QuantizeLinear", [activation, *operands], f"{prefix}.quantise")
+        dequantise = named_node("DequantizeLinear", [quantise.outputs[0], *operands], f"{prefix}.dequantise")
         conv.replace_input_with(0, dequantise.outputs[0])
         model.graph.insert_before(conv, [quantise, dequantise])
 
@@ -89,12 +89,11 @@ def _quantise_weight(model: ir.Model, conv: ir.Node) -> None:
     scale = np.where(largest > 0, largest / _LARGEST, 1.0).astype(np.float32)
     stored = np.rint(exact / scale.astype(np.float64)[:, None, None, None]).clip(-_LARGEST, _LARGEST).astype(np.int8)
     prefix = f"{conv.name}.weight.int8"
-    replace_initializer(model, conv, 1, stored, prefix)
+    replace_constant(model, conv, 1, stored, prefix)
     operands = [
         add_constant(model, f"{prefix}.scale", scale),
         add_constant(model, f"{prefix}.zero", np.zeros(len(scale), np.int8)),
     ]
-    dequantise = ir.node("DequantizeLinear", [conv.inputs[1], *operands], {"axis": 0}, name=f"{prefix}.dequantise")
-    dequantise.outputs[0].name = dequantise.name
+    dequantise = named_node("DequantizeLinear", [conv.inputs[1], *operands], f"{prefix}.dequantise", {"axis": 0})
     conv.replace_input_with(1, dequantise.outputs[0])
     model.graph.insert_before(conv, dequantise)

@@ -22,6 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from toolkit.artifact import Port
 from toolkit.errors import InputError
 from toolkit.graph.analysis.tensors import tensor_function
+from toolkit.graph.editing import copied, replace_nodes
 from toolkit.graph.precision.keeping import Kept
 
 Doubles = NDArray[np.float64]
@@ -56,7 +57,7 @@ class RoundedWeights:
 
     def keeping(self, kept: Kept) -> onnx.ModelProto:
         """With rounded weights in all convolutions but those that are kept."""
-        made = _copy(self.model)
+        made = copied(self.model)
         new = {tensor.name: tensor for tensor in self.rounded.graph.initializer}
         inputs = {node.name: list(node.input) for node in self.rounded.graph.node if node.op_type == "Conv"}
         for node in made.graph.node:
@@ -90,7 +91,7 @@ def round_weights(
     """
     if not images:
         raise InputError("weights are rounded by what they do to images, and there is none", "Name some.")
-    rounded = _copy(model)
+    rounded = copied(model)
     _round_inputs(rounded, kept)
     for conv in list(_dense(model, kept)):
         error = _Error.measured(conv, model, rounded, port, images)
@@ -152,12 +153,6 @@ class _Error:
         return flat[:, 1:].reshape(conv.weight.shape).astype(np.float32), flat[:, 0].astype(np.float32)
 
 
-def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    return copy
-
-
 def _nearest(values: Doubles) -> Doubles:
     return values.astype(np.float32).astype(ml_dtypes.bfloat16).astype(np.float64)
 
@@ -203,9 +198,7 @@ def _round_inputs(model: onnx.ModelProto, kept: Kept) -> None:
             nodes.append(helper.make_node("Cast", [low], [high], name=high, to=TensorProto.FLOAT))
             node.input[0] = high
         nodes.append(node)
-    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del model.graph.node[:]
-    model.graph.node.extend(copies)
+    replace_nodes(model, nodes)
 
 
 def _replace(model: onnx.ModelProto, conv: onnx.NodeProto, index: int, array: NDArray[np.float32]) -> None:

@@ -20,16 +20,9 @@ from numpy.typing import NDArray
 
 from toolkit.artifact import Port
 from toolkit.graph.analysis.tensors import tensor_function
-from toolkit.graph.passes.matching import (
-    GraphPass,
-    add_constant,
-    constant,
-    consumers,
-    per_channel,
-    producer,
-    read_only_by,
-    replace_initializer,
-)
+from toolkit.graph.editing import add_constant, named_node, replace_constant
+from toolkit.graph.matching import constant, consumers, per_channel, producer, read_only_by
+from toolkit.graph.passes.base import GraphPass
 
 _FACTORS = 1 + np.arange(32) / 32
 """What a channel can be multiplied with: bf16 numbers themselves. A power of two would change nothing."""
@@ -93,7 +86,7 @@ def _places(model: ir.Model) -> list[_Place]:
     for node in model.graph:
         value = node.outputs[0]
         convs = consumers(value)
-        shifts = node.op_type == "Add" and (shifting := per_channel(node)) is not None and _only(shifting[0], node)
+        shifts = node.op_type == "Add" and (shifting := per_channel(node)) is not None and _only(shifting.tensor, node)
         if (shifts or _is_dense(node)) and convs and read_only_by(value, convs) and all(map(_is_dense, convs)):
             found.append(_Place(value, node, convs))
     return found
@@ -125,17 +118,17 @@ def _scale_made(model: ir.Model, node: ir.Node, factor: NDArray[np.float64]) -> 
     shifting = per_channel(node)
     if shifting is None:
         raise ir.passes.PreconditionError(f"{node.name} has no shift a channel")
-    data, index, _ = shifting
+    data, index = shifting.tensor, shifting.index
     column = factor.astype(np.float32).reshape(-1, 1, 1)
     _scale_constant(model, node, index, column)
     scaling = producer(data, "Mul")
     scaled = None if scaling is None else per_channel(scaling)
     if scaling is not None and scaled is not None:
-        _scale_constant(model, scaling, scaled[1], column)
+        _scale_constant(model, scaling, scaled.index, column)
         return
     name = f"{str(node.name).rpartition('.')[0]}.scale"
-    scale = ir.node("Mul", [data, add_constant(model, f"{name}.factor", column)], name=name)
-    scale.outputs[0].name, scale.outputs[0].type, scale.outputs[0].shape = name, data.type, data.shape
+    scale = named_node("Mul", [data, add_constant(model, f"{name}.factor", column)], name)
+    scale.outputs[0].type, scale.outputs[0].shape = data.type, data.shape
     model.graph.insert_before(node, scale)
     node.replace_input_with(1 - index, scale.outputs[0])
 
@@ -146,7 +139,7 @@ def _scale_constant(model: ir.Model, node: ir.Node, index: int, factor: NDArray[
     if value is None or array is None:
         raise ir.passes.PreconditionError(f"input {index} of {node.name} is not constant")
     scaled = (array.astype(np.float64) * factor).astype(np.float32)
-    replace_initializer(model, node, index, scaled.reshape(array.shape), f"{node.name}.{value.name}.scaled")
+    replace_constant(model, node, index, scaled.reshape(array.shape), f"{node.name}.{value.name}.scaled")
 
 
 def _errors(tensor: NDArray[Any]) -> NDArray[np.float64]:

@@ -6,19 +6,19 @@ rounded to the type it has in the graph after it was computed in float32: what h
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import onnx
+
+from toolkit.graph.analysis.shapes import inferred_tensors
+from toolkit.graph.editing import copied, replace_nodes
 
 _LOW = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 
 
 def simulated(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same function in float32 with explicit roundings; graphs without low precision are returned as copies."""
-    types = _types(model)
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
+    types = {name: info.dtype for name, info in inferred_tensors(model).items()}
+    made = copied(model)
     graph = made.graph
     for tensor in graph.initializer:
         if tensor.data_type in _LOW:
@@ -35,16 +35,8 @@ def simulated(model: onnx.ModelProto) -> onnx.ModelProto:
             node.output[list(node.output).index(name)] = renamed
             nodes += _rounding(renamed, name, types[name])
     del graph.value_info[:]
-    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(copies)
+    replace_nodes(made, nodes)
     return made
-
-
-def _types(model: onnx.ModelProto) -> dict[str, int]:
-    graph = onnx.shape_inference.infer_shapes(model).graph
-    values: list[Any] = [*graph.value_info, *graph.output, *graph.input]
-    return {item.name: item.type.tensor_type.elem_type for item in values}
 
 
 def _rounding(source: str, target: str, dtype: int) -> list[onnx.NodeProto]:

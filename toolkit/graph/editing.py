@@ -1,0 +1,149 @@
+"""Edits of a graph. onnx-ir models are changed in place; ONNX protos are copied first where a function says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from toolkit.graph.matching import constant, consumers
+
+# Constants
+
+
+def add_constant(model: ir.Model, name: str, array: np.generic | NDArray[np.generic]) -> ir.Value:
+    """A new initializer."""
+    value = _constant_value(name, array)
+    model.graph.register_initializer(value)
+    return value
+
+
+def replace_constant(model: ir.Model, node: ir.Node, index: int, array: NDArray[np.generic], name: str) -> None:
+    """Give `node` a new constant as input `index`; other nodes that read the old one keep it."""
+    value = _constant_value(name, array)
+    old = node.inputs[index]
+    node.replace_input_with(index, value)
+    if old is not None and old.is_initializer() and not old.uses() and old.name:
+        del model.graph.initializers[old.name]  # before the new one is registered, which may have its name
+    model.graph.register_initializer(value)
+
+
+def scale_weights(model: ir.Model, convs: Collection[ir.Node], factor: float, *, bias: bool = False) -> None:
+    """Multiply the weights of convolutions in float64; constants that several of them share stay shared.
+
+    Args:
+        model: the graph.
+        convs: convolutions with constant weights.
+        factor: to multiply with.
+        bias: multiply their biases too.
+
+    Raises:
+        PreconditionError: a weight or bias is not constant.
+    """
+    for index, leaf in ((1, "weight"), (2, "bias"))[: 2 if bias else 1]:
+        readers: dict[ir.Value | None, list[ir.Node]] = {}
+        for conv in convs:
+            readers.setdefault(conv.inputs[index], []).append(conv)
+        for value, nodes in readers.items():
+            array = constant(value)
+            if value is None or array is None:
+                raise ir.passes.PreconditionError(f"the {leaf} of {nodes[0].name} is not constant")
+            scaled = (array.astype(np.float64) * factor).astype(array.dtype)
+            if set(consumers(value)) <= set(nodes) and value.is_initializer():
+                value.const_value = ir.tensor(scaled, name=value.name)
+                continue
+            for node in nodes:
+                replace_constant(model, node, index, scaled, f"{node.name}.{leaf}")
+
+
+def _constant_value(name: str, array: np.generic | NDArray[np.generic]) -> ir.Value:
+    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+    value.type, value.shape = ir.TensorType(ir.DataType.from_numpy(array.dtype)), ir.Shape(array.shape)
+    return value
+
+
+# Nodes
+
+
+def named_node(
+    operator: str, inputs: Sequence[ir.Value | None], name: str, attributes: Mapping[str, Any] | None = None
+) -> ir.Node:
+    """A node that is not in a graph yet. Its output has its name."""
+    node = ir.node(operator, inputs, attributes, name=name)
+    node.outputs[0].name = name
+    return node
+
+
+def insert_between(model: ir.Model, value: ir.Value, chain: Sequence[ir.Node]) -> ir.Value:
+    """Let everything that reads `value` read the last node of `chain` instead, which starts by reading `value`.
+
+    The chain stands right after the node that computes `value`; for an input, at the beginning of the graph.
+    """
+    result = chain[-1].outputs[0]
+    for use in list(value.uses()):
+        if use.node not in chain:
+            use.node.replace_input_with(use.idx, result)
+    insert_after(model, value, chain)
+    return result
+
+
+def insert_after(model: ir.Model, value: ir.Value, chain: Sequence[ir.Node]) -> None:
+    """Place nodes right after the one that computes `value`; for an input, at the beginning of the graph."""
+    before = value.producer()
+    if before is None:
+        model.graph.insert_before(next(iter(model.graph)), chain)
+    else:
+        model.graph.insert_after(before, chain)
+
+
+def extend_output(model: ir.Model, chain_from: Callable[[ir.Value], Sequence[ir.Node]], index: int = 0) -> ir.Value:
+    """Add nodes at the end of the graph, and return the new output, which takes the name of the old one.
+
+    Args:
+        model: the graph.
+        chain_from: makes the nodes that follow, from the value that the output was. That value is renamed after the
+            node that computes it. Its type and shape are the caller's to correct, as are those of the new output.
+        index: which output.
+
+    Raises:
+        PreconditionError: no node computes the output.
+    """
+    former = model.graph.outputs[index]
+    last = former.producer()
+    if last is None:
+        raise ir.passes.PreconditionError("the output is not computed")
+    name, former.name = former.name, last.name
+    chain = chain_from(former)
+    result = chain[-1].outputs[0]
+    result.name = name
+    model.graph.insert_after(last, chain)
+    model.graph.outputs[index] = result
+    return result
+
+
+def remove_unused_nodes(model: ir.Model) -> None:
+    """Drop nodes and constants that no output depends on."""
+    RemoveUnusedNodesPass()(model)
+
+
+# ONNX protos
+
+
+def copied(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy that shares nothing with `model`."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
+def replace_nodes(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> None:
+    """Give the graph these nodes, in place; they may be its own in another order, or changed."""
+    # Clearing the field frees the messages that `nodes` may refer to, so they are copied before.
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(copies)

@@ -1,0 +1,52 @@
+"""The base class of all passes: what a pass requires and ensures, and why it left a place alone."""
+
+from __future__ import annotations
+
+import onnx
+import onnx_ir as ir
+
+from toolkit.artifact import Layout, PortType
+
+
+class GraphPass(ir.passes.InPlacePass):
+    """A rewrite of the graph, in place, that keeps the function.
+
+    A subclass overrides three methods of onnx-ir's contract, of which only `call` is not optional:
+
+    - `requires` raises PreconditionError if the graph is not one that the pass can be applied to;
+    - `call` rewrites the graph, and calls `refuse` for each place that looked like a match and was left alone;
+    - `ensures` raises PostconditionError if something is left that the pass should have removed.
+
+    A call of the pass runs all three in this order. That the function stayed the same is measured by the caller
+    (`toolkit.graph.pipeline`), because no condition on the structure can prove it.
+
+    Attributes:
+        title: what reports call the step.
+        refused: why a place was left alone, by the name of its node.
+        ends: type and layout of the graph's input and output after the pass, if it changes them.
+    """
+
+    title: str = ""
+    ends: tuple[PortType, Layout] | None = None
+
+    def __init__(self) -> None:
+        self.refused: dict[str, str] = {}
+
+    def refuse(self, node: ir.Node, reason: str) -> None:
+        """Note why a place that looked like a match is left alone."""
+        self.refused[str(node.name)] = reason
+
+    @property
+    def refusals(self) -> list[str]:
+        """For reports: each place that was left alone, and why."""
+        return [f"{node}: {reason}" for node, reason in self.refused.items()]
+
+    def rewritten(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        """The graph after this pass; `model` itself is not changed.
+
+        Raises:
+            InvariantError: a condition did not hold.
+        """
+        graph = ir.from_proto(model)
+        self(graph)
+        return ir.to_proto(graph)
