@@ -26,7 +26,7 @@ from toolkit.runtimes.onnxruntime.session import OrtSession
 from toolkit.runtimes.protocol import Availability, SessionOptions
 from toolkit.runtimes.registry import RUNTIMES, build, list_engines, load_engine
 from toolkit.system.atomic import sha256_of
-from toolkit.system.hardware import cuda_devices, processor
+from toolkit.system.hardware import cpu_model, cuda_devices
 from toolkit.workloads import Shape
 
 SHAPE = Shape(16, 24)
@@ -59,8 +59,8 @@ def test_a_bundle_explains_itself_and_runs(engine: Engine, small_artifact: Artif
     assert info["build_seconds"] > 0
     assert info["options"] == {"shape": "24x16"}
     assert info["settings"] == {"threads": "all usable"}
-    assert info["identity"]["instructions"] == " ".join(processor()[1])
-    assert info["machine"]["processor"] == processor()[0]
+    assert info["identity"]["instructions"] == " ".join(cpu_model()[1])
+    assert info["machine"]["processor"] == cpu_model()[0]
     assert {name: file["size"] for name, file in info["files"].items()} == {
         path.name: path.stat().st_size for path in engine.path.iterdir() if path.name != "engine.json"
     }
@@ -171,8 +171,8 @@ def test_an_engine_for_something_else_is_refused_with_the_command_that_rebuilds_
 
 def test_an_engine_of_a_lesser_processor_is_refused(engine: Engine) -> None:
     """Its kernels, and the layout of its weights, were chosen without what this one has."""
-    *_, last = processor()[1] or pytest.skip("this processor has no extension that we know")
-    fewer = " ".join(flag for flag in processor()[1] if flag != last)
+    *_, last = cpu_model()[1] or pytest.skip("this processor has no extension that we know")
+    fewer = " ".join(flag for flag in cpu_model()[1] if flag != last)
     rewrite_engine(engine.path, lambda info: info["identity"].update(instructions=fewer))
     with pytest.raises(Unavailable, match=f"the processor here has {last}, and kernels were chosen without"):
         load_engine(engine.path)
@@ -217,7 +217,7 @@ def test_the_bundle_of_before_stays_until_the_new_one_is_there(
 ) -> None:
     """Where two directories cannot be exchanged in one step, and someone presses Ctrl-C in between."""
     engine = build(small_artifact, "ort-cpu", BuildOptions(shape=SHAPE), tmp_path).engine
-    monkeypatch.setattr("toolkit.runtimes.engine._exchanged", lambda one, other: False)
+    monkeypatch.setattr("toolkit.system.atomic._exchanged", lambda one, other: False)
     original = Path.rename
 
     def interrupted(self: Path, target: Path) -> Path:

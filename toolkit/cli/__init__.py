@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from toolkit.errors import ToolkitError
+from toolkit.system.shutdown import exit_on_sigterm
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -42,7 +41,7 @@ _COMMANDS = {
 def main() -> None:
     """Run the command line; turn errors into one message and an exit code."""
     try:
-        signal.signal(signal.SIGTERM, _end)
+        exit_on_sigterm()
         _app()()
     except ToolkitError as error:
         from toolkit.cli.console import err, styled
@@ -79,8 +78,3 @@ def _app() -> App:
         module = name.replace("-", "_")
         app.command(f"toolkit.cli.{module}:{module}", name=name, help=summary)
     return app
-
-
-def _end(number: int, _frame: FrameType | None) -> None:
-    """On the way out worker processes are ended and temporary files removed."""
-    raise SystemExit(128 + number)

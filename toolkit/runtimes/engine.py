@@ -8,10 +8,6 @@ rt4ksr_x2_fp16.tensorrt-rtx.engine/
 
 from __future__ import annotations
 
-import ctypes
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +18,7 @@ from toolkit.artifact import Artifact, Contract, Manifest, Precision, decode_man
 from toolkit.errors import ArtifactError
 from toolkit.kinds import ENGINE_INFO, ENGINE_SUFFIX, require_kind
 from toolkit.quoting import shell
-from toolkit.system.atomic import sha256_of, sha256_of_file, writable
+from toolkit.system.atomic import new_directory, sha256_of, sha256_of_file, writable
 from toolkit.system.documents import MalformedDocument, from_json
 from toolkit.system.foreign import foreign
 from toolkit.system.trust import WRITTEN_HERE, remember
@@ -203,17 +199,9 @@ def write_engine(path: Path, info: EngineInfo, artifact: Artifact, files: Mappin
     contents = {**files, _MANIFEST: encode(artifact.manifest)}
     described = {name: File(sha256_of(content), len(content)) for name, content in contents.items()}
     info = msgspec.structs.replace(info, files=described).sealed()
-    with writable(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        try:
-            for name, content in (contents | {ENGINE_INFO: encode(info)}).items():
-                (temporary / name).write_bytes(content)
-            temporary.chmod(0o755)
-            _replace(temporary, path)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+    with writable(path), new_directory(path) as temporary:
+        for name, content in (contents | {ENGINE_INFO: encode(info)}).items():
+            (temporary / name).write_bytes(content)
     remember(info.seal, WRITTEN_HERE)
     return Engine(path, info, artifact.manifest)
 
@@ -226,29 +214,3 @@ def is_bundle(path: Path) -> bool:
 def find_engines(directory: Path) -> list[Path]:
     """Bundles of a directory, by name, whole or not."""
     return sorted(path for path in directory.glob(f"*{ENGINE_SUFFIX}") if path.is_dir())
-
-
-def _replace(new: Path, path: Path) -> None:
-    """Put `new` in the place of `path`, which is never missing in between where the system can exchange the two."""
-    if not path.is_dir() or path.is_symlink():
-        new.rename(path)
-        return
-    old = new
-    if not _exchanged(new, path):
-        old = path.with_name(f".{path.name}.old.{os.getpid()}")
-        path.rename(old)
-        try:
-            new.rename(path)
-        except BaseException:
-            old.rename(path)
-            raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _exchanged(one: Path, other: Path) -> bool:
-    """Whether the two changed places, in one step: Linux can, and most of its file systems."""
-    exchange = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
-    if exchange is None:
-        return False
-    failed: int = exchange(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
-    return not failed

@@ -17,7 +17,7 @@ from toolkit.graph.reading import SECONDS
 from toolkit.network.padding import padded_size, reflected_indices
 from toolkit.runtimes.rehearsal import rehearse
 from toolkit.system.foreign import foreign
-from toolkit.system.hardware import usable_processors
+from toolkit.system.hardware import usable_cpus
 from toolkit.workloads import Shape
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class SessionOptions:
         check_threads(self.threads)
 
     def resolved_threads(self) -> int:
-        return self.threads or usable_processors()
+        return self.threads or usable_cpus()
 
 
 def check_threads(threads: int) -> None:

@@ -37,12 +37,12 @@ from toolkit.runtimes.protocol import Availability, Session, SessionOptions, pro
 from toolkit.runtimes.script import Subject
 from toolkit.system.documents import MalformedDocument, from_json
 from toolkit.system.hardware import (
+    cpu_identity,
+    cpu_model,
     cuda_devices,
     device_identity,
     device_machine,
-    processor,
-    processor_identity,
-    usable_processors,
+    usable_cpus,
 )
 from toolkit.workloads import Shape
 
@@ -78,16 +78,16 @@ class OrtCpuRuntime(BuildingRuntime):
         return _probe(CPU, 'pip install "rt4ksr-toolkit[cpu]"')
 
     def identity(self, options: BuildOptions) -> dict[str, str]:
-        return {"version": _version(), **processor_identity()}
+        return {"version": _version(), **cpu_identity()}
 
     def machine(self) -> dict[str, str]:
-        return {"processor": processor()[0]}
+        return {"processor": cpu_model()[0]}
 
     def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
         return OrtSession(artifact, Provider(CPU, {}), options.resolved_threads())
 
     def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
-        session = OrtSession(job.artifact, Provider(CPU, {}), job.options.threads or usable_processors())
+        session = OrtSession(job.artifact, Provider(CPU, {}), job.options.threads or usable_cpus())
         return {_MODEL: session.optimised()}, {"provider": CPU}
 
     def _load_engine(self, engine: Engine, options: SessionOptions) -> Session:
@@ -140,7 +140,7 @@ class OrtGpuRuntime(BuildingRuntime):
 
     def _run_once(self, job: BuildJob, provider: Provider, directory: Path) -> dict[str, str]:
         """Load the graph and run a frame, which fills the caches in `directory`."""
-        session = OrtGpuSession(_copied(job.artifact, directory), provider, usable_processors())
+        session = OrtGpuSession(_copied(job.artifact, directory), provider, usable_cpus())
         smallest = job.artifact.manifest.smallest
         session.bind(job.shape or Shape(smallest, smallest))
         ran = Counter(node.precision for node in session.executed().values())

@@ -27,7 +27,7 @@ from toolkit.runtimes.protocol import (
     short_precision,
 )
 from toolkit.runtimes.script import Subject
-from toolkit.system.hardware import processor, processor_identity, usable_processors
+from toolkit.system.hardware import cpu_identity, cpu_model, usable_cpus
 from toolkit.system.openvino_core import openvino_core
 from toolkit.workloads import Shape
 
@@ -163,13 +163,13 @@ class OpenVinoRuntime(BuildingRuntime):
             found = version("openvino")
         except PackageNotFoundError:
             found = "not installed"
-        return {"version": found, **processor_identity()}
+        return {"version": found, **cpu_identity()}
 
     def machine(self) -> dict[str, str]:
-        return {"processor": processor()[0]}
+        return {"processor": cpu_model()[0]}
 
     def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
-        precision, threads = job.artifact.manifest.precision, job.options.threads or usable_processors()
+        precision, threads = job.artifact.manifest.precision, job.options.threads or usable_cpus()
         session = OpenVinoSession(job.artifact, precision, threads)
         session.bind(_required(job.shape, job.artifact))
         ran = Counter(node.precision for node in session.executed().values())
