@@ -17,6 +17,7 @@ from samples import rewrite_engine
 import toolkit
 from toolkit.artifact import Artifact
 from toolkit.errors import ArtifactError, Unavailable
+from toolkit.graph.source import source_checkpoint
 from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.runtimes.building import BuildJob, BuildOptions
 from toolkit.runtimes.cuda.driver import Cuda, DeviceFrames
@@ -230,7 +231,7 @@ def noise(shape: Shape) -> np.ndarray:
 def check(session: toolkit.Session, artifact: Artifact, shape: Shape) -> None:
     """Two frames, so that the second must not find the first one's result."""
     session.bind(shape)
-    network = numpy_function(toolkit.source_checkpoint(artifact).network, "float64")
+    network = numpy_function(source_checkpoint(artifact).network, "float64")
     for frame in (noise(shape), 1 - noise(shape)):
         np.testing.assert_allclose(session.run(frame), network(frame), rtol=0, atol=1e-5)
 

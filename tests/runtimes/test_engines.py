@@ -19,6 +19,7 @@ from toolkit.artifact import Artifact, Layout
 from toolkit.errors import ArtifactError, InputError, Unavailable
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
+from toolkit.graph.source import source_checkpoint
 from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.engine import Engine
@@ -66,7 +67,7 @@ def test_a_bundle_explains_itself_and_runs(engine: Engine, small_artifact: Artif
     }
     session = load_engine(engine.path)
     session.bind(SHAPE)
-    truth = numpy_function(toolkit.source_checkpoint(small_artifact).network, "float64")(frame())
+    truth = numpy_function(source_checkpoint(small_artifact).network, "float64")(frame())
     np.testing.assert_allclose(session.run(frame()), truth, rtol=0, atol=1e-5)
 
 
@@ -467,7 +468,7 @@ def test_gpu_runtimes_agree_with_float64(name: str, small_artifact: Artifact) ->
     if not available.ok:
         pytest.skip(f"{name}: {available.reason}")
     session = toolkit.load_session(small_artifact, name)
-    network = numpy_function(toolkit.source_checkpoint(small_artifact).network, "float64")
+    network = numpy_function(source_checkpoint(small_artifact).network, "float64")
     for shape in (SHAPE, Shape(7, 9), SHAPE):
         session.bind(shape)
         x = np.random.default_rng(0).random((1, 3, *shape.sides), np.float32)
@@ -488,7 +489,7 @@ def test_gpu_engines_are_built_loaded_and_reused(name: str, small_artifact: Arti
     assert not build(small_artifact, name, options, tmp_path).fresh
     session = load_engine(engine.path)
     session.bind(SHAPE)
-    truth = numpy_function(toolkit.source_checkpoint(small_artifact).network, "float64")(frame())
+    truth = numpy_function(source_checkpoint(small_artifact).network, "float64")(frame())
     np.testing.assert_allclose(session.run(frame()), truth, rtol=0, atol=1e-4)
     Engine.read(engine.path)  # and loading it has changed nothing
     again = build(small_artifact, name, BuildOptions(shape=Shape(32, 32)), tmp_path, overwrite=True).engine
