@@ -37,6 +37,8 @@ def float64_function(model: onnx.ModelProto) -> Callable[[NDArray[Any]], NDArray
     """A float64 graph as a function from its one input to its first output, by ONNX's reference implementation.
 
     Its Erf rounds to float32 whatever its input is, and Gelu is computed with it: both are replaced by float64 ones.
+    Its Conv loops over pixels in Python, which takes minutes for 64 channels: it is replaced by one matrix product per
+    element of the kernel.
     """
     from onnx.reference import ReferenceEvaluator
     from onnx.reference.op_run import OpRun
@@ -52,7 +54,24 @@ def float64_function(model: onnx.ModelProto) -> Callable[[NDArray[Any]], NDArray
                 return (0.5 * x * (1 + np.tanh(inner)),)
             return (0.5 * x * (1 + _erf(x * math.sqrt(0.5))),)
 
-    evaluator = ReferenceEvaluator(model, new_ops=[Erf, Gelu])
+    class Conv(OpRun):
+        def _run(
+            self,
+            x: NDArray[Any],
+            w: NDArray[Any],
+            b: NDArray[Any] | None = None,
+            auto_pad: str | None = None,
+            dilations: list[int] | None = None,
+            group: int | None = None,
+            kernel_shape: list[int] | None = None,
+            pads: list[int] | None = None,
+            strides: list[int] | None = None,
+        ) -> tuple[NDArray[Any]]:
+            if auto_pad not in (None, "", "NOTSET") or x.ndim != 4:
+                raise NotImplementedError(f"Conv with {x.ndim - 2} axes, auto_pad {auto_pad} has no float64 form")
+            return (_conv(x, w, b, pads or [0] * 4, strides or [1, 1], dilations or [1, 1], group or 1),)
+
+    evaluator = ReferenceEvaluator(model, new_ops=[Conv, Erf, Gelu])
     name = model.graph.input[0].name
 
     def function(frame: NDArray[Any]) -> NDArray[Any]:
@@ -90,6 +109,40 @@ def largest_rounding(exact: onnx.ModelProto, stored: onnx.ModelProto) -> float:
 
 def _erf(x: NDArray[Any]) -> NDArray[Any]:
     return np.vectorize(math.erf, otypes=[x.dtype])(x) if x.size else x
+
+
+def _conv(
+    x: NDArray[Any],
+    weight: NDArray[Any],
+    bias: NDArray[Any] | None,
+    pads: list[int],
+    strides: list[int],
+    dilations: list[int],
+    group: int,
+) -> NDArray[Any]:
+    """ONNX's Conv on (N, C, H, W): for each element of the kernel, a product of its (O, C) matrix with the pixels it
+    meets, summed in the type of `x`."""
+    top, left, bottom, right = pads
+    padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    out, inner, rows, columns = weight.shape
+    height = (padded.shape[2] - (rows - 1) * dilations[0] - 1) // strides[0] + 1
+    width = (padded.shape[3] - (columns - 1) * dilations[1] - 1) // strides[1] + 1
+    result = np.zeros((x.shape[0], out, height, width), x.dtype)
+    for part in range(group):
+        kernels = weight[part * (out // group) : (part + 1) * (out // group)]
+        pixels = padded[:, part * inner : (part + 1) * inner]
+        made = result[:, part * (out // group) : (part + 1) * (out // group)]
+        for row in range(rows):
+            for column in range(columns):
+                first, second = row * dilations[0], column * dilations[1]
+                met = pixels[
+                    :,
+                    :,
+                    first : first + (height - 1) * strides[0] + 1 : strides[0],
+                    second : second + (width - 1) * strides[1] + 1 : strides[1],
+                ]
+                made += np.tensordot(met, kernels[:, :, row, column], axes=(1, 1)).transpose(0, 3, 1, 2)
+    return result if bias is None else result + bias.reshape(1, -1, 1, 1)
 
 
 def _retyped(model: onnx.ModelProto, before: int, after: int) -> onnx.ModelProto:
