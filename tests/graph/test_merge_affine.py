@@ -13,8 +13,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
+from samples import network
 
+from toolkit.graph.analysis.float64 import float64_function
+from toolkit.graph.export import DEFAULT_OPSET, trace
 from toolkit.graph.passes.merge_affine import BOUND, MergeAffine
+from toolkit.graph.passes.readable_names import ReadableNames
+from toolkit.network.fusion import merged_kernel, reparameterizable_blocks
 
 SIZES = (1, 1), (1, 6), (6, 1), (7, 9)
 
@@ -240,3 +245,23 @@ def test_any_chain_keeps_its_function(steps: list[str], seed: int) -> None:
     after, graph_pass = merged(before)
     assert_same(before, after, 4)
     assert all(merge.error <= BOUND for merge in graph_pass.merges)
+
+
+def test_rt4ksr_in_training_form_gets_the_kernels_that_its_own_merge_computes() -> None:
+    exact = network().double()
+    names = ReadableNames()
+    unfused = ir.from_proto(trace(exact, DEFAULT_OPSET))
+    names(unfused)
+    before = ir.to_proto(unfused)
+    after, graph_pass = merged(before)
+    blocks = reparameterizable_blocks(exact)
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in after.graph.initializer}
+    spatial = [merge for merge in graph_pass.merges if len(merge.nodes) > 3]
+    assert len(spatial) == len(blocks) == 3
+    for merge, block in zip(spatial, blocks.values(), strict=True):
+        for leaf, expected in zip(("weight", "bias"), merged_kernel(block), strict=True):
+            reference = expected.numpy()
+            assert np.abs(weights[f"{merge.name}.{leaf}"] - reference).max() <= 1e-12 * np.abs(reference).max()
+    x = np.random.default_rng(0).random((1, 3, 14, 22))
+    expected = float64_function(before)(x)
+    assert np.abs(float64_function(after)(x) - expected).max() <= 1e-12 * np.abs(expected).max()

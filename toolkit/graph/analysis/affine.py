@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from toolkit.graph.passes.matching import constant, consumers, ints
+from toolkit.graph.matching import constant, consumers, ints
 
 _LAST = 1 << 31
 """Slice ends from here on mean "to the end"; exporters write the largest int32 or int64."""

@@ -22,7 +22,10 @@ from numpy.typing import NDArray
 
 from toolkit.graph.analysis.affine import Region, affine_regions, padding
 from toolkit.graph.analysis.float64 import float64_function, in_float64
-from toolkit.graph.passes.matching import GraphPass, constant, remove_unused_nodes
+from toolkit.graph.analysis.shapes import inferred_tensors
+from toolkit.graph.editing import add_constant, named_node, remove_unused_nodes
+from toolkit.graph.matching import constant
+from toolkit.graph.passes.base import GraphPass
 
 BOUND = 1e-12
 """Largest error in float64, relative to the largest response. Measured errors are near 1e-15."""
@@ -98,13 +101,15 @@ class MergeAffine(GraphPass):
             raise ir.passes.PreconditionError("nodes without a name of their own")
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        refused: dict[tuple[str, str], tuple[str, str]] = {}
+        refused: dict[tuple[str, str], tuple[ir.Node, str]] = {}
         while region := self._next(model, set(refused)):
             if reason := self._merge(model, region):
-                refused[_ends(region)] = str(region.nodes[-1].name), reason
+                refused[_ends(region)] = region.nodes[-1], reason
         # What could not be merged as a whole or from within, but was merged from another tensor, is merged.
         merged = {name for merge in self.merges for name in merge.nodes}
-        self.refusals = [reason for name, reason in refused.values() if name not in merged]
+        for node, reason in refused.values():
+            if node.name not in merged:
+                self.refuse(node, reason)
         order = {node.name: index for index, node in enumerate(model.graph)}
         # A convolution may have become part of a larger merge.
         self.merges = sorted(
@@ -121,12 +126,12 @@ class MergeAffine(GraphPass):
         """Merge a region; else the reason why not."""
         name = str(region.nodes[-1].name)
         if max(region.kernel) > _LARGEST_KERNEL or region.source_channels > _LARGEST_CHANNELS:
-            return f"{name}: a {region.kernel} kernel over {region.source_channels} channels is too large"
+            return f"a {region.kernel} kernel over {region.source_channels} channels is too large"
         original = _function(model, region)
         weight, bias = _kernel(original, region)
         difference = _worst(original, _convolution(region, weight, bias), region)
         if not difference.error <= BOUND:
-            return f"{name} ({len(region.nodes)} nodes) is not one convolution: {difference}"
+            return f"{len(region.nodes)} nodes are not one convolution: {difference}"
         merge = Merge(
             name,
             tuple(str(node.name) for node in region.nodes),
@@ -147,11 +152,8 @@ def _ends(region: Region) -> tuple[str, str]:
 
 def _channels(model: ir.Model) -> dict[str, int]:
     """Channels of tensors with four dimensions, as far as shape inference finds them."""
-    graph = onnx.shape_inference.infer_shapes(ir.to_proto(model)).graph
-    shapes = {
-        value.name: value.type.tensor_type.shape.dim for value in (*graph.input, *graph.value_info, *graph.output)
-    }
-    return {name: dims[1].dim_value for name, dims in shapes.items() if len(dims) == 4 and dims[1].dim_value}
+    sides = {name: tensor.sides for name, tensor in inferred_tensors(ir.to_proto(model)).items()}
+    return {name: known[1] for name, known in sides.items() if known and len(known) == 4 and known[1]}
 
 
 def _dtype(region: Region) -> np.dtype[np.generic]:
@@ -254,30 +256,20 @@ def _zero_and_impulses(channels: int, height: int, width: int) -> Iterator[NDArr
 
 def _replace(model: ir.Model, region: Region, weight: NDArray[np.float64], bias: NDArray[np.float64]) -> None:
     """Put the convolution where the region's last node is; what nothing reads any more goes."""
-    last = region.nodes[-1]
-    dtype = _dtype(region)
-    constants = []
-    for leaf, array in (("weight", weight), ("bias", bias)):
-        name = _free_name(model, f"{last.name}.{leaf}")
-        tensor = ir.tensor(np.ascontiguousarray(array.astype(dtype)), name=name)
-        value = ir.Value(name=name, const_value=tensor, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape))
-        model.graph.register_initializer(value)
-        constants.append(value)
-    attributes = [
-        ir.AttrInt64s("kernel_shape", list(region.kernel)),
-        ir.AttrInt64s("pads", _pads(region)),
-        ir.AttrInt64s("strides", [1, 1]),
-        ir.AttrInt64s("dilations", [1, 1]),
-        ir.AttrInt64("group", 1),
+    last, dtype = region.nodes[-1], _dtype(region)
+    old = last.outputs[0]
+    name, tensor = str(last.name), old.name
+    last.name, old.name = f"{name}.replaced", f"{tensor}.replaced"
+    constants = [
+        add_constant(model, _free_name(model, f"{name}.{leaf}"), np.ascontiguousarray(array.astype(dtype)))
+        for leaf, array in (("weight", weight), ("bias", bias))
     ]
-    conv = ir.Node("", "Conv", [region.source, *constants], attributes, name=last.name)
+    attributes = {"kernel_shape": list(region.kernel), "pads": _pads(region), "strides": [1, 1]}
+    conv = named_node("Conv", [region.source, *constants], name, attributes)
+    new = conv.outputs[0]
+    new.name, new.type, new.shape = tensor, old.type, old.shape
     model.graph.insert_before(last, conv)
-    old, new = last.outputs[0], conv.outputs[0]
-    name = old.name
-    last.name = f"{last.name}.replaced"
-    new.type, new.shape = old.type, old.shape
     old.replace_all_uses_with(new, replace_graph_outputs=True)
-    old.name, new.name = f"{name}.replaced", name
     remove_unused_nodes(model)
 
 
