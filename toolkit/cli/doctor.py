@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from cyclopts import Parameter
+
+import toolkit
 from toolkit.cli.console import out, print_json, styled, table
-from toolkit.cli.options import Json
 
 
-def doctor(*, json: Json = False) -> None:
-    """Show which runtimes work on this machine, and how to make the others work."""
-    from toolkit.diagnosis import diagnose
+def doctor(*, json: Annotated[bool, Parameter(negative=())] = False) -> None:
+    """Show what is installed, which runtimes work here, and what would make the others work.
 
-    diagnosis = diagnose()
+    Parameters
+    ----------
+    json
+        Print one JSON document.
+    """
+    diagnosis = toolkit.diagnose()
     if json:
         print_json(diagnosis.to_json())
         return
@@ -19,7 +27,7 @@ def doctor(*, json: Json = False) -> None:
     facts.show_header = False
     for name, value in (
         ("system", f"{here.system}, Python {here.python}"),
-        ("processor", f"{here.processor}, {here.processors} CPUs usable, {here.memory_bytes / 2**30:.0f} GiB memory"),
+        ("processor", f"{here.processor}, {here.processors} usable, {here.memory_bytes / 2**30:.0f} GiB memory"),
         ("instructions", " ".join(here.processor_flags) or "unknown"),
         ("GPU", diagnosis.gpu),
         ("C++ compiler", diagnosis.compiler),
@@ -28,7 +36,7 @@ def doctor(*, json: Json = False) -> None:
         facts.add_row(styled("[bold]{}[/]", name), value)
     out.print(facts)
     out.print()
-    runtimes = table("runtime", "works", "description")
+    runtimes = table("runtime", "works", "what it is")
     for runtime in diagnosis.runtimes:
         answer = styled("[green]yes[/], {}", runtime.version) if runtime.ok else styled("[red]no[/]")
         runtimes.add_row(runtime.name, answer, runtime.description)
@@ -36,7 +44,7 @@ def doctor(*, json: Json = False) -> None:
             runtimes.add_row("", "", f"{runtime.reason}\n→ {runtime.remedy}")
     out.print(runtimes)
     out.print()
-    extras = table("package", "installed", "for")
+    extras = table("package", "there", "for")
     for extra in diagnosis.extras:
         answer = styled("[green]yes[/], {}", extra.version) if extra.ok else styled("[red]no[/]")
         extras.add_row(extra.package, answer, extra.serves if extra.ok else f"{extra.serves}\n→ {extra.remedy}")

@@ -1,1 +1,1 @@
-"""Files, processes, signals and hardware: what the toolkit uses of the operating system."""
+"""What the toolkit needs of the operating system."""

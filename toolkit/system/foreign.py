@@ -12,19 +12,15 @@ _LONGEST = 300
 
 @contextmanager
 def foreign(what: str, remedy: str = "", kind: type[ToolkitError] = ArtifactError) -> Iterator[None]:
-    """Report any exception of a library as an error of one kind.
+    """Raise `kind` with `what` and the library's own first line, where a library raises anything.
 
     ONNX, onnx_ir, ONNX Runtime, OpenVINO and NumPy have dozens of exception types for graphs that they cannot handle,
     from KeyError to classes of their own. The original exception is kept as the cause.
 
     Args:
-        what: start of the message, for instance `OpenVINO cannot run x.onnx`; the first line of the library's own
-            message follows.
-        remedy: what the user can do.
-        kind: type of the error.
-
-    Raises:
-        kind: in place of the library's exception.
+        what: the sentence that begins the message, for instance `OpenVINO cannot run x.onnx`.
+        remedy: what the reader can do.
+        kind: of error.
     """
     try:
         yield
@@ -35,8 +31,8 @@ def foreign(what: str, remedy: str = "", kind: type[ToolkitError] = ArtifactErro
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an exception's message, or its type if it has no message."""
+    """The first line of what an exception says, or its type where it says nothing."""
     lines = str(error).strip().splitlines() or [""]
     text = lines[0].strip()[:_LONGEST]
-    # A single word, as in `KeyError: 'x'`, is not understood without the type.
+    # `KeyError: 'x'` and the like say too little without their type.
     return text if len(text.split()) > 1 else f"{type(error).__name__} {text}".strip()

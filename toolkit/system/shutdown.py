@@ -1,4 +1,4 @@
-"""Graceful shutdown: SIGINT (Ctrl-C) and SIGTERM let the current unit of work finish."""
+"""Ctrl-C and SIGTERM as a wish to stop soon, not as an exception somewhere."""
 
 from __future__ import annotations
 
@@ -13,57 +13,44 @@ from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+
 _TOGETHER = 2.0
-"""Seconds in which signals count as one: torchrun's processes get Ctrl-C from the terminal and from torchrun."""
+"""Seconds in which signals count as one: of a Ctrl-C, torchrun's processes get the terminal's and torchrun's."""
 
 
 @dataclass
-class Shutdown:
-    """Whether a shutdown was requested. Work checks it between two of its units."""
+class Stop:
+    """Whether someone has asked to stop."""
 
-    requested: bool = False
+    asked: bool = False
 
 
 @contextmanager
-def graceful_shutdown() -> Iterator[Shutdown]:
-    """Record the first signal; a later one interrupts at once. Outside the main thread signals are not handled.
+def stop_on_signals() -> Iterator[Stop]:
+    """The first signal is noted; one that follows later interrupts. Outside of the main thread signals stay alone.
 
-    Signals that the process was started to ignore, as shells do for background jobs, are still ignored.
+    Those that the process was started to ignore, as shells start jobs in the background, are still ignored.
 
     Raises:
-        KeyboardInterrupt: at a second signal, more than two seconds after the first.
+        KeyboardInterrupt: somebody insists.
     """
-    shutdown = Shutdown()
+    stop = Stop()
     if threading.current_thread() is not threading.main_thread():
-        yield shutdown
+        yield stop
         return
     first = math.inf
 
-    def request(_number: int, _frame: FrameType | None) -> None:
+    def ask(_number: int, _frame: FrameType | None) -> None:
         nonlocal first
         first = min(first, time.monotonic())
-        shutdown.requested = True
+        stop.asked = True
         if time.monotonic() - first > _TOGETHER:
             raise KeyboardInterrupt
 
-    handled = (number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN)
-    before = {number: signal.signal(number, request) for number in handled}
+    heard = (number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN)
+    before = {number: signal.signal(number, ask) for number in heard}
     try:
-        yield shutdown
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def exit_on_sigterm() -> None:
-    """Let SIGTERM raise SystemExit, so that worker processes are ended and temporary files are removed."""
-    signal.signal(signal.SIGTERM, _exit)
-
-
-def ignore_interrupts() -> None:
-    """For worker processes: a terminal sends Ctrl-C to all processes, and only the main process acts on it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _exit(number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)

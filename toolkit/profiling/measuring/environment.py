@@ -13,7 +13,8 @@ import msgspec
 import psutil
 
 from toolkit.profiling.measuring.nvidia import open_nvidia
-from toolkit.system.hardware import cpu_model, cuda_devices, usable_cpus
+from toolkit.runtimes.cuda.devices import cuda_devices
+from toolkit.system.hardware import processor, usable_processors
 
 _FIRST_PROCESSOR = Path("/sys/devices/system/cpu/cpu0")
 _GOVERNOR = _FIRST_PROCESSOR / "cpufreq" / "scaling_governor"
@@ -61,12 +62,12 @@ class Environment(msgspec.Struct, frozen=True):
 
 def environment() -> Environment:
     """This machine, now."""
-    model, flags = cpu_model()
+    model, flags = processor()
     return Environment(
         system=f"{platform.system()} {platform.release()}",
         processor=model,
         processor_flags=flags,
-        processors=usable_cpus(),
+        processors=usable_processors(),
         memory_bytes=psutil.virtual_memory().total,
         load=psutil.getloadavg()[0],
         python=platform.python_version(),
