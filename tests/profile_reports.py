@@ -13,7 +13,7 @@ from toolkit.profiling.measuring.roofline import roofline
 from toolkit.profiling.measuring.schedule import Block
 from toolkit.profiling.measuring.statistics import summarise
 from toolkit.profiling.reporting.report import CellReport, ColdStart, Memory, ProfileReport, Settings, WarmUp
-from toolkit.runtimes.reported import LayerTime
+from toolkit.runtimes.protocol import LayerTime
 from toolkit.system.hardware import Ceiling
 
 HERE = Environment("Linux", "A processor", ("avx2",), 2, 8 << 30, 0.1, "3.11", {"onnxruntime-gpu": "1.31"})

@@ -16,10 +16,12 @@ from toolkit.artifact import Artifact
 from toolkit.errors import OutputExists
 from toolkit.graph.precision.convert import ConvertOptions, convert
 from toolkit.pages.drawing import drawn
+from toolkit.profiling.reporting.pages import write_pages
 from toolkit.profiling.reporting.side_by_side import TitledReport
 from toolkit.quality.budget import BUDGETS
+from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.options import BuildOptions
+from toolkit.runtimes.registry import build_script
 from toolkit.system.atomic import check_outputs, numbered
 from toolkit.workloads import Shape
 
@@ -102,7 +104,7 @@ def test_the_commands(copy: Artifact, tmp_path: Path, toolkit_command: Command) 
         ("profile", copy.path.name, "--gen", "gen.py"),
         ("build", copy.path.name, "--runtime", "ort-cpu", "--gen", "gen.py"),
         ("compare", copy.path.name, copy.path.name, "--gen", "gen.py"),
-        ("evaluate", copy.path.name, "--data", ".", "--html", "page.html"),
+        ("evaluate", copy.path.name, "--images", ".", "--html", "page.html"),
     ):
         refused = toolkit_command(*arguments, cwd=tmp_path)
         assert refused.returncode == 2, arguments
@@ -156,9 +158,9 @@ def test_the_functions(copy: Artifact, tmp_path: Path) -> None:
     measured = report(cell("ort-cpu", 0.1))
     pages = [TitledReport("a", measured)]
     calls: tuple[Callable[..., object], ...] = (
-        lambda **how: toolkit.write_pages(pages, path, **how),
-        lambda **how: toolkit.write_pages(pages, None, path, **how),
-        lambda **how: toolkit.build_script(copy, "ort-cpu", path=path, **how),
+        lambda **how: write_pages(pages, path, **how),
+        lambda **how: write_pages(pages, None, path, **how),
+        lambda **how: build_script(copy, "ort-cpu", path=path, **how),
         lambda **how: _draw(path, **how),
     )
     for call in calls:

@@ -20,10 +20,10 @@ from toolkit.artifact import Artifact
 from toolkit.cli.attempts import Attempts
 from toolkit.cli.convert import convert
 from toolkit.cli.evaluate import _exit
-from toolkit.cli.export import Lower, export
+from toolkit.cli.export import GraphOptions, Lower, export
 from toolkit.cli.verify_fusion import verify_fusion
 from toolkit.images import find_images, images_below
-from toolkit.quality import evaluation
+from toolkit.quality import conversion, evaluation
 
 
 def code_of(command: Callable[..., None], *arguments: Any, **options: Any) -> int:
@@ -67,7 +67,7 @@ def test_a_damaged_artifact_is_a_line(
 @pytest.fixture
 def without_fp16(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
     """Make the conversion to fp16 fail."""
-    real = toolkit.convert
+    real = conversion.convert
 
     def plant(error: Exception) -> None:
         def fails(artifact: Artifact, precision: toolkit.Precision, *arguments: Any, **options: Any) -> Artifact:
@@ -75,7 +75,7 @@ def without_fp16(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]
                 raise error
             return real(artifact, precision, *arguments, **options)
 
-        monkeypatch.setattr(toolkit, "convert", fails)
+        monkeypatch.setattr(conversion, "convert", fails)
 
     return plant
 
@@ -102,7 +102,7 @@ def test_export_writes_what_does_not_fail(without_fp16: Callable[[Exception], No
     source = tmp_path / "own.safetensors"
     source.write_bytes(toolkit.export(checkpoint(), directory=tmp_path / "first").read_weights().read_bytes())
     lower = Lower(precision="fp16,bf16")
-    assert code_of(export, source, output=tmp_path / "out", name="n", lower=lower) == 1
+    assert code_of(export, source, output=tmp_path / "out", graph=GraphOptions(name="n"), lower=lower) == 1
     assert len(list((tmp_path / "out").glob("*.onnx"))) == 2
 
 

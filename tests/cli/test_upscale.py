@@ -47,7 +47,7 @@ def test_a_picture_and_a_video(home: Path, toolkit_command: Command) -> None:
     ("arguments", "words"),
     [
         ((), "no file was given"),
-        (("nothing.png",), "there is no file or folder nothing.png"),
+        (("nothing.png",), "there is no file or directory nothing.png"),
         (("photo.jpg", "--scale", "4"), "no network for x4"),
         (("photo.jpg", "--scale", "2", "--to", "4k"), "exclude each other"),
         (("photo.jpg", "--to", "huge"), "is not a size"),
@@ -119,12 +119,12 @@ def test_ctrl_c(home: Path) -> None:
     assert not (home / "long_x2.mkv").exists()
     if (home / "long_x2.stopped.mkv").exists():
         assert 0 < len(read_film(home / "long_x2.stopped.mkv")) < 80
-        assert "--resume goes on" in words
+        assert "--resume continues" in words
 
 
 def test_containers_by_option(home: Path, toolkit_command: Command) -> None:
     result = toolkit_command(
-        "upscale", "holiday.mp4", "--container", "mov", "--crf", "30", "--preset", "fast", cwd=home
+        "upscale", "holiday.mp4", "--container", "mov", "--crf", "30", "--codec-preset", "fast", cwd=home
     )
     assert result.returncode == 0, result.stderr
     with av.open(str(home / "holiday_x2.mov")) as container:

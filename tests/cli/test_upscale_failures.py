@@ -17,8 +17,8 @@ from PIL import Image
 
 from toolkit.cli import main
 from toolkit.media import upscale as job
+from toolkit.runtimes.protocol import Availability
 from toolkit.runtimes.registry import RUNTIMES
-from toolkit.system.probe import Availability
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
 
@@ -117,7 +117,7 @@ def test_one_bad_file_has_the_exit_code_of_its_error(home: Path, run: Run) -> No
         (("--model", "exported/nearest_x2_fp23.onnx"), "Did you mean nearest_x2_fp32.onnx"),
         (("--scale", "3", "--model", "exported/nearest_x2_fp32.onnx"), "none of the networks that were named is x3"),
         (("--codec", "libx246"), "libx264"),
-        (("--codec", "libx264", "--preset", "meduim"), "Did you mean medium"),
+        (("--codec", "libx264", "--codec-preset", "meduim"), "Did you mean medium"),
         (("--codec", "libx264", "--crf", "99"), "0 to 51"),
         (("--codec", "ffv1", "--crf", "20"), "ffv1 has no option crf"),
         (("--codec-option", "frobnicate=1"), "has no option frobnicate"),
@@ -157,7 +157,7 @@ def test_results_of_the_first_run_are_no_inputs_of_the_second(home: Path, run: R
     assert run("photos/good.png")[0] == 0
     code, _, err = run("photos/good.png", "photos/good_x2.png", "--overwrite")
     assert code == 0
-    assert "left out: photos/good_x2.png" in err
+    assert "skipped: photos/good_x2.png" in err
     assert not (home / "photos" / "good_x2_x2.png").exists()
     code, _, err = run("photos/good.png", "photos/good.png")
     assert (code, "photos/good.png was given twice" in err) == (2, True)

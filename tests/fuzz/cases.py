@@ -122,7 +122,7 @@ def _refusal(use: Callable[..., object], artifact: Artifact, output: Path) -> To
 
 
 def _use(artifact: Artifact) -> None:
-    from toolkit.runtimes.options import SessionOptions
+    from toolkit.runtimes.protocol import SessionOptions
     from toolkit.runtimes.subject import load_session
 
     session = load_session(artifact, "ort-cpu", SessionOptions(threads=1))
@@ -130,7 +130,7 @@ def _use(artifact: Artifact) -> None:
 
 
 def _run(session: Any) -> None:
-    from toolkit.artifact import frame_shape
+    from toolkit.runtimes.protocol import frame_shape
 
     fixed = session.artifact.manifest.shape
     if fixed is not None and fixed[0] * fixed[1] > 1 << 20:

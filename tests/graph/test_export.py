@@ -17,6 +17,7 @@ from toolkit.artifact import Artifact
 from toolkit.errors import ArtifactError, CheckFailed, InputError
 from toolkit.graph import pipeline
 from toolkit.graph.export import ExportOptions, export
+from toolkit.graph.source import source_checkpoint
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.checkpoint import Checkpoint
@@ -185,8 +186,8 @@ def test_the_workload_is_only_claimed_when_the_size_fits(tmp_path: Path) -> None
 def test_two_checkpoints_can_share_a_directory(tmp_path: Path) -> None:
     first = export(checkpoint(seed=1), ExportOptions(name="first"), tmp_path)
     second = export(checkpoint(seed=2), ExportOptions(name="second"), tmp_path)
-    assert toolkit.source_checkpoint(first).network.head.weight.equal(checkpoint(seed=1).network.head.weight)
-    assert toolkit.source_checkpoint(second).network.head.weight.equal(checkpoint(seed=2).network.head.weight)
+    assert source_checkpoint(first).network.head.weight.equal(checkpoint(seed=1).network.head.weight)
+    assert source_checkpoint(second).network.head.weight.equal(checkpoint(seed=2).network.head.weight)
     assert [found.manifest.name for found in toolkit.find_artifacts(tmp_path)] == ["first_fp32", "second_fp32"]
 
 

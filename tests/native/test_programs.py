@@ -16,10 +16,12 @@ from PIL import Image
 import toolkit
 from toolkit.artifact import Artifact
 from toolkit.graph.export import ExportOptions, export
+from toolkit.graph.source import source_checkpoint
 from toolkit.native.compiler import FLAGS, sources
 from toolkit.native.interface import HEADER, interface, symbol
 from toolkit.native.targets import TARGETS, find_target
-from toolkit.runtimes.options import BuildOptions
+from toolkit.runtimes.building import BuildOptions
+from toolkit.runtimes.engine import EngineInfo
 from toolkit.workloads import Shape
 
 DRIVER = Path(__file__).with_name("driver.c")
@@ -96,7 +98,7 @@ def test_the_example_program(uint8: str | None, small_artifact: Artifact, tmp_pa
     """A C program that reads and writes pictures, built as the bundle says, gives what a session gives."""
     artifact = small_artifact
     if uint8 is not None:
-        artifact = export(toolkit.source_checkpoint(small_artifact), ExportOptions(uint8=uint8), tmp_path)
+        artifact = export(source_checkpoint(small_artifact), ExportOptions(uint8=uint8), tmp_path)
     engine = toolkit.build(artifact, "native", directory=tmp_path).engine
     command = ["cc", "-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O2", "example.c", "./engine.so"]
     subprocess.run([*command, "-o", "upscale", f"-Wl,-rpath,{engine.path}"], cwd=engine.path, check=True, timeout=300)
@@ -136,14 +138,14 @@ def test_a_bundle_goes_where_its_target_is_and_nowhere_else(
     monkeypatch.setattr("toolkit.native.targets.instruction_sets", frozenset)
     elsewhere = toolkit.Engine(
         built.engine.path,
-        toolkit.EngineInfo(**{**_fields(built.engine.info), "identity": {"interface": "1", "target": "x86-64-v4"}}),
+        EngineInfo(**{**_fields(built.engine.info), "identity": {"interface": "1", "target": "x86-64-v4"}}),
         built.engine.manifest,
     )
     with pytest.raises(toolkit.Unavailable, match="built for x86-64-v4, and this machine lacks avx2, avx512bw"):
         toolkit.load_engine(elsewhere)
 
 
-def _fields(info: toolkit.EngineInfo) -> dict:
+def _fields(info: EngineInfo) -> dict:
     return {name: getattr(info, name) for name in info.__struct_fields__}
 
 

@@ -20,9 +20,9 @@ from toolkit.native import compiler
 from toolkit.native.planner import plan
 from toolkit.native.program import Unsupported
 from toolkit.native.targets import find_target
-from toolkit.runtimes.options import BuildOptions
-from toolkit.runtimes.registry import RUNTIMES
-from toolkit.system.probe import Availability
+from toolkit.runtimes.building import BuildOptions
+from toolkit.runtimes.protocol import Availability
+from toolkit.runtimes.registry import RUNTIMES, default_runtime
 from toolkit.workloads import Shape
 
 
@@ -120,16 +120,16 @@ def test_options(options: BuildOptions, message: str, small_artifact: Artifact, 
 
 def test_the_default_on_processors(small_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """native, but not where it cannot, or where a verdict says that it overspends."""
-    assert toolkit.default_runtime(small_artifact) == "native"
+    assert default_runtime(small_artifact) == "native"
     b = Builder(0)
     refused = artifact(finished(b, sigmoid(b, b.conv("input", 3, 4, 3))), small_artifact, tmp_path, 2)
-    assert toolkit.default_runtime(refused) == "ort-cpu"
+    assert default_runtime(refused) == "ort-cpu"
     for runtime, chosen in (("native", "ort-cpu"), ("openvino", "native")):
         verdict = Verdict.of(runtime, "Set5", 5, Spent(0.2, 0.2, 1.0), Limits(0.1, 0.3, 4.0))
         manifest = msgspec.structs.replace(small_artifact.manifest, verdicts=(verdict,))
-        assert toolkit.default_runtime(Artifact(small_artifact.path, manifest)) == chosen
+        assert default_runtime(Artifact(small_artifact.path, manifest)) == chosen
     monkeypatch.setattr(type(RUNTIMES["native"]), "probe", lambda self: Availability(False))
-    assert toolkit.default_runtime(small_artifact) == "ort-cpu"
+    assert default_runtime(small_artifact) == "ort-cpu"
 
 
 def test_no_compiler(small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,9 @@ from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.profiling import profile as module
 from toolkit.profiling.measuring.client import last_words
+from toolkit.profiling.measuring.messages import Boundary
 from toolkit.profiling.measuring.schedule import MINIMUM_ROUNDS
+from toolkit.profiling.reporting.report import CellReport
 from toolkit.profiling.resume import earlier_measurements
 from toolkit.profiling.script import profile_script
 from toolkit.runtimes.layers import LayerClock, nodes_in
@@ -25,12 +27,12 @@ from toolkit.system.progress import Progress
 quick = partial(toolkit.profile, roofline=False, duration=0.02, workloads=["32x24"])
 
 
-def measured(found: toolkit.ProfileReport, runtime: str) -> toolkit.CellReport:
+def measured(found: toolkit.ProfileReport, runtime: str) -> CellReport:
     return next(cell for cell in found.cells if cell.runtime == runtime)
 
 
 @pytest.mark.parametrize("boundary", ["compute", "image"])
-def test_every_boundary_is_measured(boundary: toolkit.Boundary, small_artifact: Artifact) -> None:
+def test_every_boundary_is_measured(boundary: Boundary, small_artifact: Artifact) -> None:
     found = quick([small_artifact], ["ort-cpu", "openvino"], boundary=boundary)
     assert found.boundary == boundary
     assert all(cell.statistics is not None for cell in found.cells)
@@ -190,7 +192,7 @@ def test_a_script_times_a_cell_without_the_toolkit(runtime: str, small_artifact:
     ],
 )
 def test_what_has_no_script(
-    runtimes: list[str], options: dict[str, toolkit.Boundary], message: str, small_artifact: Artifact
+    runtimes: list[str], options: dict[str, Boundary], message: str, small_artifact: Artifact
 ) -> None:
     with pytest.raises(InputError, match=message):
         profile_script([small_artifact], runtimes, ["32x24"], **options)

@@ -11,7 +11,7 @@ from profile_reports import HERE, SETTINGS, cell, report
 
 import toolkit
 from toolkit.errors import InputError
-from toolkit.profiling.gate import _outcome
+from toolkit.profiling.gate import GateReport, _outcome
 from toolkit.profiling.reporting.report import CellReport, ProfileReport
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -26,7 +26,7 @@ def run_of(seed: int, slower: float = 1.0, shake: float = 0.01) -> ProfileReport
     )
 
 
-def verdicts(judged: toolkit.GateReport) -> dict[str, str]:
+def verdicts(judged: GateReport) -> dict[str, str]:
     return {found.runtime: found.verdict for found in judged.cells}
 
 

@@ -27,11 +27,12 @@ from toolkit.profiling.measuring.client import CellFailed, Worker
 from toolkit.profiling.measuring.messages import Open
 from toolkit.profiling.measuring.schedule import MINIMUM_ROUNDS, Pace, measure
 from toolkit.profiling.plan import default_workloads, plan
-from toolkit.runtimes.cuda.devices import cuda_devices
+from toolkit.profiling.reporting.report import report_schema
+from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.options import BuildOptions
+from toolkit.runtimes.protocol import Availability
 from toolkit.runtimes.registry import RUNTIMES, build
-from toolkit.system.probe import Availability
+from toolkit.system.hardware import cuda_devices
 from toolkit.workloads import Shape, parse_workload
 
 GPU_RUNTIMES = {"torch-cuda", "torch-compile-cuda", "ort-cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx"}
@@ -94,7 +95,7 @@ def test_json_and_csv_hold_the_same_numbers(report: toolkit.ProfileReport, tmp_p
     document = json.loads(report.to_json())
     assert document["schema"] == 3
     assert document["settings"]["boundary"] == "host"
-    jsonschema.validate(document, toolkit.report_schema())
+    jsonschema.validate(document, report_schema())
     assert read_report(write(tmp_path / "report.json", report)) == report
     assert document["environment"]["packages"]["onnx"]
     rows = list(csv.DictReader(io.StringIO(report.to_csv())))

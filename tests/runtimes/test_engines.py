@@ -19,15 +19,15 @@ from toolkit.artifact import Artifact, Layout
 from toolkit.errors import ArtifactError, InputError, Unavailable
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
+from toolkit.graph.source import source_checkpoint
 from toolkit.network.architectures.rt4ksr.model import numpy_function
-from toolkit.runtimes.cuda.devices import cuda_devices
+from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.onnxruntime.session import OrtSession
-from toolkit.runtimes.options import BuildOptions, SessionOptions
+from toolkit.runtimes.protocol import Availability, SessionOptions
 from toolkit.runtimes.registry import RUNTIMES, build, list_engines, load_engine
 from toolkit.system.atomic import sha256_of
-from toolkit.system.hardware import processor
-from toolkit.system.probe import Availability
+from toolkit.system.hardware import cpu_model, cuda_devices
 from toolkit.workloads import Shape
 
 SHAPE = Shape(16, 24)
@@ -60,14 +60,14 @@ def test_a_bundle_explains_itself_and_runs(engine: Engine, small_artifact: Artif
     assert info["build_seconds"] > 0
     assert info["options"] == {"shape": "24x16"}
     assert info["settings"] == {"threads": "all usable"}
-    assert info["identity"]["instructions"] == " ".join(processor()[1])
-    assert info["machine"]["processor"] == processor()[0]
+    assert info["identity"]["instructions"] == " ".join(cpu_model()[1])
+    assert info["machine"]["processor"] == cpu_model()[0]
     assert {name: file["size"] for name, file in info["files"].items()} == {
         path.name: path.stat().st_size for path in engine.path.iterdir() if path.name != "engine.json"
     }
     session = load_engine(engine.path)
     session.bind(SHAPE)
-    truth = numpy_function(toolkit.source_checkpoint(small_artifact).network, "float64")(frame())
+    truth = numpy_function(source_checkpoint(small_artifact).network, "float64")(frame())
     np.testing.assert_allclose(session.run(frame()), truth, rtol=0, atol=1e-5)
 
 
@@ -172,8 +172,8 @@ def test_an_engine_for_something_else_is_refused_with_the_command_that_rebuilds_
 
 def test_an_engine_of_a_lesser_processor_is_refused(engine: Engine) -> None:
     """Its kernels, and the layout of its weights, were chosen without what this one has."""
-    *_, last = processor()[1] or pytest.skip("this processor has no extension that we know")
-    fewer = " ".join(flag for flag in processor()[1] if flag != last)
+    *_, last = cpu_model()[1] or pytest.skip("this processor has no extension that we know")
+    fewer = " ".join(flag for flag in cpu_model()[1] if flag != last)
     rewrite_engine(engine.path, lambda info: info["identity"].update(instructions=fewer))
     with pytest.raises(Unavailable, match=f"the processor here has {last}, and kernels were chosen without"):
         load_engine(engine.path)
@@ -218,7 +218,7 @@ def test_the_bundle_of_before_stays_until_the_new_one_is_there(
 ) -> None:
     """Where two directories cannot be exchanged in one step, and someone presses Ctrl-C in between."""
     engine = build(small_artifact, "ort-cpu", BuildOptions(shape=SHAPE), tmp_path).engine
-    monkeypatch.setattr("toolkit.runtimes.engine._exchanged", lambda one, other: False)
+    monkeypatch.setattr("toolkit.system.atomic._exchanged", lambda one, other: False)
     original = Path.rename
 
     def interrupted(self: Path, target: Path) -> Path:
@@ -422,7 +422,7 @@ def test_gpu_runtimes_are_refused_before_anything_is_touched(
         raise AssertionError("the library was touched")
 
     monkeypatch.setattr("torch.cuda.is_available", touched)
-    monkeypatch.setattr("toolkit.system.probe.importlib.import_module", touched)
+    monkeypatch.setattr("toolkit.runtimes.protocol.importlib.import_module", touched)
     with pytest.raises(Unavailable, match="no NVIDIA driver") as caught:
         RUNTIMES[name].load(small_artifact)
     assert caught.value.exit_code == 3
@@ -468,7 +468,7 @@ def test_gpu_runtimes_agree_with_float64(name: str, small_artifact: Artifact) ->
     if not available.ok:
         pytest.skip(f"{name}: {available.reason}")
     session = toolkit.load_session(small_artifact, name)
-    network = numpy_function(toolkit.source_checkpoint(small_artifact).network, "float64")
+    network = numpy_function(source_checkpoint(small_artifact).network, "float64")
     for shape in (SHAPE, Shape(7, 9), SHAPE):
         session.bind(shape)
         x = np.random.default_rng(0).random((1, 3, *shape.sides), np.float32)
@@ -489,7 +489,7 @@ def test_gpu_engines_are_built_loaded_and_reused(name: str, small_artifact: Arti
     assert not build(small_artifact, name, options, tmp_path).fresh
     session = load_engine(engine.path)
     session.bind(SHAPE)
-    truth = numpy_function(toolkit.source_checkpoint(small_artifact).network, "float64")(frame())
+    truth = numpy_function(source_checkpoint(small_artifact).network, "float64")(frame())
     np.testing.assert_allclose(session.run(frame()), truth, rtol=0, atol=1e-4)
     Engine.read(engine.path)  # and loading it has changed nothing
     again = build(small_artifact, name, BuildOptions(shape=Shape(32, 32)), tmp_path, overwrite=True).engine

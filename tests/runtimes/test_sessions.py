@@ -15,16 +15,16 @@ from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError, Unavailable
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
+from toolkit.graph.source import source_checkpoint
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.architectures.rt4ksr.model import numpy_function
+from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.onnxruntime.provider import cuda_provider
 from toolkit.runtimes.onnxruntime.session import OrtSession
-from toolkit.runtimes.options import BuildOptions, SessionOptions
+from toolkit.runtimes.protocol import Availability, SessionOptions, short_precision
 from toolkit.runtimes.registry import RUNTIMES, build, load_engine
-from toolkit.runtimes.reported import short_precision
 from toolkit.system.openvino_core import openvino_core
-from toolkit.system.probe import Availability
-from toolkit.workloads import Shape
+from toolkit.workloads import WORKLOADS, Shape
 
 NAMES = ["torch-unfused", "torch", "ort-cpu", "openvino", "native"]
 LIVE = NetworkConfig(scale=3, channels=5, blocks=1, hidden=7, stem="gaussian")
@@ -45,7 +45,7 @@ def noise(shape: Shape) -> np.ndarray:
 
 
 def truth(artifact: Artifact, frame: np.ndarray) -> np.ndarray:
-    return numpy_function(toolkit.source_checkpoint(artifact).network, "float64")(frame)
+    return numpy_function(source_checkpoint(artifact).network, "float64")(frame)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -279,7 +279,7 @@ def test_precisions_have_one_name(given: str, expected: str) -> None:
 
 def test_the_released_networks_at_a_full_frame(released_artifact: Artifact) -> None:
     """ONNX Runtime and OpenVINO against fused PyTorch at the size the networks were made for."""
-    workload = toolkit.WORKLOADS[released_artifact.manifest.workload or ""]
+    workload = WORKLOADS[released_artifact.manifest.workload or ""]
     frame = noise(workload.shape)
     results = {}
     for name in ("torch", "ort-cpu", "openvino"):

@@ -10,16 +10,14 @@ import msgspec
 import pytest
 
 from toolkit.artifact import Artifact
-from toolkit.runtimes.building import BuildJob
-from toolkit.runtimes.cuda.devices import cuda_devices
+from toolkit.runtimes.building import BuildJob, BuildOptions
 from toolkit.runtimes.engine import Engine, EngineInfo, engine_path, write_engine
-from toolkit.runtimes.options import BuildOptions
+from toolkit.runtimes.protocol import Availability
 from toolkit.runtimes.registry import build
 from toolkit.runtimes.tensorrt import runtime as tensorrt_module
 from toolkit.runtimes.tensorrt.runtime import TensorRtRuntime, start_timings
 from toolkit.runtimes.tensorrt.session import layer_precisions
-from toolkit.system.probe import Availability
-from toolkit.system.progress import Progress
+from toolkit.system.hardware import cuda_devices
 from toolkit.workloads import Shape
 
 IDENTITY = {"version": "10.16", "device": "a GPU"}
@@ -157,7 +155,6 @@ def bundle(artifact: Artifact, directory: Path, name: str, timings: bytes | None
         artifact_sha256=artifact.manifest.onnx_sha256,
         precision="fp32",
         shape=None,
-        one_size=False,
         identity=IDENTITY,
         machine={},
         options={},
@@ -179,12 +176,11 @@ def test_a_build_starts_from_the_timings_of_earlier_ones(small_artifact: Artifac
     refused = bundle(small_artifact, tmp_path, "refused", b"?")
     damaged = bundle(small_artifact, tmp_path, "damaged", b"damaged")
     damaged.file("timing.cache").write_bytes(b"changed")
-    steps: list[Progress] = []
+    said: list[str] = []
     config = Config()
-    job = BuildJob(small_artifact, None, BuildOptions(), IDENTITY, tmp_path, steps.append)
+    job = BuildJob(small_artifact, None, BuildOptions(), IDENTITY, tmp_path, said.append)
     assert sorted(start_timings(config, job, "tensorrt")) == sorted(engine.path.name for engine in fitting)
     assert sorted(config.timings.content) == sorted(b"ab")
-    said = [step.activity for step in steps]
     assert [line for line in said if "old.tensorrt.engine" in line and "something else" in line]
     assert [line for line in said if refused.path.name in line and "does not take them" in line]
     assert [line for line in said if damaged.path.name in line and "missing, or not what" in line]

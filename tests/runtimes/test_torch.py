@@ -15,14 +15,13 @@ import toolkit
 from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
 from toolkit.graph.export import ExportOptions, export
+from toolkit.graph.source import source_checkpoint
 from toolkit.network.architectures.rt4ksr.model import numpy_function
-from toolkit.runtimes.options import SessionOptions
-from toolkit.runtimes.protocol import Session
+from toolkit.runtimes.protocol import Availability, Session, SessionOptions
 from toolkit.runtimes.pytorch import runtime as torch_runtimes
 from toolkit.runtimes.pytorch import session as torch_session
 from toolkit.runtimes.pytorch.program import CompiledProgram, EagerProgram, FrameNetwork
 from toolkit.runtimes.registry import RUNTIMES
-from toolkit.system.probe import Availability
 from toolkit.workloads import Shape
 
 CUDA = ("torch-cuda", "torch-compile-cuda")
@@ -34,7 +33,7 @@ def noise(shape: Shape) -> np.ndarray:
 
 
 def truth(artifact: Artifact, frame: np.ndarray) -> np.ndarray:
-    return numpy_function(toolkit.source_checkpoint(artifact).network, "float64")(frame)
+    return numpy_function(source_checkpoint(artifact).network, "float64")(frame)
 
 
 def run_compiled(session: Session, frame: np.ndarray) -> np.ndarray:
@@ -76,7 +75,7 @@ def test_no_frame_of_the_bound_size_is_compiled_for_again(compiled: Session, sma
 
 
 def frame_network(artifact: Artifact) -> FrameNetwork:
-    return FrameNetwork(toolkit.source_checkpoint(artifact).network, artifact.manifest, torch.float32, "cpu")
+    return FrameNetwork(source_checkpoint(artifact).network, artifact.manifest, torch.float32, "cpu")
 
 
 @pytest.mark.slow

@@ -305,7 +305,7 @@ def test_the_command_line_is_interrupted_and_resumed(config: TrainingConfig, who
     ("arguments", "words"),
     [
         ((), "there is no directory of photographs to train on"),
-        (("--data", "nowhere"), "nowhere is not a directory"),
+        (("--data", "nowhere"), "there is no directory nowhere"),
         (("--data", ".", "--patches", "64,big"), "--patches 64,big is not a comma-separated list"),
         (("--data", ".", "--batch", "0"), "Expected `int` >= 1"),
         (("--data", ".", "--config", "nothing.toml"), "there is no file nothing.toml"),

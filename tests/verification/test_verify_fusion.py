@@ -10,6 +10,7 @@ import toolkit
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.graph.export import ExportOptions, export
+from toolkit.graph.source import source_checkpoint
 from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.fusion import fuse
 from toolkit.system.atomic import sha256_of
@@ -19,7 +20,7 @@ from toolkit.workloads import Shape
 
 
 def test_released_networks_pass(released_artifact: Artifact) -> None:
-    report = toolkit.verify_fusion(toolkit.source_checkpoint(released_artifact), released_artifact)
+    report = toolkit.verify_fusion(source_checkpoint(released_artifact), released_artifact)
     assert report.passed
     assert report.graph == "ort-cpu"
     assert not report.notes

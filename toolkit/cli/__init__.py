@@ -1,49 +1,62 @@
-"""The `toolkit` command. Commands are imported when they are run, heavy libraries when they are needed."""
+"""The `toolkit` command: its commands by group, errors and exit codes.
+
+A command's module is imported when that command runs, and imports only what its options need. Heavy libraries are
+imported inside its functions, after the options were checked: a wrong path is refused within half a second.
+"""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from toolkit.errors import ToolkitError
+from toolkit.system.shutdown import exit_on_sigterm
 
 if TYPE_CHECKING:
     from cyclopts import App
 
 _INTERRUPTED = 130
 _EXIT_CODES = (
-    "Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 runtime or hardware not available, 4 "
-    "inconclusive (a gate that could not tell)."
+    "Exit codes: 0 success, 1 a check failed, 2 bad usage or input, 3 runtime or hardware not available, 4 "
+    "inconclusive (the measurements are too noisy to decide)."
 )
 
 _COMMANDS = {
-    "upscale": "Upscale pictures, videos, and folders of them.",
-    "export": "Make an ONNX artifact from a checkpoint: merge, trace, rewrite, simplify, check.",
-    "convert": "Write an fp32 artifact as fp16, bf16 or int8.",
-    "build": "Build an engine bundle from an artifact with a runtime.",
-    "verify-fusion": "Prove that merged and unmerged blocks, and the exported graph, are the same function.",
-    "profile": "Measure runtimes side by side at 720p→4K and 1080p→4K.",
-    "report": "Show a profile again, or several of other machines or days side by side.",
-    "gate": "Fail where a profile is slower than an older one, beyond the noise of both.",
-    "compare": "Run two subjects on the same inputs and show how far they are apart, and where.",
-    "evaluate": "Measure image quality: PSNR and SSIM against originals, bicubic, and fp32.",
-    "tune": "Find the nodes that must stay in float32 for a precision to keep within its budget.",
-    "train": "Train a network on a folder of photographs.",
-    "ablate": "Train the steps of the paper's progression alike, and set their cost and quality side by side.",
-    "presets": "Show the networks of the paper's design space, and what they cost.",
-    "inspect": "Show what is known about an artifact.",
-    "doctor": "Show what is installed, which runtimes work here, and what would make the others work.",
+    "The job": {
+        "upscale": "Upscale images, videos, and directories of them.",
+        "export": "Export a checkpoint as an ONNX artifact and check it.",
+        "verify-fusion": "Prove that the merged network and the exported graph compute the same function.",
+        "profile": "Measure the speed of runtimes side by side at 720p→4K and 1080p→4K.",
+        "report": "Show a saved profile again, or several side by side.",
+        "gate": "Fail if a profile is slower than an older one, beyond the noise of both.",
+    },
+    "Precisions and engines": {
+        "convert": "Convert an fp32 artifact to fp16, bf16 or int8.",
+        "build": "Build an engine from an artifact for one runtime.",
+    },
+    "Quality": {
+        "evaluate": "Measure image quality: PSNR and SSIM, compared with bicubic and fp32.",
+        "compare": "Compare two networks or runtimes on the same inputs, value by value.",
+        "tune": "Find the nodes that must stay in float32 for a precision to stay within its budget.",
+    },
+    "Training": {
+        "train": "Train a network on a directory of photographs.",
+        "ablate": "Train the steps of the paper's progression and compare their cost and quality.",
+        "presets": "List the networks of the paper's design space and their cost.",
+    },
+    "Service": {
+        "inspect": "Show the manifest of an artifact.",
+        "doctor": "Show which runtimes work on this machine, and how to make the others work.",
+    },
 }
 
 
 def main() -> None:
     """Run the command line; turn errors into one message and an exit code."""
     try:
-        signal.signal(signal.SIGTERM, _end)
-        _app()()
+        exit_on_sigterm()
+        _app(sys.argv[1:])()
     except ToolkitError as error:
         from toolkit.cli.console import err, styled
 
@@ -54,15 +67,20 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output has gone (`toolkit inspect x | head`); Python would complain once more at exit.
+        # The reader of our output has exited (`toolkit inspect x | head`); Python would report that again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _app() -> App:
-    """Imported here, inside `main`: someone who stops a command in its first moments wants no traceback either."""
+def _app(arguments: list[str]) -> App:
+    """The application. Cyclopts is imported here, inside `main`, so that Ctrl-C during the import prints no traceback.
+
+    Args:
+        arguments: of the command line. The first decides which command shows its own docstring as help: for the others
+            the summary is enough, and their modules are not imported.
+    """
     from importlib.metadata import version
 
-    from cyclopts import App
+    from cyclopts import App, Group
 
     from toolkit.cli.console import plain_console
 
@@ -70,17 +88,24 @@ def _app() -> App:
         console=plain_console(stderr=False),
         error_console=plain_console(stderr=True),
         name="toolkit",
-        help="Export, prove and measure RT4KSR super-resolution networks.",
+        help="Export, prove, measure and run super-resolution networks.",
         version=lambda: version("rt4ksr-toolkit"),
         version_flags=["--version"],
         help_epilogue=_EXIT_CODES,
     )
-    for name, summary in _COMMANDS.items():
-        module = name.replace("-", "_")
-        app.command(f"toolkit.cli.{module}:{module}", name=name, help=summary)
+    for position, (title, commands) in enumerate(_COMMANDS.items()):
+        group = Group(title, sort_key=position)
+        for order, (name, summary) in enumerate(commands.items()):
+            module = name.replace("-", "_")
+            chosen = arguments[:1] == [name]
+            app.command(
+                f"toolkit.cli.{module}:{module}",
+                name=name,
+                group=group,
+                sort_key=order,
+                help=None if chosen else summary,
+            )
+    app.register_install_completion_command(
+        help="Install completion of commands and options for this shell (bash, zsh, fish, PowerShell), and exit."
+    )
     return app
-
-
-def _end(number: int, _frame: FrameType | None) -> None:
-    """On the way out worker processes are ended and temporary files removed."""
-    raise SystemExit(128 + number)

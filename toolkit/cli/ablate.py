@@ -2,91 +2,91 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
-import toolkit
-from toolkit.cli.arguments import split
 from toolkit.cli.console import err, out, print_json, progress_bar, styled
+from toolkit.cli.options import ImageCache, Images, Json, OutputDirectory, Runtimes, Seconds, Threads, TrainingImages
+from toolkit.cli.values import split
+
+if TYPE_CHECKING:
+    from toolkit.training.config import TrainingConfig
+
+
+@Parameter(name="*", group=Group("Training", sort_key=1))
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How every network of the ablation is trained."""
+
+    iterations: Annotated[int, Parameter(help="Iterations of each training run.")] = 1000
+    batch: Annotated[int, Parameter(help="Patches per iteration.")] = 16
+    patch: Annotated[int, Parameter(help="Side of a low-resolution patch in pixels, even.")] = 48
+    learning_rate: Annotated[float, Parameter(help="Highest learning rate of SOAP, reduced along half a cosine.")] = (
+        3e-3
+    )
+    seed: Annotated[int, Parameter(help="Seed of weights and batches.")] = 0
+    scale: Annotated[int, Parameter(help="Upscaling factor that is trained. Speed is measured at x2 and x3.")] = 2
+
+    def config(self, data: Path) -> TrainingConfig:
+        """The configuration that all runs share."""
+        from toolkit.network.architectures.rt4ksr.config import NetworkConfig
+        from toolkit.training.config import TrainingConfig
+
+        return TrainingConfig(
+            data=str(data),
+            network=NetworkConfig(scale=self.scale),
+            patches=(self.patch,),
+            batch=self.batch,
+            iterations=self.iterations,
+            optimizer="soap",  # a short run with it predicts the result of a long one better than with Adam
+            learning_rate=self.learning_rate,
+            beta1=0.95,
+            beta2=0.95,
+            schedule="cosine",
+            seed=self.seed,
+            checkpoint_interval=200,
+        )
+
+
+_TRAINING = Training()
 
 
 def ablate(
     *,
-    data: Path,
-    images: Annotated[list[Path], Parameter(consume_multiple=True, negative=())],
-    presets: str | None = None,
-    iterations: int = 1000,
-    batch: int = 16,
-    patch: int = 48,
-    learning_rate: float = 3e-3,
-    seed: int = 0,
-    scale: int = 2,
-    runtime: str = "ort-cpu,openvino",
-    duration: float = 3.0,
-    threads: int = 0,
-    output: Annotated[Path, Parameter(alias="-o")] = Path("runs/ablation"),
-    cache: Path | None = None,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    data: TrainingImages,
+    images: Images,
+    preset: str | None = None,
+    training: Training = _TRAINING,
+    runtime: Runtimes = "ort-cpu,openvino",
+    duration: Seconds = 3.0,
+    threads: Threads = 0,
+    output: OutputDirectory = Path("runs/ablation"),
+    cache: ImageCache = None,
+    json: Json = False,
 ) -> None:
-    """Train the steps of the paper's progression alike, and set their cost and quality side by side.
+    """Train the steps of the paper's progression and compare their cost and quality.
 
-    Writes report.json, report.md and report.svg (quality against frame time). Stopped with Ctrl-C, the same command
-    goes on where it was.
+    All networks are trained with the same settings. Writes report.json, report.md and report.svg (quality against
+    frame time). After Ctrl-C the same command continues where it stopped.
 
     Parameters
     ----------
-    data
-        Directory of photographs to train on.
-    images
-        Image sets that quality is measured on, as for `toolkit evaluate`.
-    presets
-        Comma-separated, see `toolkit presets`; default: all steps from baseline to rt4ksr.
-    iterations
-        Of each training.
-    batch
-        Patches per iteration.
-    patch
-        Low-resolution pixels to a side, even.
-    learning_rate
-        Of SOAP, at its highest; it follows half a cosine.
-    seed
-        Of weights and batches.
-    scale
-        That is trained; frame times are measured at both.
-    runtime
-        Comma-separated: what frame times are measured with.
-    duration
-        Seconds of measuring per cell.
-    threads
-        Processor threads; 0: all usable.
-    output
-        Directory of the ablation.
-    cache
-        Directory for decoded photographs. Default: the user's cache directory.
-    json
-        Print report.json.
+    preset
+        Comma-separated networks; see `toolkit presets`. Default: all steps from baseline to rt4ksr.
     """
-    config = toolkit.TrainingConfig(
-        data=str(data),
-        network=toolkit.NetworkConfig(scale=scale),
-        patches=(patch,),
-        batch=batch,
-        iterations=iterations,
-        optimizer="soap",  # with which a short training tells more of where a long one would end
-        learning_rate=learning_rate,
-        beta1=0.95,
-        beta2=0.95,
-        schedule="cosine",
-        seed=seed,
-        checkpoint_interval=200,
-    )
-    chosen = tuple(split(presets)) or tuple(toolkit.STEPS)
-    options = toolkit.AblateOptions(chosen, tuple(images), tuple(split(runtime)), duration, threads, cache)
+    from toolkit.ablation.ablation import AblateOptions
+    from toolkit.ablation.ablation import ablate as run
+    from toolkit.ablation.report import write_report
+    from toolkit.network.architectures.rt4ksr.presets import STEPS
+
+    presets = tuple(split(preset)) or tuple(STEPS)
+    options = AblateOptions(presets, tuple(images), tuple(split(runtime)), duration, threads, cache)
     with progress_bar() as progress:
-        report = toolkit.ablate(config, output, options, progress)
-    toolkit.write_report(report, output, overwrite=True)  # an ablation may be continued
+        report = run(training.config(data), output, options, progress)
+    write_report(report, output, overwrite=True)  # a continued ablation replaces its own earlier report
     if json:
         print_json(report.to_json())
     console = err if json else out

@@ -1,4 +1,4 @@
-"""Several inputs or results of one command: what fails is reported, and the others are done."""
+"""Commands with several inputs or results: failures are reported, and the others are still done."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import toolkit
 from toolkit.cli.console import err, styled
-from toolkit.errors import described
+from toolkit.errors import CheckFailed, ToolkitError, described
 
 Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
 class Failed:
-    """Something that could not be done, and why.
+    """A failed input or result.
 
     Attributes:
-        subject: what it was.
+        subject: its name.
         error: the reason.
-        remedy: what to do; may be empty.
-        traceback: of an exception that the toolkit did not raise on purpose; else empty.
+        remedy: what to do about it; may be empty.
+        traceback: for unexpected exceptions only; otherwise empty.
     """
 
     subject: str
@@ -34,12 +33,12 @@ class Failed:
 
 @dataclass
 class Attempts:
-    """What became of each.
+    """Outcome of each attempt.
 
     Attributes:
-        alone: there is one only, whose error is raised as it is.
-        done: how many went well.
-        failed: the others.
+        alone: there is only one; its error is raised instead of reported.
+        done: number of successes.
+        failed: the failures.
     """
 
     alone: bool = False
@@ -48,7 +47,7 @@ class Attempts:
     _codes: set[int] = field(default_factory=set)
 
     def attempt(self, subject: str, work: Callable[[], Made]) -> Made | None:
-        """The result of `work`; None where it failed, which is shown on standard error."""
+        """The result of `work`; None if it failed, which is reported on standard error."""
         try:
             made = work()
         except Exception as error:
@@ -60,20 +59,20 @@ class Attempts:
         return made
 
     def fail(self, subject: str, error: Exception) -> None:
-        """Note a failure."""
-        known = isinstance(error, toolkit.ToolkitError)
+        """Record and report a failure."""
+        known = isinstance(error, ToolkitError)
         trace = "" if known else "".join(traceback.format_exception(error))
-        remedy = error.remedy if isinstance(error, toolkit.ToolkitError) else ""
+        remedy = error.remedy if isinstance(error, ToolkitError) else ""
         failed = Failed(subject, described(error), remedy, trace)
         self.failed.append(failed)
-        self._codes.add(error.exit_code if isinstance(error, toolkit.ToolkitError) else toolkit.CheckFailed.exit_code)
+        self._codes.add(error.exit_code if isinstance(error, ToolkitError) else CheckFailed.exit_code)
         err.print(styled("[bold red]FAILED[/] {}: {}", subject, failed.error), soft_wrap=True)
         for line in filter(None, (remedy, trace)):
             err.print(styled("  {}", line), soft_wrap=True)
 
     def exit(self) -> None:
-        """End the command where something failed: with 1, or with the only code of all where nothing was done."""
+        """Exit if something failed: with 1, or with the common exit code of all failures if nothing succeeded."""
         if not self.failed:
             return
         alike = not self.done and len(self._codes) == 1
-        raise SystemExit(min(self._codes) if alike else toolkit.CheckFailed.exit_code)
+        raise SystemExit(min(self._codes) if alike else CheckFailed.exit_code)

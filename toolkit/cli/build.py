@@ -2,150 +2,165 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
-import toolkit
-from toolkit.cli.arguments import DEFAULT_DIRECTORY, size, split
-from toolkit.cli.console import out, print_documents, print_json, progress_bar, styled, table
+from toolkit.artifact import DEFAULT_DIRECTORY
+from toolkit.cli.console import out, print_documents, progress_bar, styled, table
+from toolkit.cli.options import ArtifactPath, BesideArtifact, Json, Overwrite, Script, Threads, flag
+from toolkit.cli.paths import STDOUT
+from toolkit.cli.values import size, split
+from toolkit.errors import InputError
+from toolkit.system.atomic import check_outputs
+from toolkit.workloads import parse_shape
+
+if TYPE_CHECKING:
+    from toolkit.runtimes.building import BuildOptions, Built
+
+_ENGINE = Group("Engine", sort_key=1)
+
+
+@Parameter(name="*", group=_ENGINE)
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """What the engine is built for."""
+
+    shape: Annotated[
+        str | None,
+        Parameter(
+            help="Input size: WIDTHxHEIGHT, 720p, 1080p, ... Default: the size of the artifact, or of its 4K workload."
+        ),
+    ] = None
+    target: Annotated[
+        str | None,
+        Parameter(
+            help="For tensorrt-rtx: comma-separated GPU generations, which need not be present: "
+            "sm75,sm80,sm86,sm89,sm120. For native: x86-64-v3, x86-64-v4, x86-64-v4-vnni, x86-64-v4-bf16 or scalar. "
+            "Default: this machine."
+        ),
+    ] = None
+    threads: Threads = 0
+    optimization_level: Annotated[
+        int | None, Parameter(help="For TensorRT: builder optimization level, 0 to 5. Default: TensorRT's.")
+    ] = None
+    version_compatible: Annotated[bool, flag("For TensorRT: allow loading by later TensorRT versions.")] = False
+    hardware_compatible: Annotated[bool, flag("For TensorRT: allow loading on later GPUs.")] = False
+    tf32: Annotated[bool, flag("Allow TF32 in float32 convolutions on NVIDIA GPUs.")] = False
+    cuda_graph: Annotated[
+        bool | None,
+        Parameter(help="For ort-cuda and ort-tensorrt: replay each frame's kernels as one CUDA graph. Default: yes."),
+    ] = None
+    nhwc: Annotated[
+        bool | None, Parameter(help="For ort-cuda: use the channels-last layout of tensor cores. Default: yes.")
+    ] = None
+
+    def build_options(self) -> BuildOptions:
+        """The same, for the API."""
+        from toolkit.runtimes.building import BuildOptions
+
+        return BuildOptions(
+            shape=None if self.shape is None else parse_shape(self.shape),
+            target=tuple(split(self.target)),
+            threads=self.threads,
+            optimization_level=self.optimization_level,
+            version_compatible=self.version_compatible,
+            hardware_compatible=self.hardware_compatible,
+            tf32=self.tf32,
+            cuda_graph=self.cuda_graph,
+            nhwc=self.nhwc,
+        )
+
+
+_DEFAULTS = EngineOptions()
 
 
 def build(
-    artifact: Path | None = None,
+    artifact: ArtifactPath | None = None,
     /,
     *,
     runtime: str | None = None,
-    shape: str | None = None,
-    target: str | None = None,
-    threads: int = 0,
-    optimization_level: int | None = None,
-    version_compatible: bool = False,
-    hardware_compatible: bool = False,
-    tf32: bool = False,
-    cuda_graph: bool | None = None,
-    nhwc: bool | None = None,
-    output: Annotated[Path | None, Parameter(alias="-o")] = None,
-    gen: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
-    list_: Annotated[bool, Parameter(name="--list", negative=())] = False,
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    engine: EngineOptions = _DEFAULTS,
+    output: BesideArtifact = None,
+    gen: Script = None,
+    list_: Annotated[bool, Parameter(name="--list"), flag("List engines and whether they run here.")] = False,
+    overwrite: Overwrite = False,
+    json: Json = False,
 ) -> None:
-    """Build an engine bundle from an artifact, list those that are there, or write the script that builds the same.
+    """Build an engine from an artifact for one runtime, list engines, or write a script that builds the same engine.
+
+    An engine is a directory, NAME.RUNTIME.engine, that holds machine code. Load only engines that you built or that
+    come from people whose programs you would run. An existing engine is replaced only if the same artifact is built
+    again with the same options, or with --overwrite.
 
     Parameters
     ----------
     artifact
-        The .onnx or .json file.
+        ONNX artifact (.onnx or .json).
     runtime
-        Which runtime builds. See `toolkit doctor`. A bundle holds machine code, which runs with your rights: load only
-        bundles that you built, or from people whose programs you would run.
-    shape
-        Input size: WIDTHxHEIGHT, 720p, 1080p, ... Default: that of the artifact or of its 4K workload.
-    target
-        For tensorrt-rtx: comma-separated GPU generations, which need not be here: sm75,sm80,sm86,sm89,sm120. For
-        native: x86-64-v3, x86-64-v4, x86-64-v4-vnni, x86-64-v4-bf16, scalar; default: native, the best here.
-    threads
-        Processor threads it is built for; 0: all usable.
-    optimization_level
-        TensorRT's builder optimization level, 0 to 5.
-    version_compatible
-        Loadable by later TensorRT versions.
-    hardware_compatible
-        Loadable on later GPUs than this one.
-    tf32
-        Allow TF32 in float32 convolutions.
-    cuda_graph
-        For ort-cuda and ort-tensorrt: replay each frame's kernels as one CUDA graph. Default: yes.
-    nhwc
-        For ort-cuda: keep channels last, as tensor cores take them. Default: yes.
-    output
-        Directory; default: beside the artifact.
-    gen
-        Build nothing, but write a Python script that does the same without the toolkit and runs one frame of noise. For
-        TensorRT it uses Polygraphy. `-`: to standard output.
-    list_
-        List the bundles of the directory (default: exported) and whether they fit this machine.
-    overwrite
-        Replace a sound bundle of another artifact or with other options, or with --gen a script.
-    json
-        Print one JSON document.
+        Runtime that the engine is for. See `toolkit doctor`.
     """
     if list_:
         _list(output, alone=gen is None and artifact is None and runtime is None, json=json)
-        return
-    if artifact is None or runtime is None:
-        raise toolkit.InputError("name an artifact and a --runtime", "Or --list what is there.")
-    options = toolkit.BuildOptions(
-        shape=None if shape is None else toolkit.parse_shape(shape),
-        target=tuple(split(target)),
-        threads=threads,
-        optimization_level=optimization_level,
-        version_compatible=version_compatible,
-        hardware_compatible=hardware_compatible,
-        tf32=tf32,
-        cuda_graph=cuda_graph,
-        nhwc=nhwc,
-    )
-    if gen is not None:
-        _write_script(artifact, runtime, options, gen, output, overwrite=overwrite, json=json)
+    elif artifact is None or runtime is None:
+        raise InputError("an artifact and --runtime are required", "Or list existing engines with --list.")
+    elif gen is not None:
+        if output is not None or json:
+            raise InputError("--gen only writes a script", "Leave out --output and --json.")
+        _write_script(artifact, runtime, engine, gen, overwrite=overwrite)
     else:
-        _build(artifact, runtime, options, output, overwrite=overwrite, json=json)
+        _build(artifact, runtime, engine, output, overwrite=overwrite, json=json)
 
 
 def _build(
-    artifact: Path, runtime: str, options: toolkit.BuildOptions, output: Path | None, *, overwrite: bool, json: bool
+    artifact: Path, runtime: str, engine: EngineOptions, output: Path | None, *, overwrite: bool, json: bool
 ) -> None:
+    from toolkit.runtimes.registry import build as run
+
     with progress_bar("build") as progress:
-        built = toolkit.build(artifact, runtime, options, output, progress, overwrite=overwrite)
+        built = run(artifact, runtime, engine.build_options(), output, progress, overwrite=overwrite)
     if json:
         print_documents([built.engine.info])
     else:
         _print(built)
 
 
-def _print(built: toolkit.Built) -> None:
+def _print(built: Built) -> None:
     info = built.engine.info
-    taken = sum(file.size for file in info.files.values())
+    total = sum(file.size for file in info.files.values())
     if built.fresh:
-        out.print(styled("[bold]{}[/] ({:,} bytes) in {:.1f} s", built.engine.path, taken, info.build_seconds))
+        out.print(styled("[bold]{}[/] ({:,} bytes) in {:.1f} s", built.engine.path, total, info.build_seconds))
     else:
-        out.print(styled("[bold]{}[/] is there already, and nothing has changed", built.engine.path))
+        out.print(styled("[bold]{}[/] exists already and nothing has changed", built.engine.path))
     for name, value in ({"input size": size(info.shape)} | info.identity | info.machine | info.read_back).items():
         out.print(styled("  {}: {}", name, value))
 
 
-def _write_script(
-    artifact: Path,
-    runtime: str,
-    options: toolkit.BuildOptions,
-    path: Path,
-    output: Path | None,
-    *,
-    overwrite: bool,
-    json: bool,
-) -> None:
-    toolkit.check_outputs(path, overwrite=overwrite)
-    if output is not None or json:
-        raise toolkit.InputError("--gen writes a script and builds nothing", "Leave out --output and --json.")
-    to_stdout = path == Path("-")
-    script = toolkit.build_script(artifact, runtime, options, None if to_stdout else path, overwrite=overwrite)
+def _write_script(artifact: Path, runtime: str, engine: EngineOptions, path: Path, *, overwrite: bool) -> None:
+    check_outputs(path, overwrite=overwrite)
+    from toolkit.runtimes.registry import build_script
+
+    to_stdout = path == STDOUT
+    options = engine.build_options()
+    script = build_script(artifact, runtime, options, None if to_stdout else path, overwrite=overwrite)
     if to_stdout:
         print(script, end="")
     else:
-        out.print(styled("[bold]{}[/]; its --help says what it takes", path))
+        out.print(styled("[bold]{}[/]; --help lists its options", path))
 
 
 def _list(output: Path | None, *, alone: bool, json: bool) -> None:
     if not alone:
-        raise toolkit.InputError("--list goes with --output alone, not with an artifact, --runtime or --gen")
+        raise InputError("--list can be combined only with --output and --json")
+    from toolkit.runtimes.registry import list_engines
+
     directory = output or DEFAULT_DIRECTORY
-    # The default directory need not be there yet.
-    found = toolkit.list_engines(directory) if output or directory.is_dir() else []
+    # The default directory may not exist yet.
+    found = list_engines(directory) if output or directory.is_dir() else []
     if json:
-        print_json(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        print_documents([found])
         return
     if not found:
         out.print(styled("no engines in {}", directory))
@@ -157,6 +172,6 @@ def _list(output: Path | None, *, alone: bool, json: bool) -> None:
     out.print(rows)
     for state in found:
         if not state.runs:
-            does = "does not run here" if state.fits else "is refused"
-            why = f"{state.reason}. {state.remedy}"
-            out.print(styled("[yellow]{} {}:[/] {}", state.name, does, why), soft_wrap=True)
+            problem = "does not run here" if state.fits else "is refused"
+            reason = f"{state.reason}. {state.remedy}"
+            out.print(styled("[yellow]{} {}:[/] {}", state.name, problem, reason), soft_wrap=True)

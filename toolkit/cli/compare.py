@@ -2,37 +2,80 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
-import toolkit
 from toolkit.cli.console import err, out, print_documents, progress_bar, styled, table, verdict, warn
+from toolkit.cli.options import ImageDirectory, Json, Overwrite, Plot, Script, SubjectText, flag
+from toolkit.cli.paths import STDOUT
+from toolkit.errors import CheckFailed, InputError
+from toolkit.system.atomic import check_outputs
 
-_MANY = 1_000_000
-"""Steps between floats that are not worth counting one by one."""
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from toolkit.verification.comparison import ComparisonReport
+    from toolkit.verification.contestants import Contestant
+    from toolkit.verification.layers import LayerReport
+
+_SCRIPT_BOUND = 1e-4
+_LARGEST_EXACT_ULP = 1_000_000
+"""Larger distances in ULP (steps between neighbouring floats) are shown in scientific notation."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """What is compared."""
+
+    layers: Annotated[
+        bool,
+        flag(
+            "Compare the tensors inside two artifacts and name the first node beyond the bound. Runtimes: ort-cpu, "
+            "openvino, and reference (ONNX's reference implementation, for bf16)."
+        ),
+    ] = False
+    bound: Annotated[
+        float | None,
+        Parameter(
+            help="Largest absolute error allowed, for values 0..1: exit 1 beyond it. Default: no bound. With --layers: "
+            "relative to a tensor's largest value; default 1e-4."
+        ),
+    ] = None
+    images: ImageDirectory = None
+    steadiness: Annotated[
+        bool, Parameter(help="Also check that results are bit-identical in repeated runs and for any thread count.")
+    ] = True
+    edited: Annotated[bool, flag("Accept a graph that was changed after its manifest was written.")] = False
+
+
+_HOW = How()
 
 
 def compare(
-    first: str,
-    second: str,
+    first: SubjectText,
+    second: SubjectText,
     /,
     *,
-    layers: Annotated[bool, Parameter(negative=())] = False,
-    bound: float | None = None,
-    images: Path | None = None,
-    steadiness: bool = True,
-    edited: Annotated[bool, Parameter(negative=())] = False,
-    plot: Path | None = None,
-    gen: Path | None = None,
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    how: How = _HOW,
+    plot: Annotated[
+        Plot, Parameter(help="With --layers: write a plot of the error by layer (.png, .svg or .pdf).")
+    ] = None,
+    gen: Annotated[
+        Script,
+        Parameter(
+            help="Write a Polygraphy script that compares two artifacts, and do nothing else. `-`: to standard output."
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
 ) -> None:
-    """Run two subjects on the same inputs and show how far they are apart, and where.
+    """Compare two networks or runtimes on the same inputs, value by value, and show where they differ most.
 
-    A subject is a checkpoint, an artifact or an engine bundle: PATH, or PATH@RUNTIME, for instance ckpt.pth@float64,
+    A subject is a checkpoint, an artifact or an engine: PATH or PATH@RUNTIME, for example ckpt.pth@float64 or
     a.onnx@openvino. Default runtimes: torch-unfused for checkpoints, ort-cpu for artifacts.
 
     Parameters
@@ -40,57 +83,65 @@ def compare(
     first
         The reference.
     second
-        What is held against it.
-    layers
-        Compare the tensors inside two artifacts, and name the first node that leaves the bound. Runtimes that show
-        them: ort-cpu, openvino, and reference (ONNX's own implementation, for bf16).
-    bound
-        Largest error allowed on images, for values 0..1: exit 1 beyond it. With --layers: as a share of a tensor's
-        largest value (default 1e-4).
-    images
-        Directory of real images to compare on; with --layers the first of them, instead of noise.
-    steadiness
-        Also check that results are the same bits again and for any number of threads.
-    edited
-        Accept a graph that was changed after its manifest was written.
-    plot
-        With --layers: write the growth of the error as a picture (.png, .svg, .pdf).
-    gen
-        Also write a Polygraphy script that compares the two, to go on with by hand. For two artifacts.
-    overwrite
-        Replace a plot or script that exists.
-    json
-        Print one JSON document.
+        The subject that is compared with the reference.
     """
-    if plot is not None and not layers:
-        raise toolkit.InputError("--plot goes with --layers")
-    toolkit.check_outputs(plot, gen, overwrite=overwrite)
-    one, other = (toolkit.parse_contestant(text, edited=edited) for text in (first, second))
+    if plot is not None and not how.layers:
+        raise InputError("--plot requires --layers")
+    check_outputs(plot, gen, overwrite=overwrite)
+    from toolkit.verification.contestants import parse_contestant
+
+    one, other = (parse_contestant(text, edited=how.edited) for text in (first, second))
     if gen is not None:
-        toolkit.polygraphy_script(one, other, 1e-4 if bound is None else bound, gen, overwrite=overwrite)
+        _write_script(one, other, how.bound, gen, overwrite=overwrite)
+        return
     console = err if json else out
-    report: toolkit.LayerReport | toolkit.ComparisonReport
-    given = None if images is None else toolkit.real_images(images, one.fixed or other.fixed)
-    with progress_bar("compare") as progress:
-        if layers:
-            image = None if given is None else given[0].array
-            layer_bound = toolkit.LAYER_BOUND if bound is None else bound
-            report = toolkit.compare_layers(one, other, image, layer_bound, progress)
-        else:
-            report = toolkit.compare(one, other, given, bound=bound, steadiness=steadiness, progress=progress)
-    if isinstance(report, toolkit.LayerReport):
-        _print_layers(report, console)
-        if plot is not None:
-            toolkit.plot_layers(report, plot, overwrite=overwrite)
-    else:
-        _print(report, console)
+    report = (
+        _compare_layers(one, other, how, plot, console, overwrite) if how.layers else _compare(one, other, how, console)
+    )
     if json:
         print_documents([report])
     if not report.passed:
-        raise SystemExit(toolkit.CheckFailed.exit_code)
+        raise SystemExit(CheckFailed.exit_code)
 
 
-def _print(report: toolkit.ComparisonReport, console: Console) -> None:
+def _write_script(one: Contestant, other: Contestant, bound: float | None, path: Path, *, overwrite: bool) -> None:
+    from toolkit.verification.polygraphy import polygraphy_script
+
+    tolerance = _SCRIPT_BOUND if bound is None else bound
+    if path == STDOUT:
+        print(polygraphy_script(one, other, tolerance), end="")
+    else:
+        polygraphy_script(one, other, tolerance, path, overwrite=overwrite)
+        out.print(styled("[bold]{}[/]", path))
+
+
+def _compare(one: Contestant, other: Contestant, how: How, console: Console) -> ComparisonReport:
+    from toolkit.verification.comparison import compare as run
+    from toolkit.verification.inputs import real_images
+
+    images = None if how.images is None else real_images(how.images, one.fixed or other.fixed)
+    with progress_bar("compare") as progress:
+        report = run(one, other, images, bound=how.bound, steadiness=how.steadiness, progress=progress)
+    _print(report, console)
+    return report
+
+
+def _compare_layers(
+    one: Contestant, other: Contestant, how: How, plot: Path | None, console: Console, overwrite: bool
+) -> LayerReport:
+    from toolkit.verification.inputs import real_images
+    from toolkit.verification.layers import LAYER_BOUND, compare_layers, plot_layers
+
+    image = None if how.images is None else real_images(how.images, one.fixed or other.fixed)[0].array
+    with progress_bar("compare") as progress:
+        report = compare_layers(one, other, image, LAYER_BOUND if how.bound is None else how.bound, progress)
+    _print_layers(report, console)
+    if plot is not None:
+        plot_layers(report, plot, overwrite=overwrite)
+    return report
+
+
+def _print(report: ComparisonReport, console: Console) -> None:
     console.print(styled("[bold]{}[/] and [bold]{}[/]", report.first, report.second), soft_wrap=True)
     numbers = ("largest", "mean", "p99", "PSNR", "ULP", "levels", "differ")
     rows = table("input", "size", *numbers, "worst at", right=numbers)
@@ -101,7 +152,7 @@ def _print(report: toolkit.ComparisonReport, console: Console) -> None:
             f"{item.largest:.1e}",
             *(f"{value:.0e}" for value in (item.mean, item.p99)),
             "equal" if item.psnr is None else f"{item.psnr:.1f}",
-            "–" if item.ulp is None else f"{item.ulp:,}" if item.ulp < _MANY else f"{item.ulp:.0e}",
+            "–" if item.ulp is None else f"{item.ulp:,}" if item.ulp < _LARGEST_EXACT_ULP else f"{item.ulp:.0e}",
             str(item.grey_levels),
             f"{item.differing:.2%}",
             f"{item.worst[1]},{item.worst[0]}{' edge' if item.at_border else ''}" if item.largest else "",
@@ -110,16 +161,15 @@ def _print(report: toolkit.ComparisonReport, console: Console) -> None:
     answers = {True: styled("[green]yes[/]"), False: styled("[bold red]no[/]")}
     for steady in report.steadiness:
         threads = ", ".join(map(str, steady.threads))
-        answer, threaded = answers[steady.deterministic], answers[steady.same_for_threads]
-        repeated = styled("{}: same bits in {} runs {}", steady.subject, steady.runs, answer)
-        console.print(styled("{}, with {} threads {}", repeated, threads, threaded))
+        repeated = styled("{}: bit-identical in {} runs {}", steady.subject, steady.runs, answers[steady.deterministic])
+        console.print(styled("{}, with {} threads {}", repeated, threads, answers[steady.same_for_threads]))
     warn(report.notes)
     if report.bound is not None:
         console.print(styled("{}: bound {:g}", verdict(report.passed), report.bound))
 
 
-def _print_layers(report: toolkit.LayerReport, console: Console) -> None:
-    console.print(styled("[bold]{}[/] against [bold]{}[/]", report.second, report.first), soft_wrap=True)
+def _print_layers(report: LayerReport, console: Console) -> None:
+    console.print(styled("[bold]{}[/] compared with [bold]{}[/]", report.second, report.first), soft_wrap=True)
     numbers = ("largest", "mean", "relative")
     rows = table("tensor", "operator", *numbers, "", right=numbers)
     for layer in report.layers:
@@ -129,8 +179,8 @@ def _print_layers(report: toolkit.LayerReport, console: Console) -> None:
     if report.unmatched:
         console.print(styled("only in the first: {}", ", ".join(report.unmatched)), style="dim")
     if report.culprit is None:
-        console.print(styled("[green]no tensor leaves the bound[/] {:g}", report.bound))
+        console.print(styled("[green]no tensor exceeds the bound[/] {:g}", report.bound))
         if first := next((layer for layer in report.layers if layer.largest > 0), None):
-            console.print(styled("the first that differs at all is {}", first.name), style="dim")
+            console.print(styled("the first tensor that differs is {}", first.name), style="dim")
     else:
-        console.print(styled("[bold red]{}[/] is the first beyond the bound {:g}", report.culprit, report.bound))
+        console.print(styled("[bold red]{}[/] is the first tensor beyond the bound {:g}", report.culprit, report.bound))

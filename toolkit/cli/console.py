@@ -1,7 +1,7 @@
-"""Terminal output: results on stdout, everything for people's eyes only on stderr.
+"""Terminal output: results on standard output, messages and progress on standard error.
 
-Text is never markup here: strings are printed as they are, with their control characters made visible. Styles are in
-the templates of `styled`, which takes values apart from them.
+Text is never interpreted as markup: strings are printed literally, with control characters made visible. Only the
+templates of `styled` contain styles; values are passed to it separately.
 """
 
 from __future__ import annotations
@@ -10,25 +10,22 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Live
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-import toolkit
 from toolkit.quoting import json_document, terminal
+from toolkit.system.progress import Progress, ProgressCallback
 
 _WIDTH = 100
-"""Where output goes to a file or another program, and the width tables are made for."""
-
+"""Columns, if the output is not a terminal. Tables are designed for it."""
 
 _FIELD = re.compile(r"\{(:[^{}]*)?\}")
 
@@ -40,16 +37,16 @@ class _Console(Console):
         super().__init__(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
 
     def render_str(self, text: str, *args: Any, **options: Any) -> Text:
-        """Before layout, so that columns are as wide as what is shown."""
+        """Escape before layout, so that columns are as wide as the text that is shown."""
         return super().render_str(terminal(text), *args, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """After layout too: for texts that others have made, such as the errors of Cyclopts."""
+        """Escape after layout too: for text from libraries, such as the error messages of Cyclopts."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(terminal(segment.text), segment.style)
 
     def on_broken_pipe(self) -> None:
-        """The reader has gone (`toolkit inspect x | head`): nothing failed, where rich would exit with 1."""
+        """Exit with 0 when the reader has exited (`toolkit inspect x | head`); rich would exit with 1."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0)
 
@@ -60,7 +57,7 @@ def _console(*, stderr: bool) -> Console:
 
 
 def plain_console(*, stderr: bool) -> Console:
-    """One as wide as rich says, for the help and the usage errors of Cyclopts."""
+    """A console as wide as rich detects, for the help and usage errors of Cyclopts."""
     return _Console(stderr=stderr)
 
 
@@ -72,9 +69,9 @@ def styled(template: str, *values: object) -> Text:
     """Text with styles.
 
     Args:
-        template: with rich's markup, and `{}` or `{:format}` for each value. Written in the code, never made of values.
-        values: shown as they are, with their control characters made visible; texts keep their own styles. Lines after
-            the first are indented: none of them can pass for a message of its own.
+        template: rich markup with `{}` or `{:format}` for each value. A literal, never built from values.
+        values: printed literally, with control characters made visible; rich texts keep their styles. Lines after the
+            first are indented, so that none can look like a separate message.
     """
     marked, made, end = Text.from_markup(template, emoji=False), Text(), 0
     for field, value in zip(_FIELD.finditer(marked.plain), values, strict=True):
@@ -92,7 +89,7 @@ def _shown(value: object, form: str) -> str:
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """A table in the house style; columns named in `right` are right-aligned."""
+    """A table without borders; columns named in `right` are right-aligned."""
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for index, column in enumerate(columns):
         made.add_column(column, justify="right" if column in right else "left", no_wrap=index == 0 or column in right)
@@ -100,18 +97,18 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 
 
 def print_documents(documents: Sequence[object]) -> None:
-    """One JSON document on stdout: the only one, or a list of all."""
+    """Print one JSON document on standard output: the only item, or a list of all."""
     content = _encodable(msgspec.to_builtins(documents[0] if len(documents) == 1 else documents))
     print_json(msgspec.json.format(msgspec.json.encode(content), indent=2).decode())
 
 
 def print_json(document: str) -> None:
-    """A JSON document on stdout, with one end of line after it."""
+    """Print a JSON document on standard output, followed by one newline."""
     print(json_document(document.rstrip("\n")))
 
 
 def _encodable(content: Any) -> Any:
-    """The same, but for names of files that are no UTF-8: JSON cannot hold them, so they are written as they show."""
+    """The same content with file names that are not UTF-8 escaped, because JSON cannot represent them."""
     if isinstance(content, str):
         return content.encode(errors="backslashreplace").decode()
     if isinstance(content, dict):
@@ -124,13 +121,13 @@ def verdict(passed: bool) -> Text:
 
 
 def warn(notes: tuple[str, ...]) -> None:
-    """Notes a user must not miss."""
+    """Print notes on standard error."""
     for note in notes:
         err.print(styled("[bold yellow]note:[/] {}", note), soft_wrap=True)
 
 
 @contextmanager
-def progress_bar(title: str = "") -> Iterator[Callable[[toolkit.Progress], None]]:
+def progress_bar(title: str = "") -> Iterator[ProgressCallback]:
     """A display of an operation's progress on stderr; nothing is shown where stderr is not a terminal.
 
     A bar with the time left where the operation reports a fraction, a moving one before that.
@@ -138,13 +135,16 @@ def progress_bar(title: str = "") -> Iterator[Callable[[toolkit.Progress], None]
     Args:
         title: written before the current activity.
     """
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Live
+
     what, left = (TextColumn(f"{{task.{name}}}", markup=False) for name in ("description", "fields[left]"))
     columns = SpinnerColumn(), what, BarColumn(), left, TimeElapsedColumn()
     with Live(*columns, console=err, transient=True, disable=not err.is_terminal) as shown:
         task = shown.add_task(title or "starting", total=None, left="")
         begun = time.monotonic()
 
-        def show(progress: toolkit.Progress) -> None:
+        def show(progress: Progress) -> None:
             seconds, fraction = progress.seconds_left, progress.fraction
             if seconds is None and fraction:
                 seconds = (time.monotonic() - begun) * (1 - fraction) / fraction

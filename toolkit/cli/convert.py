@@ -3,98 +3,95 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
-import toolkit
-from toolkit.cli.arguments import precisions, split
+from toolkit.artifact import Artifact
 from toolkit.cli.attempts import Attempts
 from toolkit.cli.console import err, out, print_documents, progress_bar, styled, table, verdict, warn
+from toolkit.cli.options import (
+    AllowWorseThanBicubic,
+    ArtifactPath,
+    BesideArtifact,
+    Calibration,
+    Json,
+    Overwrite,
+    Precisions,
+)
+from toolkit.cli.values import precisions, split
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_CALIBRATION = Calibration()
 
 
 def convert(
-    artifact: Path,
+    artifact: ArtifactPath,
     /,
     *,
-    precision: str,
-    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    precision: Annotated[Precisions, Parameter(help="Comma-separated precisions: fp16, bf16, int8.")],
+    output: BesideArtifact = None,
     keep_fp32: str = "between",
     exclude: str | None = None,
-    calibration: Path | None = None,
-    method: Literal["percentile", "entropy", "minmax"] = "percentile",
-    percentile: float = 99.99,
-    allow_worse_than_bicubic: Annotated[bool, Parameter(negative=())] = False,
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    calibration: Calibration = _CALIBRATION,
+    allow_worse_than_bicubic: AllowWorseThanBicubic = False,
+    overwrite: Overwrite = False,
+    json: Json = False,
 ) -> None:
-    """Write an fp32 artifact in other precisions; measure each against float64, and what it loses of the gain.
+    """Convert an fp32 artifact to fp16, bf16 or int8, and measure what each precision costs.
 
-    The share of the network's gain over bicubic that is lost is measured on the calibration images. A result that is
-    worse than bicubic is not written. A precision that fails does not keep the others from being written: exit 1.
+    Each result is compared with the network in float64, and its quality is measured on the calibration images: how much
+    of the network's gain over bicubic interpolation is lost. A result worse than bicubic is not written. If one
+    precision fails, the others are still written; the exit code is then 1.
 
     Parameters
     ----------
     artifact
-        The fp32 .onnx or .json file.
-    precision
-        Comma-separated: fp16, bf16, int8.
-    output
-        Directory; default: beside the artifact.
+        The fp32 artifact (.onnx or .json).
     keep_fp32
-        For fp16 and bf16: nodes that stay in float32, comma-separated; `norm` means every norm, `between` all but the
-        convolutions, `none` none.
+        For fp16 and bf16: comma-separated nodes that stay in float32. `norm`: all normalisations, `between`: everything
+        but the convolutions, `none`: nothing. `toolkit inspect --nodes` lists the names.
     exclude
-        For int8: convolutions that stay in float32, comma-separated.
-    calibration
-        For int8: directory of images; default: those that ship with the toolkit.
-    method
-        For int8: how a range is chosen from what was seen.
-    percentile
-        Of magnitudes, for the method of that name.
-    allow_worse_than_bicubic
-        Write a result even if it is worse than bicubic.
-    overwrite
-        Replace an artifact of the same name that was made from other weights or with other options.
-    json
-        Print the manifests as one JSON document.
+        For int8: comma-separated convolutions that stay in float32.
     """
-    source = toolkit.Artifact.read(artifact)
-    options = toolkit.ConvertOptions(
+    source = Artifact.read(artifact)
+    from toolkit.graph.precision.convert import ConvertOptions
+    from toolkit.quality.conversion import convert as run
+
+    options = ConvertOptions(
         keep_fp32=() if keep_fp32 == "none" else tuple(split(keep_fp32)),
         exclude=tuple(split(exclude)),
-        calibration=calibration,
-        method=method,
-        percentile=percentile,
+        calibration=calibration.calibration,
+        method=calibration.method,
+        percentile=calibration.percentile,
     )
     wanted = options.shared_out(precisions(precision))
     attempts, made = Attempts(alone=len(wanted) == 1), []
-    made_from = partial(toolkit.convert, source, allow_worse_than_bicubic=allow_worse_than_bicubic, overwrite=overwrite)
+    converted = partial(run, source, allow_worse_than_bicubic=allow_worse_than_bicubic, overwrite=overwrite)
     try:
         for name, fitting in wanted.items():
             with progress_bar(f"convert to {name}") as progress:
-                if found := attempts.attempt(name, partial(made_from, name, fitting, output, progress)):
+                if found := attempts.attempt(name, partial(converted, name, fitting, output, progress)):
                     made.append(found)
-    finally:  # where somebody stops it, those that are written are shown all the same
+    finally:  # after Ctrl-C, the artifacts that were written are still reported
         if made and json:
             print_documents([item.manifest for item in made])
         describe(made, err if json else out)
     attempts.exit()
 
 
-def describe(artifacts: list[toolkit.Artifact], console: Console) -> None:
-    """What each conversion cost."""
+def describe(artifacts: list[Artifact], console: Console) -> None:
+    """Print the error and the quality of each conversion."""
     numbers = "measured", "bound"
     for artifact in artifacts:
         manifest = artifact.manifest
         rows = table(f"{manifest.precision}: {manifest.steps[-1].nodes} nodes", *numbers, "", right=numbers)
         for check in manifest.checks:
             if check.kind in ("largest error", "mean error"):
-                rows.add_row(
-                    f"{check.kind} against float64", f"{check.measured:.2g}", f"{check.bound:g}", verdict(check.passed)
-                )
+                cells = f"{check.measured:.2g}", f"{check.bound:g}", verdict(check.passed)
+                rows.add_row(f"{check.kind} against float64", *cells)
         console.print(rows)
         for quality in manifest.verdicts:
             console.print(styled("quality, {} {}", quality, verdict(quality.passed)), soft_wrap=True)

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import Parameter
-
-import toolkit
 from toolkit.cli.console import out, print_json, styled, table
+from toolkit.cli.options import Json
 
 
-def doctor(*, json: Annotated[bool, Parameter(negative=())] = False) -> None:
-    """Show what is installed, which runtimes work here, and what would make the others work.
+def doctor(*, json: Json = False) -> None:
+    """Show which runtimes work on this machine, and how to make the others work."""
+    from toolkit.diagnosis import diagnose
 
-    Parameters
-    ----------
-    json
-        Print one JSON document.
-    """
-    diagnosis = toolkit.diagnose()
+    diagnosis = diagnose()
     if json:
         print_json(diagnosis.to_json())
         return
@@ -27,7 +19,7 @@ def doctor(*, json: Annotated[bool, Parameter(negative=())] = False) -> None:
     facts.show_header = False
     for name, value in (
         ("system", f"{here.system}, Python {here.python}"),
-        ("processor", f"{here.processor}, {here.processors} usable, {here.memory_bytes / 2**30:.0f} GiB memory"),
+        ("processor", f"{here.processor}, {here.processors} CPUs usable, {here.memory_bytes / 2**30:.0f} GiB memory"),
         ("instructions", " ".join(here.processor_flags) or "unknown"),
         ("GPU", diagnosis.gpu),
         ("C++ compiler", diagnosis.compiler),
@@ -36,7 +28,7 @@ def doctor(*, json: Annotated[bool, Parameter(negative=())] = False) -> None:
         facts.add_row(styled("[bold]{}[/]", name), value)
     out.print(facts)
     out.print()
-    runtimes = table("runtime", "works", "what it is")
+    runtimes = table("runtime", "works", "description")
     for runtime in diagnosis.runtimes:
         answer = styled("[green]yes[/], {}", runtime.version) if runtime.ok else styled("[red]no[/]")
         runtimes.add_row(runtime.name, answer, runtime.description)
@@ -44,7 +36,7 @@ def doctor(*, json: Annotated[bool, Parameter(negative=())] = False) -> None:
             runtimes.add_row("", "", f"{runtime.reason}\n→ {runtime.remedy}")
     out.print(runtimes)
     out.print()
-    extras = table("package", "there", "for")
+    extras = table("package", "installed", "for")
     for extra in diagnosis.extras:
         answer = styled("[green]yes[/], {}", extra.version) if extra.ok else styled("[red]no[/]")
         extras.add_row(extra.package, answer, extra.serves if extra.ok else f"{extra.serves}\n→ {extra.remedy}")

@@ -2,199 +2,165 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-import toolkit
-from toolkit.cli.arguments import find_artifacts, split
-from toolkit.cli.console import err, out, print_json, progress_bar, styled, table, verdict
+from toolkit.artifact import DEFAULT_DIRECTORY, Artifact
+from toolkit.cli.console import err, out, print_json, progress_bar, styled
+from toolkit.cli.options import (
+    ArtifactDirectory,
+    BudgetFile,
+    Csv,
+    Html,
+    Images,
+    Json,
+    NetworkPath,
+    Overwrite,
+    Runtimes,
+    Threads,
+    WithinBudget,
+    flag,
+)
+from toolkit.cli.values import find_artifacts, split
+from toolkit.errors import CheckFailed, InputError, Unavailable
+from toolkit.kinds import kind_of
+from toolkit.system.atomic import check_outputs
+
+if TYPE_CHECKING:
+    from toolkit.quality.report import QualityReport
+    from toolkit.quality.subjects import Subject
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """How quality is measured and judged."""
+
+    downscale: Annotated[
+        Literal["matlab", "pillow"],
+        Parameter(help="Bicubic implementation that creates missing low-resolution images."),
+    ] = "matlab"
+    jpeg: Annotated[
+        int | None,
+        Parameter(
+            help="Compress low-resolution images as JPEG of this quality, 1 to 100 (NTIRE 2023: 90). Default: no."
+        ),
+    ] = None
+    border: Annotated[int | None, Parameter(help="Pixels to ignore at each edge. Default: the scale.")] = None
+    within_budget: WithinBudget = False
+    budgets: BudgetFile = None
+    record: Annotated[bool, flag("With --within-budget: write the verdicts into the artifacts' manifests.")] = False
+
+    @property
+    def judged(self) -> bool:
+        return self.within_budget or self.budgets is not None
+
+    def __post_init__(self) -> None:
+        if self.record and not self.judged:
+            raise InputError("--record requires --within-budget")
+
+
+_MEASUREMENT = Measurement()
 
 
 def evaluate(
-    *subjects: Path,
-    data: Annotated[list[Path], Parameter(consume_multiple=True, negative=())],
-    runtime: str = "ort-cpu",
-    directory: Path = Path("exported"),
+    *subjects: NetworkPath,
+    images: Images,
+    runtime: Annotated[
+        Runtimes,
+        Parameter(
+            help="Comma-separated inference runtimes for artifacts; engines use their own. `simulated`: the artifact's "
+            "own arithmetic with float32 accumulators, as on GPUs, computed on the CPU."
+        ),
+    ] = "ort-cpu",
+    directory: ArtifactDirectory = DEFAULT_DIRECTORY,
     scale: int | None = None,
-    downscale: Literal["matlab", "pillow"] = "matlab",
-    jpeg: int | None = None,
-    border: int | None = None,
-    budget: Annotated[bool, Parameter(negative=())] = False,
-    budgets: Path | None = None,
-    record: Annotated[bool, Parameter(negative=())] = False,
-    threads: int = 0,
-    html: Path | None = None,
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
-    json: Annotated[bool, Parameter(negative=())] = False,
-    csv: Annotated[bool, Parameter(negative=())] = False,
+    measurement: Measurement = _MEASUREMENT,
+    threads: Threads = 0,
+    html: Annotated[Html, Parameter(help="Write a self-contained HTML page with the worst patches.")] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    csv: Csv = False,
 ) -> None:
-    """Measure image quality: PSNR and SSIM against originals, bicubic, and fp32.
+    """Measure image quality: PSNR and SSIM compared with the originals, and the gain over bicubic that is lost.
 
-    Y is luma as MATLAB's rgb2ycbcr has it; the reference code's "PSNR(Y)" swaps red and blue. A border as wide as the
-    scale is left out, values are rounded to 8 bits, and low-resolution images are cut to even sizes.
+    Y is luma as in MATLAB's rgb2ycbcr; the reference code's "PSNR(Y)" swaps red and blue. Borders as wide as the scale
+    are ignored, values are rounded to 8 bits, and low-resolution images are cropped to even sizes.
+
+    Image directories that contain HR and LR (or x2, x3, ...) hold pairs; all other images are originals and are
+    downscaled. Larger images are cropped to the central 3840x2160 pixels; if an engine accepts only one size, all
+    images are cropped to it.
 
     Parameters
     ----------
     subjects
-        Artifacts (.onnx, .json) and engine bundles. Default: everything in the directory of artifacts.
-    data
-        Directories of images, recursively. Where HR and LR lie side by side (in x2, x3, ... that of the network's
-        scale) these are pairs; all others are originals. What is larger is cropped to the middle 3840x2160, and where
-        an engine takes one size only, all are cut to that.
-    runtime
-        Comma-separated; runs the artifacts. Engines have their own. `simulated`: an artifact's own arithmetic with
-        float32 accumulators, as GPUs have it, on any processor.
-    directory
-        Where artifacts are.
+        Artifacts (.onnx, .json) and engines. Default: all artifacts in --directory.
     scale
-        Only artifacts of this scale.
-    downscale
-        Whose bicubic makes low-resolution images where there are none.
-    jpeg
-        Compress these as JPEG with this quality (NTIRE 2023: 90).
-    border
-        Pixels left out at each edge; default: the scale.
-    budget
-        Hold what each precision loses against its limits; exit 1 on overspending.
-    budgets
-        TOML file of limits; default: validation/budgets.toml, else built-in ones.
-    record
-        With --budget: write the verdicts into the artifacts' manifests.
-    threads
-        Processor threads; 0: all usable.
-    html
-        Write a page with the worst patches.
-    overwrite
-        Replace a page that exists.
-    json
-        Print one JSON document.
-    csv
-        Print a line an image.
+        Only measure artifacts with this upscaling factor.
     """
     if json and csv:
-        raise toolkit.InputError("--json and --csv exclude each other")
-    if record and not budget and budgets is None:
-        raise toolkit.InputError("--record goes with --budget")
-    toolkit.check_outputs(html, overwrite=overwrite)
-    options = toolkit.EvaluateOptions(
-        degradation=toolkit.Degradation(downscale, jpeg),
-        border=border,
-        budgets=toolkit.read_budgets(budgets) if budget or budgets is not None else None,
+        raise InputError("--json and --csv cannot be combined")
+    check_outputs(html, overwrite=overwrite)
+    chosen = [Artifact.read(path) for path in subjects if kind_of(path) != "engine"] if subjects else None
+    from toolkit.quality.budget import read_budgets
+    from toolkit.quality.data import Degradation
+    from toolkit.quality.evaluation import EvaluateOptions
+    from toolkit.quality.evaluation import evaluate as run
+
+    options = EvaluateOptions(
+        degradation=Degradation(measurement.downscale, measurement.jpeg),
+        border=measurement.border,
+        budgets=read_budgets(measurement.budgets) if measurement.judged else None,
         page=html,
         overwrite=overwrite,
     )
-    chosen = _subjects(subjects, directory, split(runtime), scale, threads)
+    artifacts = find_artifacts(directory) if chosen is None else chosen
+    measured = _subjects(artifacts, subjects, split(runtime), scale, threads)
     with progress_bar() as progress:
-        report = toolkit.evaluate(chosen, data, options, progress)
-    if record:
-        toolkit.record_verdicts(report, [item.source for item in chosen if isinstance(item.source, toolkit.Artifact)])
+        report = run(measured, images, options, progress)
+    if measurement.record:
+        _record(report, measured)
     _show(report, html, json=json, csv=csv)
-    _exit(report, demanded=bool(subjects) or options.budgets is not None)
+    _exit(report, demanded=bool(subjects) or measurement.judged)
 
 
-def _show(report: toolkit.QualityReport, page: Path | None, *, json: bool, csv: bool) -> None:
+def _subjects(
+    artifacts: list[Artifact], paths: tuple[Path, ...], runtimes: list[str], scale: int | None, threads: int
+) -> list[Subject]:
+    from toolkit.quality.subjects import Subject
+    from toolkit.runtimes.engine import Engine
+
+    engines = [Engine.read(path) for path in paths if kind_of(path) == "engine"]
+    subjects = [Subject(artifact, name, threads) for name in runtimes for artifact in artifacts]
+    subjects += [Subject(engine, engine.info.runtime, threads) for engine in engines]
+    return [subject for subject in subjects if scale in (None, subject.scale)]
+
+
+def _record(report: QualityReport, subjects: list[Subject]) -> None:
+    from toolkit.quality.verdict import record_verdicts
+
+    record_verdicts(report, [item.source for item in subjects if isinstance(item.source, Artifact)])
+
+
+def _show(report: QualityReport, page: Path | None, *, json: bool, csv: bool) -> None:
+    from toolkit.cli.evaluate_table import print_report
+
     if json:
         print_json(report.to_json())
     elif csv:
         print(report.to_csv(), end="")
-    _print(report, err if json or csv else out)
+    print_report(report, err if json or csv else out)
     if page is not None:
         err.print(styled("[bold]{}[/] shows the worst patches", page), soft_wrap=True)
 
 
-def _exit(report: toolkit.QualityReport, *, demanded: bool) -> None:
-    """Overspending and a subject that fails are failed checks; a subject that was named, or has a budget, and does not
-    run here is an error."""
+def _exit(report: QualityReport, *, demanded: bool) -> None:
+    """Exit with 1 if a subject is over budget or failed, and with 3 if one that was named, or has a budget, cannot run
+    here."""
     if not report.passed or report.failed:
-        raise SystemExit(toolkit.CheckFailed.exit_code)
+        raise SystemExit(CheckFailed.exit_code)
     if demanded and not report.complete:
-        raise SystemExit(toolkit.Unavailable.exit_code)
-
-
-def _subjects(
-    paths: tuple[Path, ...], directory: Path, runtimes: list[str], scale: int | None, threads: int
-) -> list[toolkit.Subject]:
-    engines = [toolkit.Engine.read(path) for path in paths if path.suffix == ".engine"]
-    artifacts = [toolkit.Artifact.read(path) for path in paths if path.suffix != ".engine"]
-    artifacts = artifacts if paths else find_artifacts(directory)
-    subjects = [toolkit.Subject(item, name, threads) for name in runtimes for item in artifacts]
-    subjects += [toolkit.Subject(engine, engine.info.runtime, threads) for engine in engines]
-    return [subject for subject in subjects if scale in (None, subject.scale)]
-
-
-def _print(report: toolkit.QualityReport, console: Console) -> None:
-    for network in report.networks:
-        cut = f"; all images cut to {network.cut_to} (low resolution)" if network.cut_to else ""
-        gain = f"x{network.scale}: gain over bicubic {network.gain:.3f} dB PSNR-Y"
-        where = f"{report.degradation} where no LR was given{cut}"
-        console.print(styled("[bold]{}[/], {}; {}", network.name, gain, where), soft_wrap=True)
-        console.print(_quality(network))
-        if len(network.subjects) > 1:
-            console.print(_spending(network))
-        elif network.subjects[0].precision == "fp32" and not network.not_run:
-            console.print("fp32 is what others are compared with: alone it spends nothing", style="dim")
-        for subject in network.subjects:
-            if subject.ran:
-                what = f"{subject.name} on {subject.runtime}"
-                console.print(styled("[yellow]{}:[/] stored {}, computed {}", what, subject.precision, subject.ran))
-        _print_not_run(network.not_run, console)
-        console.print()
-    _print_not_run(report.not_run, console)
-
-
-def _print_not_run(subjects: tuple[toolkit.NotRun, ...], console: Console) -> None:
-    for left in subjects:
-        what = f"{left.name} on {left.runtime}"
-        console.print(styled("[yellow]{} did not run:[/] {}", what, left.reason), soft_wrap=True)
-
-
-def _quality(network: toolkit.NetworkReport) -> Table:
-    numbers = ("PSNR-Y", "-RGB", "SSIM-Y", "-RGB ")
-    rows = table("images", "artifact", "runtime", *numbers, right=numbers)
-    subjects = network.subjects
-    several = len(subjects[0].sets()) > 1
-    for name, (_, baseline) in subjects[0].sets().items():
-        rows.add_row(name, "bicubic", "", *_metrics(baseline))
-    if several:
-        rows.add_row("all", "bicubic", "", *_metrics(network.bicubic))
-    for subject in subjects:
-        for name, (mean, _) in subject.sets().items():
-            rows.add_row(name, subject.name, subject.runtime, *_metrics(mean))
-        if several:
-            rows.add_row("all", subject.name, subject.runtime, *_metrics(subject.mean))
-    return rows
-
-
-def _spending(network: toolkit.NetworkReport) -> Table:
-    """What each subject loses against fp32, and of how much; shares are unknown where the network gains nothing."""
-    rows = table("against fp32", "runtime", "gain lost", "worst image", "worst patch", "")
-    for subject in network.subjects:
-        if subject.reference:
-            continue
-        found = subject.verdict
-        kept = (True,) * 3 if found is None or found.spent is None else found.allowed.kept(found.spent)
-        bounds = ("",) * 3 if found is None else _bounds(found.allowed)
-        mean, image = ("–", "–")
-        if subject.spent is not None and subject.worst_image_spent is not None:
-            mean, image = f"{subject.spent:.2%}", f"{subject.worst_image_spent:.1%}"
-        patch = subject.worst_patch
-        cells = mean + bounds[0], image + bounds[1], f"{patch.patch_difference:.2f}{bounds[2]} levels"
-        marked = (Text(cell, "" if passed else "red") for cell, passed in zip(cells, kept, strict=True))
-        verdict_ = "" if found is None else verdict(found.passed)
-        rows.add_row(subject.name, subject.runtime, *marked, verdict_)
-        place = styled("[dim]{} at {},{}[/]", patch.label, patch.patch[1], patch.patch[0])
-        rows.add_row("", "", "", styled("[dim]{}[/]", subject.worst_image), place, "")
-    return rows
-
-
-def _bounds(allowed: toolkit.Limits) -> tuple[str, str, str]:
-    return f" of {allowed.mean:.1%}", f" of {allowed.worst_image:.1%}", f" of {allowed.worst_patch:g}"
-
-
-def _metrics(mean: toolkit.Metrics) -> tuple[str, str, str, str]:
-    return f"{mean.psnr_y:.3f}", f"{mean.psnr_rgb:.3f}", f"{mean.ssim_y:.4f}", f"{mean.ssim_rgb:.4f}"
+        raise SystemExit(Unavailable.exit_code)

@@ -6,195 +6,206 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
-from rich.console import Console, RenderableType
+from cyclopts import Group, Parameter
 
-import toolkit
-from toolkit.cli.arguments import precisions, size
+from toolkit.artifact import DEFAULT_DIRECTORY, Artifact
 from toolkit.cli.attempts import Attempts
 from toolkit.cli.console import err, out, print_documents, progress_bar, styled, table, verdict, warn
 from toolkit.cli.convert import describe
+from toolkit.cli.options import (
+    AllowWorseThanBicubic,
+    BudgetFile,
+    CheckpointOptions,
+    CheckpointPath,
+    Images,
+    Json,
+    OutputDirectory,
+    Overwrite,
+    Precisions,
+    WithinBudget,
+)
+from toolkit.cli.values import precisions, size
+from toolkit.errors import CheckFailed, InputError
+from toolkit.system.progress import Progress, ProgressCallback
+from toolkit.workloads import parse_shape
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from toolkit.graph.export import ExportOptions
+    from toolkit.network.checkpoint import Checkpoint
 
 
+@Parameter(name="*", group=Group("Graph", sort_key=2))
+@dataclass(frozen=True, kw_only=True)
+class GraphOptions:
+    """How the ONNX graph is written."""
+
+    opset: Annotated[int, Parameter(help="ONNX operator set, 18 or later.")] = 20
+    shape: Annotated[
+        str | None,
+        Parameter(help="Fixed input size: WIDTHxHEIGHT, 720p, 1080p, ... Default: any even width and height."),
+    ] = None
+    io: Annotated[
+        Literal["float", "uint8"],
+        Parameter(help="Input and output. float: RGB 0..1. uint8: images; scaling, clamping and rounding are nodes."),
+    ] = "float"
+    layout: Annotated[Literal["nchw", "nhwc"], Parameter(help="Layout of uint8 images.")] = "nchw"
+    simplify: Annotated[bool, Parameter(help="Run onnxsim.")] = True
+    name: Annotated[str | None, Parameter(help="Stem of the file names. Default: from network and precision.")] = None
+
+    def __post_init__(self) -> None:
+        if self.io == "float" and self.layout != "nchw":
+            raise InputError("float input and output are NCHW", "NHWC requires --io uint8.")
+
+    def export_options(self) -> ExportOptions:
+        """The same, for the API."""
+        from toolkit.graph.export import ExportOptions
+
+        return ExportOptions(
+            opset=self.opset,
+            shape=None if self.shape is None else parse_shape(self.shape),
+            uint8=None if self.io == "float" else "NHWC" if self.layout == "nhwc" else "NCHW",
+            simplify=self.simplify,
+            name=self.name,
+        )
+
+
+@Parameter(name="*", group=Group("Precisions", sort_key=3))
 @dataclass(frozen=True, kw_only=True)
 class Lower:
     """Which other precisions are written, and how they are judged."""
 
     precision: Annotated[
-        str,
+        Precisions,
         Parameter(
-            help="Comma-separated: fp32, fp16, bf16, int8. fp32 is always written: the others are made from it, as by "
-            "`toolkit convert`, which has more options. "
-            "One that fails does not keep the others from being written: exit 1."
+            help="Comma-separated precisions: fp32, fp16, bf16, int8. fp32 is always written; the others are converted "
+            "from it, as by `toolkit convert`, which has more options. If one fails, the others are still written; "
+            "the exit code is then 1."
         ),
     ] = "fp32"
-    within_budget: Annotated[
-        Path | None,
-        Parameter(
-            help="Directory of images: measure there what each precision loses of the network's gain over bicubic (see "
-            "`toolkit evaluate`), write the verdicts into the manifests, and exit 1 where one is over its budget."
-        ),
-    ] = None
-    allow_worse_than_bicubic: Annotated[
-        bool, Parameter(help="Write a precision even if it is worse than bicubic.", negative=())
-    ] = False
+    within_budget: WithinBudget = False
+    budgets: BudgetFile = None
+    images: Images | None = None
+    allow_worse_than_bicubic: AllowWorseThanBicubic = False
 
     def __post_init__(self) -> None:
         precisions(self.precision)  # refused before any work
+        if self.within_budget != bool(self.images):
+            raise InputError(
+                "--within-budget and --images go together", "Give both: quality is measured on the images."
+            )
 
     def converted(
-        self, artifact: toolkit.Artifact, progress: toolkit.ProgressCallback, attempts: Attempts, *, overwrite: bool
-    ) -> list[toolkit.Artifact]:
-        """The artifact in those of these precisions that do not fail."""
-        allow = self.allow_worse_than_bicubic
+        self, artifact: Artifact, progress: ProgressCallback, attempts: Attempts, *, overwrite: bool
+    ) -> list[Artifact]:
+        """The artifact in the precisions whose conversion succeeds."""
         wanted = [name for name in precisions(self.precision) if name != "fp32"]
-        convert = partial(toolkit.convert, progress=progress, allow_worse_than_bicubic=allow, overwrite=overwrite)
-        made = [attempts.attempt(name, partial(convert, artifact, name)) for name in wanted]
+        if not wanted:
+            return []
+        from toolkit.quality.conversion import convert
+
+        allow = self.allow_worse_than_bicubic
+        run = partial(convert, progress=progress, allow_worse_than_bicubic=allow, overwrite=overwrite)
+        made = [attempts.attempt(name, partial(run, artifact, name)) for name in wanted]
         return [found for found in made if found is not None]
 
+    def judged(self, artifacts: list[Artifact], progress: ProgressCallback) -> list[Artifact]:
+        """The same artifacts, with verdicts in their manifests if they are to be within budget."""
+        if not self.within_budget:
+            return artifacts
+        from toolkit.quality.budget import read_budgets
+        from toolkit.quality.evaluation import EvaluateOptions
+        from toolkit.quality.verdict import demand_budget
 
-_LOWER = Lower()
+        progress(Progress("measuring quality"))
+        return demand_budget(artifacts, self.images or [], EvaluateOptions(budgets=read_budgets(self.budgets)))[1]
+
+
+_SOURCE, _GRAPH, _LOWER = CheckpointOptions(), GraphOptions(), Lower()
 
 
 def export(
-    checkpoint: Path | None = None,
+    checkpoint: CheckpointPath | None = None,
     /,
     *,
-    output: Annotated[Path, Parameter(alias="-o")] = Path("exported"),
-    opset: int = 20,
-    shape: str | None = None,
-    io: Literal["float", "uint8"] = "float",
-    layout: Literal["nchw", "nhwc"] = "nchw",
-    simplify: bool = True,
-    name: str | None = None,
-    high_frequency: Literal["auto", "on", "off"] = "auto",
-    scale: int | None = None,
-    entry: str | None = None,
-    preset: str | None = None,
-    lower: Annotated[Lower, Parameter(name="*")] = _LOWER,
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    output: OutputDirectory = DEFAULT_DIRECTORY,
+    source: CheckpointOptions = _SOURCE,
+    graph: GraphOptions = _GRAPH,
+    lower: Lower = _LOWER,
+    overwrite: Overwrite = False,
+    json: Json = False,
 ) -> None:
-    """Make an ONNX artifact from a checkpoint: merge, trace, rewrite, simplify, check.
+    """Export a checkpoint as an ONNX artifact: merge, trace, rewrite, simplify, and check each step.
+
+    Writes the ONNX graph, its manifest (.json) and a copy of the source weights (.safetensors). An existing artifact is
+    replaced only if it was made from the same weights with the same options, or with --overwrite.
 
     Parameters
     ----------
     checkpoint
-        PyTorch or safetensors file with RT4KSR weights; recognised by its tensors. Without one, the toolkit's own.
-    output
-        Directory for the artifact, its manifest and the source weights.
-    opset
-        ONNX operator set, 18 or later.
-    shape
-        Fix the input size: WIDTHxHEIGHT, 720p, 1080p, ... Default: any even width and height.
-    io
-        float: RGB 0..1. uint8: images, with scaling, clamping and rounding inside the graph.
-    layout
-        Of uint8 images.
-    simplify
-        Run onnxsim.
-    name
-        Stem of the file names.
-    high_frequency
-        Whether the high-frequency branch takes part; auto decides from the weights.
-    scale
-        Refuse any other scale; needed for scales other than 2 and 3.
-    entry
-        Which weights to take when the file has several sets.
-    preset
-        Instead of a checkpoint: a network of the paper's design space, UNTRAINED. See `toolkit presets`.
-    overwrite
-        Replace an artifact of the same name that was made from other weights.
-    json
-        Print the manifest on stdout.
+        PyTorch or safetensors file with RT4KSR weights, recognised by its tensors. Default: the toolkit's own weights.
     """
-    if io == "float" and layout != "nchw":
-        raise toolkit.InputError("float input and output are NCHW", "NHWC goes with --io uint8.")
-    options = toolkit.ExportOptions(
-        opset=opset,
-        shape=None if shape is None else toolkit.parse_shape(shape),
-        uint8=None if io == "float" else "NHWC" if layout == "nhwc" else "NCHW",
-        simplify=simplify,
-        name=name,
-    )
+    _check_source(checkpoint, source)
     begin = time.perf_counter()
+    from toolkit.graph.export import export as run
+
     with progress_bar("export") as progress:
-        progress(toolkit.Progress("reading the checkpoint"))
-        loaded = _load(checkpoint, high_frequency, scale, entry, preset)
-        artifact = toolkit.export(loaded, options, output, progress, overwrite=overwrite)
+        progress(Progress("reading the checkpoint"))
+        options = graph.export_options()
+        loaded = _load(checkpoint, source)
+        artifact = run(loaded, options, output, progress, overwrite=overwrite)
         attempts = Attempts(done=1)  # fp32 is written
         converted = lower.converted(artifact, progress, attempts, overwrite=overwrite)
-        judged = _judge([artifact, *converted], lower.within_budget, progress)
+        judged = lower.judged([artifact, *converted], progress)
     warn(loaded.notes)
     if json:
         print_documents([item.manifest for item in judged])
     console = err if json else out
     _describe(artifact, time.perf_counter() - begin, console)
     describe(judged[1:], console)
-    if lower.within_budget is not None:
+    if lower.within_budget:
         _exit_over_budget(judged, console)
     attempts.exit()
 
 
-def _judge(
-    artifacts: list[toolkit.Artifact], images: Path | None, progress: toolkit.ProgressCallback
-) -> list[toolkit.Artifact]:
-    """The same artifacts, with verdicts in their manifests if images were given."""
-    if images is None:
-        return artifacts
-    progress(toolkit.Progress("measuring quality"))
-    options = toolkit.EvaluateOptions(budgets=toolkit.read_budgets())
-    return toolkit.demand_budget(artifacts, [images], options)[1]
+def _check_source(path: Path | None, source: CheckpointOptions) -> None:
+    if path is not None and source.preset is not None:
+        raise InputError("--preset cannot be combined with a checkpoint", "Its network is known from its weights.")
+    if path is None and (source.high_frequency != "auto" or source.entry is not None):
+        raise InputError("--high-frequency and --entry require a checkpoint")
 
 
-def _exit_over_budget(artifacts: list[toolkit.Artifact], console: Console) -> None:
+def _load(path: Path | None, source: CheckpointOptions) -> Checkpoint:
+    from toolkit.network.bundled import bundled_checkpoint
+    from toolkit.network.checkpoint import load_checkpoint, untrained_checkpoint
+
+    if path is not None:
+        return load_checkpoint(path, high_frequency=source.high_frequency, scale=source.scale, entry=source.entry)
+    scale = 2 if source.scale is None else source.scale
+    return bundled_checkpoint(scale) if source.preset is None else untrained_checkpoint(scale, preset=source.preset)
+
+
+def _exit_over_budget(artifacts: list[Artifact], console: Console) -> None:
     verdicts = [(item.manifest.name, found) for item in artifacts for found in item.manifest.verdicts]
     for name, found in verdicts:
         console.print(styled("{} on {} {}", name, found, verdict(found.passed)), soft_wrap=True)
     if not all(found.passed for _, found in verdicts):
-        raise SystemExit(toolkit.CheckFailed.exit_code)
+        raise SystemExit(CheckFailed.exit_code)
 
 
-def _load(
-    path: Path | None,
-    high_frequency: Literal["auto", "on", "off"],
-    scale: int | None,
-    entry: str | None,
-    preset: str | None,
-) -> toolkit.Checkpoint:
-    if path is not None:
-        if preset is not None:
-            raise toolkit.InputError("--preset goes without a checkpoint, which says itself what it is")
-        return toolkit.load_checkpoint(path, high_frequency=high_frequency, scale=scale, entry=entry)
-    if high_frequency != "auto" or entry is not None:
-        raise toolkit.InputError("--high-frequency and --entry go with a checkpoint")
-    if preset is not None:
-        return toolkit.untrained_checkpoint(2 if scale is None else scale, preset=preset)
-    return toolkit.bundled_checkpoint(2 if scale is None else scale)
-
-
-def _describe(artifact: toolkit.Artifact, seconds: float, console: Console) -> None:
+def _describe(artifact: Artifact, seconds: float, console: Console) -> None:
     manifest = artifact.manifest
     network = manifest.network
-    errors = {check.subject: check for check in manifest.checks if check.kind == "graph"}
     built = f"RT4KSR x{network.scale} ({network.variant}), {network.channels} channels, {network.blocks} blocks"
     console.print(styled("{}; parameters {:,} → {:,} fused", built, manifest.source.parameters, network.parameters))
     live = "live" if network.high_frequency else "left out"
     console.print(styled("high-frequency branch: {} ({})", live, network.high_frequency_reason))
     if manifest.shape is not None:
         console.print(styled("input size: {}", size(manifest.shape)))
-    rows = table("step", "nodes", "error in float64", "bound", "", right=("nodes", "error in float64", "bound"))
-    for step in manifest.steps:
-        check = errors.get(step.name)
-        cells: tuple[RenderableType, ...] = ("", "", "")
-        if check is not None:
-            cells = (f"{check.measured:.1e}", f"{check.bound:g}", verdict(check.passed))
-        rows.add_row(step.name, str(step.nodes), *cells)
-        if step.detail:
-            rows.add_row(styled("  [yellow]left alone:[/] {}", step.detail))
-    console.print(rows)
+    _describe_steps(artifact, console)
     blocks = [check for check in manifest.checks if check.kind == "fusion"]
     if blocks:
         worst = max(check.measured for check in blocks)
@@ -204,6 +215,20 @@ def _describe(artifact: toolkit.Artifact, seconds: float, console: Console) -> N
         if check.kind in ("stored constants", "float32 arithmetic"):
             found = "{} ({}): error {:.1e} (bound {:.1e})"
             console.print(styled(found, check.kind, check.subject, check.measured, check.bound))
-    console.print(
-        styled("[bold]{}[/] ({:,} bytes) in {:.1f} s", artifact.path, manifest.onnx_bytes, seconds), soft_wrap=True
-    )
+    written = styled("[bold]{}[/] ({:,} bytes) in {:.1f} s", artifact.path, manifest.onnx_bytes, seconds)
+    console.print(written, soft_wrap=True)
+
+
+def _describe_steps(artifact: Artifact, console: Console) -> None:
+    manifest = artifact.manifest
+    errors = {check.subject: check for check in manifest.checks if check.kind == "graph"}
+    rows = table("step", "nodes", "error in float64", "bound", "", right=("nodes", "error in float64", "bound"))
+    for step in manifest.steps:
+        check = errors.get(step.name)
+        cells: tuple[RenderableType, ...] = ("", "", "")
+        if check is not None:
+            cells = (f"{check.measured:.1e}", f"{check.bound:g}", verdict(check.passed))
+        rows.add_row(step.name, str(step.nodes), *cells)
+        if step.detail:
+            rows.add_row(styled("  [yellow]unchanged:[/] {}", step.detail))
+    console.print(rows)

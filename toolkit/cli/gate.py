@@ -2,53 +2,66 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.text import Text
 
-import toolkit
-from toolkit.cli.arguments import share
 from toolkit.cli.console import err, out, print_json, styled, table, verdict
+from toolkit.cli.options import InputFile, Json, flag
+from toolkit.cli.values import share
+from toolkit.errors import CheckFailed, Inconclusive
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from toolkit.profiling.gate import CellVerdict, GateReport
 
 _STYLES = {"slower": "bold red", "broken": "bold red", "cannot tell": "yellow", "faster": "green"}
+_NUMBERS = ("old, ms", "new, ms", "slowdown", "95 % interval")
 
 
 def gate(
-    new: Path,
+    new: InputFile,
     /,
     *,
-    against: Path,
+    against: Annotated[InputFile, Parameter(help="The older report.json of the same machine.")],
     max_slowdown: str = "5%",
-    allow_inconclusive: Annotated[bool, Parameter(negative=())] = False,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    allow_inconclusive: Annotated[
+        bool, flag("Exit with code 0 instead of 4 if the measurements cannot decide.")
+    ] = False,
+    json: Json = False,
 ) -> None:
-    """Fail (exit 1) where a profile is slower than an older one of the same machine, beyond the noise of both.
+    """Fail (exit 1) if a profile is slower than an older one of the same machine, beyond the noise of both.
 
-    A configuration fails when the whole 95 % interval of its slowdown lies beyond what is allowed, or when it ran
-    before and does not run any more. It passes when the whole interval lies within what is allowed. Where the interval
-    reaches across, or there are fewer than five frames, the gate cannot tell: exit 4. Reports that cannot be compared
-    (another boundary, device or number of threads, nothing in common) are bad input: exit 2.
+    A configuration fails if the whole 95 % interval of its slowdown is above the limit, or if it ran before and no
+    longer runs. It passes if the whole interval is below the limit. If the interval contains the limit, or there are
+    fewer than five frames, the measurements cannot decide: exit 4. Reports that cannot be compared (different boundary,
+    device or thread count, or nothing in common) are bad input: exit 2.
 
     Parameters
     ----------
     new
-        The report.json to judge.
-    against
-        The older report.json.
+        The report.json to check.
     max_slowdown
-        Of each cell's median: 5% or 0.05.
-    allow_inconclusive
-        Exit 0 where the gate cannot tell.
-    json
-        Print one JSON document.
+        Limit on the slowdown of each configuration's median: 5% or 0.05.
     """
-    judged = toolkit.gate(toolkit.read_report(new), toolkit.read_report(against), share(max_slowdown, "--max-slowdown"))
-    console = err if json else out
+    limit = share(max_slowdown, "--max-slowdown")
+    from toolkit.profiling.gate import gate as run
+    from toolkit.profiling.reporting.report import read_report
+
+    judged = run(read_report(new), read_report(against), limit)
     if json:
         print_json(judged.to_json())
-    rows = table("workload", "cell", "old, ms", "new, ms", "slowdown", "95 % interval", "verdict", right=_NUMBERS)
+    _print(judged, err if json else out)
+    if judged.outcome == "failed":
+        raise SystemExit(CheckFailed.exit_code)
+    if judged.outcome == "inconclusive" and not allow_inconclusive:
+        raise _inconclusive(judged)
+
+
+def _print(judged: GateReport, console: Console) -> None:
+    rows = table("workload", "configuration", *_NUMBERS, "verdict", right=_NUMBERS)
     measured = [cell for cell in judged.cells if cell.verdict != "did not run"]
     for cell in measured:
         rows.add_row(cell.workload, _name(cell), *_numbers(cell), Text(cell.verdict, _STYLES.get(cell.verdict, "")))
@@ -57,35 +70,28 @@ def gate(
         if cell.note:
             console.print(styled("{}: {}", _name(cell), cell.note))
     if len(measured) < len(judged.cells):
-        console.print(styled("{} cells ran neither then nor now", len(judged.cells) - len(measured)))
+        console.print(styled("{} configurations ran in neither profile", len(judged.cells) - len(measured)))
     for note in judged.notes:
         console.print(styled("[yellow]note:[/] {}", note))
     outcome = styled("[yellow]cannot tell[/]") if judged.outcome == "inconclusive" else verdict(judged.passed)
     console.print(styled("at most {:.1%} slower: {}", judged.max_slowdown, outcome))
-    if judged.outcome == "failed":
-        raise SystemExit(toolkit.CheckFailed.exit_code)
-    if judged.outcome == "inconclusive" and not allow_inconclusive:
-        raise _inconclusive(judged)
 
 
-def _inconclusive(judged: toolkit.GateReport) -> toolkit.Inconclusive:
+def _inconclusive(judged: GateReport) -> Inconclusive:
     names = ", ".join(f"{_name(cell)} at {cell.workload}" for cell in judged.undecided)
     compared = sum(cell.slowdown is not None for cell in judged.cells)
-    return toolkit.Inconclusive(
-        f"{len(judged.undecided)} of {compared} configurations may or may not be {judged.max_slowdown:.1%} slower, "
-        f"their intervals reach across: {names}",
+    return Inconclusive(
+        f"{len(judged.undecided)} of {compared} configurations may or may not be {judged.max_slowdown:.1%} slower; "
+        f"their intervals contain the limit: {names}",
         "Profile both again for longer (--duration) on a quiet machine, or pass --allow-inconclusive.",
     )
 
 
-_NUMBERS = ("old, ms", "new, ms", "slowdown", "95 % interval")
-
-
-def _name(cell: toolkit.CellVerdict) -> str:
+def _name(cell: CellVerdict) -> str:
     return cell.artifact if cell.artifact.endswith(".engine") else cell.name
 
 
-def _numbers(cell: toolkit.CellVerdict) -> list[str]:
+def _numbers(cell: CellVerdict) -> list[str]:
     interval = cell.interval
     return [
         "–" if cell.old is None else f"{1000 * cell.old:.2f}",

@@ -2,68 +2,46 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-import toolkit
-from toolkit.cli.arguments import size
+from toolkit.artifact import Artifact
 from toolkit.cli.console import out, print_documents, print_json, styled, table, verdict
+from toolkit.cli.options import ArtifactPath, Json, flag
+from toolkit.cli.values import size
 
 
 def inspect(
-    artifact: Path,
+    artifact: ArtifactPath,
     /,
     *,
-    nodes: Annotated[bool, Parameter(negative=())] = False,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    nodes: Annotated[
+        bool, flag("List the nodes of the graph instead, with the names that `toolkit convert` takes.")
+    ] = False,
+    json: Annotated[Json, Parameter(help="Print one JSON document: the manifest, or the nodes.")] = False,
 ) -> None:
-    """Show what is known about an artifact.
+    """Show the manifest of an artifact: network, precision, source, checks and quality.
 
     Parameters
     ----------
     artifact
-        The .onnx or .json file that `toolkit export` wrote.
-    nodes
-        List the nodes of the graph instead, whose names `toolkit convert` takes.
-    json
-        Print one JSON document; of the manifest, as it is.
+        ONNX artifact (.onnx or .json).
     """
-    found = toolkit.Artifact.read(artifact)
+    found = Artifact.read(artifact)
     if nodes:
         _list_nodes(found, json=json)
-        return
-    if json:
+    elif json:
         print_json(found.path.with_suffix(".json").read_text("utf-8"))
-        return
-    manifest, network, source = found.manifest, found.manifest.network, found.manifest.source
+    else:
+        _print(found)
+
+
+def _print(artifact: Artifact) -> None:
+    manifest = artifact.manifest
     facts = table("", "")
     facts.show_header = False
-    takes = "dynamic, even" if manifest.shape is None else size(manifest.shape)
-    for name, value in (
-        ("file", f"{found.path} ({manifest.onnx_bytes:,} bytes, sha256 {manifest.onnx_sha256[:12]}…)"),
-        ("precision", manifest.precision),
-        (
-            "network",
-            f"RT4KSR x{network.scale} ({network.variant}), {network.channels} channels, {network.blocks} blocks",
-        ),
-        ("parameters", f"{network.parameters:,} (in training: {source.parameters:,})"),
-        ("high frequency", f"{'live' if network.high_frequency else 'dead'}: {network.high_frequency_reason}"),
-        *(
-            (
-                end.name,
-                f"{end.dtype} {end.layout} {list(end.shape)}, RGB {end.value_range[0]:g}..{end.value_range[1]:g}",
-            )
-            for end in (manifest.input, manifest.output)
-        ),
-        ("input size", takes),
-        ("workload", manifest.workload or "none of the 4K workloads"),
-        ("opset", str(manifest.opset)),
-        ("source", f"{source.file} ({source.layout} layout, sha256 {source.sha256[:12]}…)"),
-        ("weights", source.weights),
-        ("made with", ", ".join(f"{tool} {number}" for tool, number in manifest.tools.items())),
-    ):
+    for name, value in _facts(artifact):
         facts.add_row(styled("[bold]{}[/]", name), value)
     out.print(facts)
     checks = table("check", "measured", "bound", "", right=("measured", "bound"))
@@ -75,8 +53,33 @@ def inspect(
         out.print(styled("quality on {} {}", quality, verdict(quality.passed)), soft_wrap=True)
 
 
-def _list_nodes(artifact: toolkit.Artifact, *, json: bool) -> None:
-    found = toolkit.list_nodes(artifact)
+def _facts(artifact: Artifact) -> list[tuple[str, str]]:
+    manifest, network, source = artifact.manifest, artifact.manifest.network, artifact.manifest.source
+    ports = [
+        (end.name, f"{end.dtype} {end.layout} {list(end.shape)}, RGB {end.value_range[0]:g}..{end.value_range[1]:g}")
+        for end in (manifest.input, manifest.output)
+    ]
+    architecture = f"RT4KSR x{network.scale} ({network.variant}), {network.channels} channels, {network.blocks} blocks"
+    return [
+        ("file", f"{artifact.path} ({manifest.onnx_bytes:,} bytes, sha256 {manifest.onnx_sha256[:12]}…)"),
+        ("precision", manifest.precision),
+        ("network", architecture),
+        ("parameters", f"{network.parameters:,} (in training: {source.parameters:,})"),
+        ("high frequency", f"{'used' if network.high_frequency else 'unused'}: {network.high_frequency_reason}"),
+        *ports,
+        ("input size", "dynamic, even" if manifest.shape is None else size(manifest.shape)),
+        ("workload", manifest.workload or "none of the 4K workloads"),
+        ("opset", str(manifest.opset)),
+        ("source", f"{source.file} ({source.layout} layout, sha256 {source.sha256[:12]}…)"),
+        ("weights", source.weights),
+        ("created with", ", ".join(f"{tool} {number}" for tool, number in manifest.tools.items())),
+    ]
+
+
+def _list_nodes(artifact: Artifact, *, json: bool) -> None:
+    from toolkit.graph.analysis.nodes import list_nodes
+
+    found = list_nodes(artifact)
     if json:
         print_documents([found])
         return

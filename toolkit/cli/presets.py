@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
-
-import toolkit
 from toolkit.cli.console import out, print_documents, table
+from toolkit.cli.options import Json
+from toolkit.errors import InputError
+from toolkit.workloads import workload_for_scale
+
+if TYPE_CHECKING:
+    from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 
 
-def presets(*, scale: int = 2, json: Annotated[bool, Parameter(negative=())] = False) -> None:
-    """Show the networks of the paper's design space, and what they cost.
+def presets(*, scale: int = 2, json: Json = False) -> None:
+    """List the networks of the paper's design space and their cost.
 
     Every step from `baseline` to `simplified` changes one idea; `rt4ksr` is the released network.
 
     Parameters
     ----------
     scale
-        2: counted for 1080p→4K; 3: for 720p→4K.
-    json
-        Print one JSON document, with every field of the configurations.
+        Upscaling factor: 2 (cost for 1080p→4K) or 3 (for 720p→4K).
     """
-    shape = next((workload.shape for workload in toolkit.WORKLOADS.values() if workload.scale == scale), None)
-    if shape is None:
-        raise toolkit.InputError(f"there is no 4K workload for x{scale}", "Choose 2 or 3.")
-    configs = {name: dataclasses.replace(preset, scale=scale) for name, preset in toolkit.PRESETS.items()}
-    costs = {name: toolkit.complexity(config, shape) for name, config in configs.items()}
+    workload = workload_for_scale(scale)
+    if workload is None:
+        raise InputError(f"there is no 4K workload for x{scale}", "Choose 2 or 3.")
+    from toolkit.network.architectures.rt4ksr.presets import PRESETS
+    from toolkit.network.complexity import complexity
+
+    configs = {name: dataclasses.replace(preset, scale=scale) for name, preset in PRESETS.items()}
+    costs = {name: complexity(config, workload.shape) for name, config in configs.items()}
     if json:
         print_documents([{name: {"config": configs[name], "cost": costs[name]} for name in configs}])
         return
@@ -35,22 +39,13 @@ def presets(*, scale: int = 2, json: Annotated[bool, Parameter(negative=())] = F
     rows = table("preset", "stem", "features", "block", *numbers, right=numbers)
     for name, config in configs.items():
         cost = costs[name]
-        rows.add_row(
-            name,
-            config.stem,
-            config.resolution,
-            _block(config),
-            str(config.channels),
-            str(config.blocks),
-            f"{cost.parameters:,}",
-            f"{cost.fused_parameters:,}",
-            f"{cost.multiply_adds / 1e9:.1f}",
-        )
+        sizes = str(config.channels), str(config.blocks), f"{cost.parameters:,}", f"{cost.fused_parameters:,}"
+        rows.add_row(name, config.stem, config.resolution, _block(config), *sizes, f"{cost.multiply_adds / 1e9:.1f}")
     out.print(rows)
-    out.print("* merged for inference; multiply-adds are those of the merged network, for one frame", style="dim")
+    out.print("* merged for inference; GMAC: multiply-adds of the merged network for one frame", style="dim")
 
 
-def _block(config: toolkit.NetworkConfig) -> str:
+def _block(config: NetworkConfig) -> str:
     parts = ["norm"] if config.layernorm else []
     parts.append(f"{config.block}*" if config.hidden is not None else config.block)
     parts += [config.attention] if config.attention != "none" else []

@@ -8,17 +8,25 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-import toolkit
-from toolkit.cli.arguments import precisions, processors, share, size, split
+from toolkit.artifact import DEFAULT_DIRECTORY, Precision
 from toolkit.cli.console import err, out, print_json, progress_bar, styled
+from toolkit.cli.options import ArtifactDirectory, NetworkPath, Precisions, WithinBudget, flag
+from toolkit.cli.paths import STDOUT
 from toolkit.cli.profile_options import Measuring, Results
-from toolkit.cli.profile_subjects import Subject, lowered, subjects
-from toolkit.cli.profile_table import print_report
+from toolkit.cli.values import cpu_numbers, precisions, share, size, split
+from toolkit.errors import Unavailable
+from toolkit.kinds import kind_of
 from toolkit.quoting import shell
+from toolkit.system.atomic import check_outputs, numbered
+from toolkit.workloads import WORKLOADS, parse_workload
+
+if TYPE_CHECKING:
+    from toolkit.cli.profile_subjects import Subject
+    from toolkit.profiling.reporting.report import ProfileReport
 
 _MEASURING, _RESULTS = Measuring(), Results()
 
@@ -30,75 +38,89 @@ class _Cells:
     subjects: tuple[Subject, ...]
     runtimes: list[str]
     workloads: list[str] | None
-    precisions: list[toolkit.Precision]
+    precisions: list[Precision]
 
 
 def profile(
-    *artifacts: Path,
-    precision: str = "fp32",
+    *artifacts: NetworkPath,
+    precision: Annotated[
+        Precisions,
+        Parameter(
+            help="Comma-separated precisions: fp32, fp16, bf16, int8. Missing ones are converted from fp32 for this "
+            "run."
+        ),
+    ] = "fp32",
     runtime: str | None = None,
     workload: str | None = None,
     preset: str | None = None,
-    directory: Path = Path("exported"),
-    within_budget: Annotated[bool, Parameter(negative=())] = False,
-    measuring: Annotated[Measuring, Parameter(name="*")] = _MEASURING,
-    results: Annotated[Results, Parameter(name="*")] = _RESULTS,
+    directory: ArtifactDirectory = DEFAULT_DIRECTORY,
+    within_budget: Annotated[
+        WithinBudget,
+        flag(
+            "Exit with code 1, without measuring, unless the quality of every lower precision is within its budget "
+            "according to its manifest (`toolkit evaluate --within-budget --record`)."
+        ),
+    ] = False,
+    measuring: Measuring = _MEASURING,
+    results: Results = _RESULTS,
 ) -> None:
-    """Measure runtimes side by side at 720p→4K and 1080p→4K.
+    """Measure the speed of runtimes side by side at 720p→4K and 1080p→4K.
 
-    Each cell runs in a process of its own; cells take turns, so that a machine's drift hits all alike. They are warmed
-    up until their times are steady, and measured until the median is known. Speed-up is over the unfused PyTorch
-    network in the same run.
+    A configuration is a network on a runtime, in a precision, at an input size. Each runs in its own process;
+    configurations take turns, so that changes of the machine's speed affect all of them equally. They are warmed up
+    until their times are steady, and measured until the median is known precisely enough. Speed-ups are relative to the
+    unfused PyTorch network in the same run.
 
     Parameters
     ----------
     artifacts
-        What to measure: artifacts, and engine bundles (.engine), which run as they were built whatever the next three
-        say. Default: every artifact in the directory; without any, the toolkit's own weights.
-    precision
-        Comma-separated: fp32, fp16, bf16, int8. Missing ones are made of fp32 for this run.
+        Artifacts and engines. Engines (.engine) run as they were built; --precision, --runtime and --workload do not
+        apply to them. Default: all artifacts in --directory; if there are none, the toolkit's own weights.
     runtime
-        Comma-separated; default: all. See `toolkit doctor`.
+        Comma-separated inference runtimes. Default: all. See `toolkit doctor`.
     workload
-        Comma-separated: 720p-4k, 1080p-4k, or sizes of inputs (WIDTHxHEIGHT); default: those the artifacts serve.
+        Comma-separated workloads: 720p-4k, 1080p-4k, or input sizes (WIDTHxHEIGHT). Default: those of the artifacts.
     preset
-        Comma-separated: instead of artifacts, networks of the paper's design space, UNTRAINED. See `toolkit presets`.
-    directory
-        Where artifacts are.
-    within_budget
-        Exit 1, measuring nothing, where a lowered precision has no good verdict on its quality in its manifest.
+        Comma-separated UNTRAINED networks from the paper's design space, instead of artifacts. See `toolkit presets`.
     """
-    if results.json and results.csv:
-        raise toolkit.InputError("--json and --csv exclude each other")
-    _repeat_sizes(split(workload))
+    _check_sizes(split(workload))
+    asked, cpus = precisions(precision), cpu_numbers(measuring.cpus)
+    tolerance = share(measuring.precision_of_timing, "--precision-of-timing")
     results = _with_output(results)
+    from toolkit.cli.profile_subjects import lowered, subjects
+
     with ExitStack() as stack:
-        asked, scratch = precisions(precision), Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         found = subjects(artifacts, directory, preset, scratch)
-        if results.gen is None:  # a script outlives what is made for this run
+        if results.gen is None:  # a script must not depend on files that exist only during this run
             found = lowered(found, asked, scratch)
         cells = _Cells(found, split(runtime), split(workload) or None, asked)
         if results.gen is not None:
-            _write_script(cells, measuring, results.gen, overwrite=results.overwrite)
+            _write_script(cells, measuring, cpus, results.gen, overwrite=results.overwrite)
             return
-        report = _measure(cells, measuring, results, within_budget=within_budget)
+        report = _measure(cells, measuring, cpus, tolerance, results, within_budget=within_budget)
     _show(report, results)
-    only_engines = len(artifacts) > 0 and all(path.suffix == ".engine" for path in artifacts)
+    only_engines = len(artifacts) > 0 and all(kind_of(path) == "engine" for path in artifacts)
     _exit(report, cells.runtimes, [] if only_engines else cells.precisions)
 
 
-def _measure(cells: _Cells, how: Measuring, results: Results, *, within_budget: bool) -> toolkit.ProfileReport:
+def _measure(
+    cells: _Cells, how: Measuring, cpus: list[int], tolerance: float, results: Results, *, within_budget: bool
+) -> ProfileReport:
+    from toolkit.profiling.profile import profile as run
+    from toolkit.runtimes.registry import RUNTIMES
+
     with progress_bar() as progress:
-        return toolkit.profile(
+        return run(
             cells.subjects,
-            cells.runtimes or tuple(toolkit.RUNTIMES),
+            cells.runtimes or tuple(RUNTIMES),
             cells.workloads,
             cells.precisions,
             duration=how.duration,
             threads=how.threads,
-            cpus=processors(how.cpus),
+            cpus=cpus,
             boundary=how.boundary,
-            timing_precision=share(how.precision_of_timing, "--precision-of-timing"),
+            timing_precision=tolerance,
             cell_timeout=how.cell_timeout,
             streams=how.streams,
             per_layer=how.per_layer,
@@ -114,33 +136,35 @@ def _measure(cells: _Cells, how: Measuring, results: Results, *, within_budget: 
 
 
 def _with_output(results: Results) -> Results:
-    """The same with the report's name: one that was typed must be new, the default one is numbered."""
+    """The same with the name of the report: one on the command line must be new, the default one is numbered."""
     replaced = results.overwrite or results.resume
-    toolkit.check_outputs(results.output, results.html, results.markdown, results.gen, overwrite=replaced)
+    check_outputs(results.output, results.html, results.markdown, results.gen, overwrite=replaced)
     if results.output is not None:
         return results
     output = Path("report.json")
-    return replace(results, output=output if results.overwrite else toolkit.numbered(output, latest=results.resume))
+    return replace(results, output=output if results.overwrite else numbered(output, latest=results.resume))
 
 
-def _repeat_sizes(workloads: Sequence[str]) -> None:
-    """Say how a size was understood that a person typed; unknown workloads are refused before any work."""
+def _check_sizes(workloads: Sequence[str]) -> None:
+    """Print how an input size was understood; unknown workloads are refused before any work."""
     for name in workloads:
-        found = toolkit.parse_workload(name)
-        if name not in toolkit.WORKLOADS:
+        found = parse_workload(name)
+        if name not in WORKLOADS:
             err.print(styled("input size {}", size(found.shape.sides)), soft_wrap=True)
 
 
-def _write_script(cells: _Cells, how: Measuring, path: Path, *, overwrite: bool) -> None:
-    to_stdout = path == Path("-")
-    script = toolkit.profile_script(
+def _write_script(cells: _Cells, how: Measuring, cpus: list[int], path: Path, *, overwrite: bool) -> None:
+    from toolkit.profiling.script import profile_script
+
+    to_stdout = path == STDOUT
+    script = profile_script(
         cells.subjects,
         cells.runtimes,
         cells.workloads,
         cells.precisions,
         duration=how.duration,
         threads=how.threads,
-        cpus=processors(how.cpus),
+        cpus=cpus,
         boundary=how.boundary,
         path=None if to_stdout else path,
         overwrite=overwrite,
@@ -148,10 +172,14 @@ def _write_script(cells: _Cells, how: Measuring, path: Path, *, overwrite: bool)
     if to_stdout:
         print(script, end="")
     else:
-        out.print(styled("[bold]{}[/]; its --help says what it takes", path))
+        out.print(styled("[bold]{}[/]; --help lists its options", path))
 
 
-def _show(report: toolkit.ProfileReport, results: Results) -> None:
+def _show(report: ProfileReport, results: Results) -> None:
+    from toolkit.cli.profile_table import print_report
+    from toolkit.profiling.reporting.pages import write_pages
+    from toolkit.profiling.reporting.side_by_side import TitledReport
+
     on_stdout = results.json or results.csv
     if results.json:
         print_json(report.to_json())
@@ -160,14 +188,14 @@ def _show(report: toolkit.ProfileReport, results: Results) -> None:
     print_report(report, err if on_stdout else out)
     name = "report" if results.output is None else results.output.stem
     replaced = results.overwrite or results.resume
-    toolkit.write_pages([toolkit.TitledReport(name, report)], results.html, results.markdown, overwrite=replaced)
+    write_pages([TitledReport(name, report)], results.html, results.markdown, overwrite=replaced)
     written = ", ".join(str(path) for path in (results.output, results.html, results.markdown) if path is not None)
     err.print(styled("written: {}", written), soft_wrap=True)
 
 
-def _exit(report: toolkit.ProfileReport, runtimes: list[str], asked: list[toolkit.Precision]) -> None:
-    """A runtime or engine that was named and did not run is an error, and so is a precision that no artifact ran in."""
+def _exit(report: ProfileReport, runtimes: list[str], asked: list[Precision]) -> None:
+    """Exit with 3 if a named runtime or engine did not run, or no artifact ran in a requested precision."""
     stuck = any(cell.reason and (cell.is_engine or cell.runtime in runtimes) for cell in report.cells)
     ran = {cell.precision for cell in report.cells if not cell.reason and not cell.is_engine}
     if stuck or not ran.issuperset(asked):
-        raise SystemExit(toolkit.Unavailable.exit_code)
+        raise SystemExit(Unavailable.exit_code)

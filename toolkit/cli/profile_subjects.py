@@ -1,71 +1,81 @@
-"""What `toolkit profile` measures: artifacts and engines as they are, and what is made for one run."""
+"""What `toolkit profile` measures: artifacts and engines as they are, and what is exported or converted for one run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import toolkit
-from toolkit.cli.arguments import find_artifacts, split
+from toolkit.artifact import Artifact, Precision
 from toolkit.cli.console import progress_bar, warn
+from toolkit.cli.values import find_artifacts, split
+from toolkit.errors import InputError
+from toolkit.graph.export import export
+from toolkit.kinds import kind_of
+from toolkit.network.architectures.rt4ksr.presets import PRESETS
+from toolkit.network.bundled import bundled_checkpoint
+from toolkit.network.checkpoint import untrained_checkpoint
+from toolkit.quality.conversion import convert
+from toolkit.workloads import WORKLOADS
 
-Subject = toolkit.Artifact | Path
+Subject = Artifact | Path
 
 
 def subjects(given: tuple[Path, ...], directory: Path, presets: str | None, scratch: Path) -> tuple[Subject, ...]:
-    """What was given; or untrained networks by name; or every artifact of the directory, or the toolkit's own weights.
+    """The given files, or untrained networks by name, or all artifacts in the directory, or the toolkit's own weights.
 
-    `scratch` is a directory for what has to be exported.
+    Args:
+        given: artifacts and engines.
+        directory: where artifacts are looked up if none are given.
+        presets: comma-separated names of untrained networks.
+        scratch: directory for artifacts that have to be exported.
 
     Raises:
-        InputError: both files and presets were given, a preset is none, or a file cannot be read.
+        InputError: both files and presets were given, a preset is unknown, or a file cannot be read.
     """
     if presets is None:
         return given or tuple(find_artifacts(directory)) or tuple(_exported(None, scratch))
     if given:
-        raise toolkit.InputError("--preset goes without artifacts, which say themselves what they are")
+        raise InputError("--preset cannot be combined with artifacts")
     names = split(presets)
     if not names:
-        raise toolkit.InputError("no preset was named", f"Choose from {', '.join(toolkit.PRESETS)}.")
-    warn(("UNTRAINED networks: times are real, pictures are noise",))
+        raise InputError("no preset was named", f"Choose from {', '.join(PRESETS)}.")
+    warn(("UNTRAINED networks: times are real, images are noise",))
     return tuple(artifact for name in names for artifact in _exported(name, scratch))
 
 
-def lowered(found: Sequence[Subject], precisions: Sequence[toolkit.Precision], scratch: Path) -> tuple[Subject, ...]:
-    """The same, and each fp32 artifact among them in the precisions it does not have there yet, made in `scratch`."""
+def lowered(found: Sequence[Subject], precisions: Sequence[Precision], scratch: Path) -> tuple[Subject, ...]:
+    """The same, and each fp32 artifact converted to the precisions that are missing, in `scratch`."""
     artifacts = [_read(subject) for subject in found if not _is_engine(subject)]
     manifests = [artifact.manifest for artifact in artifacts]
-    had = {(item.precision, item.conversion.parent_sha256) for item in manifests if item.conversion is not None}
+    present = {(item.precision, item.conversion.parent_sha256) for item in manifests if item.conversion is not None}
     made: list[Subject] = []
     for artifact in artifacts:
         manifest = artifact.manifest
-        missing = [name for name in precisions if name != "fp32" and (name, manifest.onnx_sha256) not in had]
+        missing = [name for name in precisions if name != "fp32" and (name, manifest.onnx_sha256) not in present]
         if manifest.precision != "fp32" or not missing:
             continue
         with progress_bar(f"convert {manifest.name}") as progress:
-            # Only timed here, and its quality stands beside its time: it may be worse than bicubic.
+            # Only its speed is measured here, and the report shows its quality: it may be worse than bicubic.
             made += [
-                toolkit.convert(artifact, name, directory=scratch, progress=progress, allow_worse_than_bicubic=True)
+                convert(artifact, name, directory=scratch, progress=progress, allow_worse_than_bicubic=True)
                 for name in missing
             ]
         warn((f"{manifest.name} was converted to {', '.join(missing)} for this run; `toolkit convert` keeps it",))
     return (*found, *made)
 
 
-def _exported(preset: str | None, directory: Path) -> Iterator[toolkit.Artifact]:
+def _exported(preset: str | None, directory: Path) -> Iterator[Artifact]:
     """A network at the scale of each workload."""
-    for workload in toolkit.WORKLOADS.values():
+    for workload in WORKLOADS.values():
         scale = workload.scale or 2
-        source = (
-            toolkit.bundled_checkpoint(scale) if preset is None else toolkit.untrained_checkpoint(scale, preset=preset)
-        )
+        source = bundled_checkpoint(scale) if preset is None else untrained_checkpoint(scale, preset=preset)
         with progress_bar(f"export {preset or 'the bundled weights'} x{scale}") as progress:
-            yield toolkit.export(source, directory=directory, progress=progress)
+            yield export(source, directory=directory, progress=progress)
 
 
 def _is_engine(subject: Subject) -> bool:
-    return isinstance(subject, Path) and subject.suffix == ".engine"
+    return isinstance(subject, Path) and kind_of(subject) == "engine"
 
 
-def _read(subject: Subject) -> toolkit.Artifact:
-    return toolkit.Artifact.read(subject) if isinstance(subject, Path) else subject
+def _read(subject: Subject) -> Artifact:
+    return Artifact.read(subject) if isinstance(subject, Path) else subject

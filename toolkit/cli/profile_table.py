@@ -1,24 +1,28 @@
-"""Profiles for people: tables that fit 100 columns, and what a reader must not miss."""
+"""Profiles on the terminal: tables within 100 columns, and warnings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Console, RenderableType
-
-import toolkit
 from toolkit.cli.console import styled, table
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from toolkit.profiling.measuring.statistics import Interval, Statistics
+    from toolkit.profiling.reporting.report import CellReport, ProfileReport
 
 _NUMBERS = ("median", "±", "p95", "fps", ">33ms", "MB", "roof", "speed-up", "warm+n")
 _NONE = "–"
 
 
-def print_report(report: toolkit.ProfileReport, console: Console) -> None:
-    """Tables by workload and artifact, layers and builds where they were asked for, and warnings."""
+def print_report(report: ProfileReport, console: Console) -> None:
+    """Print tables by workload and artifact, layers and builds if they were measured, and warnings."""
     here = report.environment
-    machine = "{}, {} of {} threads, load {:.1f} at the start"
+    machine = "{}, {} of {} CPUs, load {:.1f} at the start"
     console.print(styled(machine, here.processor, report.threads, here.processors, here.load))
-    groups: dict[tuple[str, str], list[toolkit.CellReport]] = {}
+    groups: dict[tuple[str, str], list[CellReport]] = {}
     for cell in report.cells:
         groups.setdefault((cell.workload, "engines" if cell.is_engine else cell.artifact), []).append(cell)
     for (workload, what), cells in groups.items():
@@ -33,12 +37,12 @@ def print_report(report: toolkit.ProfileReport, console: Console) -> None:
     console.print()
 
 
-def _print_cells(title: str, cells: Sequence[toolkit.CellReport], boundary: str, console: Console) -> None:
+def _print_cells(title: str, cells: Sequence[CellReport], boundary: str, console: Console) -> None:
     io = ", ".join(dict.fromkeys(cell.io for cell in cells if cell.io))
     described = ", ".join(part for part in (title, io, f"boundary {boundary}", "times in ms") if part)
     console.print(styled("\n[bold]{}[/]", described))
     rows = table("engine" if cells[0].is_engine else "runtime", "precision", *_NUMBERS, right=_NUMBERS)
-    rows.columns[0].no_wrap, rows.columns[0].overflow = False, "fold"  # a long name loses no part
+    rows.columns[0].no_wrap, rows.columns[0].overflow = False, "fold"  # long names are wrapped, not cut
     for cell in cells:
         if cell.statistics is not None:
             subject = cell.artifact if cell.is_engine else cell.runtime
@@ -47,7 +51,7 @@ def _print_cells(title: str, cells: Sequence[toolkit.CellReport], boundary: str,
     _print_remarks(cells, console)
 
 
-def _row(cell: toolkit.CellReport, times: toolkit.Statistics) -> list[RenderableType]:
+def _row(cell: CellReport, times: Statistics) -> list[RenderableType]:
     ran: RenderableType = cell.arithmetic or cell.precision
     if cell.differs:
         ran = styled("[yellow]{}→{}[/]", cell.precision, cell.arithmetic)
@@ -65,7 +69,7 @@ def _row(cell: toolkit.CellReport, times: toolkit.Statistics) -> list[Renderable
     ]
 
 
-def _speed_up(cell: toolkit.CellReport) -> str:
+def _speed_up(cell: CellReport) -> str:
     if cell.speed_up is None:
         return _NONE
     return f"{cell.speed_up:.2f}x {_either_way(cell.speed_up_interval, cell.speed_up)}"
@@ -75,13 +79,13 @@ def _milliseconds(seconds: float | None) -> str:
     return _NONE if seconds is None else f"{1000 * seconds:.{1 if seconds >= 0.01 else 3}f}"
 
 
-def _either_way(interval: toolkit.Interval | None, middle: float) -> str:
-    """How far the ends of an interval are apart, halved, as a share of the middle."""
+def _either_way(interval: Interval | None, middle: float) -> str:
+    """Half the width of an interval as a share of the middle."""
     return "" if interval is None else f"±{min(interval.width / middle / 2, 9.99):.0%}"
 
 
-def _print_remarks(cells: Sequence[toolkit.CellReport], console: Console) -> None:
-    """What ran otherwise than asked for, and what did not run; cells with the same reason together."""
+def _print_remarks(cells: Sequence[CellReport], console: Console) -> None:
+    """Print what ran in another precision and what did not run; configurations with the same reason together."""
     reasons: dict[str, list[str]] = {}
     for cell in cells:
         if cell.note:
@@ -94,7 +98,7 @@ def _print_remarks(cells: Sequence[toolkit.CellReport], console: Console) -> Non
             rate = cell.throughput
             console.print(styled("{}: {:.2f} fps with {} streams", cell.name, rate.frames_per_second, rate.streams))
         elif cell.throughput_note:
-            console.print(styled("{}: no throughput: {}", cell.name, cell.throughput_note))
+            console.print(styled("{}: throughput not measured: {}", cell.name, cell.throughput_note))
         if cell.stages is not None:
             parts = (cell.stages.upload, cell.stages.compute, cell.stages.download)
             shown = ", ".join(_milliseconds(part) for part in parts)
@@ -103,13 +107,13 @@ def _print_remarks(cells: Sequence[toolkit.CellReport], console: Console) -> Non
         console.print(styled("[yellow]{} did not run:[/] {}", ", ".join(names), reason))
 
 
-def _print_layers(cell: toolkit.CellReport, console: Console) -> None:
+def _print_layers(cell: CellReport, console: Console) -> None:
     if cell.layers_note:
-        console.print(styled("\n{}, {}: no layers: {}", cell.workload, cell.name, cell.layers_note))
+        console.print(styled("\n{}, {}: layers not measured: {}", cell.workload, cell.name, cell.layers_note))
     if not cell.layers:
         return
     whole = sum(layer.seconds for layer in cell.layers)
-    heading = "\n[bold]{}, {}: layers[/], by its own profiler, times in ms"
+    heading = "\n[bold]{}, {}: layers[/], from the runtime's profiler, times in ms"
     console.print(styled(heading, cell.workload, cell.name))
     rows = table("layer", "kind", "time", "share", "ONNX nodes", right=("time", "share"))
     for layer in cell.layers:
@@ -123,14 +127,14 @@ def _shortened(text: str, most: int = 34) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _print_builds(cell: toolkit.CellReport, console: Console) -> None:
+def _print_builds(cell: CellReport, console: Console) -> None:
     if cell.builds_note:
-        console.print(styled("\n{}, {}: no builds: {}", cell.workload, cell.name, cell.builds_note))
+        console.print(styled("\n{}, {}: builds not measured: {}", cell.workload, cell.name, cell.builds_note))
     if not cell.builds:
         return
     medians = [build.median for build in cell.builds]
     spread, apart = max(medians) / min(medians) - 1, max(build.difference for build in cell.builds)
     shown = ", ".join(_milliseconds(median) for median in medians)
-    outputs = "the same, bit for bit" if apart == 0 else f"up to {apart:.2g} apart"
-    found = f"{len(medians)} builds: {shown} ms, {spread:.1%} apart; outputs {outputs}"
+    outputs = "bit-identical" if apart == 0 else f"differ by up to {apart:.2g}"
+    found = f"{len(medians)} builds: {shown} ms, a spread of {spread:.1%}; outputs {outputs}"
     console.print(styled("\n[bold]{}, {}[/]: {}", cell.workload, cell.name, found))

@@ -4,70 +4,84 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 from cyclopts import Parameter
 
-import toolkit
-from toolkit.cli.console import out, print_json, styled, table
-from toolkit.cli.profile_table import print_report
+from toolkit.cli.console import out, print_documents, styled, table
+from toolkit.cli.options import Csv, Html, InputFile, Markdown, Overwrite, flag
+from toolkit.cli.paths import STDOUT, existing_file
+from toolkit.errors import InputError
+from toolkit.system.atomic import check_outputs, numbered
+
+if TYPE_CHECKING:
+    from toolkit.profiling.reporting.side_by_side import TitledReport
 
 
 def report(
-    *reports: Path,
-    html: Path | None = None,
-    markdown: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
-    csv: Annotated[bool, Parameter(negative=())] = False,
-    schema: Annotated[bool, Parameter(negative=())] = False,
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    *reports: InputFile,
+    html: Annotated[Html, Parameter(help="Write a self-contained HTML page with charts.")] = None,
+    markdown: Annotated[
+        Markdown,
+        Parameter(help="Write Markdown tables for a README or a pull request. `-`: to standard output."),
+    ] = None,
+    csv: Annotated[Csv, flag("Print one report as comma-separated values.")] = False,
+    schema: Annotated[bool, flag("Print the JSON Schema of report.json.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Show a profile again, or several of other machines or days side by side.
+    """Show a saved profile again, or several of other machines or days side by side.
 
     Parameters
     ----------
     reports
-        report.json files that `toolkit profile` wrote; default: the last of report.json, report-2.json, ... here.
-    html
-        Write a page with charts, complete in itself.
-    markdown
-        Write tables for a README or a pull request; `-`: to standard output.
-    csv
-        Print comma-separated values, of one report.
-    schema
-        Print the JSON Schema of report.json.
-    overwrite
-        Replace a page or tables that exist.
+        report.json files from `toolkit profile`. Default: the last of report.json, report-2.json, ... in the current
+        directory.
     """
+    if csv and len(reports) > 1:
+        raise InputError("--csv prints one report")
+    check_outputs(html, markdown, overwrite=overwrite)
+    paths = reports or (numbered(Path("report.json"), latest=True),)
     if schema:
-        print_json(msgspec.json.format(msgspec.json.encode(toolkit.report_schema()), indent=2).decode())
+        _print_schema()
         return
-    toolkit.check_outputs(html, markdown, overwrite=overwrite)
-    titled = toolkit.read_titled(reports or (toolkit.numbered(Path("report.json"), latest=True),))
-    if csv and len(titled) > 1:
-        raise toolkit.InputError("--csv is of one report")
-    to_stdout = markdown == Path("-")
+    for path in paths:
+        existing_file(path)
+    from toolkit.cli.profile_table import print_report
+    from toolkit.profiling.reporting.markdown import markdown as in_markdown
+    from toolkit.profiling.reporting.pages import write_pages
+    from toolkit.profiling.reporting.side_by_side import read_titled
+
+    titled = read_titled(paths)
+    to_stdout = markdown == STDOUT
     if to_stdout:
-        print(toolkit.markdown(titled), end="")
+        print(in_markdown(titled), end="")
     elif csv:
         print(titled[0].report.to_csv(), end="")
     elif len(titled) == 1:
         print_report(titled[0].report, out)
     else:
         _print_several(titled)
-    toolkit.write_pages(titled, html, None if to_stdout else markdown, overwrite=overwrite)
+    write_pages(titled, html, None if to_stdout else markdown, overwrite=overwrite)
 
 
-def _print_several(reports: Sequence[toolkit.TitledReport]) -> None:
+def _print_schema() -> None:
+    from toolkit.profiling.reporting.report import report_schema
+
+    print_documents([report_schema()])
+
+
+def _print_several(reports: Sequence[TitledReport]) -> None:
+    from toolkit.profiling.reporting.side_by_side import side_by_side
+
     names = [titled.title for titled in reports]
     for titled in reports:
         here = titled.report.environment
         described = f"{here.processor}, {titled.report.threads} threads, {titled.report.begun[:10]}"
         out.print(styled("[bold]{}[/]: {}", titled.title, described))
     boundary = reports[0].report.boundary
-    out.print(styled("\nMedian in ms, over that of {} from the second on; boundary {}", names[0], boundary))
-    rows = table("workload", "cell", *names, right=tuple(names))
-    for row in toolkit.side_by_side(reports):
+    out.print(styled("\nMedian in ms, and relative to {}; boundary {}", names[0], boundary))
+    rows = table("workload", "configuration", *names, right=tuple(names))
+    for row in side_by_side(reports):
         shown = []
         for cell, ratio in zip(row.cells, row.ratios, strict=True):
             if cell is None or cell.statistics is None:

@@ -8,22 +8,28 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_args, get_origi
 
 import msgspec
 from cyclopts import Group, Parameter
-from rich.text import Text
 
-import toolkit
-from toolkit.cli.arguments import split
 from toolkit.cli.console import err, out, print_documents, progress_bar, styled, warn
+from toolkit.cli.options import ImageCache, InputFile, Json, OutputDirectory, Resume, TrainingImages, flag
+from toolkit.cli.values import split
+from toolkit.errors import InputError
 from toolkit.quoting import shell
+from toolkit.training.config import TrainingConfig, read_config
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from toolkit.training.loop import TrainingResult
 
 _INTERRUPTED = 130
 _ELSEWHERE = ("data", "network")
 
 
 def _settings() -> type:
-    """A field for every setting of `TrainingConfig`, with its help and default; None where it is not given."""
-    hints = get_type_hints(toolkit.TrainingConfig, include_extras=True)
+    """A dataclass with a field for every setting of `TrainingConfig`, with its help text; None: not given."""
+    hints = get_type_hints(TrainingConfig, include_extras=True)
     fields: list[tuple[str, Any, Any]] = []
-    for field in msgspec.structs.fields(toolkit.TrainingConfig):
+    for field in msgspec.structs.fields(TrainingConfig):
         if field.name in _ELSEWHERE:
             continue
         kind, *notes = get_args(hints[field.name])
@@ -34,11 +40,11 @@ def _settings() -> type:
             description += f" [default: {shown}]"
         parameter = Parameter(help=description, show_default=False, group=_SETTINGS)
         fields.append((field.name, Annotated[(str if is_list else kind) | None, parameter], None))
-    # Classes that seem to be Python's own (module `types`) cyclopts does not look into.
+    # Cyclopts does not look into classes of Python's own modules, and the default module would be `types`.
     return dataclasses.make_dataclass("Settings", fields, frozen=True, kw_only=True, namespace={"__module__": __name__})
 
 
-_SETTINGS = Group("Settings", sort_key=1, help="Each can also stand in the file that --config names.")
+_SETTINGS = Group("Settings", sort_key=1, help="Each can also be set in the file given by --config.")
 
 _Made = _settings()
 if TYPE_CHECKING:
@@ -50,50 +56,47 @@ _NONE_GIVEN: Settings = _Made()
 
 def train(
     *,
-    config: Path | None = None,
-    data: Path | None = None,
+    config: InputFile | None = None,
+    data: TrainingImages | None = None,
     preset: str | None = None,
     scale: int | None = None,
-    output: Annotated[Path | None, Parameter(alias="-o")] = None,
-    resume: Annotated[bool, Parameter(negative=())] = False,
-    cache: Path | None = None,
+    output: Annotated[
+        OutputDirectory | None,
+        Parameter(
+            help="Directory of the run. Default: runs/ and the name of the --config file, or PRESET_xSCALE.", alias="-o"
+        ),
+    ] = None,
+    resume: Annotated[
+        Resume, flag("Continue the run in the output directory with its settings; start it if there is none.")
+    ] = False,
+    cache: ImageCache = None,
     settings: Annotated[Settings, Parameter(name="*")] = _NONE_GIVEN,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    json: Json = False,
 ) -> None:
-    """Train a network on a folder of photographs.
+    """Train a network on a directory of photographs.
 
-    Low-resolution patches are made on the way. Ctrl-C stops after the current iteration; with --resume the run goes on,
-    with the same result as if it had not been stopped. For several GPUs or machines, start it with
+    Low-resolution patches are created on the fly. Ctrl-C stops after the current iteration; --resume continues the run,
+    with the same result as without the interruption. For several GPUs or machines, start it with
     `torchrun --nproc-per-node N --no-python toolkit train ...`.
 
     Parameters
     ----------
     config
-        TOML file of settings, with `preset`, `scale`, or a table `network`; the command line wins.
-    data
-        Directory of photographs to train on, searched recursively.
+        TOML file of settings, with `preset`, `scale`, or a table `network`. Options on the command line override it.
     preset
-        Network; see `toolkit presets`. Default: rt4ksr.
+        Network to train; see `toolkit presets`. Default: rt4ksr.
     scale
-        2 or 3, or any other. Default: 2.
-    output
-        Directory of the run. Default: runs/, and the name of the --config file or PRESET_xSCALE.
-    resume
-        Go on where the run in the output directory was left, with its settings; begin it where there is none.
-    cache
-        Directory for decoded photographs, 3 bytes a pixel. Default: the user's cache directory.
-    json
-        Print one JSON document.
+        Upscaling factor. Default: 2.
     """
     output = output or Path("runs") / (config.stem if config else f"{preset or 'rt4ksr'}_x{scale or 2}")
     before = output / "config.toml"
     if resume and config is None and before.is_file():
         config = before
-    chosen = toolkit.read_config(config, _overrides(data, settings), preset=preset, scale=scale)
+    chosen = read_config(config, _overrides(data, settings), preset=preset, scale=scale)
+    from toolkit.training.loop import train as run
+
     with progress_bar() as progress:
-        result = toolkit.train(
-            chosen, output, resume=resume, cache=cache, progress=progress, note=lambda text: warn((text,))
-        )
+        result = run(chosen, output, resume=resume, cache=cache, progress=progress, note=lambda text: warn((text,)))
     if result.rank == 0:
         if json:
             print_documents([msgspec.to_builtins(result, enc_hook=str)])
@@ -103,7 +106,7 @@ def train(
 
 
 def _overrides(data: Path | None, settings: Settings) -> dict[str, object]:
-    """What the command line says, by field."""
+    """The settings given on the command line, by field."""
     given = {name: value for name, value in vars(settings).items() if value is not None}
     if data is not None:
         given["data"] = str(data)
@@ -116,13 +119,13 @@ def _integers(text: str) -> list[int]:
     try:
         return [int(part) for part in split(text)]
     except ValueError:
-        raise toolkit.InputError(f"--patches {text} is not a comma-separated list of sizes") from None
+        raise InputError(f"--patches {text} is not a comma-separated list of sizes") from None
 
 
-def _summary(result: toolkit.TrainingResult) -> Text:
+def _summary(result: TrainingResult) -> Text:
     quality = "" if result.psnr_y is None else f", {result.psnr_y:.3f} dB at iteration {result.best_iteration}"
     if result.finished:
         return styled("[bold]{}[/] after {} iterations{}", result.weights, result.iteration, quality)
     command = shell(["toolkit", "train", "--resume", "--output", result.output])
-    stopped = "stopped and saved after {} iterations{}\n  go on with: {}"
+    stopped = "stopped and saved after {} iterations{}\n  continue with: {}"
     return styled(stopped, result.iteration, quality, command)

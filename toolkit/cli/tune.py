@@ -2,102 +2,138 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
-from rich.console import Console
+from cyclopts import Group, Parameter
 
-import toolkit
-from toolkit.cli.arguments import share
+from toolkit.artifact import Artifact
 from toolkit.cli.console import err, out, print_documents, progress_bar, styled, table
+from toolkit.cli.options import (
+    ArtifactPath,
+    BesideArtifact,
+    BudgetFile,
+    Calibration,
+    Images,
+    Json,
+    Overwrite,
+    Plot,
+    Threads,
+)
+from toolkit.cli.values import share
+from toolkit.errors import InputError
+from toolkit.system.atomic import check_outputs
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from toolkit.checks import Limits
+    from toolkit.quality.tuning import Tuned
+
+
+@Parameter(name="*", group=Group("Search", sort_key=1))
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What a mix may lose, and what it should save."""
+
+    budget: Annotated[
+        str | None,
+        Parameter(help="Share of the mean gain over bicubic that may be lost: 5% or 0.05. Default: --budgets."),
+    ] = None
+    budgets: BudgetFile = None
+    images: Annotated[
+        Images | None,
+        Parameter(
+            help="Directories of images to measure on: the central 256x256 pixels of at most 20 images. Default: "
+            "images that ship with the toolkit."
+        ),
+    ] = None
+    time_on: Annotated[
+        str | None,
+        Parameter(
+            help="Runtime whose measured time is to be reduced. Default: reduce the share of multiply-adds in float32."
+        ),
+    ] = None
+    threads: Threads = 0
+
+    def limits(self, precision: Literal["fp16", "bf16", "int8"]) -> Limits:
+        """What the precision may lose.
+
+        Raises:
+            InputError: the budget is not a share between 0 and 1.
+        """
+        given = None if self.budget is None else share(self.budget, "--budget")
+        if given is not None and not 0 < given < 1:
+            raise InputError(f"--budget {self.budget!r} is not between 0 and 1", "Write 5% or 0.05.")
+        from toolkit.checks import Limits
+        from toolkit.quality.budget import read_budgets
+
+        limits = read_budgets(self.budgets)[precision]
+        return limits if given is None else Limits(given, limits.worst_image, limits.worst_patch)
+
+
+_SEARCH, _CALIBRATION = Search(), Calibration()
 
 
 def tune(
-    artifact: Path,
+    artifact: ArtifactPath,
     /,
     *,
     precision: Literal["fp16", "bf16", "int8"],
-    budget: str | None = None,
-    budgets: Path | None = None,
-    data: Annotated[list[Path] | None, Parameter(consume_multiple=True, negative=())] = None,
-    time_on: str | None = None,
-    threads: int = 0,
-    calibration: Path | None = None,
-    method: Literal["percentile", "entropy", "minmax"] = "percentile",
-    percentile: float = 99.99,
-    output: Annotated[Path | None, Parameter(alias="-o")] = None,
-    plot: Path | None = None,
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    search: Search = _SEARCH,
+    calibration: Calibration = _CALIBRATION,
+    output: BesideArtifact = None,
+    plot: Annotated[Plot, Parameter(help="Write a plot of quality against cost (.png, .svg or .pdf).")] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
 ) -> None:
-    """Find the nodes that must stay in float32 for a precision to keep within its budget, and write that artifact.
+    """Find the nodes that must stay in float32 for a precision to stay within its budget, and write that artifact.
 
-    Quality is counted as in `toolkit evaluate --budget`: the share of the network's gain over bicubic (PSNR-Y) that is
-    lost, on average and in the worst image, and the worst patch. fp16 and bf16 are simulated with float32 accumulators.
-    The cheapest mix that was found is written, with the curve of quality against cost and the verdict in its manifest.
+    Quality is judged as in `toolkit evaluate --within-budget`: the share of the network's gain over bicubic (PSNR-Y)
+    that is lost, on average and in the worst image, and the worst patch. fp16 and bf16 are simulated with float32
+    accumulators. The cheapest mix within the budget is written; its manifest holds the curve of quality against cost
+    and the verdict.
 
     Parameters
     ----------
     artifact
-        An fp32 artifact.
+        The fp32 artifact (.onnx or .json).
     precision
-        What to lower to.
-    budget
-        Share of the mean gain that may be lost: 5%, or 0.05. Default: as in the file of budgets.
-    budgets
-        TOML file of limits; default: validation/budgets.toml, else built-in ones.
-    data
-        Directories of images to measure on, as for `toolkit evaluate`: the middle 256x256 pixels of at most 20 images.
-        Default: those that ship with the toolkit.
-    time_on
-        A runtime: save time there, as measured here. Default: save multiply-adds in float32.
-    threads
-        Processor threads of that runtime; 0: all usable.
-    calibration
-        For int8: directory of images whose ranges are measured.
-    method
-        For int8: how a range is chosen.
-    percentile
-        For int8, method percentile.
-    output
-        Directory; default: beside the artifact.
-    plot
-        Write the curve of quality against cost as a picture (.png, .svg, .pdf).
-    overwrite
-        Replace what an earlier tuning wrote, and the plot.
-    json
-        Print the new artifact's manifest, which holds the curve.
+        Precision to convert to.
     """
-    limits = toolkit.read_budgets(budgets)[precision]
-    if budget is not None:
-        limits = toolkit.Limits(_budget(budget), limits.worst_image, limits.worst_patch)
-    options = toolkit.ConvertOptions(calibration=calibration, method=method, percentile=percentile)
-    toolkit.check_outputs(plot, overwrite=overwrite)
+    source, limits = Artifact.read(artifact), search.limits(precision)
+    check_outputs(plot, overwrite=overwrite)
+    from toolkit.graph.precision.convert import ConvertOptions
+    from toolkit.quality.curve import plot_curve
+    from toolkit.quality.tuning import tune as run
+
+    options = ConvertOptions(
+        calibration=calibration.calibration, method=calibration.method, percentile=calibration.percentile
+    )
     with progress_bar() as progress:
-        tuned = toolkit.tune(
-            toolkit.Artifact.read(artifact),
+        tuned = run(
+            source,
             precision,
             limits,
-            data or (),
+            search.images or (),
             options,
             output,
-            time_on=time_on,
-            threads=threads,
+            time_on=search.time_on,
+            threads=search.threads,
             overwrite=overwrite,
             progress=progress,
         )
     if plot is not None:
-        toolkit.plot_curve(tuned, plot, overwrite=overwrite)
+        plot_curve(tuned, plot, overwrite=overwrite)
     if json:
         print_documents([tuned.artifact.manifest])
     _print(tuned, err if json else out)
 
 
-def _print(tuned: toolkit.Tuned, console: Console) -> None:
+def _print(tuned: Tuned, console: Console) -> None:
     limits, spent = tuned.limits, tuned.spent
     console.print(styled("gain over bicubic: {:.3f} dB PSNR-Y on {}", tuned.gain, tuned.images))
-    heads = "unit", "gain lost if lowered alone", "if it alone is float32"
+    heads = "unit", "gain lost if only it is lowered", "gain lost if only it is float32"
     alone = table(*heads, right=heads[1:])
     for name in tuned.alone:
         alone.add_row(name, f"{tuned.alone[name].mean:.2%}", f"{tuned.raised[name].mean:.2%}")
@@ -121,10 +157,3 @@ def _print(tuned: toolkit.Tuned, console: Console) -> None:
 
 def _names(kept: tuple[str, ...], count: int) -> str:
     return "everything" if len(kept) == count else ", ".join(kept) or "nothing"
-
-
-def _budget(text: str) -> float:
-    found = share(text, "--budget")
-    if not 0 < found < 1:
-        raise toolkit.InputError(f"--budget {text!r} is not between 0 and 1", "Write 5% or 0.05.")
-    return found

@@ -5,170 +5,187 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
-from rich.console import Console
+from cyclopts import Group, Parameter
 
-import toolkit
+from toolkit.artifact import DEFAULT_DIRECTORY, Precision
 from toolkit.cli.console import err, out, print_documents, progress_bar, styled
+from toolkit.cli.options import (
+    ArtifactDirectory,
+    Json,
+    NetworkPath,
+    Overwrite,
+    Resume,
+    Threads,
+    flag,
+)
+from toolkit.cli.paths import each, existing_images
+from toolkit.errors import CheckFailed, InputError, ToolkitError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from toolkit.media.options import UpscaleOptions
+    from toolkit.media.report import FileReport, UpscaleReport
+    from toolkit.media.target import Target
 
 _INTERRUPTED = 130
+_NETWORKS, _PICTURES_PANEL, _VIDEOS_PANEL = (
+    Group(title, sort_key=order) for order, title in enumerate(("Network", "Images", "Videos"), 1)
+)
 
 
-@Parameter(name="*", group="Networks")
+@Parameter(name="*", group=_NETWORKS)
 @dataclass(frozen=True)
 class Network:
-    """Parameters.
+    """Which network runs, and how.
 
     Parameters
     ----------
     model
-        Artifacts (.onnx) or engine bundles, one for each scale. Default: the directory's, else the toolkit's own
-        weights. An engine bundle holds machine code: load only those from people whose programs you would run.
+        Artifacts (.onnx) or engines (.engine), one per scale. Default: those in --directory, otherwise the toolkit's
+        own weights. An engine holds machine code: load only engines from people whose programs you would run.
     runtime
-        That runs artifacts; engines have their own. Default: native where it works and takes them, else ort-cpu.
+        Inference runtime for ONNX files; engines use their own. Default: native if it works here and supports the
+        network, otherwise ort-cpu.
     precision
-        Of the artifact that is looked for in the directory.
-    directory
-        Where artifacts are.
+        Precision of the artifact to look up in --directory.
     memory
-        MiB that the network's tensors may take; larger frames go through in strips, with the same result.
-    threads
-        Of the runtime; 0: all usable.
+        MiB of memory for the network's tensors. Larger frames are processed in strips, with the same result.
     """
 
-    model: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative=())] = ()
+    model: Annotated[tuple[NetworkPath, ...], Parameter(consume_multiple=True, negative=(), show_default=False)] = ()
     runtime: str | None = None
-    precision: toolkit.Precision = "fp32"
-    directory: Path = Path("exported")
+    precision: Precision = "fp32"
+    directory: ArtifactDirectory = DEFAULT_DIRECTORY
     memory: int = 256
-    threads: int = 0
+    threads: Threads = 0
 
 
-@Parameter(name="*", group="Pictures")
+@Parameter(name="*", group=_PICTURES_PANEL)
 @dataclass(frozen=True)
 class Pictures:
-    """Parameters.
+    """How images are written.
 
     Parameters
     ----------
     format
-        Of pictures that -o does not name; default: the input's where it can be written, else png.
+        Format of images whose name is not given by -o. Default: that of the input if it can be written, otherwise png.
     quality
-        Of JPEG, WebP and AVIF: 1 to 100.
-    lossless
-        WebP without loss.
+        Quality of JPEG, WebP and AVIF, 1 to 100.
     """
 
     format: Literal["png", "jpg", "webp", "avif", "tiff"] | None = None
     quality: int = 95
-    lossless: Annotated[bool, Parameter(negative=())] = False
+    lossless: Annotated[bool, flag("Write WebP without loss.")] = False
 
 
-@Parameter(name="*", group="Videos")
+@Parameter(name="*", group=_VIDEOS_PANEL)
 @dataclass(frozen=True)
 class Videos:
-    """Parameters.
+    """How videos are read and encoded.
 
     Parameters
     ----------
     container
-        Of videos that -o does not name; default: the input's where it can be written, else mkv.
+        Container of videos whose name is not given by -o. Default: that of the input if it can be written, otherwise
+        mkv.
     codec
-        FFmpeg's name of a video encoder; default libx264, libx265 for high dynamic range, libsvtav1 for .webm.
+        FFmpeg's name of a video encoder. Default: libx264; libx265 for high dynamic range; libsvtav1 for .webm.
     crf
-        Constant quality on the codec's own scale, lower is better; default: visually lossless.
-    preset
-        The codec's speed; default medium, for libsvtav1 8.
+        Constant quality on the scale of the codec; lower is better. Default: visually lossless.
+    codec_preset
+        Speed preset of the codec. Default: medium; 8 for libsvtav1.
     pix_fmt
-        Of the output, yuv420p10le for instance; default: subsampling and depth of the input.
+        Output pixel format, for example yuv420p10le. Default: chroma subsampling and bit depth of the input.
     codec_option
-        NAME=VALUE for the encoder; may be given several times.
+        Encoder option NAME=VALUE. Can be given several times.
     on_error
-        What a corrupt frame leads to: an error, its absence, or the frame before once more.
-    deinterlace
-        Make interlaced video progressive, instead of refusing it.
+        What to do with a corrupt frame: stop with an error, skip it, or repeat the previous frame.
     reuse
-        exact: what did not change since the frame before is not computed again; the result is the same.
-    duration
-        Seconds of each video, from its start.
-    resume
-        Go on with what an interrupted run has left: unfinished videos, and files that the same command has not done
-        yet.
+        exact: do not recompute parts that did not change since the previous frame; the result is the same.
+    seconds
+        Seconds of each video to upscale, from its start. Default: all.
     """
 
     container: Literal["mp4", "mov", "mkv", "webm", "ts", "nut"] | None = None
     codec: str | None = None
     crf: float | None = None
-    preset: str | None = None
+    codec_preset: str | None = None
     pix_fmt: str | None = None
-    codec_option: Annotated[tuple[str, ...], Parameter(negative=())] = ()
+    codec_option: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
     on_error: Literal["stop", "skip", "repeat"] = "stop"
-    deinterlace: Annotated[bool, Parameter(negative=())] = False
+    deinterlace: Annotated[bool, flag("Convert interlaced video to progressive video instead of refusing it.")] = False
     reuse: Literal["exact", "off"] = "exact"
-    duration: float | None = None
-    resume: Annotated[bool, Parameter(negative=())] = False
+    seconds: float | None = None
+    resume: Annotated[
+        Resume, flag("Continue an interrupted run: unfinished videos, and files that are not done yet.")
+    ] = False
 
 
 _NETWORK, _PICTURES, _VIDEOS = Network(), Pictures(), Videos()
 
 
 def upscale(
-    *files: Path,
+    *files: Annotated[Path, Parameter(validator=each(existing_images))],
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     scale: int | None = None,
     to: str | None = None,
     network: Network = _NETWORK,
     pictures: Pictures = _PICTURES,
     videos: Videos = _VIDEOS,
-    preview: Annotated[bool, Parameter(negative=())] = False,
+    preview: Annotated[bool, flag("Only write a before/after image; for videos a short split-screen clip.")] = False,
     jobs: int = 1,
     ray: str | None = None,
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
-    verbose: Annotated[bool, Parameter(negative=())] = False,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    overwrite: Annotated[
+        Overwrite,
+        flag(
+            "Replace existing files and parts of an interrupted run. Otherwise their inputs are skipped and reported."
+        ),
+    ] = False,
+    verbose: Annotated[bool, flag("Print the traceback of unexpected errors.")] = False,
+    json: Json = False,
 ) -> None:
-    """Upscale pictures, videos, and folders of them.
+    """Upscale images, videos, and directories of them.
 
-    Colour, transparency, profiles, metadata, times, sound and subtitles come out as they went in. Results are written
-    beside their sources (photo_x2.png, photos_x2/) unless -o names a file or folder, and appear whole or not at all.
-    A file that fails does not keep the others from being done; the exit code is then 1. Ctrl-C leaves what was done of
-    a video in a playable file (film_x2.stopped.mp4), and --resume goes on from there.
+    Colour, transparency, colour profiles, metadata, timing, sound and subtitles are kept. Results are written beside
+    their sources (photo_x2.png, photos_x2/) unless -o names a file or directory, and appear only when they are
+    complete. If one file fails, the others are still processed; the exit code is then 1. After Ctrl-C the finished part
+    of a video is kept as a playable file (film_x2.stopped.mp4), and --resume continues from there.
 
     Parameters
     ----------
     files
-        Pictures, videos, and folders, which are taken recursively.
+        Images, videos and directories; directories are searched recursively.
     output
-        A file for a single file, else a folder. Its name says the format: .png .jpg .webp .avif .tiff; .mp4 .mov .mkv
-        .webm .ts .nut.
+        Output file for a single file, otherwise output directory. The suffix of a file selects its format: .png .jpg
+        .webp .avif .tiff; .mp4 .mov .mkv .webm .ts .nut.
     scale
-        2 or 3; default 2.
+        Upscaling factor, 2 or 3. Default: 2.
     to
-        Fit into 4k, 1440p, WIDTHxHEIGHT, ...: the network that reaches it, and the rest resized. Portraits are turned.
-    preview
-        Only a before/after picture, and of videos a short split-screen clip.
+        Size to fit into: 4k, 1440p, WIDTHxHEIGHT, ... Runs the network that reaches it and resizes the rest. Portraits
+        use the size rotated.
     jobs
-        Processes at a time on this machine.
+        Number of processes on this machine.
     ray
-        Address of a Ray cluster whose machines see the files: auto, HOST:PORT, or local for one on this machine.
-    overwrite
-        Replace files that exist, and parts of an interrupted run. Without it they are kept, and their inputs are
-        reported and not upscaled.
-    verbose
-        Print the traceback of what failed.
-    json
-        Print one JSON document.
+        Address of a Ray cluster whose machines can access the files: auto, HOST:PORT, or local for a cluster on this
+        machine.
     """
-    options = _options(toolkit.Target.of(scale, to), network, pictures, videos)
+    if not files:
+        raise InputError("no file was given", "Name images, videos or directories.")
+    from toolkit.media.preview import preview as run_preview
+    from toolkit.media.target import Target
+    from toolkit.media.upscale import upscale as run_upscale
+
+    options = _options(Target.of(scale, to), network, pictures, videos)
     options = replace(options, jobs=jobs, ray=ray, overwrite=overwrite)
-    run = toolkit.preview if preview else toolkit.upscale
+    run = run_preview if preview else run_upscale
     suffix = f".{videos.container}" if videos.container else None
     try:
         with progress_bar() as progress:
             report = run(files, output, options, suffix=suffix, progress=progress)
-    except toolkit.ToolkitError as error:
+    except ToolkitError as error:
         if verbose:
             _print_traceback("".join(traceback.format_exception(error)))
         raise
@@ -178,8 +195,13 @@ def upscale(
     _exit(report)
 
 
-def _options(target: toolkit.Target, network: Network, pictures: Pictures, videos: Videos) -> toolkit.UpscaleOptions:
-    return toolkit.UpscaleOptions(
+def _options(target: Target, network: Network, pictures: Pictures, videos: Videos) -> UpscaleOptions:
+    from toolkit.media.options import UpscaleOptions
+    from toolkit.media.pictures.output import PictureFormat
+    from toolkit.media.videos.encoding import VideoFormat
+
+    suffix = f".{pictures.format}" if pictures.format else None
+    return UpscaleOptions(
         target=target,
         models=network.model,
         directory=network.directory,
@@ -187,14 +209,12 @@ def _options(target: toolkit.Target, network: Network, pictures: Pictures, video
         runtime=network.runtime,
         threads=network.threads,
         memory=network.memory << 20,
-        picture=toolkit.PictureFormat(
-            pictures.quality, pictures.lossless, f".{pictures.format}" if pictures.format else None
-        ),
-        video=toolkit.VideoFormat(videos.codec, videos.crf, videos.preset, videos.pix_fmt, _pairs(videos.codec_option)),
+        picture=PictureFormat(pictures.quality, pictures.lossless, suffix),
+        video=VideoFormat(videos.codec, videos.crf, videos.codec_preset, videos.pix_fmt, _pairs(videos.codec_option)),
         on_error=videos.on_error,
         deinterlace=videos.deinterlace,
         reuse=videos.reuse,
-        duration=videos.duration,
+        duration=videos.seconds,
         resume=videos.resume,
     )
 
@@ -203,22 +223,22 @@ def _pairs(options: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     pairs = [tuple(option.partition("=")[::2]) for option in options]
     for option, (name, value) in zip(options, pairs, strict=True):
         if not name or not value:
-            raise toolkit.InputError(f"--codec-option {option!r} is not NAME=VALUE")
+            raise InputError(f"--codec-option {option!r} is not NAME=VALUE")
     return tuple((name, value) for name, value in pairs)
 
 
-def _exit(report: toolkit.UpscaleReport) -> None:
+def _exit(report: UpscaleReport) -> None:
     if report.stopped:
         raise SystemExit(_INTERRUPTED)
     if not report.complete:
-        raise SystemExit(toolkit.CheckFailed.exit_code)
+        raise SystemExit(CheckFailed.exit_code)
 
 
 def _print_traceback(text: str) -> None:
     err.print(text, soft_wrap=True)
 
 
-def _print_failure(item: toolkit.FileReport, *, verbose: bool) -> None:
+def _print_failure(item: FileReport, *, verbose: bool) -> None:
     what = "[bold red]failed:[/]" if item.outcome == "failed" else "[bold yellow]not done:[/]"
     err.print(styled("{} {}", styled(what), item.error), soft_wrap=True)
     if item.remedy:
@@ -227,16 +247,16 @@ def _print_failure(item: toolkit.FileReport, *, verbose: bool) -> None:
         _print_traceback(item.traceback)
 
 
-def _print(report: toolkit.UpscaleReport, console: Console, *, verbose: bool) -> None:
+def _print(report: UpscaleReport, console: Console, *, verbose: bool) -> None:
     for left_out in report.left_out:
-        err.print(styled("[bold yellow]left out:[/] {}: {}", left_out.source, left_out.reason), soft_wrap=True)
+        err.print(styled("[bold yellow]skipped:[/] {}: {}", left_out.source, left_out.reason), soft_wrap=True)
     for item in report.files:
         if item.outcome in ("failed", "exists"):
             _print_failure(item, verbose=verbose)
             continue
         if item.outcome == "stopped":
-            where = styled(", what was done is in [bold]{}[/]", item.output) if item.output else ""
-            err.print(styled("[yellow]stopped:[/] {}{}; --resume goes on", item.source, where), soft_wrap=True)
+            where = styled(", the finished part is in [bold]{}[/]", item.output) if item.output else ""
+            err.print(styled("[yellow]stopped:[/] {}{}; --resume continues", item.source, where), soft_wrap=True)
         else:
             console.print(styled("[bold]{}[/]{}", item.output, _figures(item)), soft_wrap=True)
         for note in item.notes:
@@ -246,9 +266,9 @@ def _print(report: toolkit.UpscaleReport, console: Console, *, verbose: bool) ->
         console.print(styled("{} of {} files, {}", len(done), len(report.files), ", ".join(report.models)))
 
 
-def _figures(item: toolkit.FileReport) -> str:
+def _figures(item: FileReport) -> str:
     if item.earlier:
-        return " was done before the interruption"
+        return " was finished before the interruption"
     if item.kind == "image":
         return f" in {item.seconds:.1f} s"
     speed = f" {item.frames} frames in {item.seconds:.1f} s, {item.frames_per_second:.2f} frames/s"

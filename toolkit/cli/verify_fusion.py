@@ -6,69 +6,60 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-import toolkit
-from toolkit.cli.arguments import find_artifacts
+from toolkit.artifact import DEFAULT_DIRECTORY, Artifact
 from toolkit.cli.attempts import Attempts
 from toolkit.cli.console import out, print_documents, progress_bar, styled, table, verdict, warn
+from toolkit.cli.options import (
+    ArtifactDirectory,
+    CheckpointOptions,
+    ImageDirectory,
+    Json,
+    SourcePath,
+)
+from toolkit.cli.values import find_artifacts
+from toolkit.errors import CheckFailed, InputError
+from toolkit.kinds import kind_of
+from toolkit.workloads import Shape
+
+if TYPE_CHECKING:
+    from toolkit.network.checkpoint import Checkpoint
+    from toolkit.verification.fusion import FusionReport
+
+_CHECKPOINT = CheckpointOptions()
 
 
 def verify_fusion(
-    source: Path | None = None,
+    source: SourcePath | None = None,
     /,
     *,
-    images: Path | None = None,
-    full_frame: bool = True,
-    directory: Path = Path("exported"),
-    high_frequency: Literal["auto", "on", "off"] = "auto",
-    scale: int | None = None,
-    entry: str | None = None,
-    preset: str | None = None,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    images: ImageDirectory = None,
+    full_frame: Annotated[bool, Parameter(help="Also compare one whole frame at the 4K workload.")] = True,
+    directory: ArtifactDirectory = DEFAULT_DIRECTORY,
+    checkpoint: CheckpointOptions = _CHECKPOINT,
+    json: Json = False,
 ) -> None:
-    """Prove that merged and unmerged blocks, and the exported graph, are the same function.
+    """Prove that the merged network and the exported graph compute the same function as the trained network.
 
-    Each block is an affine map, so it equals its merged form everywhere exactly if both agree on zero and on every
-    impulse; that is checked in float64. Then whole networks and the exported graph are compared on images, noise,
-    constants, extremes, odd and tiny sizes: in float64, where the bounds hold on every machine, and in float32, which
-    shows what float32 costs here. `graph float64` is the stored graph computed in float64: what rounding its constants
-    to float32 changed. Of several artifacts one that cannot be read, or fails, does not keep the others from being
-    proved: exit 1.
+    Each block is an affine map, so it equals its merged form everywhere if and only if both agree on zero and on every
+    impulse; this is checked in float64. Then whole networks and the exported graph are compared on images, noise,
+    constants, extreme values, and odd and tiny sizes: in float64, where the bounds hold on every machine, and in
+    float32, which shows the float32 error on this machine. `graph float64` is the stored graph computed in float64: the
+    effect of rounding its constants to float32. If one of several artifacts cannot be read or fails, the others are
+    still checked; the exit code is then 1.
 
     Parameters
     ----------
     source
-        A checkpoint in training form, or an fp32 artifact. Default: every fp32 artifact of the directory; without
-        any, the toolkit's own x2 weights.
-    images
-        Directory of real images to compare on.
-    full_frame
-        Also compare one whole frame at the 4K workload.
-    directory
-        Where artifacts are.
-    high_frequency
-        As for `toolkit export`, when a checkpoint is given.
-    scale
-        As for `toolkit export`.
-    entry
-        As for `toolkit export`.
-    preset
-        Prove an untrained network of the paper's design space instead. See `toolkit presets`.
-    json
-        Print one JSON document.
+        A checkpoint in training form, or an fp32 artifact. Default: all fp32 artifacts in --directory; if there are
+        none, the toolkit's own x2 weights.
     """
     reports = []
-    options = high_frequency, scale, entry
-    if preset is not None and source is not None:
-        raise toolkit.InputError("--preset goes without a checkpoint or artifact")
     attempts = Attempts()
-    targets = (
-        [_Target(partial(toolkit.untrained_checkpoint, scale or 2, preset=preset))] if preset is not None else None
-    )
-    targets = targets or _targets(source, directory, options, attempts)
+    targets = _targets(source, directory, checkpoint, attempts)
     attempts.alone = len(targets) == 1 and not attempts.failed
     for target in targets:
         found = attempts.attempt(target.name, partial(_prove, target, images, full_frame=full_frame))
@@ -80,16 +71,16 @@ def verify_fusion(
     if json:
         print_documents([*(found.document for found in reports), *attempts.failed])
     if not all(found.report.passed for found in reports):
-        raise SystemExit(toolkit.CheckFailed.exit_code)
+        raise SystemExit(CheckFailed.exit_code)
     attempts.exit()
 
 
 @dataclass(frozen=True)
 class _Target:
-    """What to prove: a checkpoint, which is loaded when its turn comes, and an artifact made from it."""
+    """What to prove: a checkpoint, loaded only when it is checked, and optionally an artifact made from it."""
 
-    load: Callable[[], toolkit.Checkpoint]
-    artifact: toolkit.Artifact | None = None
+    load: Callable[[], Checkpoint]
+    artifact: Artifact | None = None
 
     @property
     def name(self) -> str:
@@ -98,9 +89,9 @@ class _Target:
 
 @dataclass(frozen=True)
 class _Found:
-    """A proof, and of what it is."""
+    """A proof and the name of its subject."""
 
-    report: toolkit.FusionReport
+    report: FusionReport
     name: str
 
     @property
@@ -113,51 +104,77 @@ class _Found:
 def _prove(target: _Target, images: Path | None, *, full_frame: bool) -> _Found:
     checkpoint, artifact = target.load(), target.artifact
     warn(checkpoint.notes)
+    from toolkit.verification.fusion import verify_fusion as run
+    from toolkit.verification.inputs import real_images
+
     with progress_bar("verify-fusion") as progress:
-        given = None if images is None else toolkit.real_images(images, _fixed_shape(artifact))
-        found = toolkit.verify_fusion(checkpoint, artifact, given, full_frame=full_frame, progress=progress)
+        given = None if images is None else real_images(images, _fixed_shape(artifact))
+        found = run(checkpoint, artifact, given, full_frame=full_frame, progress=progress)
     name = checkpoint.file if artifact is None else f"{artifact.path} (from {artifact.manifest.source.file})"
     return _Found(found, name)
 
 
-def _fixed_shape(artifact: toolkit.Artifact | None) -> toolkit.Shape | None:
+def _fixed_shape(artifact: Artifact | None) -> Shape | None:
     shape = None if artifact is None else artifact.manifest.shape
-    return None if shape is None else toolkit.Shape(*shape)
+    return None if shape is None else Shape(*shape)
 
 
-Options = tuple[Literal["auto", "on", "off"], int | None, str | None]
+def _targets(source: Path | None, directory: Path, options: CheckpointOptions, attempts: Attempts) -> list[_Target]:
+    """What to prove. Artifacts in the directory that cannot be read are failed attempts.
+
+    Raises:
+        InputError: options that exclude each other, or there is nothing to prove.
+    """
+    if options.preset is not None and source is not None:
+        raise InputError("--preset cannot be combined with a checkpoint or artifact")
+    if source is not None and kind_of(source) == "checkpoint":
+        return _of_checkpoint(source, directory, options)
+    if options.preset is None and options != CheckpointOptions():
+        raise InputError("--high-frequency, --scale and --entry require a checkpoint")
+    artifact = None if source is None else Artifact.read(source)
+    from toolkit.graph.source import source_checkpoint
+    from toolkit.network.checkpoint import untrained_checkpoint
+
+    if options.preset is not None:
+        return [_Target(partial(untrained_checkpoint, options.scale or 2, preset=options.preset))]
+    if artifact is not None:
+        return [_Target(partial(source_checkpoint, artifact), artifact)]
+    return _of_directory(directory, attempts)
 
 
-def _targets(source: Path | None, directory: Path, options: Options, attempts: Attempts) -> list[_Target]:
-    """What to prove. Artifacts of the directory that cannot be read are failed attempts."""
-    if source is not None and source.suffix not in {".onnx", ".json"}:
-        high_frequency, scale, entry = options
-        checkpoint = toolkit.load_checkpoint(source, high_frequency=high_frequency, scale=scale, entry=entry)
-        made = [item for item in find_artifacts(directory) if item.manifest.precision == "fp32"]
-        matching = [item for item in made if toolkit.is_made_from(item, checkpoint)]
-        return [_Target(lambda: checkpoint, item) for item in matching] or [_Target(lambda: checkpoint)]
-    if options != ("auto", None, None):
-        raise toolkit.InputError("--high-frequency, --scale and --entry go with a checkpoint")
-    if source is not None:
-        artifact = toolkit.Artifact.read(source)
-        return [_Target(partial(toolkit.source_checkpoint, artifact), artifact)]
+def _of_checkpoint(source: Path, directory: Path, options: CheckpointOptions) -> list[_Target]:
+    """A checkpoint with each fp32 artifact that was made from it, or alone."""
+    from toolkit.graph.source import is_made_from
+    from toolkit.network.checkpoint import load_checkpoint
+
+    loaded = load_checkpoint(source, high_frequency=options.high_frequency, scale=options.scale, entry=options.entry)
+    made = [item for item in find_artifacts(directory) if item.manifest.precision == "fp32"]
+    matching = [item for item in made if is_made_from(item, loaded)]
+    return [_Target(lambda: loaded, item) for item in matching] or [_Target(lambda: loaded)]
+
+
+def _of_directory(directory: Path, attempts: Attempts) -> list[_Target]:
+    """All fp32 artifacts in a directory, from which the other precisions are converted."""
+    from toolkit.graph.source import source_checkpoint
+    from toolkit.network.bundled import bundled_checkpoint
+
     found = find_artifacts(directory, lambda error: attempts.fail(str(directory), error))
-    made = [item for item in found if item.manifest.precision == "fp32"]  # the other precisions are made from these
+    made = [item for item in found if item.manifest.precision == "fp32"]
     if not made:
-        return [] if attempts.failed else [_Target(toolkit.bundled_checkpoint)]
+        return [] if attempts.failed else [_Target(bundled_checkpoint)]
     provable = [item for item in made if item.manifest.source.layout != "rep_conv"]
-    if left := [item.manifest.name for item in made if item not in provable]:
-        warn((f"nothing to prove for {', '.join(left)}: made from a checkpoint that was fused already",))
+    if skipped := [item.manifest.name for item in made if item not in provable]:
+        warn((f"nothing to prove for {', '.join(skipped)}: made from a checkpoint that was already fused",))
     if not provable and not attempts.failed:
-        raise toolkit.InputError(f"{directory} has nothing to prove", "Export a checkpoint in training form.")
-    return [_Target(partial(toolkit.source_checkpoint, item), item) for item in provable]
+        raise InputError(f"{directory} has nothing to prove", "Export a checkpoint in training form.")
+    return [_Target(partial(source_checkpoint, item), item) for item in provable]
 
 
 _BLOCK_KINDS = {"fusion", "stored weights"}
-"""Checks of a block; the others are of an input."""
+"""Kinds of checks whose subject is a block; the subject of the others is an input."""
 
 
-def _print(report: toolkit.FusionReport, name: str) -> None:
+def _print(report: FusionReport, name: str) -> None:
     out.print(styled("[bold]{}[/]", name), soft_wrap=True)
     blocks = table("block", "impulses", "error", "rounding", "", right=("impulses", "error", "rounding"))
     for block in report.blocks:

@@ -22,7 +22,7 @@ from toolkit.media.upscale import check_options, free_output, reported, upscale_
 from toolkit.media.videos.film import Film, begin_film
 from toolkit.media.videos.video import divided, still
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
-from toolkit.system.shutdown import Stop, stop_on_signals
+from toolkit.system.shutdown import Shutdown, graceful_shutdown
 
 LABEL = "_preview"
 SECONDS = 3.0
@@ -60,9 +60,9 @@ def preview(
     single = len(paths) == 1 and not Path(paths[0]).is_dir()
     models, reports = Models(options), []
     check_options(items, options, models)
-    with stop_on_signals() as stop:
+    with graceful_shutdown() as shutdown:
         for number, item in enumerate(items):
-            if stop.asked:
+            if shutdown.requested:
                 reports.append(FileReport(str(item.source), "", item.kind, "stopped"))
                 continue
             progress(Progress(item.source.name, number / len(items)))
@@ -72,14 +72,14 @@ def preview(
                 free_output(item, options)
                 if item.kind == "video":
                     free_output(replace(item, output=_still_of(item, options)), options)
-                return make(item, options, models, progress, stop)
+                return make(item, options, models, progress, shutdown)
 
             reports.append(reported(item, attempt(item.source, work), single=single))
     return UpscaleReport((*found.unreadable, *reports), models.labels, found.left_out)
 
 
 def _picture(
-    item: Item, options: UpscaleOptions, models: Models, _progress: ProgressCallback, _stop: Stop
+    item: Item, options: UpscaleOptions, models: Models, _progress: ProgressCallback, _shutdown: Shutdown
 ) -> FileReport:
     begun = time.perf_counter()
     picture = read_picture(item.source)
@@ -91,13 +91,17 @@ def _picture(
     return FileReport(str(item.source), str(item.output), "image", "done", 1, seconds, notes=(*picture.notes, *notes))
 
 
-def _film(item: Item, options: UpscaleOptions, models: Models, progress: ProgressCallback, stop: Stop) -> FileReport:
+def _film(
+    item: Item, options: UpscaleOptions, models: Models, progress: ProgressCallback, shutdown: Shutdown
+) -> FileReport:
     # Of three seconds there is nothing that is worth going on with.
     with begin_film(item, options, models, afresh=True) as film:
-        return _clip(film, item, options, progress, stop)
+        return _clip(film, item, options, progress, shutdown)
 
 
-def _clip(film: Film, item: Item, options: UpscaleOptions, progress: ProgressCallback, stop: Stop) -> FileReport:
+def _clip(
+    film: Film, item: Item, options: UpscaleOptions, progress: ProgressCallback, shutdown: Shutdown
+) -> FileReport:
     film.job = replace(film.job, split=True)
     planes, white = still(film.job, len(film.job.video.times) // 2)
     samples = planes.transpose(1, 2, 0)
@@ -107,7 +111,7 @@ def _clip(film: Film, item: Item, options: UpscaleOptions, progress: ProgressCal
     picture = Picture(np.ascontiguousarray(samples), "RGBA" if len(planes) == 4 else "RGB")
     write_picture(path, picture, options.picture, overwrite=options.overwrite)
     film.notes.append(f"{path} is a picture from its middle")
-    return upscale_film(film, item.source.name, progress, stop)
+    return upscale_film(film, item.source.name, progress, shutdown)
 
 
 def _still_of(item: Item, options: UpscaleOptions) -> Path:

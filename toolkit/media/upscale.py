@@ -26,9 +26,9 @@ from toolkit.media.videos.encoding import Part, VideoFormat
 from toolkit.media.videos.film import Film, begin_film
 from toolkit.media.videos.video import SegmentRun
 from toolkit.media.workers import LocalWorkers, Workers
-from toolkit.system.hardware import usable_processors
+from toolkit.system.hardware import usable_cpus
 from toolkit.system.progress import Counter, Progress, ProgressCallback, no_progress
-from toolkit.system.shutdown import Stop, stop_on_signals
+from toolkit.system.shutdown import Shutdown, graceful_shutdown
 
 
 def upscale(
@@ -69,13 +69,13 @@ def upscale(
     check_options(items, options, models)
     record = Record.of([Path(path) for path in paths], output, options, models.hashes)
     job = _Job(items, options, models, record, single)
-    with stop_on_signals() as stop:
+    with graceful_shutdown() as shutdown:
         if workers is None:
-            reports = _one_by_one(job, progress, stop)
+            reports = _one_by_one(job, progress, shutdown)
         else:
             models.forget()
             with ExitStack() as films:
-                reports = _by_workers(_Shared(job, films), workers, progress, stop)
+                reports = _by_workers(_Shared(job, films), workers, progress, shutdown)
     if all(report.outcome == "done" for report in reports):
         record.remove()
     return UpscaleReport((*found.unreadable, *reports), models.labels, found.left_out)
@@ -111,7 +111,7 @@ def _workers(options: UpscaleOptions) -> Workers | None:
 
         return RayWorkers(options.ray, options.threads)
     if options.jobs > 1:
-        return LocalWorkers(options.jobs, options.threads or max(1, usable_processors() // options.jobs))
+        return LocalWorkers(options.jobs, options.threads or max(1, usable_cpus() // options.jobs))
     return None
 
 
@@ -163,11 +163,11 @@ class _Job:
         return report
 
 
-def _one_by_one(job: _Job, progress: ProgressCallback, stop: Stop) -> list[FileReport]:
+def _one_by_one(job: _Job, progress: ProgressCallback, shutdown: Shutdown) -> list[FileReport]:
     reports: list[FileReport] = []
     items, models = job.items, job.models
     for number, item in enumerate(items, 1):
-        if stop.asked:
+        if shutdown.requested:
             reports.append(FileReport(str(item.source), "", item.kind, "stopped"))
             continue
         place = item.source.name if job.single else f"{item.source.name} ({number} of {len(items)})"
@@ -179,7 +179,7 @@ def _one_by_one(job: _Job, progress: ProgressCallback, stop: Stop) -> list[FileR
             if item.kind == "image":
                 return _picture(item, job.options, models)
             with begin_film(item, job.options, models) as film:
-                return upscale_film(film, place, progress, stop)
+                return upscale_film(film, place, progress, shutdown)
 
         outcome = attempt(item.source, work)
         if isinstance(outcome, Failure) and outcome.unexpected:
@@ -197,7 +197,7 @@ def _picture(item: Item, options: UpscaleOptions, models: Models) -> FileReport:
     return FileReport(str(item.source), str(item.output), "image", "done", 1, seconds, notes=notes)
 
 
-def upscale_film(film: Film, place: str, progress: ProgressCallback, stop: Stop) -> FileReport:
+def upscale_film(film: Film, place: str, progress: ProgressCallback, shutdown: Shutdown) -> FileReport:
     """Do what is left of a video in this process."""
     counter = Counter(progress, film.frames_todo, "frames")
     rest: list[Part] = []
@@ -212,7 +212,7 @@ def upscale_film(film: Film, place: str, progress: ProgressCallback, stop: Stop)
         run = SegmentRun(film.job, Upscaler(film.job.model, reuse=film.job.reuse))
         # Parts are made in order, so what is left to do is one stretch.
         with film.kept_parts():
-            run.run(film.todo, done, lambda: counter.finish(place), lambda: stop.asked)
+            run.run(film.todo, done, lambda: counter.finish(place), lambda: shutdown.requested)
     return film.finish(rest[0] if rest else None)
 
 
@@ -286,9 +286,9 @@ class _Shared:
         return [self._reports[index] for index in range(len(self._items))]
 
 
-def _by_workers(shared: _Shared, workers: Workers, progress: ProgressCallback, stop: Stop) -> list[FileReport]:
+def _by_workers(shared: _Shared, workers: Workers, progress: ProgressCallback, shutdown: Shutdown) -> list[FileReport]:
     counter = Counter(progress, shared.total, "frames")
     with workers:
-        for index, result in workers.results(shared.tasks(workers), lambda: stop.asked):
+        for index, result in workers.results(shared.tasks(workers), lambda: shutdown.requested):
             counter.finish(*shared.take(index, result))
     return shared.finish()

@@ -16,6 +16,7 @@ from toolkit.media.failure import Failure
 from toolkit.media.model import Model, PackedModel
 from toolkit.media.tasks import ImageTask, Result, Task, attempt_task, source_of
 from toolkit.system.atomic import remove_temporaries
+from toolkit.system.shutdown import ignore_interrupts
 
 _POLL = 0.2
 
@@ -72,7 +73,7 @@ class LocalWorkers:
 
     def _begin_pool(self) -> ProcessPoolExecutor:
         # Not forked: runtimes have threads.
-        return ProcessPoolExecutor(self._count, get_context("spawn"), _begin)
+        return ProcessPoolExecutor(self._count, get_context("spawn"), ignore_interrupts)
 
     def results(
         self, tasks: Iterator[tuple[int, Task]], stopped: Callable[[], bool]
@@ -168,8 +169,3 @@ def _loss(task: Task, code: int | None) -> Failure:
             "This is a fault of the toolkit or of a library it uses: please report it, with the file if you can.",
         )
     return Failure.of(error, source)
-
-
-def _begin() -> None:
-    """In a worker: Ctrl-C goes to all processes of a terminal, and only the first is to act on it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Pictures of curves, by matplotlib where it is installed."""
+"""Charts, drawn by matplotlib if it is installed."""
 
 from __future__ import annotations
 
@@ -7,38 +7,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from toolkit.errors import InputError, OutputExists, Unavailable
-from toolkit.system.atomic import check_outputs, publish
+from toolkit.errors import InputError, Unavailable
+from toolkit.system.atomic import check_outputs, new_file
 
 
 @contextmanager
 def drawn(path: Path, width: float = 7.0, height: float = 4.5, *, overwrite: bool = False) -> Iterator[Any]:
-    """Axes to draw on; the picture is written when the block ends (PNG, SVG or PDF by the file's name).
+    """Axes to draw on; the chart is written when the block ends.
 
     Args:
-        path: of the picture.
+        path: of the file, whose suffix chooses the format: PNG, SVG or PDF.
         width, height: in inches.
-        overwrite: whether a file of that name may be replaced.
+        overwrite: whether an existing file may be replaced.
 
     Raises:
         Unavailable: matplotlib is not installed.
         InputError: the file cannot be written.
-        OutputExists: it exists, and `overwrite` is false.
+        OutputExists: the file exists, and `overwrite` is false.
     """
     check_outputs(path, overwrite=overwrite)
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise Unavailable(f"pictures need matplotlib: {error}", 'pip install "rt4ksr-toolkit[plot]"') from error
+        raise Unavailable(f"charts need matplotlib: {error}", 'pip install "rt4ksr-toolkit[plot]"') from error
     figure = Figure(figsize=(width, height), layout="constrained")
     yield figure.subplots()
-    temporary = path.with_name(f".{path.name}.tmp{path.suffix}")
     try:
-        figure.savefig(temporary)
-        publish(temporary, path, overwrite=overwrite)
-    except OutputExists:
-        temporary.unlink(missing_ok=True)
-        raise
+        with new_file(path, overwrite=overwrite) as temporary:
+            figure.savefig(temporary, format=path.suffix[1:])
     except (OSError, ValueError) as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(f"cannot write {path}: {error}", "Name a .png, .svg or .pdf file.") from error

@@ -26,10 +26,10 @@ from toolkit.profiling.reporting.report import CellReport, ProfileReport, Settin
 from toolkit.profiling.reporting.results import Extras, Works, cell_report, planned_report, with_speed_ups
 from toolkit.profiling.resume import Journal, earlier_measurements
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.options import check_threads
+from toolkit.runtimes.protocol import check_threads
 from toolkit.runtimes.registry import RUNTIMES
 from toolkit.system.atomic import check_outputs
-from toolkit.system.hardware import Ceiling, usable_processors
+from toolkit.system.hardware import Ceiling, usable_cpus
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
 from toolkit.workloads import parse_workload
 
@@ -218,7 +218,7 @@ def _settled(given: Settings) -> Settings:
     usable = choose_processors(_ALL)
     if usable and (wrong := set(given.cpus) - set(usable)):
         raise InputError(f"processor {min(wrong)} is none that this process may use", f"Choose from {usable}.")
-    threads = given.threads or len(given.cpus) or usable_processors()
+    threads = given.threads or len(given.cpus) or usable_cpus()
     return msgspec.structs.replace(given, threads=threads, cpus=given.cpus or choose_processors(threads))
 
 

@@ -11,11 +11,10 @@ from toolkit.profiling.measuring.environment import choose_processors
 from toolkit.profiling.measuring.messages import Boundary
 from toolkit.profiling.plan import default_workloads, plan
 from toolkit.quoting import shell
-from toolkit.runtimes.building import BuildingRuntime
-from toolkit.runtimes.options import BuildOptions
+from toolkit.runtimes.building import BuildingRuntime, BuildOptions
 from toolkit.runtimes.registry import RUNTIMES, build_script
 from toolkit.runtimes.script import Timing
-from toolkit.system.hardware import usable_processors
+from toolkit.system.hardware import usable_cpus
 from toolkit.workloads import parse_workload
 
 
@@ -57,7 +56,7 @@ def profile_script(
     runtime = RUNTIMES[cell.runtime]
     if cell.artifact is None or not isinstance(runtime, BuildingRuntime):
         raise InputError(f"there are no scripts for {cell.runtime}: its network is the toolkit's own code")
-    count = threads or len(cpus) or usable_processors()
+    count = threads or len(cpus) or usable_cpus()
     options = BuildOptions(
         None if cell.artifact.manifest.shape else cell.workload.shape,
         threads=count if "threads" in runtime.options else 0,

@@ -21,7 +21,7 @@ from toolkit.quality.measurement import BEST_PSNR, worst_patch
 from toolkit.quality.metrics import luma, psnr, squared_error
 from toolkit.quality.subjects import frame_from, pixels_from
 from toolkit.runtimes.protocol import Frame
-from toolkit.system.hardware import usable_processors
+from toolkit.system.hardware import usable_cpus
 from toolkit.workloads import Shape
 
 _CROP = 256
@@ -148,7 +148,7 @@ def _function(model: onnx.ModelProto) -> Callable[[dict[str, Frame]], Frame]:
         evaluator: Any = ReferenceEvaluator(model)
         return lambda frame: np.asarray(evaluator.run(None, frame)[0])
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = usable_processors(), 4
+    options.intra_op_num_threads, options.log_severity_level = usable_cpus(), 4
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0
     )

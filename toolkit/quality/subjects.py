@@ -16,8 +16,7 @@ from toolkit.graph.precision.simulate import simulated
 from toolkit.graph.reading import read_model
 from toolkit.quality.data import Pixels
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.options import SessionOptions
-from toolkit.runtimes.protocol import Frame, Session
+from toolkit.runtimes.protocol import Frame, Session, SessionOptions
 from toolkit.runtimes.registry import find_runtime, load_engine
 from toolkit.workloads import Shape
 

@@ -1,4 +1,4 @@
-"""The common parts of generated scripts: facts, noise frame, timing, command line, and summary of the output."""
+"""What all scripts have in common: the head, the frame of noise, the command line, and what is said of the output."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from string import Template
 from textwrap import TextWrapper
+from typing import TYPE_CHECKING
 
 from toolkit.artifact import Artifact, frame_shape
 from toolkit.quoting import python_docstring, python_literal, visible
 from toolkit.runtimes.engine import build_command
-from toolkit.runtimes.options import BuildOptions
 from toolkit.workloads import Shape
 
+if TYPE_CHECKING:
+    from toolkit.runtimes.building import BuildOptions
+
 FRAME = Shape(720, 1280)
-"""Size of the noise frame for dynamic artifacts without a workload."""
+"""Of the noise, for dynamic artifacts that serve no workload."""
 
 _WIDTH = 100
 _STANDARD = ("argparse", "hashlib", "sys")
@@ -38,7 +41,7 @@ $body
 
 
 def noise() -> np.ndarray:
-    """A frame of seeded noise: uint8 in 0..255, or float32 in 0..1."""
+    """A frame of seeded noise: uint8 as it is, float32 in 0..1."""
     levels = np.random.default_rng(0).integers(0, 256, FRAME_SHAPE, np.uint8)
     return levels if FRAME_TYPE == "uint8" else levels.astype(np.float32) / np.float32(255)
 
@@ -69,7 +72,7 @@ if __name__ == "__main__":
 
 HAS_GPU = '''\
 def has_gpu() -> bool:
-    """Whether the NVIDIA driver is installed and sees a device. Libraries may crash where it does not."""
+    """Whether the NVIDIA driver is there and sees a device. Libraries may crash where it does not."""
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
@@ -80,7 +83,7 @@ def has_gpu() -> bool:
 
 THREADS = '''\
 def threads() -> int:
-    """THREADS, or one for each CPU that this process may run on."""
+    """Those asked for, or one for each processor this process may run on."""
     if THREADS:
         return THREADS
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -89,7 +92,7 @@ def threads() -> int:
 
 MEASURE = '''\
 def measure(step: Callable[[], object]) -> None:
-    """Time frames one by one: warm up until two windows take equally long, then measure for DURATION seconds."""
+    """Frames one by one: until two windows of them take equally long, then for DURATION seconds."""
     frames = [timed(step), timed(step)]
     window = max(2, math.ceil(0.1 / frames[-1]))
     while sum(frames) < 20:
@@ -117,10 +120,10 @@ class Timing:
     """How a script times frames.
 
     Attributes:
-        duration: of the measurement in seconds.
-        cpus: numbers of the CPUs that it runs on; none: all.
-        copies: whether each frame is copied from and back to host memory.
-        command: of the toolkit that measures the same.
+        duration: seconds of frames.
+        cpus: processors that it runs on; none: any.
+        copies: whether frames come from and go back to host memory each time.
+        command: that measures the same with the toolkit.
     """
 
     duration: float
@@ -134,12 +137,12 @@ class Subject:
     """What a script builds.
 
     Attributes:
-        runtime: name in the toolkit.
-        artifact: that it builds from.
-        shape: input size that it builds for; None: any.
-        options: as given.
-        onnx: path of the artifact from the script's directory.
-        timing: how it times frames; None: it runs one frame.
+        runtime: our name of it.
+        artifact: what is built from.
+        shape: input size that is built for; None: any.
+        options: as they were given.
+        onnx: path of the artifact from where the script lies.
+        timing: how frames are timed; None: one frame is run.
     """
 
     runtime: str
@@ -152,15 +155,15 @@ class Subject:
 
 @dataclass(frozen=True)
 class Family:
-    """The parts of a script that differ between families of runtimes.
+    """What differs between runtimes.
 
     Attributes:
-        needs: names of packages for `pip`.
+        needs: packages, as `pip` knows them.
         standard: modules of the standard library, besides those that all scripts import.
-        imports: lines after the standard library that import all other modules.
-        constants: names, and values as Python literals.
+        imports: lines that import everything else but NumPy, after the standard library.
+        constants: names and their values, as Python writes them.
         functions: definitions, one of them `run(onnx: Path, engine: Path | None) -> np.ndarray | None`.
-        engine: description of the engine file, for the help of `--engine`.
+        engine: what the engine file is.
     """
 
     needs: Sequence[str]
@@ -176,7 +179,7 @@ def source(subject: Subject, family: Family) -> str:
     manifest = subject.artifact.manifest
     return _SCRIPT.substitute(
         title=in_docstring(
-            f"{visible(manifest.name)} with {subject.runtime}: build, {_doing(subject)} of noise, print a summary."
+            f"{visible(manifest.name)} with {subject.runtime}: build, {_doing(subject)} of noise, say what came out."
         ),
         facts=_facts(subject, family),
         imports=_imports(subject, family),
@@ -187,7 +190,7 @@ def source(subject: Subject, family: Family) -> str:
 
 
 def result_shape(subject: Subject) -> dict[str, str]:
-    """The constant with the output's shape, where frames are timed."""
+    """The constant that holds the output's shape, where frames are timed."""
     if subject.timing is None:
         return {}
     manifest = subject.artifact.manifest
@@ -199,7 +202,7 @@ def _constants(subject: Subject) -> dict[str, str]:
     manifest, timing = subject.artifact.manifest, subject.timing
     timed = {} if timing is None else {"DURATION": python_literal(timing.duration)}
     return timed | {
-        "ONNX": f"{python_literal(subject.onnx.as_posix())}  # relative to this script",
+        "ONNX": f"{python_literal(subject.onnx.as_posix())}  # from where this script lies",
         "SHA256": python_literal(manifest.onnx_sha256),
         "INPUT, OUTPUT": f"{python_literal(manifest.input.name)}, {python_literal(manifest.output.name)}",
         "FRAME_SHAPE": python_literal(frame_shape(subject.shape or FRAME, manifest.input.layout)),
@@ -234,7 +237,7 @@ def _imports(subject: Subject, family: Family) -> str:
 
 
 def _pinned(subject: Subject) -> tuple[str, ...]:
-    """Lines that set the CPU affinity, before any library starts its threads."""
+    """Processors are set before any library makes its threads."""
     if subject.timing is None or not subject.timing.cpus:
         return ()
     return (
@@ -245,7 +248,7 @@ def _pinned(subject: Subject) -> tuple[str, ...]:
 
 
 def _with_version(package: str) -> str:
-    """A package with the version that is installed here, if any."""
+    """With the version that is installed here, if it is."""
     try:
         return f"{package} (here {version(package)})"
     except PackageNotFoundError:
@@ -253,5 +256,5 @@ def _with_version(package: str) -> str:
 
 
 def in_docstring(text: str) -> str:
-    """Text for a docstring that argparse shows as its description, where it would replace `%(prog)`."""
+    """Of a script that shows its docstring as argparse's description, where `%(prog)` would be replaced."""
     return python_docstring(text.replace("%(prog)", "% (prog)"))

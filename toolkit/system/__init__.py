@@ -1,1 +1,1 @@
-"""What the toolkit needs of the operating system."""
+"""Files, processes, signals and hardware: what the toolkit uses of the operating system."""

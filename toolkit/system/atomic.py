@@ -1,10 +1,12 @@
-"""Files appear whole or not at all."""
+"""Atomic writes: files and directories that appear complete or not at all, and checks of outputs before long work."""
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
@@ -14,36 +16,66 @@ from pathlib import Path
 from toolkit.errors import InputError, OutputExists
 
 _CHUNK = 1 << 20
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of Linux's renameat2."""
 
 
 def write_bytes(path: Path, data: bytes, *, overwrite: bool = True) -> None:
-    """Write `data` to `path` through a temporary file beside it and a rename.
+    """Write `data` to `path`, whose directory is created if it is missing.
 
     Raises:
         InputError: the directory cannot be created or written to.
         OutputExists: `path` exists, and `overwrite` is false.
     """
-    with writable(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-        try:
-            temporary.write_bytes(data)
-            publish(temporary, path, overwrite=overwrite)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    with writable(path), new_file(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(data)
 
 
-def publish(temporary: Path, path: Path, *, overwrite: bool) -> None:
-    """Give a finished file its name.
+@contextmanager
+def new_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
+    """The path of a temporary file beside `path`, which is renamed to `path` when the block ends without an error.
 
-    Without `overwrite` the check and the renaming are one step of the operating system, so a file that appeared while
-    the work was done is safe too.
+    After an error the temporary file is removed. Without `overwrite`, checking and renaming are one step of the
+    operating system, so that a file that appeared during the block is safe too.
 
     Raises:
         OutputExists: `path` exists, and `overwrite` is false.
         OSError: the operating system refuses.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_name(path)
+    try:
+        yield temporary
+        publish(temporary, path, overwrite=overwrite)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_directory(path: Path) -> Iterator[Path]:
+    """A temporary directory beside `path`, which takes the place of `path` when the block ends without an error.
+
+    Raises:
+        OSError: the operating system refuses.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        _replace_directory(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def temporary_name(path: Path) -> Path:
+    """A hidden name beside `path` that no other process or thread uses; see `remove_temporaries`."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+
+
+def publish(temporary: Path, path: Path, *, overwrite: bool) -> None:
+    """Rename a finished file; see `new_file`."""
     if overwrite:
         temporary.replace(path)
         return
@@ -52,7 +84,7 @@ def publish(temporary: Path, path: Path, *, overwrite: bool) -> None:
     except FileExistsError as error:
         raise OutputExists(f"{path} exists") from error
     except OSError:
-        # File systems without hard links: reserve the name, then replace what is our own empty file.
+        # The file system has no hard links: reserve the name, then replace our own empty file.
         _reserve(path)
         temporary.replace(path)
     else:
@@ -66,15 +98,41 @@ def _reserve(path: Path) -> None:
         raise OutputExists(f"{path} exists") from error
 
 
+def _replace_directory(new: Path, path: Path) -> None:
+    """Rename `new` to `path`, which is never missing in between where the system can exchange two directories."""
+    if not path.is_dir() or path.is_symlink():
+        new.rename(path)
+        return
+    old = new
+    if not _exchanged(new, path):
+        old = path.with_name(f".{path.name}.old.{os.getpid()}")
+        path.rename(old)
+        try:
+            new.rename(path)
+        except BaseException:
+            old.rename(path)
+            raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Exchange two directories in one step, which Linux and most of its file systems can; False: not possible."""
+    exchange = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
+    if exchange is None:
+        return False
+    failed: int = exchange(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
+    return not failed
+
+
 def check_outputs(*paths: Path | None, overwrite: bool) -> None:
-    """Find out before any work whether files that a command is to write are there already.
+    """Refuse existing outputs before any work is done.
 
     Args:
-        paths: files; None: not asked for. Devices and pipes are written to, not replaced.
-        overwrite: they may be replaced.
+        paths: files to write; None: not requested. Devices and pipes are written to, not replaced.
+        overwrite: whether existing files may be replaced.
 
     Raises:
-        OutputExists: one is.
+        OutputExists: one of the files exists, and `overwrite` is false.
     """
     for path in paths:
         if path is not None and not overwrite and path.is_file():
@@ -82,9 +140,9 @@ def check_outputs(*paths: Path | None, overwrite: bool) -> None:
 
 
 def numbered(path: Path, *, latest: bool = False) -> Path:
-    """A name that nobody typed, with the first number that makes it new: `report.json`, `report-2.json`, ...
+    """The first free one of the names `report.json`, `report-2.json`, ... for an output that the user did not name.
 
-    With `latest` the last one that exists; where there is none, `path` itself.
+    With `latest`, the last one that exists; if none exists, `path` itself.
     """
     number, found, before = 1, path, path
     while found.exists():
@@ -94,10 +152,10 @@ def numbered(path: Path, *, latest: bool = False) -> Path:
 
 
 def remove_temporaries(path: Path, processes: Iterable[int]) -> None:
-    """Remove what killed processes have left of writing `path`."""
-    mine = tuple(f".{path.name}.{process}" for process in processes)
+    """Remove the temporary files that killed processes left when they wrote `path`."""
+    theirs = tuple(f".{path.name}.{process}" for process in processes)
     for found in list(path.parent.iterdir()) if path.parent.is_dir() else []:
-        if found.name.startswith(mine) and found.name.endswith(".tmp"):
+        if found.name.startswith(theirs) and found.name.endswith(".tmp"):
             found.unlink(missing_ok=True)
 
 
@@ -114,10 +172,10 @@ def sha256_of_file(path: Path) -> str:
 
 
 def check_writable(path: Path) -> None:
-    """Find out before long work whether `path` can be written in the end; nothing stays of the attempt but directories.
+    """Refuse an output that cannot be written before long work is done. Missing directories are created.
 
     Raises:
-        InputError: it cannot.
+        InputError: `path` cannot be written.
     """
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a directory", "Name a file.")
@@ -129,7 +187,11 @@ def check_writable(path: Path) -> None:
 
 @contextmanager
 def writable(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write `path` into an error a person can act on."""
+    """Report an OSError that was raised while `path` was written.
+
+    Raises:
+        InputError: in its place.
+    """
     try:
         yield
     except OSError as error:

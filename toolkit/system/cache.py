@@ -1,4 +1,4 @@
-"""The directory of the user in which the toolkit keeps what it can create again."""
+"""The user's cache directory, for files that the toolkit can create again."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from pathlib import Path
 
 
 def cache_directory() -> Path:
-    """`$XDG_CACHE_HOME/rt4ksr-toolkit`, or `~/.cache/rt4ksr-toolkit` where that variable is not set."""
+    """`$XDG_CACHE_HOME/rt4ksr-toolkit`, or `~/.cache/rt4ksr-toolkit` if that variable is not set."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rt4ksr-toolkit"

@@ -1,4 +1,4 @@
-"""Reads JSON, MessagePack and TOML that others wrote: whatever is wrong with it is one kind of error."""
+"""Reading JSON, MessagePack and TOML of unknown origin: whatever is wrong with a document is one kind of error."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
     Raises:
         MalformedDocument: see there.
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as stream:
         content = stream.read(_LARGEST_TOML + 1)

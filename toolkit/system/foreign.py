@@ -12,15 +12,19 @@ _LONGEST = 300
 
 @contextmanager
 def foreign(what: str, remedy: str = "", kind: type[ToolkitError] = ArtifactError) -> Iterator[None]:
-    """Raise `kind` with `what` and the library's own first line, where a library raises anything.
+    """Report any exception of a library as an error of one kind.
 
     ONNX, onnx_ir, ONNX Runtime, OpenVINO and NumPy have dozens of exception types for graphs that they cannot handle,
     from KeyError to classes of their own. The original exception is kept as the cause.
 
     Args:
-        what: the sentence that begins the message, for instance `OpenVINO cannot run x.onnx`.
-        remedy: what the reader can do.
-        kind: of error.
+        what: start of the message, for instance `OpenVINO cannot run x.onnx`; the first line of the library's own
+            message follows.
+        remedy: what the user can do.
+        kind: type of the error.
+
+    Raises:
+        kind: in place of the library's exception.
     """
     try:
         yield
@@ -31,8 +35,8 @@ def foreign(what: str, remedy: str = "", kind: type[ToolkitError] = ArtifactErro
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an exception says, or its type where it says nothing."""
+    """The first line of an exception's message, or its type if it has no message."""
     lines = str(error).strip().splitlines() or [""]
     text = lines[0].strip()[:_LONGEST]
-    # `KeyError: 'x'` and the like say too little without their type.
+    # A single word, as in `KeyError: 'x'`, is not understood without the type.
     return text if len(text.split()) > 1 else f"{type(error).__name__} {text}".strip()

@@ -1,4 +1,4 @@
-"""Runs code that may crash, hang, or take all memory in a process of its own, with limits."""
+"""Running Python code that may crash, hang or use too much memory in a separate process with limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import psutil
 End = Literal["done", "failed", "crashed", "late", "large"]
 
 _INTERVAL = 0.02
-"""Seconds between two looks at the memory of the process."""
+"""Seconds between two measurements of the process's memory."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Ended:
     """How a process ended.
 
     Attributes:
-        end: `done`; `failed`: with an exit code; `crashed`: by a signal; `late` or `large`: it was ended because it
-            took longer, or more memory, than allowed.
-        output: what it wrote to standard output.
-        reason: the last line of standard error, or which signal or limit it was; empty when done.
+        end: `done`; `failed`: with an exit code; `crashed`: by a signal; `late` or `large`: it was killed because it
+            exceeded its time or memory limit.
+        output: its standard output.
+        reason: the last line of standard error, or the signal or limit; empty if done.
     """
 
     end: End
@@ -36,15 +36,15 @@ class Ended:
 
 
 def run_isolated(arguments: Sequence[str], given: bytes = b"", *, seconds: float, memory: int | None = None) -> Ended:
-    """Run Python with `arguments` in a process of its own, and wait for its end.
+    """Run Python with `arguments` in a separate process, and wait for its end.
 
-    The working directory is not searched for modules: a file `numpy.py` in a folder of strangers is not imported.
+    The working directory is not searched for modules, so that a file `numpy.py` in it is not imported.
 
     Args:
         arguments: after `python -P`; for instance `-c` and code, or `-m` and a module.
-        given: to read from standard input.
-        seconds: how long it may take.
-        memory: resident bytes that it and the processes that it starts may have together; None: any number.
+        given: standard input of the process.
+        seconds: time limit.
+        memory: limit in bytes for the resident memory of the process and its children together; None: no limit.
     """
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         stdin.write(given)
@@ -62,7 +62,7 @@ def run_isolated(arguments: Sequence[str], given: bytes = b"", *, seconds: float
 
 
 def _wait(process: psutil.Popen, seconds: float, memory: int | None) -> tuple[End, str, str] | None:
-    """Wait for the end, or return which limit was reached."""
+    """Wait for the end; returns the limit that was exceeded, if any."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -72,11 +72,11 @@ def _wait(process: psutil.Popen, seconds: float, memory: int | None) -> tuple[En
             if time.monotonic() >= deadline:
                 return "late", "", f"it did not answer within {seconds:g} s"
         if memory is not None and (taken := _resident(process)) > memory:
-            return "large", "", f"it took {taken / 2**30:.1f} GiB of memory, and {memory / 2**30:.1f} GiB are allowed"
+            return "large", "", f"it used {taken / 2**30:.1f} GiB of memory, and {memory / 2**30:.1f} GiB are allowed"
 
 
 def _resident(process: psutil.Popen) -> int:
-    """Resident bytes of a process and all that it started."""
+    """Resident bytes of a process and its children."""
     total = 0
     try:
         for item in (process, *process.children(recursive=True)):
@@ -87,7 +87,7 @@ def _resident(process: psutil.Popen) -> int:
 
 
 def _end(process: psutil.Popen) -> None:
-    """End a process and all that it started, whatever state they are in."""
+    """Kill a process and its children, whatever state they are in."""
     try:
         started = process.children(recursive=True)
     except psutil.NoSuchProcess:
@@ -103,7 +103,7 @@ def _end(process: psutil.Popen) -> None:
 def _ended(code: int, output: str, errors: str) -> Ended:
     if code < 0:
         return Ended("crashed", output, _signal_name(-code))
-    lines = errors.strip().splitlines() or ["it gave no reason"]
+    lines = errors.strip().splitlines() or ["it printed no reason"]
     return Ended("failed", output, lines[-1]) if code else Ended("done", output, "")
 
 

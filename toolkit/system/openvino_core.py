@@ -1,4 +1,4 @@
-"""The one OpenVINO core of this process."""
+"""The OpenVINO core of this process, of which there is only one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 @functools.cache
 def openvino_core() -> Any:
-    """`openvino.Core`, made once and kept.
+    """`openvino.Core`, created once and kept.
 
-    A core gives the thread that makes it a stack for signals and, as it goes, puts back the one it had found. Cores
-    that overlap and go in the order they came leave a stack that is no longer there: the next Ctrl-C is then a
-    segmentation fault (OpenVINO 2026.4, Linux).
+    A core installs an alternate signal stack (sigaltstack) in the thread that creates it, and restores the previous one
+    when it is destroyed. Two cores that are destroyed in the order in which they were created leave a stack that has
+    been freed, and the next Ctrl-C is a segmentation fault (OpenVINO 2026.4, Linux).
     """
     import openvino
 

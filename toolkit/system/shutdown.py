@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish to stop soon, not as an exception somewhere."""
+"""Graceful shutdown: SIGINT (Ctrl-C) and SIGTERM let the current unit of work finish."""
 
 from __future__ import annotations
 
@@ -13,44 +13,57 @@ from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-
 _TOGETHER = 2.0
-"""Seconds in which signals count as one: of a Ctrl-C, torchrun's processes get the terminal's and torchrun's."""
+"""Seconds in which signals count as one: torchrun's processes get Ctrl-C from the terminal and from torchrun."""
 
 
 @dataclass
-class Stop:
-    """Whether someone has asked to stop."""
+class Shutdown:
+    """Whether a shutdown was requested. Work checks it between two of its units."""
 
-    asked: bool = False
+    requested: bool = False
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """The first signal is noted; one that follows later interrupts. Outside of the main thread signals stay alone.
+def graceful_shutdown() -> Iterator[Shutdown]:
+    """Record the first signal; a later one interrupts at once. Outside the main thread signals are not handled.
 
-    Those that the process was started to ignore, as shells start jobs in the background, are still ignored.
+    Signals that the process was started to ignore, as shells do for background jobs, are still ignored.
 
     Raises:
-        KeyboardInterrupt: somebody insists.
+        KeyboardInterrupt: at a second signal, more than two seconds after the first.
     """
-    stop = Stop()
+    shutdown = Shutdown()
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield shutdown
         return
     first = math.inf
 
-    def ask(_number: int, _frame: FrameType | None) -> None:
+    def request(_number: int, _frame: FrameType | None) -> None:
         nonlocal first
         first = min(first, time.monotonic())
-        stop.asked = True
+        shutdown.requested = True
         if time.monotonic() - first > _TOGETHER:
             raise KeyboardInterrupt
 
-    heard = (number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN)
-    before = {number: signal.signal(number, ask) for number in heard}
+    handled = (number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN)
+    before = {number: signal.signal(number, request) for number in handled}
     try:
-        yield stop
+        yield shutdown
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def exit_on_sigterm() -> None:
+    """Let SIGTERM raise SystemExit, so that worker processes are ended and temporary files are removed."""
+    signal.signal(signal.SIGTERM, _exit)
+
+
+def ignore_interrupts() -> None:
+    """For worker processes: a terminal sends Ctrl-C to all processes, and only the main process acts on it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _exit(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

@@ -1,7 +1,7 @@
-"""Files that this installation wrote, or that a runtime loaded without harm in a process of its own.
+"""Trusted files: those that this installation wrote, or that a runtime loaded in a separate process without a crash.
 
-They are known by their SHA-256 in the user's cache, which is trusted. What a file says about itself is not: a manifest
-can be written by anybody.
+They are recorded by SHA-256 in the user's cache, which is trusted. What a file says about itself is not trusted:
+anybody can write a manifest.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _known: set[tuple[str, str]] = set()
 
 
 def is_sound(sha256: str, by: str) -> bool:
-    """Whether the file was written here, or was loaded without harm by `by`, a runtime and its version."""
+    """Whether a file was written here, or was loaded without a crash by `by`, a runtime and its version."""
     return any((sha256, name) in _known or _mark(sha256, name).is_file() for name in (WRITTEN_HERE, by))
 
 
@@ -26,14 +26,14 @@ def was_written_here(sha256: str) -> bool:
 
 
 def remember(sha256: str, by: str) -> None:
-    """Remember it in the cache; where that cannot be written, for this process only."""
+    """Record a file as trusted, in the cache; if that cannot be written, for this process only."""
     _known.add((sha256, by))
     mark = _mark(sha256, by)
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
     except OSError:
-        return  # a home that is read-only costs the next process a second
+        return  # the home directory is read-only: the next process checks the file again, which takes about a second
 
 
 def _mark(sha256: str, by: str) -> Path:

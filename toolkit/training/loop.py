@@ -17,9 +17,9 @@ from toolkit.errors import CheckFailed, InputError
 from toolkit.network.checkpoint import serialised_weights
 from toolkit.quality.data import Item, find_items
 from toolkit.system.atomic import write_bytes
-from toolkit.system.hardware import usable_processors
+from toolkit.system.hardware import usable_cpus
 from toolkit.system.progress import ProgressCallback, no_progress
-from toolkit.system.shutdown import Stop, stop_on_signals
+from toolkit.system.shutdown import Shutdown, graceful_shutdown
 from toolkit.training.clips import LOW, Clip, make_clips
 from toolkit.training.config import TrainingConfig, checked, differences
 from toolkit.training.interval import Interval
@@ -103,7 +103,7 @@ def train(
             progress, note = no_progress, (lambda _text: None)
         if config.batch % group.size:
             raise InputError(f"a batch of {config.batch} cannot be shared by {group.size} processes evenly")
-        torch.set_num_threads(config.threads or usable_processors())
+        torch.set_num_threads(config.threads or usable_cpus())
         photos = _photos(config, cache or default_cache(), group, progress)
         for text in photos.notes():
             note(text)
@@ -111,7 +111,7 @@ def train(
         run = Run(config, output, group, photos, clips, progress)
         run.begin(resume, note)
         lines = stack.enter_context(journal(output, run.state.progress.iteration, note)) if group.first else None
-        run.to_the_end(lines, stack.enter_context(stop_on_signals()))
+        run.to_the_end(lines, stack.enter_context(graceful_shutdown()))
     return run.result(time.monotonic() - started)
 
 
@@ -161,8 +161,8 @@ class Run:
         self.group.average(weights)
         self.state.average.load_state_dict(self.state.network.state_dict())
 
-    def to_the_end(self, lines: Journal | None, stop: Stop) -> None:
-        """Iterate until the last iteration or a wish to stop, and save.
+    def to_the_end(self, lines: Journal | None, shutdown: Shutdown) -> None:
+        """Iterate until the last iteration or a requested shutdown, and save.
 
         Raises:
             CheckFailed: the loss is not finite.
@@ -172,16 +172,16 @@ class Run:
         interval = Interval(config, start, self.progress)
         with prepared(sampler, start, config.iterations, self._workers()) as batches:
             # The first shows where the run begins, and images that cannot be used; later, a stop may have left one out.
-            going = self._validated(lines, stop)
+            going = self._validated(lines, shutdown)
             while going and self.state.progress.iteration < config.iterations:
-                outcome = self.step(self.state, next(batches), stop.asked)
+                outcome = self.step(self.state, next(batches), shutdown.requested)
                 if not outcome.finite:
                     self._save()
                     raise self._diverged(outcome)
                 progress = self._counted()
                 if (line := interval.add(outcome, progress)) is not None and lines is not None:
                     lines.write(line)
-                going = not outcome.stop and self._validated(lines, stop)
+                going = not outcome.stop and self._validated(lines, shutdown)
                 if going and progress.iteration % config.checkpoint_interval == 0:
                     self._save()
         self._save()
@@ -210,7 +210,7 @@ class Run:
     def _workers(self) -> int:
         if self.config.workers or self.group.device.type != "cuda":
             return self.config.workers or 1
-        return min(_MOST_WORKERS, max(1, usable_processors() // self.group.size))
+        return min(_MOST_WORKERS, max(1, usable_cpus() // self.group.size))
 
     def _validation_due(self) -> bool:
         progress = self.state.progress
@@ -218,13 +218,13 @@ class Run:
         scheduled = last or progress.iteration % self.config.validation_interval == 0
         return bool(self.items) and progress.validated != progress.iteration and scheduled
 
-    def _validated(self, lines: Journal | None, stop: Stop) -> bool:
+    def _validated(self, lines: Journal | None, shutdown: Shutdown) -> bool:
         """Where it is due, measure the averaged weights, and keep them if they are the best. False: stopped within."""
         if not self._validation_due():
             return True
         own = self.items[self.group.rank :: self.group.size]
         measured = validate(self.state.average, own, self.config.jpeg_quality, self.group.device)
-        found = self.group.gather(list(takewhile(lambda _: not stop.asked, measured)))
+        found = self.group.gather(list(takewhile(lambda _: not shutdown.requested, measured)))
         if len(found) < len(self.items):
             return False
         psnr, progress = math.fsum(found) / len(found), self.state.progress
@@ -264,7 +264,7 @@ def _photos(config: TrainingConfig, cache: Path, group: Processes, progress: Pro
     smallest = max(config.patches) * config.network.scale
     if not group.first:
         group.wait()
-    photos = index_photos(Path(config.data), cache, smallest, usable_processors(), progress)
+    photos = index_photos(Path(config.data), cache, smallest, usable_cpus(), progress)
     if group.first:
         group.wait()
     return photos
@@ -278,7 +278,7 @@ def _clips(
         raise InputError(f"patches of {max(config.patches)} do not fit into clips", f"At most {min(LOW)} with --clips.")
     if not group.first:
         group.wait()
-    clips = make_clips(photos, config.clips, config.network.scale, config.seed, cache, usable_processors(), progress)
+    clips = make_clips(photos, config.clips, config.network.scale, config.seed, cache, usable_cpus(), progress)
     if group.first:
         group.wait()
     return clips

@@ -17,8 +17,7 @@ from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.checkpoint import Checkpoint, load_checkpoint
 from toolkit.network.fusion import fuse
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.options import SessionOptions
-from toolkit.runtimes.protocol import Session
+from toolkit.runtimes.protocol import Session, SessionOptions
 from toolkit.runtimes.registry import load_engine
 from toolkit.runtimes.subject import load_session
 from toolkit.workloads import Shape

@@ -88,15 +88,15 @@ _RUNNERS = {
 
 
 def polygraphy_script(
-    first: Contestant, second: Contestant, tolerance: float, path: Path, *, overwrite: bool = False
-) -> None:
-    """Write the script.
+    first: Contestant, second: Contestant, tolerance: float, path: Path | None = None, *, overwrite: bool = False
+) -> str:
+    """A Python script that compares two artifacts with Polygraphy.
 
     Args:
         first: an artifact, which ONNX Runtime runs.
         second: an artifact on ort-cpu, tensorrt or tensorrt-rtx, with the same ends as the first.
         tolerance: largest absolute error.
-        path: of the script; it finds the graphs from there.
+        path: where to write the script too; it finds the graphs from there. None: from the current directory.
 
     Raises:
         InputError: they are no such pair, or it cannot be written.
@@ -113,18 +113,21 @@ def polygraphy_script(
         raise InputError(f"{first.label} and {second.label} take different frames", "Export both with the same --io.")
     needs, environment, imports, runner = _RUNNERS[second.runtime]
     shape = first.fixed or second.fixed or _SIZE
+    home = Path() if path is None else path.parent
     text = _SCRIPT.substitute(
         first=in_docstring(visible(first.label)),
         second=in_docstring(visible(second.label)),
         needs=needs,
         environment=environment,
         imports=imports,
-        first_path=python_literal(os.path.relpath(graphs[0].path, path.parent)),
-        second_path=python_literal(os.path.relpath(graphs[1].path, path.parent)),
+        first_path=python_literal(os.path.relpath(graphs[0].path, home)),
+        second_path=python_literal(os.path.relpath(graphs[1].path, home)),
         shape=python_literal(frame_shape(shape, ports[0].layout)),
         dtype=python_literal(ports[0].dtype),
         input=python_literal(ports[0].name),
         tolerance=python_literal(tolerance),
         runner=runner,
     )
-    write_bytes(path, text.encode(), overwrite=overwrite)
+    if path is not None:
+        write_bytes(path, text.encode(), overwrite=overwrite)
+    return text

@@ -28,7 +28,7 @@ from toolkit.network.fusion import fuse
 from toolkit.profiling.measuring.messages import Open
 from toolkit.profiling.measuring.schedule import Pace, measure
 from toolkit.system.atomic import sha256_of
-from toolkit.system.hardware import usable_processors
+from toolkit.system.hardware import usable_cpus
 from toolkit.workloads import WORKLOADS
 
 DATA = Path(os.environ.get("RT4KSR_DATA", "../shared"))
@@ -70,7 +70,7 @@ def compare(checkpoint: Checkpoint, workload: str, directory: Path, seconds: flo
     nodes = [step.nodes for step in ours.manifest.steps]
     print(f"\n{workload}: {nodes[0]} nodes as exported, {nodes[-1]} in ours")
     height, width = WORKLOADS[workload].shape.sides
-    threads = usable_processors()
+    threads = usable_cpus()
     requests = [
         Open(runtime, str(artifact.path), "fp32", height, width, threads)
         for runtime in RUNTIMES

@@ -37,7 +37,7 @@ from toolkit.profiling.measuring.schedule import Pace, measure
 from toolkit.profiling.measuring.statistics import independent_ratio, paired_ratio
 from toolkit.profiling.measuring.worker import Cell
 from toolkit.profiling.script import profile_script
-from toolkit.system.hardware import usable_processors
+from toolkit.system.hardware import usable_cpus
 from toolkit.workloads import WORKLOADS, Shape
 
 SMALL = Shape(32, 32)
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def request(artifact: Artifact, shape: Shape, runtime: str) -> Open:
-    threads = usable_processors()
+    threads = usable_cpus()
     cpus = choose_processors(threads)
     return Open(runtime, str(artifact.path), "fp32", *shape.sides, threads, False, "host", cpus)
 
@@ -158,7 +158,7 @@ def benchmark_app(artifact: Artifact, seconds: float) -> float | None:
         "-op",
         "f32",
     ]
-    options += ["-nthreads", str(usable_processors()), "-t", str(max(1, round(seconds)))]
+    options += ["-nthreads", str(usable_cpus()), "-t", str(max(1, round(seconds)))]
     done = subprocess.run([program, "-m", str(artifact.path), *options], capture_output=True, text=True, check=False)
     if (match := re.search(r"Median:\s+([\d.]+) ms", done.stdout)) is None:
         print(f"  benchmark_app told no median: {(done.stderr or done.stdout).strip().splitlines()[-1]}")

@@ -30,7 +30,7 @@ from toolkit.native.targets import find_target
 from toolkit.network.checkpoint import Checkpoint, load_checkpoint, untrained_checkpoint
 from toolkit.profiling.measuring.messages import Open
 from toolkit.profiling.measuring.schedule import Measurement, Pace, measure
-from toolkit.system.hardware import processor, usable_processors
+from toolkit.system.hardware import cpu_model, usable_cpus
 from toolkit.workloads import WORKLOADS, Workload
 
 DATA = Path(os.environ.get("RT4KSR_DATA", "../shared"))
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0, help="of measuring per cell")
     seconds = parser.parse_args().seconds
     peak = multiply_adds()
-    print(f"{processor()[0]}, target {find_target('native').name}")
+    print(f"{cpu_model()[0]}, target {find_target('native').name}")
     with tempfile.TemporaryDirectory() as directory:
         for workload in WORKLOADS.values():
             artifacts = lowered(load(workload.scale or 2), Path(directory) / workload.name)
@@ -100,7 +100,7 @@ def multiply_adds() -> dict[str, float]:
 
 
 def compare(artifacts: dict[Precision, Artifact], workload: Workload, peak: dict[str, float], seconds: float) -> None:
-    threads = [count for count in (1, 2) if count <= usable_processors()]
+    threads = [count for count in (1, 2) if count <= usable_cpus()]
     measured: dict[Cell, Measurement] = {}
     for count in threads:  # all cells of a workload at a time would be too much for small machines' memory
         at_once = [

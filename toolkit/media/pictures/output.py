@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from toolkit.media.pictures.colour import checked_colour, cmyk_as_rgb, grey_as_r
 from toolkit.media.pictures.metadata import COMMENT, described
 from toolkit.media.pictures.png import png
 from toolkit.media.pictures.tiff import write_tiff
-from toolkit.system.atomic import publish, writable, write_bytes
+from toolkit.system.atomic import new_file, writable, write_bytes
 
 FORMATS = {
     ".png": "PNG",
@@ -152,16 +151,8 @@ def _save(path: Path, picture: Picture, kind: str, options: PictureFormat, *, ov
 
 
 def _through_temporary(path: Path, write: Callable[[IO[bytes]], None], *, overwrite: bool) -> None:
-    """Write a file beside its name, then move it there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with writable(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                write(file)
-            publish(temporary, path, overwrite=overwrite)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with writable(path), new_file(path, overwrite=overwrite) as temporary, temporary.open("wb") as file:
+        write(file)
 
 
 def _common(metadata: Metadata) -> dict[str, Any]:

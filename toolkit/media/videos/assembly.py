@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +14,7 @@ from toolkit.media.videos.encoding import Encoding, Part, configure
 from toolkit.media.videos.opening import created, opened
 from toolkit.media.videos.packets import copied_packets, merged, video_packets
 from toolkit.media.videos.video_file import VideoFile
-from toolkit.system.atomic import publish
+from toolkit.system.atomic import new_file, temporary_name
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -81,20 +80,16 @@ def assemble(
     """
     import av
 
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with opened(video.path) as source, _created(temporary, output, source) as target:
-            notes, frames = _write(video, source, parts, encoding, target, output, end)
-        check_written(temporary, output, frames)
-        publish(temporary, output, overwrite=overwrite)
+        with new_file(output, overwrite=overwrite) as temporary:
+            with opened(video.path) as source, _created(temporary, output, source) as target:
+                notes, frames = _write(video, source, parts, encoding, target, output, end)
+            check_written(temporary, output, frames)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
             f"cannot write {output}: {reason}", "Is there room, and does this container take it?"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return notes
 
 
@@ -106,7 +101,7 @@ def rehearse(video: VideoFile, encoding: Encoding, output: Path) -> None:
     """
     import av
 
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.head")
+    temporary = temporary_name(output)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with opened(video.path) as source, _created(temporary, output, source) as target:

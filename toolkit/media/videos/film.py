@@ -15,7 +15,6 @@ import msgspec
 from toolkit.errors import InputError, ToolkitError
 from toolkit.media.failure import Failure
 from toolkit.media.files import Item
-from toolkit.media.lock import Lock
 from toolkit.media.models import Models
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.report import FileReport
@@ -30,7 +29,8 @@ from toolkit.media.videos.pixel_formats import lost
 from toolkit.media.videos.video import VideoJob
 from toolkit.media.videos.video_file import Segment, VideoFile, read_video
 from toolkit.system.atomic import sha256_of_file
-from toolkit.system.hardware import usable_processors
+from toolkit.system.hardware import usable_cpus
+from toolkit.system.lock import Lock
 
 _MOST_ENCODER_THREADS = 16
 
@@ -204,7 +204,7 @@ def begin_film(item: Item, options: UpscaleOptions, models: Models, *, afresh: b
             "Use an artifact with float input and output (`toolkit export` without --io uint8).",
         )
     clock = video.time_base, video.rate, video.upright_aspect
-    threads = min(usable_processors(), _MOST_ENCODER_THREADS)
+    threads = min(usable_cpus(), _MOST_ENCODER_THREADS)
     encoding = choose_encoding(
         options.video, item.output.suffix.lower(), result, video.pix_fmt, video.colour, clock, threads, video.mastering
     )

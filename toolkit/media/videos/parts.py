@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 
 from toolkit.errors import InputError
-from toolkit.media.lock import Lock
 from toolkit.media.videos.encoding import Part
 from toolkit.system.atomic import sha256_of, write_bytes
 from toolkit.system.documents import MalformedDocument, from_json, from_msgpack
+from toolkit.system.lock import Lock
 
 _PLAN = "plan.json"
 _STOPPED = "stopped.json"

@@ -13,8 +13,7 @@ import msgspec
 import psutil
 
 from toolkit.profiling.measuring.nvidia import open_nvidia
-from toolkit.runtimes.cuda.devices import cuda_devices
-from toolkit.system.hardware import processor, usable_processors
+from toolkit.system.hardware import cpu_model, cuda_devices, usable_cpus
 
 _FIRST_PROCESSOR = Path("/sys/devices/system/cpu/cpu0")
 _GOVERNOR = _FIRST_PROCESSOR / "cpufreq" / "scaling_governor"
@@ -62,12 +61,12 @@ class Environment(msgspec.Struct, frozen=True):
 
 def environment() -> Environment:
     """This machine, now."""
-    model, flags = processor()
+    model, flags = cpu_model()
     return Environment(
         system=f"{platform.system()} {platform.release()}",
         processor=model,
         processor_flags=flags,
-        processors=usable_processors(),
+        processors=usable_cpus(),
         memory_bytes=psutil.virtual_memory().total,
         load=psutil.getloadavg()[0],
         python=platform.python_version(),

@@ -6,7 +6,7 @@ from typing import IO, Any, Literal
 
 import msgspec
 
-from toolkit.runtimes.reported import LayerTime, Stages
+from toolkit.runtimes.protocol import LayerTime, Stages
 
 Boundary = Literal["compute", "host", "image"]
 """What a frame time is. `compute`: input and output stay where the runtime wants them. `host`: from an array in host

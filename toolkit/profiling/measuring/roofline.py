@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -13,9 +15,7 @@ from toolkit.graph.analysis.work import Work
 from toolkit.profiling.measuring.environment import Environment
 from toolkit.system.atomic import sha256_of, write_bytes
 from toolkit.system.cache import cache_directory
-from toolkit.system.documents import MalformedDocument, from_json
 from toolkit.system.hardware import Ceiling
-from toolkit.system.isolated import run_isolated
 
 _WAY = 3
 """Of measuring ceilings: goes up when `torch_ceilings` changes, so that what is kept is measured again."""
@@ -92,17 +92,19 @@ def _better(one: Ceiling, other: Ceiling) -> Ceiling:
 
 
 def _measured(threads: int, cpus: Sequence[int]) -> tuple[Ceiling, ...]:
-    arguments = ["-m", "toolkit.runtimes.pytorch.ceilings", str(threads), ",".join(map(str, cpus))]
+    command = [sys.executable, "-P", "-m", "toolkit.runtimes.pytorch.ceilings", str(threads), ",".join(map(str, cpus))]
     remedy = "Profile without it: --no-roofline."
-    ended = run_isolated(arguments, seconds=_TIMEOUT)
-    if ended.end == "late":
-        raise InputError(f"the machine's ceilings were not measured within {_TIMEOUT:g} s", remedy)
-    if ended.end != "done":
-        raise InputError(f"the machine's ceilings could not be measured: {ended.reason}", remedy)
     try:
-        return from_json(ended.output, tuple[Ceiling, ...])
-    except MalformedDocument as error:
-        raise InputError(f"the machine's ceilings could not be measured: {error}", remedy) from error
+        done = subprocess.run(command, capture_output=True, check=True, timeout=_TIMEOUT)  # noqa: S603
+        return msgspec.json.decode(done.stdout, type=tuple[Ceiling, ...])
+    except subprocess.TimeoutExpired as error:
+        raise InputError(f"the machine's ceilings were not measured within {_TIMEOUT:g} s", remedy) from error
+    except (subprocess.CalledProcessError, msgspec.DecodeError) as error:
+        words = (
+            error.stderr.decode(errors="replace").strip() if isinstance(error, subprocess.CalledProcessError) else ""
+        )
+        reason = words.splitlines()[-1] if words else str(error)
+        raise InputError(f"the machine's ceilings could not be measured: {reason}", remedy) from error
 
 
 def _read(path: Path) -> tuple[Ceiling, ...]:

@@ -26,7 +26,7 @@ from toolkit.profiling.measuring.schedule import Block
 from toolkit.profiling.measuring.soundness import flaw
 from toolkit.profiling.measuring.statistics import Interval, Statistics
 from toolkit.quoting import csv_cell
-from toolkit.runtimes.reported import LayerTime, Stages
+from toolkit.runtimes.protocol import LayerTime, Stages
 from toolkit.system.documents import MalformedDocument, from_json
 from toolkit.system.hardware import Ceiling
 

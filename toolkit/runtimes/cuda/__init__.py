@@ -1,1 +1,1 @@
-"""NVIDIA GPUs without a framework: the driver's library, devices, frames, and the base class of GPU sessions."""
+"""The CUDA driver, through ctypes."""

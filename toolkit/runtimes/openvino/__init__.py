@@ -1,1 +1,1 @@
-"""OpenVINO, on the CPU."""
+"""OpenVINO."""

@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from numpy.typing import NDArray
 
 from toolkit.artifact import Artifact, Contract, Port, Precision
-from toolkit.runtimes.options import SessionOptions
-from toolkit.runtimes.protocol import Frame, Runtime, Session
-from toolkit.runtimes.reported import Executed
-from toolkit.system.probe import Availability, probe_import
+from toolkit.runtimes.protocol import Availability, Executed, Frame, Runtime, Session, SessionOptions, probe_import
 from toolkit.workloads import Shape
 
 if TYPE_CHECKING:
@@ -39,11 +36,11 @@ class CheckpointSession(Session):
 class Float64Runtime(Runtime):
     """The network as trained, computed in float64: the reference of comparisons, and never a product."""
 
-    name = "float64"
-    description = "PyTorch in float64, network as trained: the reference, CPU"
+    name: ClassVar[str] = "float64"
+    description: ClassVar[str] = "PyTorch in float64, network as trained: the reference, CPU"
     runs_checkpoints: ClassVar[bool] = True
 
-    def _probe(self) -> Availability:
+    def probe(self) -> Availability:
         return probe_import("torch", "pip install torch")
 
     def refusal(self, artifact: Artifact, precision: Precision) -> str:

@@ -1,4 +1,4 @@
-"""The network evaluated by PyTorch, eager or compiled, with the frames of the artifact's ports."""
+"""The network as PyTorch evaluates it, eager or compiled, from frame to frame as the artifact's ports say."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from torch.fx import GraphModule
 
 from toolkit.artifact import Manifest
 from toolkit.errors import Unavailable
-from toolkit.runtimes.reported import Executed, short_precision
+from toolkit.network.architectures.rt4ksr.model import RT4KSR
+from toolkit.runtimes.protocol import Executed, short_precision
 
 _LAYER = "layer: "
 _COMPILED = ("graph_", "cpp_fused", "aten::convolution")
-"""Prefixes of names in PyTorch's profiler: Inductor's marks, and the convolutions that it leaves to oneDNN."""
+"""How names begin in PyTorch's profiler: of Inductor's marks, and of the convolutions it leaves to oneDNN."""
 
 _GRAPH_WARM_UP = 3
-"""With CUDA graphs, the first run warms up, the second is recorded, and the third is the first replay."""
+"""With CUDA graphs the first run warms up, the second is recorded, the third is the first that is replayed."""
 
 
 class FrameNetwork(nn.Module):
-    """A network with the artifact's ports, float32 or uint8, NCHW or NHWC, that computes in another type."""
+    """A network with the artifact's input and output: float32 or uint8, NCHW or NHWC, whatever it computes in."""
 
-    def __init__(self, network: nn.Module, manifest: Manifest, dtype: torch.dtype, device: str) -> None:
+    def __init__(self, network: RT4KSR, manifest: Manifest, dtype: torch.dtype, device: str) -> None:
         super().__init__()
         self.network = network.to(device=device, dtype=dtype).eval()
         self.name, self.dtype, self.device = manifest.name, dtype, torch.device(device)
@@ -43,29 +44,29 @@ class FrameNetwork(nn.Module):
 
 
 class Program(ABC):
-    """Evaluates a frame network. Frames and results are on the network's device."""
+    """A way to evaluate a frame network. Frames and results are on the network's device."""
 
     def __init__(self, network: FrameNetwork) -> None:
         self.network = network
 
     @abstractmethod
     def prepare(self, frame: Tensor) -> None:
-        """Prepare for frames of this size, so that the first one takes no longer than the others."""
+        """Make ready for frames of this size, so that none of it is left to the first of them."""
 
     @abstractmethod
     def __call__(self, frame: Tensor) -> Tensor:
-        """Upscale a frame of the prepared size."""
+        """Upscale a frame of the size that was prepared for."""
 
     @abstractmethod
     def executed(self) -> dict[str, Executed]:
-        """Dtype and device of each node."""
+        """Per node: dtype and device."""
 
     @abstractmethod
     def layer_seconds(self, frame: Tensor, frames: int) -> list[tuple[str, float]]:
-        """Name and seconds of every layer run, in order, over some frames.
+        """Name and seconds of every part, in the order in which they ran, over some frames.
 
         Raises:
-            Unavailable: PyTorch's profiler does not show layers of this program.
+            Unavailable: it has no parts that can be told apart.
         """
 
 
@@ -73,7 +74,7 @@ class EagerProgram(Program):
     """Operator by operator, as written."""
 
     def prepare(self, frame: Tensor) -> None:
-        """Eager mode needs no preparation."""
+        """There is nothing to prepare."""
 
     @torch.no_grad()
     def __call__(self, frame: Tensor) -> Tensor:
@@ -82,7 +83,7 @@ class EagerProgram(Program):
 
     @torch.no_grad()
     def executed(self) -> dict[str, Executed]:
-        """Dtype and device of every leaf module's output, observed on a small frame."""
+        """Dtype and device of every leaf module's output, seen on a small frame."""
         seen: dict[str, Executed] = {}
 
         def note(name: str) -> Callable[[object, object, Tensor], None]:
@@ -102,7 +103,7 @@ class EagerProgram(Program):
 
     @torch.no_grad()
     def layer_seconds(self, frame: Tensor, frames: int) -> list[tuple[str, float]]:
-        """Times of leaf modules. Operations outside them are not included."""
+        """By leaf module. What is computed between them, outside any module, is not in it."""
         opened: dict[str, Any] = {}
 
         def begin(name: str) -> Callable[[object, object], None]:
@@ -144,10 +145,10 @@ class CompiledProgram(Program):
 
     @torch.no_grad()
     def prepare(self, frame: Tensor) -> None:
-        """Compile for frames of this size, and for this address where a CUDA graph is captured.
+        """Compile for frames of this size, and of this address where a CUDA graph is made.
 
         Raises:
-            Unavailable: Inductor, or a compiler that it calls, fails.
+            Unavailable: Inductor, or a compiler that it calls, refuses.
         """
         network, graphs = self.network, self._options.get("triton.cudagraphs", False)
         if graphs:
@@ -158,8 +159,8 @@ class CompiledProgram(Program):
             result: Tensor = network(frame)
             return result
 
-        # PyTorch caches compiled code on the function's code object, for at most eight sizes of all sessions together:
-        # each size gets its own code object, which is freed when it is no longer needed.
+        # What is compiled is kept on the function's code, for at most eight sizes of all sessions together:
+        # each size gets code of its own, which goes when it is no longer needed.
         own = FunctionType(upscale.__code__.replace(), globals(), network.name, None, upscale.__closure__)
         compiled = torch.compile(own, backend=self._inductor, fullgraph=True, dynamic=False)
         try:
@@ -179,7 +180,7 @@ class CompiledProgram(Program):
         return self._compiled(frame)
 
     def executed(self) -> dict[str, Executed]:
-        """Dtype and device of every operation that Inductor was given.
+        """Dtype and device of every operation that Inductor was handed.
 
         Each result has that precision or better: between operations that Inductor fuses into one kernel it may keep
         float32. Empty before `prepare`.
@@ -187,7 +188,7 @@ class CompiledProgram(Program):
         return dict(_operations(self._graph)) if self._graph is not None else {}
 
     def layer_seconds(self, frame: Tensor, frames: int) -> list[tuple[str, float]]:
-        """Times of the kernels that Inductor generated or called, in a program compiled with marks around them."""
+        """By kernel that Inductor generated or called, in a program compiled with marks around them."""
         if self.network.device.type != "cpu":
             raise Unavailable("a CUDA graph is one piece to PyTorch's profiler")
         marked = CompiledProgram(self.network, self._options | {"cpp.enable_kernel_profile": True})
@@ -199,17 +200,15 @@ class CompiledProgram(Program):
         return kernels
 
     def _inductor(self, graph: GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
-        """Compile with Inductor, and keep the graph that it got."""
+        """Inductor, with a note of what it is given."""
         self._graph = graph
         compiled: Callable[..., Any] = torch._inductor.compile(graph, list(inputs), options=self._options)
         return compiled
 
 
 def _profiled(run: Callable[[], object], frames: int) -> list[tuple[str, float]]:
-    """Name and seconds of all events of PyTorch's profiler, in the order in which they began.
-
-    Seconds are device time where an event has any, else CPU time.
-    """
+    """Name and seconds of everything PyTorch's profiler saw, in the order in which it began: of the processor's events,
+    or of the device that they were waited for."""
     with torch.profiler.profile() as profiler:
         for _ in range(frames):
             run()
@@ -231,7 +230,7 @@ def _executed(value: Tensor) -> Executed:
 
 
 def _first_useful_line(error: Exception) -> str:
-    """A compiler's error message, rather than the command that called it."""
+    """What a compiler complains of, rather than the command it was called with."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    errors = (line for line in lines if "error: " in line)
-    return next(errors, lines[0] if lines else type(error).__name__)
+    complaints = (line for line in lines if "error: " in line)
+    return next(complaints, lines[0] if lines else type(error).__name__)

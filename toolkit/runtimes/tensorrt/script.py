@@ -1,19 +1,21 @@
-"""Generates scripts that run TensorRT and TensorRT for RTX through Polygraphy, without the toolkit."""
+"""Scripts for TensorRT and TensorRT for RTX, through Polygraphy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from string import Template
+from typing import TYPE_CHECKING
 
 from toolkit.errors import InputError
-from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.script import HAS_GPU, Family, Subject, source
-from toolkit.runtimes.tensorrt.shapes import OptimizationProfile
+
+if TYPE_CHECKING:
+    from toolkit.runtimes.building import BuildOptions
 
 _BUILD = Template('''\
 def build(onnx: Path) -> bytes:
-    """The plan. Strongly typed: the graph's own types run."""
-$gpu_only    typed = hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")  # always so in TensorRT 11
+    """The plan. Strongly typed: the graph's own types are what runs."""
+$gpu_only    typed = hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")  # TensorRT 11 knows nothing else
     network = NetworkFromOnnxPath(str(onnx), strongly_typed=typed)
     config = $config(
 $arguments
@@ -23,7 +25,7 @@ $arguments
 
 _GPU_ONLY = """\
     if not has_gpu():
-        sys.exit("error: TensorRT builds for the GPU of this machine, and there is none")
+        sys.exit("error: TensorRT builds for the GPU that is here, and there is none")
 """
 
 _WITHOUT_TF32 = '''\
@@ -50,9 +52,11 @@ _TIMED = """\
         measure(lambda: runner.infer({INPUT: frame}, check_inputs=False))
 """
 
+Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
-def generate_script(subject: Subject, profile: OptimizationProfile | None) -> str:
-    """A script for TensorRT. `profile`: None for a static artifact."""
+
+def tensorrt_script(subject: Subject, profile: Shapes | None) -> str:
+    """A script for TensorRT. `profile` is smallest, best and largest input shape; None for a static artifact."""
     build = _BUILD.substitute(
         gpu_only=_GPU_ONLY,
         config="CreateConfig",
@@ -70,10 +74,8 @@ def generate_script(subject: Subject, profile: OptimizationProfile | None) -> st
     return source(subject, family)
 
 
-def generate_rtx_script(
-    subject: Subject, profile: OptimizationProfile | None, targets: Sequence[tuple[int, int]]
-) -> str:
-    """A script for TensorRT for RTX. `targets`: compute capabilities; none: that of the GPU that runs the script."""
+def tensorrt_rtx_script(subject: Subject, profile: Shapes | None, targets: Sequence[tuple[int, int]]) -> str:
+    """A script for TensorRT for RTX. `targets` are compute capabilities; none: that of the GPU it is run on."""
     tf32 = subject.options.tf32
     capabilities = f"compute_capabilities={list(targets)!r}" if targets else "use_gpu=True"
     build = _BUILD.substitute(
@@ -86,7 +88,7 @@ def generate_rtx_script(
         needs=("tensorrt-rtx", "polygraphy"),
         standard=("ctypes", "os"),
         imports=(
-            'os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1"  # Polygraphy reads this when it is imported',
+            'os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1"  # Polygraphy asks when it is imported',
             "",
             "import numpy as np",
             "import tensorrt_rtx as trt",
@@ -113,11 +115,11 @@ def _loaders(*more: str) -> str:
     return "\n".join(("from polygraphy.backend.trt import (", *(f"    {name}," for name in sorted(names)), ")"))
 
 
-def _profiles(profile: OptimizationProfile | None) -> str:
+def _profiles(profile: Shapes | None) -> str:
     if profile is None:
-        return "profiles=[]"  # Polygraphy would add one of its own by default
-    shapes = f"min={profile.smallest}, opt={profile.best}, max={profile.largest}"
-    return f"profiles=[Profile().add(INPUT, {shapes})]"
+        return "profiles=[]"  # by default there would be one of Polygraphy's
+    smallest, best, largest = profile
+    return f"profiles=[Profile().add(INPUT, min={smallest}, opt={best}, max={largest})]"
 
 
 def _tuning(options: BuildOptions) -> list[str]:

@@ -14,13 +14,13 @@ from media.films import moving, read_film, write_film
 from media.nearest import nearest_artifact
 
 from toolkit.errors import InputError
-from toolkit.media import lock
-from toolkit.media.lock import Busy, Lock
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.upscale import upscale
 from toolkit.media.videos import video_file
 from toolkit.media.videos.encoding import VideoFormat
 from toolkit.media.videos.parts import Parts
+from toolkit.system import lock
+from toolkit.system.lock import Busy, Lock
 
 
 @pytest.fixture(scope="module")

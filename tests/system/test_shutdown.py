@@ -1,4 +1,4 @@
-"""Signals as wishes."""
+"""Graceful shutdown."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import threading
 
 import pytest
 
-from toolkit.system import shutdown as stopping
-from toolkit.system.shutdown import stop_on_signals
+from toolkit.system import shutdown as module
+from toolkit.system.shutdown import graceful_shutdown
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_noted_and_its_echo_too(number: signal.Signals) -> None:
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
-    with stop_on_signals() as stop:
-        assert not stop.asked
+    with graceful_shutdown() as shutdown:
+        assert not shutdown.requested
         signal.raise_signal(number)
-        assert stop.asked
+        assert shutdown.requested
         signal.raise_signal(number)
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_who_insists_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stopping, "_TOGETHER", -1.0)
+    monkeypatch.setattr(module, "_TOGETHER", -1.0)
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), stop_on_signals():
+    with pytest.raises(KeyboardInterrupt), graceful_shutdown():
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) == before
 
@@ -33,9 +33,9 @@ def test_who_insists_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_was_ignored_still_is() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with stop_on_signals() as stop:
+        with graceful_shutdown() as shutdown:
             signal.raise_signal(signal.SIGINT)
-            assert not stop.asked
+            assert not shutdown.requested
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
@@ -45,8 +45,8 @@ def test_other_threads_leave_signals_alone() -> None:
     handlers = []
 
     def work() -> None:
-        with stop_on_signals() as stop:
-            handlers.append((signal.getsignal(signal.SIGINT), stop.asked))
+        with graceful_shutdown() as shutdown:
+            handlers.append((signal.getsignal(signal.SIGINT), shutdown.requested))
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -1,0 +1,49 @@
+"""The public names of the toolkit, one import per line. `__init__.py` imports each on first use."""
+
+from toolkit.artifact import Artifact as Artifact
+from toolkit.artifact import Manifest as Manifest
+from toolkit.artifact import Precision as Precision
+from toolkit.artifact import find_artifacts as find_artifacts
+from toolkit.diagnosis import diagnose as diagnose
+from toolkit.errors import CheckFailed as CheckFailed
+from toolkit.errors import Inconclusive as Inconclusive
+from toolkit.errors import InputError as InputError
+from toolkit.errors import ToolkitError as ToolkitError
+from toolkit.errors import Unavailable as Unavailable
+from toolkit.graph.export import ExportOptions as ExportOptions
+from toolkit.graph.export import export as export
+from toolkit.graph.precision.convert import ConvertOptions as ConvertOptions
+from toolkit.media.options import UpscaleOptions as UpscaleOptions
+from toolkit.media.target import Target as Target
+from toolkit.media.upscale import upscale as upscale
+from toolkit.network.bundled import bundled_checkpoint as bundled_checkpoint
+from toolkit.network.checkpoint import Checkpoint as Checkpoint
+from toolkit.network.checkpoint import load_checkpoint as load_checkpoint
+from toolkit.profiling.gate import gate as gate
+from toolkit.profiling.profile import profile as profile
+from toolkit.profiling.reporting.report import ProfileReport as ProfileReport
+from toolkit.profiling.reporting.report import read_report as read_report
+from toolkit.quality.conversion import convert as convert
+from toolkit.quality.evaluation import EvaluateOptions as EvaluateOptions
+from toolkit.quality.evaluation import evaluate as evaluate
+from toolkit.quality.subjects import Subject as Subject
+from toolkit.quality.tuning import tune as tune
+from toolkit.runtimes.building import BuildOptions as BuildOptions
+from toolkit.runtimes.engine import Engine as Engine
+from toolkit.runtimes.protocol import Availability as Availability
+from toolkit.runtimes.protocol import Frame as Frame
+from toolkit.runtimes.protocol import Runtime as Runtime
+from toolkit.runtimes.protocol import Session as Session
+from toolkit.runtimes.protocol import SessionOptions as SessionOptions
+from toolkit.runtimes.registry import RUNTIMES as RUNTIMES
+from toolkit.runtimes.registry import build as build
+from toolkit.runtimes.registry import load_engine as load_engine
+from toolkit.runtimes.subject import load_session as load_session
+from toolkit.system.progress import Progress as Progress
+from toolkit.training.config import TrainingConfig as TrainingConfig
+from toolkit.training.loop import train as train
+from toolkit.verification.comparison import compare as compare
+from toolkit.verification.fusion import verify_fusion as verify_fusion
+from toolkit.workloads import Shape as Shape
+
+__version__: str

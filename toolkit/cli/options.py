@@ -1,0 +1,171 @@
+"""Options that several commands share: one type for each, with its help text and the check of its value.
+
+An option has the same meaning in every command. A command that has more to say about one gives its own help text:
+`Annotated[Overwrite, Parameter(help="...")]`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from cyclopts import Group, Parameter
+
+from toolkit.cli.paths import (
+    Validator,
+    artifact_directory,
+    each,
+    existing_directory,
+    existing_file,
+    existing_images,
+    existing_subject,
+    of_kind,
+    output_directory,
+    output_file,
+)
+
+CHECKPOINT_PANEL = Group("Checkpoint", sort_key=1)
+CALIBRATION_PANEL = Group("Calibration (int8)", sort_key=2)
+
+
+def flag(text: str) -> Parameter:
+    """A switch that is off unless it is given."""
+    return Parameter(help=text, negative=(), show_default=False)
+
+
+def _file(text: str, check: Validator, *, stdout: bool = False) -> Parameter:
+    return Parameter(help=text, validator=check, allow_leading_hyphen=stdout)
+
+
+def _several(text: str, check: Validator) -> Parameter:
+    return Parameter(help=text, validator=check, consume_multiple=True, negative=())
+
+
+# Input
+
+InputFile: TypeAlias = Annotated[Path, Parameter(validator=each(existing_file))]
+CheckpointPath: TypeAlias = Annotated[Path, Parameter(validator=of_kind("checkpoint"))]
+ArtifactPath: TypeAlias = Annotated[Path, Parameter(validator=of_kind("artifact"))]
+NetworkPath: TypeAlias = Annotated[Path, Parameter(validator=of_kind("artifact", "engine"))]
+SourcePath: TypeAlias = Annotated[Path, Parameter(validator=of_kind("checkpoint", "artifact"))]
+SubjectText: TypeAlias = Annotated[str, Parameter(validator=existing_subject)]
+Images: TypeAlias = Annotated[
+    list[Path], _several("Directories of images to measure on, searched recursively.", each(existing_images))
+]
+ImageDirectory: TypeAlias = Annotated[
+    Path | None,
+    _file(
+        "Directory of images to use as inputs, searched recursively. Default: images that ship with the toolkit.",
+        each(existing_images),
+    ),
+]
+TrainingImages: TypeAlias = Annotated[
+    Path, _file("Directory of photographs to train on, searched recursively.", each(existing_directory))
+]
+ArtifactDirectory: TypeAlias = Annotated[
+    Path, _file("Directory in which artifacts are looked up.", each(artifact_directory))
+]
+BudgetFile: TypeAlias = Annotated[
+    Path | None,
+    _file(
+        "TOML file of quality budgets. Default: validation/budgets.toml if it exists, otherwise built-in budgets.",
+        each(existing_file),
+    ),
+]
+Preset: TypeAlias = Annotated[
+    str | None,
+    Parameter(
+        help="Use an UNTRAINED network from the paper's design space instead. See `toolkit presets`.",
+    ),
+]
+
+# Output
+
+OutputDirectory: TypeAlias = Annotated[
+    Path, Parameter(help="Directory to write to.", alias="-o", validator=each(output_directory))
+]
+BesideArtifact: TypeAlias = Annotated[
+    Path | None,
+    Parameter(
+        help="Directory to write to. Default: the directory of the artifact.",
+        alias="-o",
+        validator=each(output_directory),
+    ),
+]
+Html: TypeAlias = Annotated[Path | None, _file("Write a self-contained HTML page.", output_file(".html", ".htm"))]
+Markdown: TypeAlias = Annotated[
+    Path | None, _file("Write Markdown tables. `-`: to standard output.", output_file(".md"), stdout=True)
+]
+Plot: TypeAlias = Annotated[Path | None, _file("Write a plot (.png, .svg or .pdf).", output_file())]
+Script: TypeAlias = Annotated[
+    Path | None,
+    _file(
+        "Write an equivalent Python script that does not need the toolkit, and do nothing else. `-`: to standard "
+        "output.",
+        output_file(".py"),
+        stdout=True,
+    ),
+]
+Overwrite: TypeAlias = Annotated[bool, flag("Replace existing output files.")]
+Json: TypeAlias = Annotated[
+    bool, flag("Print one JSON document on standard output; tables and messages go to standard error.")
+]
+Csv: TypeAlias = Annotated[bool, flag("Print comma-separated values on standard output.")]
+
+# Execution
+
+Threads: TypeAlias = Annotated[int, Parameter(help="CPU threads of the runtime. 0: all usable CPUs.")]
+Runtimes: TypeAlias = Annotated[str, Parameter(help="Comma-separated inference runtimes. See `toolkit doctor`.")]
+Precisions: TypeAlias = Annotated[str, Parameter(help="Comma-separated precisions: fp32, fp16, bf16, int8.")]
+Seconds: TypeAlias = Annotated[float, Parameter(help="Seconds of measurement per configuration.")]
+Resume: TypeAlias = Annotated[bool, flag("Continue an interrupted run.")]
+WithinBudget: TypeAlias = Annotated[
+    bool, flag("Exit with code 1 unless the quality of every lower precision is within its budget.")
+]
+AllowWorseThanBicubic: TypeAlias = Annotated[
+    bool, flag("Write an artifact even if its quality is below that of bicubic interpolation.")
+]
+ImageCache: TypeAlias = Annotated[
+    Path | None,
+    Parameter(
+        help="Directory for decoded photographs, 3 bytes per pixel. Default: the user's cache directory.",
+        validator=each(output_directory),
+    ),
+]
+
+
+@Parameter(name="*", group=CHECKPOINT_PANEL)
+@dataclass(frozen=True, kw_only=True)
+class CheckpointOptions:
+    """How a checkpoint is read, or which network is used without one."""
+
+    high_frequency: Annotated[
+        Literal["auto", "on", "off"],
+        Parameter(help="Whether the network's high-frequency branch is used. auto: decide from the weights."),
+    ] = "auto"
+    scale: Annotated[
+        int | None,
+        Parameter(
+            help="Upscaling factor. A checkpoint of another scale is refused; required for scales other than 2 and 3."
+        ),
+    ] = None
+    entry: Annotated[
+        str | None, Parameter(help="Set of weights to load from a file with several, for example params_ema.")
+    ] = None
+    preset: Preset = None
+
+
+@Parameter(name="*", group=CALIBRATION_PANEL)
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """How int8 value ranges are measured."""
+
+    calibration: Annotated[
+        Path | None,
+        _file("Directory of calibration images. Default: images that ship with the toolkit.", each(existing_images)),
+    ] = None
+    method: Annotated[
+        Literal["percentile", "entropy", "minmax"], Parameter(help="How a range is chosen from the observed values.")
+    ] = "percentile"
+    percentile: Annotated[float, Parameter(help="Percentile of magnitudes for --method percentile, 0 to 100.")] = 99.99

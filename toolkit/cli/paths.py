@@ -1,0 +1,113 @@
+"""Checks of paths on the command line, done while the options are read: before anything heavy is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+
+from toolkit.artifact import DEFAULT_DIRECTORY
+from toolkit.errors import InputError
+from toolkit.kinds import Kind, require_kind
+
+STDOUT = Path("-")
+_FILES = frozenset(
+    ".onnx .json .pth .safetensors .html .md .csv .toml .py .png .jpg .svg .pdf .so .engine".split()  # noqa: SIM905
+)
+"""Names with these suffixes are not meant as directories that a command writes several files to."""
+
+Validator = Callable[[object, object], None]
+"""As Cyclopts calls it: with the annotated type, and a path, several paths or None."""
+
+
+def each(check: Callable[[Path], None]) -> Validator:
+    """A validator that checks every path of an option."""
+
+    def validate(_kind: object, value: object) -> None:
+        for path in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(path, Path):
+                check(path)
+
+    return validate
+
+
+def existing_file(path: Path) -> None:
+    """Raise InputError unless it is a file."""
+    if path.is_dir():
+        raise InputError(f"{path} is a directory, not a file")
+    if not path.exists():
+        raise InputError(f"there is no file {path}", _similar(path))
+
+
+def existing_directory(path: Path) -> None:
+    """Raise InputError unless it is a directory."""
+    if not path.exists():
+        raise InputError(f"there is no directory {path}", _similar(path))
+    if not path.is_dir():
+        raise InputError(f"{path} is a file, not a directory")
+
+
+def artifact_directory(path: Path) -> None:
+    """Raise InputError unless it is a directory, or the default one, which may not exist yet."""
+    if path != DEFAULT_DIRECTORY:
+        existing_directory(path)
+
+
+def existing_images(path: Path) -> None:
+    """Raise InputError unless it is a directory or an image file."""
+    if not path.exists():
+        raise InputError(f"there is no file or directory {path}", "Give a directory of images.")
+
+
+def of_kind(*kinds: Kind) -> Validator:
+    """A validator for paths of networks: checkpoints, artifacts or engines."""
+
+    def check(path: Path) -> None:
+        require_kind(path, *kinds)
+
+    return each(check)
+
+
+def existing_subject(_kind: object, text: object) -> None:
+    """Raise InputError unless the path in `PATH` or `PATH@RUNTIME` is a network."""
+    if isinstance(text, str):
+        path, _, _runtime = text.rpartition("@")
+        require_kind(Path(path if path and not Path(text).exists() else text), "checkpoint", "artifact", "engine")
+
+
+def output_directory(path: Path) -> None:
+    """Raise InputError where a command that writes several files is given a file."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"cannot write to {path}: it is a file", "Give a directory: several files are written.")
+    if not path.exists() and path.suffix.lower() in _FILES:
+        raise InputError(
+            f"{path} is the name of a file, and several files are written",
+            f"Give a directory, for example {path.with_suffix('')}.",
+        )
+
+
+def output_file(*suffixes: str) -> Validator:
+    """A validator for the name of one file: no directory, and with one of these suffixes if any are given."""
+
+    def check(path: Path) -> None:
+        if path == STDOUT:
+            return
+        if path.is_dir():
+            raise InputError(f"cannot write {path}: it is a directory", "Give the name of a file.")
+        if suffixes and path.suffix.lower() not in suffixes and not path.exists():
+            raise InputError(
+                f"{path} has no suffix of such a file",
+                f"Give a name that ends in {' or '.join(suffixes)}, for example {path.with_suffix(suffixes[0])}.",
+            )
+
+    return each(check)
+
+
+def _similar(path: Path) -> str:
+    """Names in the same directory that may have been meant."""
+    try:
+        names = [item.name for item in path.parent.iterdir() if item.suffix == path.suffix]
+    except OSError:
+        return f"There is no directory {path.parent}." if not path.parent.is_dir() else ""
+    near = get_close_matches(path.name, names)
+    return f"Did you mean {' or '.join(near)}?" if near else ""
