@@ -96,6 +96,22 @@ def test_modules_and_functions_can_be_read(path: Path) -> None:
             assert node.end_lineno - node.lineno < 80, f"{node.name} does not fit a screen"
 
 
+@pytest.mark.parametrize(("first", "second"), [("pictures", "videos"), ("videos", "pictures")])
+def test_pictures_and_videos_are_independent(first: str, second: str) -> None:
+    """Neither imports the other, directly or through the modules that they share."""
+    reached, waiting = set(), {module_name(path) for path in (PACKAGE / "media" / first).glob("*.py")}
+    while waiting:
+        name = waiting.pop()
+        path = PACKAGE.parent / f"{name.replace('.', '/')}.py"
+        reached.add(name)
+        waiting |= {used for used in imports(path) if used.startswith("toolkit.media.")} - reached
+    assert not {name for name in reached if name.startswith(f"toolkit.media.{second}.")}
+
+
+def module_name(path: Path) -> str:
+    return "toolkit." + relative(path).removesuffix(".py").replace("/", ".")
+
+
 QUOTING = {"html", "shlex", "rich.markup", "xml.sax.saxutils"}
 """Modules that escape text. Only `quoting.py` does, with one function for each target."""
 

@@ -15,6 +15,7 @@ from photographs import picture
 from PIL import Image
 
 from toolkit.errors import InputError, OutputExists, Unavailable, UnexpectedError
+from toolkit.media import batch
 from toolkit.media import upscale as job
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.preview import preview
@@ -137,13 +138,13 @@ def test_an_output_that_appears_during_the_work_is_kept(
     else:
         source = tmp_path / "in.png"
         Image.fromarray(picture(6, 8)).save(source)
-    real = job.free_output
+    real = batch.require_free
 
     def free(*arguments: Any) -> None:
         real(*arguments)
         output.write_bytes(b"another's")
 
-    monkeypatch.setattr(job, "free_output", free)
+    monkeypatch.setattr(batch, "require_free", free)
     with pytest.raises(OutputExists, match=f"{name} exists"):
         upscale([source], output, options)
     assert output.read_bytes() == b"another's"
@@ -234,6 +235,8 @@ def test_stopping_again_replaces_only_its_own_file(
     _StopsAt.frame = 1000
     (report,) = upscale([source], tmp_path / "out.mkv", replace(lossless, resume=True)).files
     assert (report.outcome, report.frames) == ("done", 60)
+    # Its content is in the result now; the other one's is not.
+    assert sorted(path.name for path in tmp_path.glob("out*")) == ["out.mkv", "out.stopped.mkv"]
 
 
 class _StopsAt(Counter):

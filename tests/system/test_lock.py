@@ -92,7 +92,7 @@ import os, signal, sys
 from pathlib import Path
 from toolkit.media.videos import video_file
 from toolkit.media.videos.encoding import VideoFormat
-from toolkit.media.videos.film import Film
+from toolkit.media.videos.run import Film
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.upscale import upscale
 

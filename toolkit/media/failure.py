@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from toolkit.errors import InputError, OutputExists, ToolkitError, UnexpectedError, described
-from toolkit.media.files import Item
+from toolkit.media.item import Item
 from toolkit.media.report import FileReport
 
 Made = TypeVar("Made")

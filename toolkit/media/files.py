@@ -10,17 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
 
 from toolkit.errors import InputError
 from toolkit.images import suffixes
 from toolkit.images.decoders import CAMERA_RAW
 from toolkit.images.reading import is_picture
+from toolkit.media.item import Item, Kind
 from toolkit.media.pictures.output import FORMATS as PICTURES
 from toolkit.media.report import FileReport, LeftOut
 from toolkit.media.videos.assembly import FORMATS as CONTAINERS
-
-Kind = Literal["image", "video"]
 
 _VIDEOS = frozenset(
     {
@@ -31,15 +29,6 @@ _VIDEOS = frozenset(
 )
 _NO_VIDEO_HOME = ".mkv"
 """Takes whatever containers hold that are only read."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """A file to upscale, and where to."""
-
-    source: Path
-    output: Path
-    kind: Kind
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,9 @@
-"""What `upscale` is asked to do."""
+"""Options of `upscale` and `preview`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from toolkit.artifact import DEFAULT_DIRECTORY, Precision
 from toolkit.errors import InputError
@@ -13,8 +12,8 @@ from toolkit.media.pictures.output import FORMATS, PictureFormat
 from toolkit.media.target import Target
 from toolkit.media.videos.decoding import OnError
 from toolkit.media.videos.encoding import VideoFormat
+from toolkit.media.videos.settings import Reuse, VideoSettings
 
-Reuse = Literal["exact", "off"]
 _LEAST_MEMORY = 1 << 20
 _MOST_JOBS = 512
 
@@ -24,23 +23,24 @@ class UpscaleOptions:
     """How files are upscaled.
 
     Attributes:
-        target: by how much, or to which size.
-        models: artifacts or engine bundles to choose from by scale; empty: `directory`, then the toolkit's own weights.
-        directory: where artifacts are.
-        precision: of the artifact that is looked for there.
-        runtime: that runs artifacts; None: `native` where it works and takes them, else `ort-cpu`.
-        threads: of the runtime; 0: all usable.
-        memory: bytes that the network's tensors may take at once; larger frames go through in strips.
+        target: scale or size of the results.
+        models: artifacts or engine bundles to choose from by scale; empty: search `directory`, then use the bundled
+            weights.
+        directory: directory of artifacts.
+        precision: of the artifact to search for there.
+        runtime: inference runtime for artifacts; None: `native` if it works here and supports them, else `ort-cpu`.
+        threads: of the runtime; 0: all usable CPUs.
+        memory: limit in bytes for the network's tensors; larger frames are processed in strips.
         picture: how pictures are written.
         video: how videos are encoded.
-        on_error: what a corrupt video frame leads to.
-        deinterlace: interlaced video is made progressive, instead of refused.
-        reuse: `exact`: strips of a video that have not changed since the frame before are not computed again.
-        duration: seconds of each video; None: all.
-        resume: go on with the parts that an interrupted run has left, and skip files that the same command has done.
-        overwrite: replace outputs that exist, and parts of an interrupted run.
-        jobs: processes at a time on this machine.
-        ray: address of a Ray cluster (`auto`, `local`, `ray://...`); None: this machine alone.
+        on_error: what to do with a corrupt video frame: stop with an error, skip it, or repeat the frame before it.
+        deinterlace: make interlaced video progressive; without it, interlaced video is refused.
+        reuse: `exact`: do not compute strips of a video again that are equal to those of the frame before.
+        duration: seconds of each video, from its start; None: all.
+        resume: continue with the parts that an interrupted run left, and skip files that the same command has finished.
+        overwrite: replace existing outputs, and parts of an interrupted run.
+        jobs: number of processes on this machine.
+        ray: address of a Ray cluster (`auto`, `local`, `ray://...`); None: do not use Ray.
     """
 
     target: Target = field(default_factory=Target)
@@ -75,3 +75,8 @@ class UpscaleOptions:
             raise InputError("--jobs and --ray exclude each other", "A cluster has its own number of workers.")
         if self.picture.suffix not in (None, *FORMATS):
             raise InputError(f"there is no picture format {self.picture.suffix}", f"Choose from {', '.join(FORMATS)}.")
+
+    @property
+    def video_settings(self) -> VideoSettings:
+        """The options that concern only videos."""
+        return VideoSettings(self.video, self.on_error, self.deinterlace, self.reuse, self.duration)

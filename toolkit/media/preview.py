@@ -1,4 +1,4 @@
-"""A look at what upscaling would do: before and after, side by side."""
+"""`preview`: comparison pictures and clips, with the input on the left and the network's result on the right."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ import numpy as np
 
 from toolkit.images.picture import Picture
 from toolkit.images.reading import read_picture
+from toolkit.media.batch import reported, require_free
 from toolkit.media.failure import attempt
-from toolkit.media.files import Item, Naming, check_outputs, find_items
+from toolkit.media.files import Naming, check_outputs, find_items
+from toolkit.media.item import Item
 from toolkit.media.models import Models
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.pictures.output import write_picture
 from toolkit.media.pictures.upscaling import upscale_picture
 from toolkit.media.report import FileReport, UpscaleReport
-from toolkit.media.upscale import check_options, free_output, reported, upscale_film
-from toolkit.media.videos.film import Film, begin_film
-from toolkit.media.videos.video import divided, still
+from toolkit.media.split_view import split_view
+from toolkit.media.upscale import check_options, upscale_video
+from toolkit.media.videos.run import VideoRun, begin_video
+from toolkit.media.videos.segments import still
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
 from toolkit.system.shutdown import Shutdown, graceful_shutdown
 
@@ -36,19 +39,19 @@ def preview(
     suffix: str | None = None,
     progress: ProgressCallback = no_progress,
 ) -> UpscaleReport:
-    """Pictures whose left half is the input, enlarged by bicubic interpolation, and whose right half is the network's.
+    """Write pictures whose left half is the input, enlarged by bicubic interpolation, and right half the network's.
 
-    Of a video: the frame in the middle of its first seconds, and those seconds as a clip divided like that.
+    Of a video: a clip of its first three seconds in the same form, and the frame in the middle of it as a picture.
 
     Args:
         paths: files and folders, as of `upscale`.
         output: a picture, or a clip, for a single file, else a folder; None: beside the input, NAME_preview.
-        options: how; a duration of more than three seconds is cut down to that.
-        suffix: of clips that are not named.
+        options: see `UpscaleOptions`; the duration is at most three seconds.
+        suffix: of clips whose output is not named.
         progress: called as work goes on.
 
     Raises:
-        InputError: bad options, nothing to do, or the only file fails.
+        InputError: bad options, no files, or the only file fails.
     """
     options = options or UpscaleOptions()
     options = replace(options, duration=min(options.duration or SECONDS, SECONDS), resume=False)
@@ -66,12 +69,12 @@ def preview(
                 reports.append(FileReport(str(item.source), "", item.kind, "stopped"))
                 continue
             progress(Progress(item.source.name, number / len(items)))
-            make = _picture if item.kind == "image" else _film
+            make = _picture if item.kind == "image" else _video
 
             def work(item: Item = item, make: Callable[..., FileReport] = make) -> FileReport:
-                free_output(item, options)
+                require_free(item, options)
                 if item.kind == "video":
-                    free_output(replace(item, output=_still_of(item, options)), options)
+                    require_free(replace(item, output=_still_of(item, options)), options)
                 return make(item, options, models, progress, shutdown)
 
             reports.append(reported(item, attempt(item.source, work), single=single))
@@ -85,33 +88,34 @@ def _picture(
     picture = read_picture(item.source)
     made = upscale_picture(picture, models.upscaler, options.target)
     before, after = (np.ascontiguousarray(samples.transpose(2, 0, 1)) for samples in (picture.samples, made.samples))
-    halves = divided(before, after, picture.white).transpose(1, 2, 0)
+    halves = split_view(before, after, picture.white).transpose(1, 2, 0)
     notes = write_picture(item.output, replace(made, samples=halves), options.picture, overwrite=options.overwrite)
     seconds = time.perf_counter() - begun
     return FileReport(str(item.source), str(item.output), "image", "done", 1, seconds, notes=(*picture.notes, *notes))
 
 
-def _film(
+def _video(
     item: Item, options: UpscaleOptions, models: Models, progress: ProgressCallback, shutdown: Shutdown
 ) -> FileReport:
-    # Of three seconds there is nothing that is worth going on with.
-    with begin_film(item, options, models, afresh=True) as film:
-        return _clip(film, item, options, progress, shutdown)
+    # Parts of so short a clip are not worth resuming: those of an earlier run are deleted.
+    with begin_video(item, options.target, options.video_settings, models, overwrite=True) as video:
+        video.overwrite = options.overwrite
+        return _clip(video, item, options, progress, shutdown)
 
 
 def _clip(
-    film: Film, item: Item, options: UpscaleOptions, progress: ProgressCallback, shutdown: Shutdown
+    video: VideoRun, item: Item, options: UpscaleOptions, progress: ProgressCallback, shutdown: Shutdown
 ) -> FileReport:
-    film.job = replace(film.job, split=True)
-    planes, white = still(film.job, len(film.job.video.times) // 2)
+    video.job = replace(video.job, split=True)
+    planes, white = still(video.job, len(video.job.video.times) // 2)
     samples = planes.transpose(1, 2, 0)
     if white != 255:
         samples = np.rint(samples.astype(np.float64) * (65535 / white)).astype(np.uint16)
     path = _still_of(item, options)
     picture = Picture(np.ascontiguousarray(samples), "RGBA" if len(planes) == 4 else "RGB")
     write_picture(path, picture, options.picture, overwrite=options.overwrite)
-    film.notes.append(f"{path} is a picture from its middle")
-    return upscale_film(film, item.source.name, progress, shutdown)
+    video.notes.append(f"{path} is a picture from its middle")
+    return upscale_video(video, item.source.name, progress, shutdown)
 
 
 def _still_of(item: Item, options: UpscaleOptions) -> Path:

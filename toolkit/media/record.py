@@ -9,7 +9,7 @@ from typing import Self
 
 import msgspec
 
-from toolkit.media.files import Item
+from toolkit.media.item import Item
 from toolkit.media.options import UpscaleOptions
 from toolkit.system.atomic import sha256_of
 from toolkit.system.cache import cache_directory

@@ -14,7 +14,7 @@ from toolkit.media.pictures.upscaling import upscale_image
 from toolkit.media.target import Target
 from toolkit.media.upscaler import Upscaler
 from toolkit.media.videos.encoding import Part
-from toolkit.media.videos.video import SegmentRun, VideoJob
+from toolkit.media.videos.segments import SegmentRun, VideoJob
 from toolkit.media.videos.video_file import Segment
 from toolkit.system.atomic import sha256_of
 

@@ -27,15 +27,15 @@ import numpy as np
 import torch
 
 from toolkit.artifact import frame_shape
-from toolkit.media.files import Item
+from toolkit.media.item import Item
 from toolkit.media.models import Models
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.target import Target
 from toolkit.media.upscaler import Upscaler
 from toolkit.media.videos.encoding import VideoFormat
-from toolkit.media.videos.film import begin_film
 from toolkit.media.videos.pipeline import pipelined
-from toolkit.media.videos.video import Raw, SegmentRun, VideoJob
+from toolkit.media.videos.run import begin_video
+from toolkit.media.videos.segments import Raw, SegmentRun, VideoJob
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.network.fusion import fuse
 
@@ -56,7 +56,8 @@ def main() -> None:
         target=Target.of(None, given.to), runtime=given.runtime, threads=given.threads, video=CODEC, reuse="off"
     )
     with tempfile.TemporaryDirectory() as directory:
-        film = begin_film(Item(given.film, Path(directory) / "out.mp4", "video"), options, Models(options))
+        item = Item(given.film, Path(directory) / "out.mp4", "video")
+        film = begin_video(item, options.target, options.video_settings, Models(options))
         encoding = msgspec.structs.replace(film.job.encoding, threads=given.threads)
         subjects = measured(replace(film.job, encoding=encoding), given.frames, given.film, Path(directory))
         times: dict[str, list[float]] = {name: [] for name in subjects}

@@ -1,4 +1,4 @@
-"""Encoded segments on disk, until the whole video is there: what `--resume` goes on from."""
+"""Encoded segments on disk, from which `--resume` continues."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Plan(msgspec.Struct, frozen=True):
 
 
 class _Stopped(msgspec.Struct, frozen=True):
-    """A playable file of what was done when somebody stopped, recognised again by its size and time."""
+    """The playable file of a run that was stopped, recognised by its size and modification time."""
 
     name: str
     size: int
@@ -40,7 +40,7 @@ class _Stopped(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Parts:
-    """A directory beside the output with a file a finished segment."""
+    """A directory beside the output, with one file per finished segment."""
 
     directory: Path
 
@@ -49,22 +49,27 @@ class Parts:
         return cls(output.with_name(f".{output.name}.parts"))
 
     def lock(self) -> Lock:
-        """Keep other runs out of the directory; of a run that was killed no lock is left.
+        """Lock the directory against other runs. A run that was killed leaves no lock.
 
         Raises:
-            Busy: another run is at it.
+            Busy: another run uses it.
             InputError: the directory cannot be written.
         """
         return Lock.take(self.directory / _LOCK)
 
     def begin(self, plan: dict[str, object], *, resume: bool, overwrite: bool = False) -> set[int]:
-        """Make the directory ready for a job that `plan` describes in full.
+        """Prepare the directory for a job.
+
+        Args:
+            plan: everything that the segments depend on.
+            resume: continue with the finished segments of the same job.
+            overwrite: delete finished segments.
 
         Returns:
-            Numbers of the segments that are there already.
+            Numbers of the finished segments.
 
         Raises:
-            InputError: what lies there is of another job, or would be lost without `resume` or `overwrite`.
+            InputError: the segments are of another job, or neither `resume` nor `overwrite` is given.
         """
         digest = sha256_of(msgspec.json.encode(plan, order="deterministic"))
         path = self.directory / _PLAN
@@ -72,30 +77,35 @@ class Parts:
         if resume and path.is_file():
             if _digest(path) != digest:
                 raise InputError(
-                    f"{self.directory} is of another job: the input, the network or the options were others",
-                    "Give the same ones, or --overwrite instead of --resume to begin again.",
+                    f"{self.directory} is of another job: the input, the network or the options were different",
+                    "Give the same ones, or --overwrite instead of --resume to start over.",
                 )
             return finished
         if finished and not overwrite:
             raise InputError(
                 f"{self.directory} has {len(finished)} finished parts of a run that was interrupted",
-                "Give --resume to go on with them, or --overwrite to delete them and begin again.",
+                "Give --resume to continue with them, or --overwrite to delete them and start over.",
             )
         self.remove()
         write_bytes(path, msgspec.json.encode({"digest": digest, "plan": plan}))
         return set()
 
     def claim(self, stopped: Path) -> None:
-        """Remember a file that this job wrote when it was stopped, so that it may replace it later."""
+        """Record the file that this job wrote when it was stopped, so that it may be replaced or removed later."""
         write_bytes(self.directory / _STOPPED, msgspec.json.encode(_Stopped.of(stopped)))
+
+    def claimed(self) -> Path | None:
+        """The file that this job wrote when it was stopped; None if there is none, or if it was changed since."""
+        try:
+            known = from_json((self.directory / _STOPPED).read_bytes(), _Stopped)
+            path = self.directory.parent / known.name
+            return path if known == _Stopped.of(path) else None
+        except (OSError, ValueError):  # ValueError: also of a name with a NUL
+            return None
 
     def claims(self, stopped: Path) -> bool:
         """Whether this job wrote the file, and nobody has changed it since."""
-        try:
-            known = from_json((self.directory / _STOPPED).read_bytes(), _Stopped)
-            return known == _Stopped.of(stopped)
-        except (OSError, MalformedDocument):
-            return False
+        return self.claimed() == stopped
 
     def write(self, part: Part) -> None:
         write_bytes(self._path(part.number), msgspec.msgpack.encode(part))
@@ -107,12 +117,12 @@ class Parts:
                 raise MalformedDocument(f"it is part {part.number}")
         except (OSError, MalformedDocument) as error:
             raise InputError(
-                f"cannot read {self._path(number)}: {error}", "Give --overwrite instead of --resume to begin again."
+                f"cannot read {self._path(number)}: {error}", "Give --overwrite instead of --resume to start over."
             ) from error
         return part
 
     def remove(self) -> None:
-        """Remove what the toolkit wrote, and the directory unless there is something else in it."""
+        """Remove the toolkit's files, and the directory unless it holds others."""
         for path in list(self.directory.iterdir()) if self.directory.is_dir() else []:
             unfinished = path.name.startswith(".") and path.suffix == ".tmp"
             if path.name in (_PLAN, _STOPPED) or path.suffix == ".part" or unfinished:

@@ -1,10 +1,11 @@
-"""A video on its way: its job, the parts that are there, and the file they become."""
+"""A video that is being upscaled: its job, its finished parts, and the output that is assembled from them."""
 
 from __future__ import annotations
 
 import os
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -14,10 +15,10 @@ import msgspec
 
 from toolkit.errors import InputError, ToolkitError
 from toolkit.media.failure import Failure
-from toolkit.media.files import Item
-from toolkit.media.models import Models
-from toolkit.media.options import UpscaleOptions
-from toolkit.media.report import FileReport
+from toolkit.media.item import Item
+from toolkit.media.model import Model
+from toolkit.media.report import FileReport, Outcome
+from toolkit.media.target import Target
 from toolkit.media.videos.assembly import assemble, rehearse, wants_global_header
 from toolkit.media.videos.colour import RGB
 from toolkit.media.videos.counting import frame_count
@@ -26,7 +27,8 @@ from toolkit.media.videos.encoding import Encoding, Part, SegmentEncoder, choose
 from toolkit.media.videos.mastering import encoder_option
 from toolkit.media.videos.parts import Parts
 from toolkit.media.videos.pixel_formats import lost
-from toolkit.media.videos.video import VideoJob
+from toolkit.media.videos.segments import VideoJob
+from toolkit.media.videos.settings import VideoSettings
 from toolkit.media.videos.video_file import Segment, VideoFile, read_video
 from toolkit.system.atomic import sha256_of_file
 from toolkit.system.hardware import usable_cpus
@@ -36,8 +38,20 @@ _MOST_ENCODER_THREADS = 16
 
 
 @dataclass
-class Film:
-    """A video of a run, whose parts no other run touches until it is closed: a context manager."""
+class VideoRun:
+    """A video that is being upscaled. Its parts are locked against other processes until it is closed.
+
+    Attributes:
+        item: input and output.
+        job: what is done to its frames.
+        parts: encoded segments on disk.
+        notes: what differs from the input, for the report.
+        cut: whether only the first seconds are upscaled.
+        lock: of the parts.
+        finished: numbers of the segments that are on disk.
+        overwrite: whether an existing output is replaced.
+        begun: time when the work began.
+    """
 
     item: Item
     job: VideoJob
@@ -49,26 +63,31 @@ class Film:
     overwrite: bool = False
     begun: float = field(default_factory=time.perf_counter)
 
-    def __enter__(self) -> Film:
+    def __enter__(self) -> VideoRun:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Unlock the parts."""
         self.lock.release()
 
     @property
-    def todo(self) -> tuple[Segment, ...]:
+    def remaining(self) -> tuple[Segment, ...]:
+        """Segments that are not finished."""
         return tuple(segment for segment in self.job.video.segments if segment.number not in self.finished)
 
     @property
-    def frames_todo(self) -> int:
-        return sum(self.job.video.frames_in(segment) for segment in self.todo)
+    def frames_remaining(self) -> int:
+        return sum(self.job.video.frames_in(segment) for segment in self.remaining)
 
     @contextmanager
     def kept_parts(self) -> Iterator[None]:
-        """When work fails, what is done stays for `--resume`; nothing stays where nothing is done.
+        """When the block fails, finished parts are kept for `--resume`; without any, the directory is removed.
 
         Raises:
-            ToolkitError: in the place of whatever was raised; its remedy says what is kept.
+            ToolkitError: in place of any exception; its remedy says what is kept.
         """
         try:
             yield
@@ -82,7 +101,7 @@ class Film:
             raise
 
     def abandon(self, error: ToolkitError) -> None:
-        """Work failed: say in the error's remedy what is kept."""
+        """After a failure: remove the directory if no part is finished, else say in the error's remedy what is kept."""
         if not self.finished:
             self.parts.remove()
             return
@@ -96,16 +115,16 @@ class Film:
         self.finished.add(part.number)
 
     def finish(self, rest: Part | None) -> FileReport:
-        """Put the file together: all of it, or what is there without a gap, beside the real name.
+        """Assemble the output; if segments are missing, a playable file of those before the first gap.
 
         Args:
-            rest: of a segment that was stopped in.
+            rest: the beginning of a segment in which the run was stopped.
 
         Raises:
-            InputError: it cannot be written.
-            OutputExists: the output appeared while the work was done; the parts stay.
-            CheckFailed: not as many frames came out as went in; what came out is kept under the name of a video that
-                was stopped.
+            InputError: the output cannot be written.
+            OutputExists: the output appeared in the meantime; the parts are kept.
+            CheckFailed: the numbers of input and output frames differ; the output is kept under the name of a stopped
+                video.
         """
         segments = self.job.video.segments
         count = next((index for index, item in enumerate(segments) if item.number not in self.finished), len(segments))
@@ -124,6 +143,8 @@ class Film:
         end = self._end(totals) if self.cut or not whole else None
         notes = assemble(self.job.video, totals, self.job.encoding, output, end=end, overwrite=overwrite)
         if whole:
+            if complete:
+                self._remove_stopped()
             self.parts.remove()
         else:
             self.parts.claim(output)
@@ -134,8 +155,11 @@ class Film:
         return self._report(str(output), totals, "done" if whole else "stopped")
 
     def _stopped_output(self) -> tuple[Path, bool]:
-        """A name for what was done when somebody stopped, and whether a file of that name may be replaced: one that an
-        earlier run of this job wrote, or any if outputs may be overwritten. Others stay, and the name gets a number."""
+        """A name for an incomplete output, and whether an existing file of that name may be replaced.
+
+        A file may be replaced if an earlier run of this job wrote it, or if outputs may be overwritten. Otherwise the
+        name gets a number.
+        """
         number = 1
         while True:
             path = stopped_name(self.item.output, number)
@@ -144,13 +168,19 @@ class Film:
                 return path, ours
             number += 1
 
+    def _remove_stopped(self) -> None:
+        """Remove the playable file of an earlier run that was stopped, whose content is in the output now."""
+        claimed = self.parts.claimed()
+        if claimed is not None and _is_stopped_name(claimed, self.item.output):
+            claimed.unlink(missing_ok=True)
+
     def _end(self, parts: list[Part]) -> Fraction:
-        """On the input's clock."""
+        """Seconds on the input's clock at which the output ends."""
         video = self.job.video
         last = max(packet.pts for part in parts for packet in part.packets)
         return video.timing.until(last) * video.time_base
 
-    def _report(self, output: str, parts: list[Part], outcome: str) -> FileReport:
+    def _report(self, output: str, parts: list[Part], outcome: Outcome) -> FileReport:
         rows, reused = (sum(getattr(part, name) for part in parts) for name in ("rows", "reused_rows"))
         tallies = [part.tally for part in parts]
         corrupt = sum(tally.corrupt for tally in tallies)
@@ -163,7 +193,7 @@ class Film:
             source=str(self.item.source),
             output=output,
             kind="video",
-            outcome="done" if outcome == "done" else "stopped",
+            outcome=outcome,
             frames=sum(part.frames for part in parts),
             seconds=time.perf_counter() - self.begun,
             reused=reused / rows if rows else 0.0,
@@ -173,28 +203,47 @@ class Film:
 
 
 def stopped_name(output: Path, number: int = 1) -> Path:
-    """Where a video goes that was interrupted: playable, and never taken for the whole one."""
+    """The name of an incomplete output, which is not mistaken for the whole video."""
     more = "" if number == 1 else f"-{number}"
     return output.with_name(f"{output.stem}.stopped{more}{output.suffix}")
 
 
-def begin_film(item: Item, options: UpscaleOptions, models: Models, *, afresh: bool = False) -> Film:
-    """Look into a video, settle how it will be encoded, and see that the output can be written.
+def _is_stopped_name(path: Path, output: Path) -> bool:
+    """Whether `path` is one of the names that `stopped_name` gives."""
+    pattern = rf"{re.escape(output.stem)}\.stopped(-[0-9]+)?{re.escape(output.suffix)}"
+    return path.parent == output.parent and re.fullmatch(pattern, path.name) is not None
 
-    Parts of an interrupted run are continued or deleted as the options say; with `afresh` they are deleted.
+
+def begin_video(
+    item: Item,
+    target: Target,
+    settings: VideoSettings,
+    models: Callable[[int], Model],
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> VideoRun:
+    """Read a video's packets, choose its encoding, and check that the output can be written.
+
+    Args:
+        item: input and output.
+        target: size of the result.
+        settings: how it is decoded and encoded.
+        models: returns the network of a scale.
+        resume: continue with the parts of an interrupted run.
+        overwrite: replace an existing output; delete the parts of an interrupted run, unless `resume` is given.
 
     Raises:
-        InputError: any of that fails, another run works on the same output, or parts of another job are in the way of
-            resuming.
+        InputError: any of that fails, another run works on the same output, or there are parts of another job.
     """
-    video = read_video(item.source, options.duration)
-    if video.interlaced and not options.deinterlace:
+    video = read_video(item.source, settings.duration)
+    if video.interlaced and not settings.deinterlace:
         raise InputError(
             f"{item.source} is interlaced: its lines are from two moments, and as they are they would become combs",
             "Give --deinterlace.",
         )
     try:
-        scale, result = options.target.result(video.upright)
+        scale, result = target.result(video.upright)
     except InputError as error:
         raise InputError(f"{item.source}: {error.args[0]}", error.remedy) from error
     model = models(scale)
@@ -206,27 +255,37 @@ def begin_film(item: Item, options: UpscaleOptions, models: Models, *, afresh: b
     clock = video.time_base, video.rate, video.upright_aspect
     threads = min(usable_cpus(), _MOST_ENCODER_THREADS)
     encoding = choose_encoding(
-        options.video, item.output.suffix.lower(), result, video.pix_fmt, video.colour, clock, threads, video.mastering
+        settings.format,
+        item.output.suffix.lower(),
+        result,
+        video.pix_fmt,
+        video.colour,
+        clock,
+        threads,
+        video.mastering,
     )
-    decoding = Decoding(options.on_error, options.deinterlace)
+    decoding = Decoding(settings.on_error, settings.deinterlace)
     header = wants_global_header(item.output)
     SegmentEncoder(encoding, global_header=header)
     rehearse(video, encoding, item.output)
-    job = VideoJob(video, model, result, encoding, header, decoding, options.reuse == "exact")
+    job = VideoJob(video, model, result, encoding, header, decoding, settings.reuse == "exact")
     parts = Parts.beside(item.output)
     notes = _notes(video, encoding, item)
     lock = parts.lock()
     try:
-        finished = parts.begin(_identity(job), resume=options.resume, overwrite=options.overwrite or afresh)
+        finished = parts.begin(_identity(job), resume=resume, overwrite=overwrite)
     except BaseException:
         lock.release()
         raise
-    return Film(item, job, parts, notes, options.duration is not None, lock, finished, options.overwrite)
+    return VideoRun(item, job, parts, notes, settings.duration is not None, lock, finished, overwrite)
 
 
 def _identity(job: VideoJob) -> dict[str, object]:
-    """All that parts depend on. What is done about corrupt or interlaced frames may be changed when one was met: parts
-    that were finished without --deinterlace have none, and deinterlacing leaves other frames as they are."""
+    """Everything that finished parts depend on.
+
+    What is done with corrupt or interlaced frames is not among it, and may be changed when such a frame was met: parts
+    that were finished without --deinterlace have no interlaced frames, and deinterlacing does not change other frames.
+    """
     video, model = job.video, job.model
     return {
         "source": str(video.path.absolute()),
@@ -241,7 +300,7 @@ def _identity(job: VideoJob) -> dict[str, object]:
 
 
 def _notes(video: VideoFile, encoding: Encoding, item: Item) -> list[str]:
-    """What the output has otherwise than the input."""
+    """How the output will differ from the input."""
     notes = []
     if video.timing.cut_off:
         notes.append(f"{item.source.name} is cut off: {video.timing.cut_off}")

@@ -1,4 +1,4 @@
-"""One video, from file to file: segments are decoded, upscaled and encoded, and put together at the end."""
+"""Segments of a video: each is decoded, upscaled and encoded by itself."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from toolkit.media.channels import upscale_with_alpha
 from toolkit.media.model import Model
-from toolkit.media.pictures.upscaling import upscale_with_alpha
+from toolkit.media.split_view import split_view
 from toolkit.media.target import resized
 from toolkit.media.upscaler import Planes, Upscaler
 from toolkit.media.videos.colour import FromRgb, ToRgb
@@ -26,17 +26,17 @@ from toolkit.workloads import Shape
 
 @dataclass(frozen=True)
 class VideoJob:
-    """All that decides what becomes of a video's frames; it travels to workers.
+    """Everything that determines the output frames of a video; it is sent to workers.
 
     Attributes:
         video: the input.
         model: the network.
-        result: size of the frames that come out, upright.
+        result: size of the output frames, upright.
         encoding: of the output.
         global_header: see `SegmentEncoder`.
         decoding: how frames are read.
-        reuse: keep results of strips that did not change. Changes nothing but time.
-        split: show the input, enlarged by bicubic interpolation, in the left half.
+        reuse: whether results of unchanged strips are reused. The output is the same.
+        split: whether the left half shows the input, enlarged by bicubic interpolation.
     """
 
     video: VideoFile
@@ -50,7 +50,7 @@ class VideoJob:
 
     @property
     def alpha(self) -> bool:
-        """Whether transparency is upscaled: there is some, and the output's format takes it."""
+        """Whether transparency is upscaled: the input has it, and so has the output's pixel format."""
         return has_alpha(self.video.pix_fmt) and has_alpha(self.encoding.pix_fmt)
 
 
@@ -66,7 +66,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class End:
-    """Of a segment; `whole` unless somebody stopped the run in it."""
+    """End of a segment; `whole` unless the run was stopped within it."""
 
     segment: Segment
     whole: bool
@@ -83,7 +83,7 @@ class SegmentRun:
         self._to_rgb: ToRgb | None = None
         self._from_rgb: FromRgb | None = None
         self._encoder: SegmentEncoder | None = None
-        self._told = (0, 0)
+        self._counted = (0, 0)
 
     def run(
         self,
@@ -92,12 +92,16 @@ class SegmentRun:
         frame_done: Callable[[], None] = lambda: None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Times:
-        """Hand each segment to `done`, with whether it is whole.
+        """Process segments in order.
 
-        When stopped, the segment that is being worked on is finished as far as it goes, and handed over as not whole.
+        Args:
+            segments: consecutive ones.
+            done: called with each encoded segment, and whether it is whole.
+            frame_done: called after each frame.
+            stopped: whether to stop. The current segment is then encoded as far as it goes, and is not whole.
 
         Raises:
-            InputError: a frame cannot be decoded or encoded, and was not to be left out.
+            InputError: a frame cannot be decoded or encoded.
         """
 
         def sink(item: Any) -> None:
@@ -128,7 +132,7 @@ class SegmentRun:
         return item.pts, self.upscaled(item), item.white
 
     def upscaled(self, item: Raw) -> Planes:
-        """What is encoded."""
+        """The frame that is encoded."""
         if len(item.planes) == 4:
             samples = upscale_with_alpha(self.upscaler, item.planes.transpose(1, 2, 0), item.white)
             made = samples.transpose(2, 0, 1)
@@ -136,10 +140,10 @@ class SegmentRun:
             made = self.upscaler(item.planes, item.white)
         if made.shape[1:] != self.job.result.sides:
             made = resized(made.transpose(1, 2, 0), self.job.result).transpose(2, 0, 1)
-        return divided(item.planes, made, item.white) if self.job.split else made
+        return split_view(item.planes, made, item.white) if self.job.split else made
 
     def encode(self, pts: int, planes: Planes, white: int) -> None:
-        """Give a frame to the encoder of the current segment."""
+        """Pass a frame to the encoder of the current segment."""
         encoding = self.job.encoding
         if self._encoder is None:
             self._encoder = SegmentEncoder(encoding, global_header=self.job.global_header)
@@ -154,36 +158,16 @@ class SegmentRun:
         """The current segment, encoded."""
         encoder, self._encoder = self._encoder, None
         reused = self.upscaler.reused
-        rows, reused_rows = reused.rows - self._told[0], reused.reused - self._told[1]
-        self._told = reused.rows, reused.reused
+        rows, reused_rows = reused.rows - self._counted[0], reused.reused - self._counted[1]
+        self._counted = reused.rows, reused.reused
         packets = encoder.finish() if encoder else []
         frames = encoder.frames if encoder else 0
         return Part(end.segment.number, frames, packets, rows, reused_rows, end.tally)
 
 
 def still(job: VideoJob, index: int) -> tuple[Planes, int]:
-    """A frame of a job as it would be encoded, and its white."""
+    """Frame number `index` of a job as it would be encoded, and its white value."""
     run = SegmentRun(job)
     frames = (item for item in run.frames(job.video.segments) if isinstance(item, Raw))
     chosen = next(itertools.islice(frames, index, None))
     return run.upscaled(chosen), chosen.white
-
-
-def divided(before: Planes, after: Planes, white: int) -> Planes:
-    """Bicubic on the left, the network on the right, and a line between them."""
-    height, width = after.shape[1:]
-    if before.dtype == np.uint8:
-        image = Image.fromarray(np.ascontiguousarray(before.transpose(1, 2, 0)))
-        left = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
-    else:
-        planes = [Image.fromarray(plane.astype(np.float32)) for plane in before]
-        made = [np.asarray(plane.resize((width, height), Image.Resampling.BICUBIC)) for plane in planes]
-        left = np.rint(np.clip(np.stack(made), 0, white)).astype(before.dtype)
-    middle, line = width // 2, max(1, width // _LINE)
-    result: Planes = np.concatenate([left[:, :, :middle], after[:, :, middle:]], axis=2)
-    result[:, :, middle - line // 2 : middle - line // 2 + line] = white
-    return result
-
-
-_LINE = 960
-"""Widths of the dividing line to a frame."""
