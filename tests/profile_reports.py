@@ -12,7 +12,8 @@ from toolkit.profiling.measuring.environment import Environment
 from toolkit.profiling.measuring.roofline import roofline
 from toolkit.profiling.measuring.schedule import Block
 from toolkit.profiling.measuring.statistics import summarise
-from toolkit.profiling.reporting.report import CellReport, ColdStart, Memory, ProfileReport, Settings, WarmUp
+from toolkit.profiling.reporting.report import CellReport, ColdStart, Memory, ProfileReport, WarmUp
+from toolkit.profiling.settings import Settings
 from toolkit.runtimes.protocol import LayerTime
 from toolkit.system.hardware import Ceiling
 

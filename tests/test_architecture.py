@@ -86,6 +86,12 @@ def test_shapes_are_inferred_in_one_module() -> None:
     assert found == {"graph/analysis/shapes.py"}
 
 
+@pytest.mark.parametrize("path", sorted((PACKAGE / "profiling" / "measuring").glob("*.py")), ids=relative)
+def test_measuring_knows_nothing_of_reports(path: Path) -> None:
+    later = ("toolkit.profiling.reporting", "toolkit.profiling.profile", "toolkit.profiling.gate", "toolkit.pages")
+    assert not {name for name in imports(path) if name.startswith(later)}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_modules_and_functions_can_be_read(path: Path) -> None:
     text = path.read_text()

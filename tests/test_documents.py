@@ -10,7 +10,7 @@ from toolkit.artifact import decode_manifest
 from toolkit.errors import ArtifactError, InputError
 from toolkit.media.videos.encoding import Part
 from toolkit.media.videos.parts import Parts
-from toolkit.profiling.reporting.report import read_report
+from toolkit.profiling.reporting.reading import read_report
 from toolkit.quality.budget import read_budgets
 from toolkit.system.documents import MalformedDocument, from_json, from_msgpack, read_toml
 from toolkit.training.config import read_config

@@ -21,8 +21,8 @@ from toolkit.network.checkpoint import Checkpoint as Checkpoint
 from toolkit.network.checkpoint import load_checkpoint as load_checkpoint
 from toolkit.profiling.gate import gate as gate
 from toolkit.profiling.profile import profile as profile
+from toolkit.profiling.reporting.reading import read_report as read_report
 from toolkit.profiling.reporting.report import ProfileReport as ProfileReport
-from toolkit.profiling.reporting.report import read_report as read_report
 from toolkit.quality.conversion import convert as convert
 from toolkit.quality.evaluation import EvaluateOptions as EvaluateOptions
 from toolkit.quality.evaluation import evaluate as evaluate

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ from toolkit.quality.budget import BUDGETS
 from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.registry import build_script
-from toolkit.system.atomic import check_outputs, numbered
+from toolkit.system.atomic import check_outputs, numbered, release, reserve, reserve_numbered
 from toolkit.workloads import Shape
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -91,6 +93,26 @@ def test_reports_are_numbered(tmp_path: Path) -> None:
     assert (numbered(path), numbered(path, latest=True)) == (tmp_path / "report-2.json", path)
     (tmp_path / "report-2.json").touch()
     assert (numbered(path).name, numbered(path, latest=True).name) == ("report-3.json", "report-2.json")
+
+
+def test_concurrent_runs_get_different_numbers(tmp_path: Path) -> None:
+    """Eight threads reserve at the same moment, five times each."""
+    start = threading.Barrier(8)
+
+    def several(_: int) -> list[Path]:
+        start.wait()
+        return [reserve_numbered(tmp_path / "report.json") for _ in range(5)]
+
+    with ThreadPoolExecutor(8) as pool:
+        names = [path.name for paths in pool.map(several, range(8)) for path in paths]
+    assert sorted(names) == sorted(["report.json", *(f"report-{number}.json" for number in range(2, 41))])
+    with pytest.raises(OutputExists):
+        reserve(tmp_path / "report-7.json")
+    (tmp_path / "report-7.json").write_text("a report")
+    for number in (6, 7):
+        release(tmp_path / f"report-{number}.json")
+    assert not (tmp_path / "report-6.json").exists()
+    assert (tmp_path / "report-7.json").read_text() == "a report"
 
 
 def test_the_commands(copy: Artifact, tmp_path: Path, toolkit_command: Command) -> None:

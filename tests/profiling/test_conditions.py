@@ -1,4 +1,4 @@
-"""What a machine tells of itself, read from stand-ins, and what a report warns of."""
+"""Conditions of a machine, read from stand-ins, and the warnings of a report."""
 
 import sys
 from types import ModuleType, SimpleNamespace
@@ -9,11 +9,11 @@ import pytest
 from profile_reports import HERE, SETTINGS, cell
 
 from toolkit.profiling.measuring.conditions import Conditions, Ledger, Meter, Range, Reading
-from toolkit.profiling.measuring.environment import choose_processors
+from toolkit.profiling.measuring.environment import available_cpus, choose_cpus
 from toolkit.profiling.measuring.nvidia import GpuReading, open_nvidia
 from toolkit.profiling.measuring.schedule import Block
-from toolkit.profiling.measuring.warnings import doubts
 from toolkit.profiling.reporting.report import WarmUp
+from toolkit.profiling.reporting.warnings import measurement_warnings
 
 
 def reading(time: float, *, busy: float, stolen: float = 0, joules: float | None = None, gpu: Any = None) -> Reading:
@@ -99,38 +99,45 @@ def test_without_a_gpu_or_its_package_there_is_a_reason(monkeypatch: pytest.Monk
     assert "rt4ksr-toolkit[nvidia]" in reason
 
 
-def test_processors_are_chosen_from_those_that_may_be_used() -> None:
-    every = choose_processors(10_000)
+def test_cpus_are_chosen_from_those_that_may_be_used() -> None:
+    every = choose_cpus(10_000)
     assert len(every) >= 1
-    assert choose_processors(1)[0] in every
+    assert every == available_cpus()
+    assert choose_cpus(1)[0] in every
 
 
 QUIET = cell("ort-cpu", 0.5, noise=0.001, shake=0.001)
 
 
-def test_a_quiet_machine_raises_no_doubts() -> None:
-    assert doubts(HERE, SETTINGS, [QUIET]) == ()
+def test_a_quiet_machine_gives_no_warnings() -> None:
+    assert measurement_warnings(HERE, SETTINGS, [QUIET]) == ()
 
 
 @pytest.mark.parametrize(
     ("here", "changes", "words"),
     [
-        ({"load": 3.0}, {}, "busy before it began: load average 3.0"),
+        ({"load": 3.0}, {}, "busy before the measurement: load average 3.0"),
         ({"governor": "powersave"}, {}, "governor is powersave"),
         ({}, {"conditions": Conditions(steal_share=0.03)}, "took up to 3%"),
         ({}, {"conditions": Conditions(foreign_share=0.2)}, "other processes used up to 20%"),
-        ({}, {"conditions": Conditions(megahertz=Range(1200, 3000))}, "processor's clock was 1200 to 3000 MHz"),
-        ({}, {"conditions": Conditions(slowed_by=("HwSlowdown",))}, "GPU was slowed down: HwSlowdown"),
-        ({}, {"warm_up": WarmUp(9, 1.0, False)}, "not steady when measuring began: 1080p-4k rt4ksr_x2_fp32 on ort-cpu"),
+        ({}, {"conditions": Conditions(megahertz=Range(1200, 3000))}, "CPU clock varied from 1200 to 3000 MHz"),
+        ({}, {"conditions": Conditions(slowed_by=("HwSlowdown",))}, "GPU clock was throttled: HwSlowdown"),
+        ({}, {"warm_up": WarmUp(9, 1.0, False)}, "not steady after warm-up: 1080p-4k rt4ksr_x2_fp32 on ort-cpu"),
         (
             {},
             {"blocks": tuple(Block(n, tuple(s * (1 + n / 50) for s in QUIET.times[n])) for n in range(10))},
-            "drifted between their first and last third, 1080p-4k rt4ksr_x2_fp32 on ort-cpu by +1",
+            "drifted between the first and last third of their frames; worst: 1080p-4k rt4ksr_x2_fp32 on ort-cpu, +1",
         ),
-        ({}, {"statistics": cell("ort-cpu", 0.5, shake=0.2).statistics}, "medians are not known to 2.0%"),
+        (
+            {},
+            {"statistics": cell("ort-cpu", 0.5, shake=0.2).statistics},
+            "medians have a 95 % interval wider than 2.0%",
+        ),
     ],
 )
 def test_a_report_warns_by_itself(here: dict[str, Any], changes: dict[str, Any], words: str) -> None:
-    lines = doubts(msgspec.structs.replace(HERE, **here), SETTINGS, [msgspec.structs.replace(QUIET, **changes)])
+    lines = measurement_warnings(
+        msgspec.structs.replace(HERE, **here), SETTINGS, [msgspec.structs.replace(QUIET, **changes)]
+    )
     assert len(lines) == 1
     assert words in lines[0]

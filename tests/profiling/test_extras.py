@@ -15,7 +15,7 @@ import toolkit
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.profiling import profile as module
-from toolkit.profiling.measuring.client import last_words
+from toolkit.profiling.measuring.client import crash_summary
 from toolkit.profiling.measuring.messages import Boundary
 from toolkit.profiling.measuring.schedule import MINIMUM_ROUNDS
 from toolkit.profiling.reporting.report import CellReport
@@ -104,9 +104,9 @@ Extension modules: numpy (total: 1)
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "summary"),
     [
-        ("", "it said nothing"),
+        ("", "nothing on stderr"),
         ("one\ntwo\n", "two"),
         ("Fatal Python error: Aborted\n", "Fatal Python error: Aborted"),
         (
@@ -115,8 +115,8 @@ Extension modules: numpy (total: 1)
         ),
     ],
 )
-def test_last_words(text: str, words: str) -> None:
-    assert last_words(text) == words
+def test_crash_summary(text: str, summary: str) -> None:
+    assert crash_summary(text) == summary
 
 
 class Stopped(Exception):
@@ -158,8 +158,27 @@ def test_an_interrupted_run_is_gone_on_with(
     assert again(resume=True).cells == done.cells
     with pytest.raises(InputError, match="boundary host, not compute"):
         again(resume=True, boundary="compute")
-    with pytest.raises(InputError, match="of other cells"):
+    with pytest.raises(InputError, match="of other configurations"):
         toolkit.profile([small_artifact], ["openvino"], ["32x24"], output=output, resume=True)
+
+
+def test_a_failed_run_leaves_no_report_and_no_reservation(small_artifact: Artifact, tmp_path: Path) -> None:
+    output = tmp_path / "report.json"
+
+    def fail(*_: object) -> None:
+        assert output.read_bytes() == b""  # reserved before anything is measured
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        quick([small_artifact], ["ort-cpu"], output=output, progress=fail)
+    assert not output.exists()
+
+
+def test_a_report_is_a_json_file(small_artifact: Artifact, tmp_path: Path) -> None:
+    for name in ("rep", "rep.txt"):
+        with pytest.raises(InputError, match=rf"{name} must be a \.json file"):
+            quick([small_artifact], ["ort-cpu"], output=tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_failed_is_tried_again() -> None:
@@ -185,7 +204,7 @@ def test_a_script_times_a_cell_without_the_toolkit(runtime: str, small_artifact:
 @pytest.mark.parametrize(
     ("runtimes", "options", "message"),
     [
-        (["ort-cpu", "openvino"], {}, "2 were asked for"),
+        (["ort-cpu", "openvino"], {}, "2 are selected"),
         (["torch"], {}, "no scripts for torch"),
         (["ort-cpu"], {"boundary": "image"}, "no scripts for the boundary image"),
         (["tensorrt"], {"boundary": "compute"}, "copies every frame"),

@@ -23,10 +23,12 @@ from toolkit.cli import console
 from toolkit.cli.profile_table import print_report
 from toolkit.errors import InputError
 from toolkit.profiling.gate import gate
+from toolkit.profiling.measuring.builds import Build
 from toolkit.profiling.measuring.statistics import Interval
 from toolkit.profiling.reporting.markdown import markdown
 from toolkit.profiling.reporting.page import page
-from toolkit.profiling.reporting.report import Build, ProfileReport, Throughput, read_report
+from toolkit.profiling.reporting.reading import read_report
+from toolkit.profiling.reporting.report import ProfileReport, Throughput
 from toolkit.profiling.reporting.side_by_side import TitledReport
 
 ODD = [0, -1, 1, 1e-320, 1e308, -1e308, 10**30, 0.0, None, True, "", "x", [], {}, [[]], [0], ["x"], [-1.5]]

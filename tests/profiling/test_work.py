@@ -74,6 +74,23 @@ def test_ceilings_are_measured_once_and_only_get_better(tmp_path: Path, monkeypa
     assert ceilings(here, 2, (0,)) == (better,)
 
 
+def test_a_measurement_of_ceilings_is_announced_and_a_cached_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    told: list[str] = []
+
+    def measured(*_: object) -> tuple[Ceiling, ...]:
+        assert len(told) == 1  # before the measurement, not after it
+        return (CEILING,)
+
+    monkeypatch.setattr(module, "_measured", measured)
+    for _ in range(2):
+        ceilings(environment(), 2, (0,), notify=told.append)
+    assert len(told) == 1
+    assert "once per machine" in told[0]
+
+
 @pytest.mark.slow
 def test_ceilings_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is known of them but that every processor of today does a billion multiply-adds in a second."""

@@ -1,1 +1,1 @@
-"""The paper's progression as one table: what each step costs, and what it gains after the same short training."""
+"""Ablation study: cost and quality of each step of the paper's design, after the same short training."""

@@ -48,7 +48,7 @@ def gate(
     """
     limit = share(max_slowdown, "--max-slowdown")
     from toolkit.profiling.gate import gate as run
-    from toolkit.profiling.reporting.report import read_report
+    from toolkit.profiling.reporting.reading import read_report
 
     judged = run(read_report(new), read_report(against), limit)
     if json:

@@ -21,7 +21,7 @@ from toolkit.cli.values import cpu_numbers, precisions, share, size, split
 from toolkit.errors import Unavailable
 from toolkit.kinds import kind_of
 from toolkit.quoting import shell
-from toolkit.system.atomic import check_outputs, numbered
+from toolkit.system.atomic import check_outputs, numbered, release, reserve_numbered
 from toolkit.workloads import WORKLOADS, parse_workload
 
 if TYPE_CHECKING:
@@ -86,7 +86,9 @@ def profile(
     _check_sizes(split(workload))
     asked, cpus = precisions(precision), cpu_numbers(measuring.cpus)
     tolerance = share(measuring.precision_of_timing, "--precision-of-timing")
-    results = _with_output(results)
+    check_outputs(
+        results.output, results.html, results.markdown, results.gen, overwrite=results.overwrite or results.resume
+    )
     from toolkit.cli.profile_subjects import lowered, subjects
 
     with ExitStack() as stack:
@@ -98,7 +100,11 @@ def profile(
         if results.gen is not None:
             _write_script(cells, measuring, cpus, results.gen, overwrite=results.overwrite)
             return
-        report = _measure(cells, measuring, cpus, tolerance, results, within_budget=within_budget)
+        target = results
+        if results.output is None:
+            results = replace(results, output=_default_output(results, stack))
+            target = replace(results, overwrite=True)  # the default name is reserved for this run
+        report = _measure(cells, measuring, cpus, tolerance, target, within_budget=within_budget)
     _show(report, results)
     only_engines = len(artifacts) > 0 and all(kind_of(path) == "engine" for path in artifacts)
     _exit(report, cells.runtimes, [] if only_engines else cells.precisions)
@@ -132,17 +138,20 @@ def _measure(
             overwrite=results.overwrite,
             command=shell(["toolkit", *sys.argv[1:]]),
             progress=progress,
+            notify=lambda text: err.print(styled("{}", text), soft_wrap=True),
         )
 
 
-def _with_output(results: Results) -> Results:
-    """The same with the name of the report: one on the command line must be new, the default one is numbered."""
-    replaced = results.overwrite or results.resume
-    check_outputs(results.output, results.html, results.markdown, results.gen, overwrite=replaced)
-    if results.output is not None:
-        return results
+def _default_output(results: Results, stack: ExitStack) -> Path:
+    """report.json with --overwrite, the last report with --resume; otherwise a new number, reserved for this run."""
     output = Path("report.json")
-    return replace(results, output=output if results.overwrite else numbered(output, latest=results.resume))
+    if results.overwrite:
+        return output
+    if results.resume:
+        return numbered(output, latest=True)
+    reserved = reserve_numbered(output)
+    stack.callback(release, reserved)  # if the run fails before there is anything to write
+    return reserved
 
 
 def _check_sizes(workloads: Sequence[str]) -> None:

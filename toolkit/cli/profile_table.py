@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from toolkit.profiling.measuring.statistics import Interval, Statistics
     from toolkit.profiling.reporting.report import CellReport, ProfileReport
 
-_NUMBERS = ("median", "±", "p95", "fps", ">33ms", "MB", "roof", "speed-up", "warm+n")
+_NUMBERS = ("median", "±", "p95", "fps", ">33ms", "MB", "% of\nroofline", "speed-up", "warm-up\n+ frames")
 _NONE = "–"
 
 

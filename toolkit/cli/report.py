@@ -65,7 +65,7 @@ def report(
 
 
 def _print_schema() -> None:
-    from toolkit.profiling.reporting.report import report_schema
+    from toolkit.profiling.reporting.reading import report_schema
 
     print_documents([report_schema()])
 

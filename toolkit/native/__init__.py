@@ -1,1 +1,1 @@
-"""The native CPU engine: a graph becomes a list of row stages, these become C++, and that becomes a shared object."""
+"""The native CPU engine: translates a graph to row stages, these to C++, and compiles that to a shared object."""

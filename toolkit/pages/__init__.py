@@ -1,1 +1,1 @@
-"""What HTML pages and charts share."""
+"""HTML pages, Markdown tables, SVG charts and plots."""

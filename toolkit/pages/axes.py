@@ -1,4 +1,4 @@
-"""Axes of charts: where a value is, and which values are written beside the line."""
+"""Axes of charts: positions of values, and tick values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Axis:
-    """From values `low` to `high` to positions `start` to `end`."""
+    """A linear or logarithmic map from values `low` to `high` to positions `start` to `end`."""
 
     low: float
     high: float
@@ -18,13 +18,13 @@ class Axis:
     logarithmic: bool = False
 
     def at(self, value: float) -> float:
-        """Position of a value; those beyond the ends lie on them."""
+        """Position of a value, clamped to the ends of the axis."""
         low, high, here = (self._scaled(number) for number in (self.low, self.high, value))
         share = (here - low) / (high - low) if high > low else 0.5
         return self.start + min(max(share, 0.0), 1.0) * (self.end - self.start)
 
     def ticks(self, most: int = 6) -> list[float]:
-        """Round values between the ends."""
+        """Round values between the ends, at most about `most` of them."""
         return _decades(self.low, self.high, most) if self.logarithmic else _steps(self.low, self.high, most)
 
     def _scaled(self, value: float) -> float:
@@ -32,7 +32,7 @@ class Axis:
 
 
 def spanning(values: Sequence[float], start: float, end: float, *, logarithmic: bool = False) -> Axis:
-    """An axis that holds all values with a margin; from 0 where it is linear."""
+    """An axis for all values: from 0 if linear, with a margin if logarithmic."""
     if not logarithmic:
         return Axis(0.0, max(values, default=1.0) or 1.0, start, end)
     positive = [value for value in values if value > 0] or [1.0]
@@ -42,7 +42,7 @@ def spanning(values: Sequence[float], start: float, end: float, *, logarithmic: 
 
 
 def number(value: float) -> str:
-    """Three digits, and a letter for thousands and their powers."""
+    """Three significant digits with an SI suffix: 1.5k, 20M, 3G."""
     for factor, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= factor:
             return f"{value / factor:.3g}{letter}"

@@ -1,6 +1,6 @@
-"""Charts as SVG, in colours that the page's style gives: `c0` to `c7`, `early`, `fair`, `late`.
+"""SVG charts: bars, distributions and scatter plots, coloured by the classes of `pages/document.py`.
 
-They are narrow, with every row's label above it, so that a phone shows them as they are.
+Charts are narrow, and labels are above their rows, so that they fit a phone.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _LEFT, _RIGHT = 8, WIDTH - 8
 _HEIGHT = 300
 _FOOT = 36
 _LINE, _LETTER = 13, 6.2
-"""Height of a line of small text, and mean width of its letters."""
+"""Line height of small text, and the mean width of its letters."""
 
 _FEW = 40
-"""Frames that are drawn one by one; of more, their density."""
+"""Up to this many frames are drawn as dots; more as their density."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A row: parts, each as (length, style, what it is), and what is written at its end."""
+    """A row of a bar chart: parts as (length, CSS class, tooltip), and the text at its end."""
 
     label: str
     value: str
@@ -39,7 +39,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Spread:
-    """A row of values, with their median and its interval."""
+    """A row of a distribution chart: values, their median and its interval."""
 
     label: str
     value: str
@@ -51,7 +51,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Point:
-    """With what is written beside it."""
+    """A point of a scatter plot and its label."""
 
     x: float
     y: float
@@ -61,7 +61,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """Through points, with what is written at its end."""
+    """A line of a scatter plot, and the label at its end."""
 
     points: tuple[tuple[float, float], ...]
     label: str
@@ -87,7 +87,7 @@ def bars(title: str, rows: Sequence[Bar], unit: str, *, highest: float | None = 
 
 
 def spreads(title: str, rows: Sequence[Spread], unit: str, marks: Sequence[tuple[float, str]] = ()) -> str:
-    """The distribution of each row, on one logarithmic axis; `marks` are written where they lie on it."""
+    """The distribution of each row, on one logarithmic axis; `marks` are labelled vertical lines."""
     axis = spanning([value for row in rows for value in row.values], _LEFT, _RIGHT, logarithmic=True)
     base = len(rows) * (_ROW + 6)
     drawn = [*_grid(axis, base, unit)]
@@ -119,7 +119,7 @@ def scatter(
     lines: Sequence[Line] = (),
     logarithmic: bool = False,
 ) -> str:
-    """Points with their names; x is logarithmic, y where asked for."""
+    """Labelled points; x is logarithmic, y if `logarithmic`."""
     xs = [point.x for point in points] + [x for line in lines for x, _ in line.points]
     ys = [point.y for point in points] + [y for line in lines for _, y in line.points]
     x_axis = spanning(xs, 46, _RIGHT, logarithmic=True)
@@ -133,7 +133,7 @@ def scatter(
     for line in lines:
         path = " ".join(f"{x_axis.at(x):.1f},{y_axis.at(y):.1f}" for x, y in line.points)
         x, y = line.points[-1]
-        drawn.append(f'<polyline class="roof" points="{path}"/>')
+        drawn.append(f'<polyline class="limit" points="{path}"/>')
         drawn.append(
             f'<text class="small" text-anchor="end" x="{x_axis.at(x):.1f}" y="{y_axis.at(y) - 5:.1f}">'
             f"{html(line.label)}</text>"
@@ -145,11 +145,11 @@ def scatter(
 
 
 def _labelled(point: Point, x: float, y: float, taken: list[_Box]) -> Iterator[str]:
-    """A point and its name, as near to it as the names that are there already leave room; without where they do not."""
+    """A point, and its label at the nearest free place; without a label if there is none."""
     yield f'<circle class="{point.style}" cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{html(point.label)}</title></circle>'
     width = _LETTER * len(point.label)
     sides = [x + 8, x - 8 - width]
-    if x > WIDTH * 0.6:  # towards the middle, so that no name leaves the chart
+    if x > WIDTH * 0.6:  # towards the centre, so that the label stays inside the chart
         sides.reverse()
     steps = sorted(range(-20, 21), key=abs)
     boxes = (_Box(left, y + 4 + step * _LINE, width) for step in steps for left in sides)
@@ -161,7 +161,7 @@ def _labelled(point: Point, x: float, y: float, taken: list[_Box]) -> Iterator[s
 
 @dataclass(frozen=True)
 class _Box:
-    """Where a line of small text is written."""
+    """Position of a line of small text."""
 
     x: float
     y: float
@@ -182,7 +182,7 @@ def _dots(row: Spread, axis: Axis, middle: float) -> Iterator[str]:
 
 
 def _violin(row: Spread, axis: Axis, middle: float) -> str:
-    """Density along the axis, both ways from the middle."""
+    """A smoothed histogram of the values, mirrored at the middle of the row."""
     positions = np.array([axis.at(value) for value in row.values])
     counts, edges = np.histogram(positions, bins=48)
     smooth = np.convolve(np.pad(counts.astype(float), 2), [1, 2, 3, 2, 1], "same")

@@ -1,1 +1,1 @@
-"""How fast, how steady, how much memory: cells of runtime, artifact and workload, measured side by side."""
+"""Profiling: frame times, memory and energy of runtimes, measured side by side."""

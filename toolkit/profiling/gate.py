@@ -1,4 +1,4 @@
-"""`toolkit gate`: is a profile slower than an older one, by more than is allowed and more than the noise of both?"""
+"""`toolkit gate`: regression test of a profile against an older one, with the noise of both taken into account."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from toolkit.profiling.measuring.statistics import Interval, independent_ratio
 from toolkit.profiling.reporting.report import CellReport, ProfileReport
 
 Verdict = Literal["same", "faster", "slower", "cannot tell", "broken", "only in new", "only in old", "did not run"]
-"""`slower`: even the fast end of the interval is beyond what is allowed. `cannot tell`: its slow end is, or there are
-fewer than five frames. `broken`: it ran, and does not any more."""
+"""`slower`: the whole interval of the slowdown is beyond the limit. `cannot tell`: the limit lies inside the interval,
+or there are fewer than five frames. `broken`: it ran in the old report and does not run in the new one."""
 
 Outcome = Literal["passed", "failed", "inconclusive"]
 
@@ -22,8 +22,11 @@ _FAILING = {"slower", "broken"}
 
 
 class CellVerdict(msgspec.Struct, frozen=True):
-    """One cell in both reports. `slowdown` is the new median over the old, less 1; so are the ends of `interval`, which
-    holds the noise of both. Medians in seconds."""
+    """One configuration in both reports.
+
+    `old` and `new` are medians in seconds. `slowdown` is new / old - 1, and `interval` its 95 % confidence interval,
+    which includes the noise of both measurements.
+    """
 
     workload: str
     artifact: str
@@ -46,9 +49,10 @@ class CellVerdict(msgspec.Struct, frozen=True):
 
 
 class GateReport(msgspec.Struct, frozen=True):
-    """All cells of both reports. `notes` say what else is different.
+    """All configurations of both reports. `notes` list other differences between the reports.
 
-    `outcome` is `failed` where any cell is slower or broken, else `inconclusive` where any cell cannot be judged.
+    `outcome` is `failed` if any configuration is slower or broken, otherwise `inconclusive` if any cannot be judged,
+    otherwise `passed`.
     """
 
     max_slowdown: float
@@ -58,12 +62,12 @@ class GateReport(msgspec.Struct, frozen=True):
 
     @property
     def passed(self) -> bool:
-        """Every cell that both reports measured is shown not to be slower than allowed."""
+        """Whether every configuration that both reports measured is shown to be within the limit."""
         return self.outcome == "passed"
 
     @property
     def undecided(self) -> tuple[CellVerdict, ...]:
-        """Cells that cannot be judged."""
+        """Configurations that cannot be judged."""
         return tuple(cell for cell in self.cells if cell.verdict == "cannot tell")
 
     def to_json(self) -> str:
@@ -73,15 +77,16 @@ class GateReport(msgspec.Struct, frozen=True):
 def gate(new: ProfileReport, old: ProfileReport, max_slowdown: float = 0.05) -> GateReport:
     """Compare a profile with an older one of the same machine.
 
-    A cell fails only where the whole 95 % interval of its slowdown lies beyond `max_slowdown`, and passes only where
-    the whole interval lies within: where it reaches across, the outcome is inconclusive. With many cells some interval
-    is wrong by chance: of 100 cells that are exactly as slow as is allowed, two or three fail.
+    A configuration fails only if the whole 95 % interval of its slowdown lies beyond `max_slowdown`, and passes only if
+    the whole interval lies within it; otherwise it cannot be judged. With many configurations some intervals are wrong
+    by chance: of 100 that are exactly as slow as allowed, two or three fail.
 
     Raises:
-        InputError: the reports cannot be compared: another boundary, device or number of threads, or no cell in common.
+        InputError: the reports cannot be compared: another boundary, device or number of threads, or no configuration
+            in common.
     """
     if max_slowdown < 0:
-        raise InputError(f"a slowdown of {max_slowdown:.1%} at most makes no sense", "Give a share, such as 5%.")
+        raise InputError(f"maximum slowdown {max_slowdown:.1%} must not be negative", "Give a share, such as 5%.")
     _demand_comparable(new, old)
     theirs = {cell.key: cell for cell in old.cells}
     ours = {cell.key: cell for cell in new.cells}
@@ -89,7 +94,7 @@ def gate(new: ProfileReport, old: ProfileReport, max_slowdown: float = 0.05) -> 
     verdicts += [_verdict(cell, "only in old") for key, cell in theirs.items() if key not in ours]
     if not any(verdict.slowdown is not None or verdict.verdict == "broken" for verdict in verdicts):
         raise InputError(
-            "the two reports have no measured cell in common",
+            "the two reports have no measured configuration in common",
             "Profile the same artifacts, runtimes, precisions and workloads.",
         )
     return GateReport(max_slowdown, _outcome(verdicts), tuple(verdicts), tuple(_notes(new, old)))
@@ -105,8 +110,8 @@ def _demand_comparable(new: ProfileReport, old: ProfileReport) -> None:
     pairs = (
         ("boundary", new.boundary, old.boundary),
         ("number of threads", new.threads, old.threads),
-        ("processor", new.environment.processor, old.environment.processor),
-        ("number of processors", new.environment.processors, old.environment.processors),
+        ("CPU model", new.environment.processor, old.environment.processor),
+        ("number of CPUs", new.environment.processors, old.environment.processors),
         ("GPU", new.environment.gpu or "none", old.environment.gpu or "none"),
     )
     for what, ours, theirs in pairs:
@@ -123,7 +128,7 @@ def _judge(cell: CellReport, old: CellReport | None, allowed: float) -> CellVerd
     if old.statistics is None:
         return _verdict(cell, "did not run" if cell.statistics is None else "only in new", note=cell.reason)
     if cell.statistics is None:
-        return _verdict(cell, "broken", old=old.statistics.median, note=cell.reason or "it was not measured")
+        return _verdict(cell, "broken", old=old.statistics.median, note=cell.reason or "not measured")
     ratio, interval = independent_ratio(cell.times, old.times)
     if interval is None or (interval.low <= 1 + allowed < interval.high):
         verdict: Verdict = "cannot tell"
@@ -138,7 +143,7 @@ def _judge(cell: CellReport, old: CellReport | None, allowed: float) -> CellVerd
         new=cell.statistics.median,
         slowdown=ratio - 1,
         interval=None if interval is None else Interval(interval.low - 1, interval.high - 1),
-        note=_ran_otherwise(cell, old),
+        note=_differences(cell, old),
     )
 
 
@@ -157,17 +162,17 @@ def _verdict(
     )
 
 
-def _ran_otherwise(new: CellReport, old: CellReport) -> str:
+def _differences(new: CellReport, old: CellReport) -> str:
     notes = []
     if new.arithmetic != old.arithmetic and new.arithmetic and old.arithmetic:
-        notes.append(f"computed {new.arithmetic}, and {old.arithmetic} before")
+        notes.append(f"computed in {new.arithmetic}, before in {old.arithmetic}")
     if new.sha256 != old.sha256:
-        notes.append("another file of the same name")
+        notes.append("the artifact has changed")
     return "; ".join(notes)
 
 
 def _notes(new: ProfileReport, old: ProfileReport) -> Sequence[str]:
-    """What changed besides the times, and what makes them doubtful."""
+    """Package versions that changed, and warnings of both measurements."""
     ours, theirs = new.environment.packages, old.environment.packages
     notes = [
         f"{name}: {theirs.get(name, 'not installed')} before, {ours.get(name, 'not installed')} now"
@@ -176,6 +181,6 @@ def _notes(new: ProfileReport, old: ProfileReport) -> Sequence[str]:
     ]
     for label, report in (("new", new), ("old", old)):
         if not report.complete:
-            notes.append(f"the {label} report is of a run that was interrupted")
+            notes.append(f"the {label} report is of an interrupted run")
         notes += [f"{label}: {warning}" for warning in report.warnings]
     return notes

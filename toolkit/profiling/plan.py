@@ -1,4 +1,7 @@
-"""Which cells there are to measure, and why some cannot be."""
+"""Plan of a profile: the cells to measure, and why some cannot run.
+
+A cell is one configuration: an artifact or engine on a runtime, at a workload and in a precision.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,15 @@ from toolkit.runtimes.registry import BASELINE, engine_obstacle, find_runtime
 from toolkit.workloads import WORKLOADS, Shape, Workload, parse_workload
 
 _ANY_SIZE = "1280x720"
-"""What is measured where nothing says which size is meant."""
+"""Input size (WIDTHxHEIGHT) if neither the user nor the artifact specifies one."""
 
 
 @dataclass(frozen=True)
 class CellPlan:
-    """A runtime, a workload, and an artifact or an engine bundle; `obstacle` says why it cannot run, or is empty.
+    """A runtime, a workload, and an artifact or an engine bundle.
 
-    `artifact` of an engine is what it was built from, where that still lies beside it.
+    `obstacle` is the reason why the cell cannot run, or empty. `artifact` of an engine is the artifact it was built
+    from, if that is still next to it.
     """
 
     runtime: str
@@ -31,21 +35,21 @@ class CellPlan:
 
     @property
     def manifest(self) -> Manifest | None:
-        """Of the network that runs."""
+        """Manifest of the network that runs."""
         if self.engine is not None:
             return self.engine.manifest
         return None if self.artifact is None else self.artifact.manifest
 
     @property
     def name(self) -> str:
-        """Of the artifact or the bundle."""
+        """Name of the artifact or the engine bundle."""
         if self.engine is not None:
             return self.engine.path.name
         return "" if self.artifact is None else self.artifact.manifest.name
 
     @property
     def network(self) -> tuple[str, str]:
-        """What cells must share for a speed-up between them to mean anything."""
+        """Workload and weights: a speed-up is only computed between cells with the same ones."""
         return self.workload.name, "" if self.manifest is None else self.manifest.source.weights_sha256
 
 
@@ -56,14 +60,14 @@ def plan(
     precisions: Sequence[Precision],
     engines: Sequence[Engine] = (),
 ) -> list[CellPlan]:
-    """All cells, the baseline of each network and workload first.
+    """All cells, with the baseline of each network and workload first.
 
-    Every artifact meets every workload of its scale that it can serve. A precision is that of an artifact; where there
-    is no artifact of a precision, PyTorch can still lower the network itself, and the others say what is missing.
-    An engine is a cell of its own, at the size it was built for.
+    Each artifact is measured at each workload that it supports (the same scale, and the same size if its size is
+    fixed). If no artifact has a requested precision, PyTorch converts the network itself, and the other runtimes report
+    the missing artifact. An engine is one cell, at the size it was built for.
 
     Raises:
-        InputError: there is no such runtime.
+        InputError: a runtime is unknown.
     """
     cells = [_engine_cell(engine) for engine in engines]
     for workload in workloads:
@@ -81,7 +85,7 @@ def plan(
 
 
 def _with_baselines(cells: Iterable[CellPlan]) -> list[CellPlan]:
-    """Each group of comparable cells, led by the unfused network in fp32."""
+    """Each group of comparable cells, with the baseline first: the unfused network in fp32."""
     groups: dict[tuple[str, str], list[CellPlan]] = {}
     for cell in cells:
         groups.setdefault(cell.network, []).append(cell)
@@ -119,7 +123,7 @@ def _engine_workload(engine: Engine) -> Workload:
 
 
 def _origin(engine: Engine) -> Artifact | None:
-    """What an engine was built from, if it still lies beside it: only there are the weights of the unfused network."""
+    """The artifact an engine was built from, if it is still next to it: the baseline needs its source weights."""
     try:
         artifact = Artifact.read(engine.path.parent / f"{engine.info.artifact}.onnx")
     except ToolkitError:
@@ -134,7 +138,7 @@ def _serves(artifact: Artifact, workload: Workload) -> bool:
 
 
 def default_workloads(artifacts: Iterable[Artifact]) -> list[Workload]:
-    """The workloads that artifacts were made for; a size of their own where they serve none of the 4K ones."""
+    """The workloads that artifacts were exported for, or their fixed size, or 1280x720."""
     manifests = [artifact.manifest for artifact in artifacts]
     names = [
         manifest.workload or (_ANY_SIZE if manifest.shape is None else str(Shape(*manifest.shape)))

@@ -1,4 +1,4 @@
-"""`toolkit profile --gen`: one cell as a plain Python script."""
+"""`toolkit profile --gen`: a standalone Python script that times one configuration."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError
-from toolkit.profiling.measuring.environment import choose_processors
+from toolkit.profiling.measuring.environment import choose_cpus
 from toolkit.profiling.measuring.messages import Boundary
 from toolkit.profiling.plan import default_workloads, plan
 from toolkit.quoting import shell
@@ -31,17 +31,22 @@ def profile_script(
     path: Path | None = None,
     overwrite: bool = False,
 ) -> str:
-    """A Python script that times one cell without the toolkit: with the runtime's own package and NumPy.
+    """A Python script that times one configuration without the toolkit, using only the runtime's package and NumPy.
 
-    What is asked for must be one cell. The runtime need not work here. Where `path` is given the script is written
-    there too, and finds the artifact from there; else from the current directory.
+    The arguments must select exactly one configuration. The runtime does not have to work on this machine. If `path` is
+    given, the script is also written there and refers to the artifact relative to it; otherwise relative to the current
+    directory.
+
+    Returns:
+        The text of the script.
 
     Raises:
-        InputError: it is none or several cells, of PyTorch, or of the boundary `image`; or `path` cannot be written.
+        InputError: none or several configurations are selected, or one of PyTorch, or the boundary `image`; or `path`
+            cannot be written.
         OutputExists: `path` exists, and `overwrite` is false.
     """
     if boundary == "image":
-        raise InputError("there are no scripts for the boundary image", "Give --boundary host or compute.")
+        raise InputError("there are no scripts for the boundary image", "Use --boundary host or compute.")
     loaded = [item if isinstance(item, Artifact) else Artifact.read(item) for item in artifacts]
     jobs = default_workloads(loaded) if workloads is None else [parse_workload(name) for name in workloads]
     planned = plan(loaded, runtimes, jobs, precisions)
@@ -49,13 +54,13 @@ def profile_script(
     cells = [cell for cell in cells if cell.manifest is not None and cell.precision == cell.manifest.precision]
     if len(cells) != 1:
         raise InputError(
-            f"a script is of one cell, and {len(cells)} were asked for",
+            f"a script times one configuration, and {len(cells)} are selected",
             "Name one artifact, one --runtime, and one --workload.",
         )
     cell = cells[0]
     runtime = RUNTIMES[cell.runtime]
     if cell.artifact is None or not isinstance(runtime, BuildingRuntime):
-        raise InputError(f"there are no scripts for {cell.runtime}: its network is the toolkit's own code")
+        raise InputError(f"there are no scripts for {cell.runtime}: it runs the network code of the toolkit")
     count = threads or len(cpus) or usable_cpus()
     options = BuildOptions(
         None if cell.artifact.manifest.shape else cell.workload.shape,
@@ -64,5 +69,5 @@ def profile_script(
     what = ["--runtime", cell.runtime, "--workload", cell.workload.name, "--precision", cell.precision]
     how = ["--boundary", boundary, "--duration", f"{duration:g}", "--threads", str(count)]
     command = shell(["toolkit", "profile", Path(f"{cell.name}.onnx"), *what, *how])
-    timing = Timing(duration, tuple(cpus) or choose_processors(count), boundary == "host", command)
+    timing = Timing(duration, tuple(cpus) or choose_cpus(count), boundary == "host", command)
     return build_script(cell.artifact, cell.runtime, options, path, timing, overwrite=overwrite)

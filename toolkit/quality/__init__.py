@@ -1,1 +1,1 @@
-"""How good the pictures are: metrics, image sets, evaluation, and the budget of a precision."""
+"""Image quality: metrics, image sets, evaluation, and quality budgets of precisions."""

@@ -124,6 +124,39 @@ def _exchanged(one: Path, other: Path) -> bool:
     return not failed
 
 
+def reserve(path: Path) -> None:
+    """Create `path` as an empty file, in one step with the check that it does not exist.
+
+    Raises:
+        OutputExists: `path` exists.
+        InputError: it cannot be created.
+    """
+    with writable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _reserve(path)
+
+
+def reserve_numbered(path: Path) -> Path:
+    """Reserve the first free name among `report.json`, `report-2.json`, ...; concurrent runs get different names.
+
+    Raises:
+        InputError: the file cannot be created.
+    """
+    while True:
+        found = numbered(path)
+        try:
+            reserve(found)
+        except OutputExists:
+            continue  # another process was faster: the next number
+        return found
+
+
+def release(path: Path) -> None:
+    """Remove a reserved file that is still empty."""
+    if path.is_file() and path.stat().st_size == 0:
+        path.unlink(missing_ok=True)
+
+
 def check_outputs(*paths: Path | None, overwrite: bool) -> None:
     """Refuse existing outputs before any work is done.
 
@@ -140,9 +173,9 @@ def check_outputs(*paths: Path | None, overwrite: bool) -> None:
 
 
 def numbered(path: Path, *, latest: bool = False) -> Path:
-    """The first free one of the names `report.json`, `report-2.json`, ... for an output that the user did not name.
+    """The first name that does not exist among `report.json`, `report-2.json`, ...
 
-    With `latest`, the last one that exists; if none exists, `path` itself.
+    With `latest`, the last one that exists; if there is none, `path`. See `reserve_numbered` for concurrent runs.
     """
     number, found, before = 1, path, path
     while found.exists():

@@ -1,1 +1,1 @@
-"""Evidence that two forms of a network are the same function."""
+"""Verification that two forms of a network compute the same function."""

@@ -31,7 +31,7 @@ import numpy as np
 from toolkit.artifact import Artifact
 from toolkit.graph.export import ExportOptions, export
 from toolkit.network.bundled import bundled_checkpoint
-from toolkit.profiling.measuring.environment import choose_processors
+from toolkit.profiling.measuring.environment import choose_cpus
 from toolkit.profiling.measuring.messages import Open
 from toolkit.profiling.measuring.schedule import Pace, measure
 from toolkit.profiling.measuring.statistics import independent_ratio, paired_ratio
@@ -66,7 +66,7 @@ def main() -> None:
 
 def request(artifact: Artifact, shape: Shape, runtime: str) -> Open:
     threads = usable_cpus()
-    cpus = choose_processors(threads)
+    cpus = choose_cpus(threads)
     return Open(runtime, str(artifact.path), "fp32", *shape.sides, threads, False, "host", cpus)
 
 

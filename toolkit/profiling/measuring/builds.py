@@ -1,4 +1,4 @@
-"""Several engines of the same thing: how far apart are their speeds and their outputs?"""
+"""Builds several engines from one artifact and measures how much their speed and output differ."""
 
 from __future__ import annotations
 
@@ -13,28 +13,41 @@ from toolkit.errors import described
 from toolkit.profiling.measuring.client import Worker
 from toolkit.profiling.measuring.messages import Open
 from toolkit.profiling.measuring.schedule import Measurement, Pace, measure
-from toolkit.profiling.measuring.statistics import median_interval
+from toolkit.profiling.measuring.statistics import Interval, median_interval
 from toolkit.profiling.plan import CellPlan
-from toolkit.profiling.reporting.report import Build
 from toolkit.runtimes.building import BuildingRuntime, BuildOptions
 from toolkit.runtimes.registry import build, find_runtime
 from toolkit.system.progress import Progress, ProgressCallback, no_progress, within
 
 
+class Build(msgspec.Struct, frozen=True):
+    """One of several engines built from the same artifact.
+
+    `median` and `interval` are seconds per frame. `difference` is the largest absolute difference between its output
+    and that of the first build, for the measured frame, in the output's own units.
+    """
+
+    median: float
+    interval: Interval | None
+    difference: float
+
+
 def measure_builds(
     cell: CellPlan, request: Open, count: int, pace: Pace, progress: ProgressCallback = no_progress
 ) -> tuple[tuple[Build, ...], str]:
-    """Build a cell's engine several times, none helped by the timings of another, and measure them in turns.
+    """Build a cell's engine several times and measure the builds in interleaved turns.
+
+    Each build goes to its own directory, so none reuses the timing cache of another.
 
     Args:
-        cell: with an artifact.
-        request: of the cell, whose engines are put in its artifact's place.
-        count: of engines.
-        pace: for each.
+        cell: the cell, with an artifact.
+        request: the cell's request; each build replaces the artifact in it.
+        count: number of engines.
+        pace: how long each build is measured.
         progress: called as engines are built and measured.
 
     Returns:
-        What was measured of each; none, and why, where the runtime builds none or one of them did not run.
+        The builds and an empty note; or no builds and the reason, if the runtime builds no engines or one failed.
     """
     if cell.artifact is None or cell.engine is not None or not isinstance(find_runtime(cell.runtime), BuildingRuntime):
         return (), "builds no engines"

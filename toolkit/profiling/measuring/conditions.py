@@ -1,4 +1,4 @@
-"""What else went on while a cell was measured: other load, stolen time, clocks, throttling; and energy."""
+"""Machine conditions while a cell was measured: other load, steal time, clocks, throttling, energy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BUSY = ("user", "nice", "system", "irq", "softirq")
 
 
 class Range(msgspec.Struct, frozen=True):
-    """Smallest and largest reading."""
+    """Smallest and largest reading of a sensor."""
 
     low: float
     high: float
@@ -28,11 +28,11 @@ class Range(msgspec.Struct, frozen=True):
 
 
 class Conditions(msgspec.Struct, frozen=True):
-    """Over all blocks of a cell; None where the machine does not tell.
+    """Conditions over all blocks of a cell; None if the machine does not report a value.
 
-    `steal_share` is the part of all processors' time that the hypervisor gave to others, `foreign_share` what other
-    processes of this machine used, `load` the one-minute load averages seen. `slowed_by` are NVML's reasons for a lower
-    GPU clock. Energy is in joules per frame, of the processor packages (RAPL) and of the GPU (NVML).
+    `steal_share` is the share of total CPU time that the hypervisor gave to other guests (steal), `foreign_share` the
+    share that other processes used, `load` the range of the one-minute load average. `slowed_by` are NVML's reasons for
+    a reduced GPU clock. Energy is in joules per frame, for the CPU packages (RAPL) and for the GPU (NVML).
     """
 
     steal_share: float | None = None
@@ -48,7 +48,7 @@ class Conditions(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Reading:
-    """The machine at one moment. Times are seconds of all processors together, since it was started."""
+    """The machine at one moment. Times are seconds since boot, summed over all CPUs."""
 
     busy: float
     stolen: float
@@ -60,7 +60,7 @@ class Reading:
 
 
 class Meter:
-    """Reads the machine."""
+    """Reads sensors and counters of this machine."""
 
     def __init__(self, nvidia: Nvidia | None) -> None:
         self._nvidia = nvidia
@@ -82,7 +82,7 @@ class Meter:
 
 @dataclass
 class Ledger:
-    """What the blocks of one cell add up to."""
+    """Sums over the blocks of one cell."""
 
     busy: float = 0.0
     stolen: float = 0.0
@@ -94,13 +94,13 @@ class Ledger:
     readings: list[Reading] = field(default_factory=list)
 
     def add(self, before: Reading, after: Reading, own: float, frames: int) -> None:
-        """A block: readings around it, processor seconds of the cell itself, and frames that it ran."""
+        """Add a block: readings before and after it, CPU seconds used by the cell itself, and number of frames."""
         self.busy += after.busy - before.busy
         self.stolen += after.stolen - before.stolen
         self.total += after.total - before.total
         self.own += own
         self.frames += frames
-        # A counter that ran over goes down: that block is left out, as a share of the frames stays right without it.
+        # A counter that wrapped around decreases. Leaving that block out keeps the mean per frame correct.
         if before.joules is not None and after.joules is not None and after.joules >= before.joules:
             self.joules.append((after.joules - before.joules) / frames)
         was = None if before.gpu is None else before.gpu.joules
@@ -110,12 +110,12 @@ class Ledger:
         self.readings += [before, after]
 
     def conditions(self) -> Conditions:
-        """In shares and ranges."""
+        """The sums as shares, ranges and joules per frame."""
         gpus = [reading.gpu for reading in self.readings if reading.gpu is not None]
         known = self.total > 0
         return Conditions(
             steal_share=self.stolen / self.total if known else None,
-            # Ticks are counted in hundredths of a second: a little less than nothing may be left.
+            # Counters have a resolution of 10 ms: the difference may be slightly negative.
             foreign_share=max(self.busy - self.own, 0.0) / self.total if known else None,
             load=Range.of([reading.load for reading in self.readings]),
             megahertz=Range.of([reading.megahertz for reading in self.readings if reading.megahertz]),
@@ -128,7 +128,7 @@ class Ledger:
 
 
 def available_bytes() -> int:
-    """Memory that can still be had: of the machine, or of this process's control group where that has less."""
+    """Available memory of the machine, or of this process's control group if that is less."""
     available = psutil.virtual_memory().available
     try:
         limit, used = ((_CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
@@ -142,7 +142,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _megahertz() -> float | None:
-    """Mean clock of all processors."""
+    """Mean clock of all CPUs, in MHz."""
     try:
         found = psutil.cpu_freq()
     except (OSError, NotImplementedError):
@@ -151,7 +151,7 @@ def _megahertz() -> float | None:
 
 
 def _readable_packages() -> list[Path]:
-    """RAPL domains of whole processor packages that this user may read."""
+    """RAPL domains of CPU packages that this user may read."""
     packages = []
     for path in sorted(_POWERCAP.glob("intel-rapl:*")):
         try:

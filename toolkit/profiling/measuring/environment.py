@@ -1,4 +1,4 @@
-"""What a measurement was made on."""
+"""The environment of a measurement: machine, operating system, package versions."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import psutil
 from toolkit.profiling.measuring.nvidia import open_nvidia
 from toolkit.system.hardware import cpu_model, cuda_devices, usable_cpus
 
-_FIRST_PROCESSOR = Path("/sys/devices/system/cpu/cpu0")
-_GOVERNOR = _FIRST_PROCESSOR / "cpufreq" / "scaling_governor"
+_FIRST_CPU = Path("/sys/devices/system/cpu/cpu0")
+_GOVERNOR = _FIRST_CPU / "cpufreq" / "scaling_governor"
 
 PACKAGES = (
     "rt4ksr-toolkit",
@@ -33,15 +33,15 @@ PACKAGES = (
     "polygraphy",
     "numpy",
 )
-"""What results may depend on."""
+"""Packages whose version may change results."""
 
 
 class Environment(msgspec.Struct, frozen=True):
     """The machine and the software.
 
-    `processors` are those this process may use, `cores` the physical cores of the machine; `load` is the one-minute
-    load average when measuring began; `virtual`: under a hypervisor; `governor` and `gpu` are empty where there is none
-    to be seen.
+    `processor` is the CPU model, `processors` the number of logical CPUs available to this process, `cores` the number
+    of physical cores of the machine, `load` the one-minute load average when the measurement started, `virtual` whether
+    a hypervisor was detected. `governor` and `gpu` are empty if none was found.
     """
 
     system: str
@@ -60,7 +60,7 @@ class Environment(msgspec.Struct, frozen=True):
 
 
 def environment() -> Environment:
-    """This machine, now."""
+    """The environment of this process, now."""
     model, flags = cpu_model()
     return Environment(
         system=f"{platform.system()} {platform.release()}",
@@ -84,25 +84,28 @@ def _is_virtual() -> bool:
     return info.exists() and bool(re.search(r"^flags\b.*\bhypervisor\b", info.read_text(), re.MULTILINE))
 
 
-def choose_processors(threads: int) -> tuple[int, ...]:
-    """Which of the usable processors to run so many threads on: one of every core first, then their siblings.
+def available_cpus() -> tuple[int, ...]:
+    """Numbers of the logical CPUs available to this process; empty where there is no CPU affinity (not on Linux)."""
+    return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
 
-    Empty where there is no choosing (not on Linux).
+
+def choose_cpus(threads: int) -> tuple[int, ...]:
+    """CPUs to run `threads` threads on: one logical CPU of each core first, then their hyper-threading siblings.
+
+    Empty where there is no CPU affinity (not on Linux).
     """
-    if not hasattr(os, "sched_getaffinity"):
-        return ()
-    usable = sorted(os.sched_getaffinity(0))
+    usable = available_cpus()
     taken: dict[str, int] = {}
     rank = {}
     for cpu in usable:
-        core = _FIRST_PROCESSOR.with_name(f"cpu{cpu}") / "topology" / "thread_siblings_list"
+        core = _FIRST_CPU.with_name(f"cpu{cpu}") / "topology" / "thread_siblings_list"
         name = core.read_text() if core.exists() else str(cpu)
         rank[cpu] = taken[name] = taken.get(name, -1) + 1
     return tuple(sorted(sorted(usable, key=lambda cpu: (rank[cpu], cpu))[:threads]))
 
 
 def installed_packages(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Versions of those that are installed."""
+    """Versions of the packages that are installed."""
     found = {}
     for package in packages:
         try:

@@ -1,4 +1,4 @@
-"""What the profiler and its worker processes say to each other: one JSON document a line."""
+"""Messages between the profiler and its worker processes: one JSON document per line."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import msgspec
 from toolkit.runtimes.protocol import LayerTime, Stages
 
 Boundary = Literal["compute", "host", "image"]
-"""What a frame time is. `compute`: input and output stay where the runtime wants them. `host`: from an array in host
-memory to an array in host memory, copies included. `image`: from an RGB image in uint8 (H, W, 3) to another, conversion
-included."""
+"""What a frame time includes. `compute`: inference only; input and output stay in memory of the runtime. `host`: from
+an array in host memory to an array in host memory, copies included. `image`: from a uint8 RGB image (H, W, 3) to
+another, conversion included."""
 
 
 class Open(msgspec.Struct, frozen=True, tag=True):
-    """Load an artifact, or an engine bundle, and bind a size. `cpus` are what the process may run on; none: any."""
+    """Load an artifact or an engine bundle, and bind a size in pixels. `cpus`: CPU affinity; empty: any CPU."""
 
     runtime: str
     path: str
@@ -29,39 +29,40 @@ class Open(msgspec.Struct, frozen=True, tag=True):
 
 
 class Run(msgspec.Struct, frozen=True, tag=True):
-    """Time this many frames, one by one."""
+    """Time this many frames, one after the other."""
 
     frames: int
 
 
 class Concurrent(msgspec.Struct, frozen=True, tag=True):
-    """Run frames in as many sessions at once, which share the threads, for some time."""
+    """Run frames in this many concurrent sessions, which share the threads, for this many seconds."""
 
     streams: int
     seconds: float
 
 
 class Layers(msgspec.Struct, frozen=True, tag=True):
-    """Time every layer with the runtime's own profiler, over this many frames."""
+    """Time each layer with the runtime's own profiler, over this many frames."""
 
     frames: int
 
 
 class Result(msgspec.Struct, frozen=True, tag=True):
-    """Write the output for the frame that is timed to a file, as NumPy stores arrays."""
+    """Write the output for the measured frame to an .npy file."""
 
     path: str
 
 
 class Stop(msgspec.Struct, frozen=True, tag=True):
-    """Report the peak memory and what ran, and end."""
+    """Report peak memory and executed precisions, and exit."""
 
 
 class Opened(msgspec.Struct, frozen=True, tag=True):
-    """Ready, one frame having been run.
+    """The session is ready, and one frame was run.
 
-    `load_seconds` from the request to a session bound to its size, the runtime's import included; `first_seconds` of
-    the first frame; resident bytes of the process before the request, and after the first frame.
+    `load_seconds`: from the request to a bound session, including the import of the runtime; `first_seconds`: of the
+    first frame; `resident_before` and `resident_loaded`: resident bytes of the process before the request and after
+    the first frame.
     """
 
     load_seconds: float
@@ -71,7 +72,7 @@ class Opened(msgspec.Struct, frozen=True, tag=True):
 
 
 class Timed(msgspec.Struct, frozen=True, tag=True):
-    """Seconds of each frame, on a GPU also of its stages; processor seconds that the process used, all threads."""
+    """Seconds of each frame, on a GPU also of its stages; `processor_seconds`: CPU time of the process, all threads."""
 
     seconds: list[float]
     processor_seconds: float
@@ -79,14 +80,14 @@ class Timed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Produced(msgspec.Struct, frozen=True, tag=True):
-    """Frames that all streams together finished, and in what time."""
+    """Frames that all streams finished together, and the elapsed seconds."""
 
     frames: int
     seconds: float
 
 
 class LayersTimed(msgspec.Struct, frozen=True, tag=True):
-    """Seconds of a frame by layer, in the order in which they ran."""
+    """Seconds per frame of each layer, in execution order."""
 
     layers: list[LayerTime]
 
@@ -96,8 +97,8 @@ class Saved(msgspec.Struct, frozen=True, tag=True):
 
 
 class Stopped(msgspec.Struct, frozen=True, tag=True):
-    """Peak resident memory of the whole worker process until frames were last timed, in bytes; nodes per precision that
-    really ran, and where: `cpu` or `cuda`."""
+    """Peak resident bytes of the worker process, up to the last timed frame; number of nodes per executed precision;
+    device: `cpu` or `cuda`."""
 
     peak_bytes: int
     executed: dict[str, int]
@@ -105,7 +106,7 @@ class Stopped(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """The cell cannot do what it was asked."""
+    """The request failed."""
 
     reason: str
     remedy: str = ""
@@ -122,6 +123,6 @@ def send(stream: IO[bytes], message: Request | Reply) -> None:
 
 
 def receive(stream: IO[bytes], kind: Any) -> Any:
-    """The next message, one of the union `kind`, or None at the end of the stream."""
+    """The next message, of the union type `kind`; None at the end of the stream."""
     line = stream.readline()
     return msgspec.json.decode(line, type=kind) if line else None

@@ -1,4 +1,4 @@
-"""What NVIDIA's management library (NVML) tells of the GPU that sessions run on."""
+"""GPU readings from the NVIDIA Management Library (NVML)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _HARMLESS = {"GpuIdle", "ApplicationsClocksSetting", "None", "All"}
 
 
 class GpuReading(msgspec.Struct, frozen=True):
-    """The GPU at one moment; None where it does not tell."""
+    """The GPU at one moment; None if it does not report a value."""
 
     megahertz: int | None
     celsius: int | None
     joules: float | None
-    """Since the driver was loaded."""
+    """Energy used since the driver was loaded."""
     slowed_by: tuple[str, ...]
-    """Why its clock is lower than it could be, by NVML's names: SwPowerCap, HwThermalSlowdown, ..."""
+    """Reasons for a reduced clock, by their NVML names: SwPowerCap, HwThermalSlowdown, ..."""
 
 
 class Nvidia:
-    """The first device that CUDA sees."""
+    """The first GPU visible to CUDA."""
 
     def __init__(self, library: Any, handle: Any) -> None:
         self._library, self._handle = library, handle
@@ -38,7 +38,7 @@ class Nvidia:
         return str(self._quiet(self._library.nvmlSystemGetDriverVersion) or "")
 
     def read(self) -> GpuReading:
-        """Clock, temperature, energy, and what slows it down."""
+        """Read clock, temperature, energy and throttle reasons."""
         millijoules = self._ask("nvmlDeviceGetTotalEnergyConsumption")
         mask = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
         if mask is None:
@@ -51,14 +51,14 @@ class Nvidia:
         )
 
     def process_bytes(self, pid: int) -> int | None:
-        """Device memory of a process; None where it is not told, as in many containers."""
+        """Device memory of a process in bytes; None if not reported, as in many containers."""
         for process in self._ask("nvmlDeviceGetComputeRunningProcesses") or ():
             if process.pid == pid and process.usedGpuMemory is not None:
                 return int(process.usedGpuMemory)
         return None
 
     def _reasons(self, mask: int) -> tuple[str, ...]:
-        """Names of the bits that mean a clock below what was asked for."""
+        """Names of the bits in a throttle mask, without those that are normal operation."""
         found: dict[int, str] = {}
         for attribute in dir(self._library):
             prefix = next((prefix for prefix in _REASONS if attribute.startswith(prefix)), None)
@@ -73,7 +73,7 @@ class Nvidia:
         return None if asked is None else self._quiet(lambda: asked(self._handle, *arguments))
 
     def _quiet(self, ask: Callable[[], Any]) -> Any:
-        """What it says, or None: not every GPU, driver or container tells everything."""
+        """The result, or None: not every GPU, driver or container supports every query."""
         try:
             return ask()
         except self._library.NVMLError:
@@ -81,7 +81,10 @@ class Nvidia:
 
 
 def open_nvidia() -> tuple[Nvidia | None, str]:
-    """The GPU, or None and why not. The library is never shut down: workers of this process go on reading."""
+    """The GPU and an empty reason, or None and the reason.
+
+    NVML is not shut down afterwards, because other readers in this process may still use it.
+    """
     try:
         import pynvml
     except ImportError as error:

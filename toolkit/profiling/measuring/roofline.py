@@ -1,10 +1,14 @@
-"""Each cell against what the machine could do at best (Williams, Waterman and Patterson 2009, the roofline model)."""
+"""Roofline model: measured frame time relative to the best this machine allows (Williams, Waterman, Patterson 2009).
+
+Two ceilings bound a frame: multiply-adds at the machine's peak rate, and bytes at its memory bandwidth. The slower of
+the two is the shortest possible frame time. Ceilings are measured once per machine and cached.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,15 +21,25 @@ from toolkit.system.atomic import sha256_of, write_bytes
 from toolkit.system.cache import cache_directory
 from toolkit.system.hardware import Ceiling
 
-_WAY = 3
-"""Of measuring ceilings: goes up when `torch_ceilings` changes, so that what is kept is measured again."""
+_METHOD_VERSION = 3
+"""Incremented when the measurement of ceilings changes, so that cached ones are measured again."""
 
 _TIMEOUT = 180.0
 
+_NOTICE = (
+    "measuring memory bandwidth and peak arithmetic rates for the roofline: once per machine, up to a minute "
+    "(--no-roofline skips it)"
+)
+_NOTICE_AGAIN = "measuring the roofline again: a configuration was faster than the rates measured earlier allow"
+
 
 class Roofline(msgspec.Struct, frozen=True):
-    """`bound_seconds`: the frame time that the ceiling allows, multiply-adds and least bytes each at their best rate,
-    whichever takes longer (`limited_by`). `share`: the bound over the median: 1 is as fast as the machine can be."""
+    """A cell relative to the roofline.
+
+    `bound_seconds` is the shortest frame time that the ceilings allow: all multiply-adds at the peak rate, or the
+    minimum number of bytes at memory bandwidth, whichever takes longer (`limited_by`). `share` is that bound divided by
+    the measured median: 1 is as fast as this machine can be.
+    """
 
     bound_seconds: float
     share: float
@@ -35,11 +49,12 @@ class Roofline(msgspec.Struct, frozen=True):
 
 
 def roofline(work: Work, executed: Mapping[str, int], median: float, ceilings: Sequence[Ceiling]) -> Roofline | None:
-    """Of a cell; None without a ceiling for what it ran in.
+    """Compare a cell with the roofline; None without a ceiling for any precision it ran in.
 
     Args:
-        work: of its graph.
-        executed: nodes per precision that ran; the fastest of them that there is a ceiling for counts.
+        work: multiply-adds and bytes of its graph.
+        executed: number of nodes per executed precision. The fastest precision with a ceiling is used, so that the
+            bound holds whichever nodes it was used for.
         median: of its frame times, in seconds.
         ceilings: of the device it ran on, at most one.
     """
@@ -59,13 +74,22 @@ def roofline(work: Work, executed: Mapping[str, int], median: float, ceilings: S
     return None
 
 
-def ceilings(here: Environment, threads: int, cpus: Sequence[int], *, again: bool = False) -> tuple[Ceiling, ...]:
-    """Of this machine with so many threads on these processors: measured once and kept in the user's cache.
+def ceilings(
+    here: Environment,
+    threads: int,
+    cpus: Sequence[int],
+    *,
+    again: bool = False,
+    notify: Callable[[str], None] = lambda _: None,
+) -> tuple[Ceiling, ...]:
+    """Ceilings of this machine for a number of threads on these CPUs: measured once and kept in the user's cache.
 
     Args:
         here: the machine.
-        threads, cpus: as cells have them.
-        again: measure once more, and keep the better of both: the first time others may have been at work.
+        threads, cpus: the same as for the measured cells.
+        again: measure again and keep the higher rates: other processes may have slowed down the first measurement.
+        notify: called with a line of text before a measurement, which takes up to a minute; not called if the cache
+            has the ceilings.
 
     Raises:
         InputError: PyTorch could not measure them.
@@ -74,12 +98,13 @@ def ceilings(here: Environment, threads: int, cpus: Sequence[int], *, again: boo
     known = _read(path)
     if known and not again:
         return known
+    notify(_NOTICE_AGAIN if known else _NOTICE)
     measured = _measured(threads, cpus)
     best = tuple(_better(new, next((old for old in known if old.device == new.device), new)) for new in measured)
     try:
         write_bytes(path, msgspec.json.encode(best))
     except InputError:
-        return best  # a cache that cannot be written is only slower
+        return best  # without a cache they are measured again next time
     return best
 
 
@@ -93,18 +118,18 @@ def _better(one: Ceiling, other: Ceiling) -> Ceiling:
 
 def _measured(threads: int, cpus: Sequence[int]) -> tuple[Ceiling, ...]:
     command = [sys.executable, "-P", "-m", "toolkit.runtimes.pytorch.ceilings", str(threads), ",".join(map(str, cpus))]
-    remedy = "Profile without it: --no-roofline."
+    remedy = "Profile without a roofline: --no-roofline."
     try:
         done = subprocess.run(command, capture_output=True, check=True, timeout=_TIMEOUT)  # noqa: S603
         return msgspec.json.decode(done.stdout, type=tuple[Ceiling, ...])
     except subprocess.TimeoutExpired as error:
-        raise InputError(f"the machine's ceilings were not measured within {_TIMEOUT:g} s", remedy) from error
+        raise InputError(f"the roofline of this machine was not measured within {_TIMEOUT:g} s", remedy) from error
     except (subprocess.CalledProcessError, msgspec.DecodeError) as error:
         words = (
             error.stderr.decode(errors="replace").strip() if isinstance(error, subprocess.CalledProcessError) else ""
         )
         reason = words.splitlines()[-1] if words else str(error)
-        raise InputError(f"the machine's ceilings could not be measured: {reason}", remedy) from error
+        raise InputError(f"the roofline of this machine could not be measured: {reason}", remedy) from error
 
 
 def _read(path: Path) -> tuple[Ceiling, ...]:
@@ -116,7 +141,7 @@ def _read(path: Path) -> tuple[Ceiling, ...]:
 
 def _key(here: Environment, threads: int, cpus: Sequence[int]) -> str:
     of = (
-        _WAY,
+        _METHOD_VERSION,
         here.processor,
         here.processors,
         here.gpu,

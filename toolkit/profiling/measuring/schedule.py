@@ -1,7 +1,7 @@
-"""Cells measured in turns, so that a machine's drift and its neighbours hit all of them alike.
+"""Schedule of a measurement: cells take turns, so that drift and other load affect all of them equally.
 
-Every cell is loaded and warmed up first. Then, round by round and in random order, each measures a short block of
-frames, until it knows its median well enough or its time is over.
+Every cell is loaded and warmed up first. Then, in each round and in random order, each cell measures a short block of
+frames, until its median is known precisely enough or its time is used up.
 """
 
 from __future__ import annotations
@@ -24,24 +24,27 @@ from toolkit.runtimes.protocol import Stages
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
 
 BLOCK_SECONDS = 0.5
-"""What a block is meant to take: many frames of a fast cell, one of a slow one."""
+"""Target duration of a block: many frames of a fast cell, one frame of a slow one."""
 
 MINIMUM_ROUNDS = 5
-"""However long its frames take: with fewer there is no interval."""
+"""Rounds of every cell, however slow: with fewer blocks there is no confidence interval."""
 
 ROUNDS_FOR_PRECISION = 8
-"""Before a cell may end early: whoever looks after every round whether it may end finds so too often."""
+"""Rounds before a cell may end early. The interval is checked after every round, and an estimate that is checked often
+falls below a limit by chance more often; a minimum number of rounds keeps that rare."""
 
 _LONGEST_WARM_UP = 4.0
-"""Of the time that a cell is measured."""
+"""Longest warm-up, as a multiple of the time that a cell is measured."""
 
-_AWAKE_SECONDS = 1.0
-"""A frame that takes longer does not notice that the others' turns have emptied the caches."""
+_CACHE_SECONDS = 1.0
+"""A cell with shorter frames runs one untimed frame at the start of a turn, because other cells have evicted its data
+from the caches. For longer frames that effect is below the noise."""
 
 _LOADING_SHARE = 0.2
+"""Share of a cell's progress that is loading and warm-up."""
 
 _SPARE = 2.0
-"""Another cell is loaded while there is this many times the memory that the largest so far takes."""
+"""Another cell is loaded only if available memory exceeds that of the largest loaded cell by this factor."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,9 @@ class Pace:
     """How long cells are measured.
 
     Attributes:
-        duration: seconds of frames per cell; more where `MINIMUM_ROUNDS` frames take longer.
-        precision: width of the median's interval, as a share of the median, at which a cell ends before.
-        timeout: seconds that a worker may take for one answer.
+        duration: seconds of frames per cell; longer if `MINIMUM_ROUNDS` frames take longer.
+        precision: a cell ends early when the confidence interval of its median is narrower than this share of it.
+        timeout: seconds that a worker may take for one reply.
     """
 
     duration: float
@@ -60,7 +63,7 @@ class Pace:
 
 
 class Block(msgspec.Struct, frozen=True):
-    """Frames that a cell measured in one turn: seconds of each, in order."""
+    """Frames that a cell measured in one round: seconds of each, in order."""
 
     round: int
     seconds: tuple[float, ...]
@@ -68,7 +71,7 @@ class Block(msgspec.Struct, frozen=True):
 
 @dataclass
 class Measurement:
-    """What was measured of one cell: either `failure`, or all the others."""
+    """The measurement of one cell: either `failure`, or all other fields."""
 
     opened: Opened | None = None
     start_seconds: float = 0.0
@@ -89,29 +92,29 @@ class Measurement:
 
     @property
     def times(self) -> list[tuple[float, ...]]:
-        """Seconds of frames, by block."""
+        """Frame times in seconds, by block."""
         return [block.seconds for block in self.blocks]
 
     @property
     def seconds(self) -> list[float]:
-        """Of all frames."""
+        """Frame times of all blocks, in seconds."""
         return [second for block in self.blocks for second in block.seconds]
 
 
 Finish = Callable[[int, Worker, Measurement], None]
-"""Called for each cell after the measuring, with its number and its worker, which is still warm."""
+"""Called for each cell after it was measured, with its index and its worker, which is still warm."""
 
 
 class Turns:
-    """One cell's share of the schedule."""
+    """One cell in the schedule: loads it, measures its blocks, and collects the results."""
 
     def __init__(self, request: Open, pace: Pace, meter: Meter, done: Measurement) -> None:
         """
         Args:
             request: what is measured.
             pace: how long.
-            meter: of the machine.
-            done: of an earlier run that was interrupted, or empty.
+            meter: reads the machine's conditions.
+            done: the measurement of an interrupted run, to be continued; or an empty one.
         """
         self.request, self.result = request, done
         self._pace, self._meter = pace, meter
@@ -142,14 +145,14 @@ class Turns:
 
     @property
     def seconds_left(self) -> float:
-        """At most."""
+        """Upper limit of the remaining seconds."""
         if self.result.failure:
             return 0.0
         missing = max(MINIMUM_ROUNDS - len(self.result.blocks), 0) * self._frame_seconds
         return max(missing, self._pace.duration - sum(self.result.seconds))
 
     def begin(self, worker: Worker) -> None:
-        """Load in a process that was just started, and warm up."""
+        """Load the session in a newly started process, and warm up."""
         self._worker, result = worker, self.result
         result.opened = worker.open(self.request)
         result.start_seconds = worker.age
@@ -157,16 +160,16 @@ class Turns:
         window = window_frames(result.warm_up[0])
         limit = min(LIMIT_SECONDS, _LONGEST_WARM_UP * self._pace.duration)
         while not (steady := is_steady(result.warm_up, window)) and sum(result.warm_up) < limit:
-            # One frame first, so as to see a slow start; then window by window.
+            # A single frame first, which shows a slow start; then one window at a time.
             result.warm_up += worker.run(window if len(result.warm_up) > 1 else 1).seconds
         result.steady, result.steady_seconds = steady, worker.age
         self._frame_seconds = min(result.warm_up)
 
     def turn(self, number: int) -> None:
-        """Measure a block."""
+        """Measure one block."""
         length = min(BLOCK_SECONDS, self._pace.duration / MINIMUM_ROUNDS)
         frames = max(1, round(length / self._frame_seconds))
-        if self._frame_seconds < _AWAKE_SECONDS:
+        if self._frame_seconds < _CACHE_SECONDS:
             self.worker.run(1)
         before = self._meter.read()
         timed = self.worker.run(frames)
@@ -176,7 +179,7 @@ class Turns:
         self.result.conditions = self._ledger.conditions()
 
     def end(self, finish: Callable[[Worker], None], nvidia: Nvidia | None) -> None:
-        """What is left to ask, and the end of the process."""
+        """Finish the cell: extra measurements, peak memory and executed precisions; then stop the worker."""
         finish(self.worker)
         if nvidia is not None:
             self.result.device_bytes = nvidia.process_bytes(self.worker.pid)
@@ -186,7 +189,7 @@ class Turns:
         self.result.finished = True
 
     def attempt(self, action: Callable[[], None]) -> None:
-        """Do something; a failure ends this cell only."""
+        """Run `action`; a failure ends this cell only."""
         if not self.result.failure:
             try:
                 action()
@@ -206,16 +209,19 @@ def measure(
 ) -> list[Measurement]:
     """Measure cells in interleaved turns: in each round every cell measures a block, in random order.
 
-    All cells are loaded at once, as far as there is memory for them; the others are measured after those.
+    As many cells as fit into memory are loaded together; the others are measured after those.
 
     Args:
         requests: one per cell.
-        pace: how long.
+        pace: how long each cell is measured.
         progress: called before every turn of a cell.
-        earlier: per cell what an interrupted run measured of it, which is gone on with.
-        keep: called after every round with what is known so far.
+        earlier: per cell, the measurement of an interrupted run to continue, or None.
+        keep: called after every round with the measurements so far.
         finish: see `Finish`.
-        nvidia: the GPU, to be watched too.
+        nvidia: the GPU, whose conditions are recorded too.
+
+    Returns:
+        One measurement per request, in the same order.
     """
     meter = Meter(nvidia)
     known = list(earlier) or [None] * len(requests)
@@ -236,7 +242,7 @@ def measure(
 
 @dataclass
 class _Batches:
-    """Progress of cells that are loaded and measured in batches; loading counts as a fifth of the work on a cell."""
+    """Progress of cells that are loaded and measured in batches."""
 
     callback: ProgressCallback
     cells: int
@@ -253,9 +259,9 @@ class _Batches:
 def _begin(
     waiting: list[tuple[int, Turns]], stack: ExitStack, pace: Pace, batches: _Batches
 ) -> list[tuple[int, Turns]]:
-    """Load cells, until none is waiting or the next might not have enough memory."""
+    """Load waiting cells, until none is left or the next one might not fit into memory."""
     batch: list[tuple[int, Turns]] = []
-    largest = 0
+    largest = 0  # resident bytes
     while waiting and (not batch or available_bytes() > _SPARE * largest):
         index, cell = waiting.pop(0)
         batches.loading(cell.request.runtime, len(batch))

@@ -1,10 +1,15 @@
-"""When a cell is warm.
+"""Detects the end of warm-up: frame times are steady.
 
-A window is as many frames as take `WINDOW_SECONDS`, two at least. Warm-up ends with the first window whose median is
-that of the window before it, to within `TOLERANCE` or the noise of both: three standard errors of a median, by the
-median absolute deviation. So caches, lazily compiled kernels and rising clocks are waited for as long as they take, and
-noise is not. What is not steady after `LIMIT_SECONDS`, or four times as long
-as the cell will be measured, is measured all the same, and the report says so.
+A window holds as many frames as take `WINDOW_SECONDS`, at least two. Warm-up ends with the first window whose median
+agrees with that of the window before it, within `TOLERANCE` or within the noise of both, whichever is larger. The noise
+is three standard errors of the difference of the two medians, estimated from the median absolute deviation (MAD):
+
+    sigma            = 1.4826 * MAD                  (for a normal distribution)
+    error of median  = sqrt(pi / 2) * sigma / sqrt(n)
+
+So warm-up lasts as long as caches, lazy compilation and rising clocks need, and random noise does not prolong it. If
+times are not steady after `LIMIT_SECONDS`, or after four times the measuring time, the cell is measured anyway, and the
+report warns about it.
 """
 
 from __future__ import annotations
@@ -21,22 +26,23 @@ LIMIT_SECONDS = 20.0
 
 _MAD_TO_DEVIATION = 1.4826
 _MEDIAN_ERROR = math.sqrt(math.pi / 2)
-"""Standard error of a median over that of a mean, for a normal distribution."""
+"""Ratio of the standard error of a median to that of a mean, for a normal distribution."""
 
 _ERRORS = 3.0
 
 
 def window_frames(frame_seconds: float) -> int:
-    """Frames of a window."""
+    """Number of frames in a window."""
     return max(SHORTEST_WINDOW, math.ceil(WINDOW_SECONDS / max(frame_seconds, 1e-9)))
 
 
 def is_steady(seconds: Sequence[float], window: int) -> bool:
-    """Whether the last two windows of these frame times agree."""
+    """Whether the medians of the last two windows of frame times agree."""
     if len(seconds) < 2 * window:
         return False
     before, now = np.asarray(seconds[-2 * window : -window]), np.asarray(seconds[-window:])
     first, second = float(np.median(before)), float(np.median(now))
+    # Two frames are too few to estimate a deviation: then only the tolerance counts.
     noise = _ERRORS * math.hypot(_median_error(before), _median_error(now)) if window > SHORTEST_WINDOW else 0.0
     return abs(second - first) <= max(TOLERANCE * first, noise)
 

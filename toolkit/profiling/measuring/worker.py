@@ -1,4 +1,4 @@
-"""One cell in a process of its own: `python -m toolkit.profiling.measuring.worker`, driven through stdin and stdout."""
+"""Worker process that measures one cell: `python -m toolkit.profiling.measuring.worker`, controlled over stdin."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ from toolkit.workloads import Shape
 
 
 class Cell:
-    """A session and the frame it is fed."""
+    """A session and its input frame."""
 
     def __init__(self, request: Open) -> None:
-        find_runtime(request.runtime).probe()  # takes a while for some, and is remembered: no part of loading
+        find_runtime(request.runtime).probe()  # slow for some runtimes, and cached: not part of the load time
         if not request.engine:
             find_runtime(request.runtime).rehearse(Artifact.read(request.path))
         before = resident_bytes()
         begin = time.perf_counter()
         if request.cpus and hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, request.cpus)  # before the runtime makes its threads
+            os.sched_setaffinity(0, request.cpus)  # before the runtime creates its threads
         self._request = request
         self._session = _bound(request, request.threads)
         load_seconds = time.perf_counter() - begin
@@ -63,13 +63,13 @@ class Cell:
         self._peak = peak_bytes()
 
     def stop(self) -> Stopped:
-        """What is known at the end."""
+        """Peak memory, executed precisions and device."""
         nodes = self._session.executed().values()
-        on_processor = all(node.device.lower().startswith("cpu") for node in nodes)
-        return Stopped(self._peak, dict(Counter(node.precision for node in nodes)), "cpu" if on_processor else "cuda")
+        on_cpu = all(node.device.lower().startswith("cpu") for node in nodes)
+        return Stopped(self._peak, dict(Counter(node.precision for node in nodes)), "cpu" if on_cpu else "cuda")
 
     def time(self, frames: int) -> Timed:
-        """Frames one by one, from one side of the boundary to the other."""
+        """Time frames one after the other, from one side of the boundary to the other."""
         run, clock, session = self._run, time.perf_counter, self._session
         seconds: list[float] = []
         stages: list[Stages] = []
@@ -81,12 +81,15 @@ class Cell:
             if (spent := session.stages()) is not None:
                 stages.append(spent)
         used = time.process_time() - used
-        # Now, as streams, layers and reading back what ran open more sessions.
+        # Read it now: streams, layers and reading back executed precisions open further sessions.
         self._peak = peak_bytes()
         return Timed(seconds, used, stages)
 
     def concurrent(self, streams: int, seconds: float) -> Produced:
-        """Frames of several sessions at once, each with its share of the threads, from a common start to the last."""
+        """Throughput of several concurrent sessions, each with its share of the threads.
+
+        The time is from a common start until the last session ends.
+        """
         threads = max(1, self._request.threads // streams)
         sessions = [_bound(self._request, threads) for _ in range(streams)]
         runs = [_pass(session, self._frame, self._request.boundary) for session in sessions]
@@ -116,11 +119,11 @@ class Cell:
         return Produced(sum(done), time.perf_counter() - begin)
 
     def layers(self, frames: int) -> LayersTimed:
-        """Time by layer, as the runtime's own profiler tells."""
+        """Seconds per layer, as reported by the runtime's own profiler."""
         return LayersTimed(self._session.layer_times(self._frame, frames))
 
     def save(self, path: Path) -> Saved:
-        """Write what the session returns for the frame."""
+        """Write the session's output for the frame as an .npy file."""
         np.save(path, self._session.run(self._frame))
         return Saved()
 
@@ -141,7 +144,7 @@ def _shape(request: Open) -> Shape:
 
 
 def _pass(session: Session, frame: NDArray[Any], boundary: str) -> Callable[[], object]:
-    """One frame through the boundary."""
+    """A function that runs one frame, with the copies and conversions that the boundary includes."""
     if boundary == "compute":
         session.place(frame)
         return session.compute
@@ -161,9 +164,9 @@ def noise_frame(port: Port, shape: Shape) -> NDArray[Any]:
 
 
 def peak_bytes() -> int:
-    """Peak resident memory of this process."""
+    """Peak resident memory of this process in bytes."""
     if (peak := _status("VmHWM:")) is not None:
-        # Not getrusage: on Linux its peak includes that of the parent at the moment of the fork.
+        # Not getrusage: on Linux its peak includes the parent's memory at the time of the fork.
         return peak
     import resource
 
@@ -172,7 +175,7 @@ def peak_bytes() -> int:
 
 
 def resident_bytes() -> int:
-    """Resident memory of this process, now."""
+    """Current resident memory of this process in bytes."""
     if (resident := _status("VmRSS:")) is not None:
         return resident
     import psutil
@@ -189,7 +192,7 @@ def _status(field: str) -> int | None:
 
 
 def serve(requests: IO[bytes], replies: IO[bytes]) -> None:
-    """Answer requests until `Stop` or the end of the stream."""
+    """Reply to requests until `Stop` or the end of the stream."""
     cell: Cell | None = None
     while (request := receive(requests, Request)) is not None:
         try:
@@ -207,7 +210,7 @@ def serve(requests: IO[bytes], replies: IO[bytes]) -> None:
 
 def _answer(cell: Cell | None, request: Request) -> Reply:
     if cell is None:
-        return Failed("asked to run before anything was opened")
+        return Failed("a request arrived before Open")
     match request:
         case Run(frames):
             return cell.time(frames)
@@ -222,8 +225,8 @@ def _answer(cell: Cell | None, request: Request) -> Reply:
 
 
 def main() -> None:
-    """Keep stdout for replies: native libraries print there."""
-    # A crash leaves the place where it happened on stderr, and so does the signal that is sent before a hang is ended.
+    """Run a worker; replies go to the original stdout, and prints of native libraries to stderr."""
+    # A crash writes its stack to stderr, and so does SIGUSR1, which is sent before a hanging worker is killed.
     faulthandler.enable()
     if hasattr(signal, "SIGUSR1"):
         faulthandler.register(signal.SIGUSR1)

@@ -1,1 +1,1 @@
-"""Profile reports: the document, and its pages, charts and tables."""
+"""Profile reports: data, warnings, and their HTML, Markdown and CSV forms."""

@@ -1,25 +1,30 @@
-"""Reports as Markdown, for a README or a pull request."""
+"""Profile reports as Markdown, for a README or a pull request."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from toolkit.pages.markdown import table
 from toolkit.profiling.measuring.statistics import Interval
+from toolkit.profiling.reporting.formatting import NONE, interval_text, milliseconds, summary
 from toolkit.profiling.reporting.report import CellReport, ProfileReport
 from toolkit.profiling.reporting.side_by_side import TitledReport, side_by_side
 from toolkit.quoting import markdown as quoted
 
-_NONE = "–"
+_HEADER = (
+    *("configuration", "executed in", "median, ms", "95 % interval", "p95", "p99", "fps", "late at 30 fps", "MB"),
+    "speed-up",
+)
 
 
 def markdown(reports: Sequence[TitledReport]) -> str:
-    """Tables of one report, or several side by side."""
+    """Tables of one report, or of several side by side."""
     lines = list(_single(reports[0].report) if len(reports) == 1 else _several(reports))
     return "\n".join(lines) + "\n"
 
 
 def _single(report: ProfileReport) -> Iterator[str]:
-    yield quoted(described(report))
+    yield quoted(summary(report))
     yield ""
     groups: dict[tuple[str, str], list[CellReport]] = {}
     for cell in report.cells:
@@ -28,10 +33,7 @@ def _single(report: ProfileReport) -> Iterator[str]:
     for (workload, what), cells in groups.items():
         yield f"**{quoted(workload)}**, {quoted(what)}"
         yield ""
-        yield from _table(
-            ("cell", "ran", "median, ms", "95 % interval", "p95", "p99", "fps", "late at 30 fps", "MB", "speed-up"),
-            [_row(cell) for cell in cells],
-        )
+        yield from table(_HEADER, [_row(cell) for cell in cells], texts=2)
         yield ""
     reasons: dict[str, list[str]] = {}
     for cell in report.cells:
@@ -57,16 +59,16 @@ def _row(cell: CellReport) -> tuple[str, ...]:
         milliseconds(times.p99),
         f"{1 / times.median:.2f}",
         f"{times.deadlines[-1].late_share:.0%}",
-        _NONE if cell.peak_bytes is None else f"{cell.peak_bytes / 1e6:.0f}",
-        _NONE if cell.speed_up is None else f"{cell.speed_up:.2f}x",
+        NONE if cell.peak_bytes is None else f"{cell.peak_bytes / 1e6:.0f}",
+        NONE if cell.speed_up is None else f"{cell.speed_up:.2f}x",
     )
 
 
 def _several(reports: Sequence[TitledReport]) -> Iterator[str]:
     for titled in reports:
-        yield f"- **{quoted(titled.title)}**: {quoted(described(titled.report))}"
+        yield f"- **{quoted(titled.title)}**: {quoted(summary(titled.report))}"
     yield ""
-    yield f"Median, ms; in brackets over that of {quoted(reports[0].title)}, with its 95 % interval."
+    yield f"Median in ms; in parentheses, its ratio to that of {quoted(reports[0].title)}, with the 95 % interval."
     yield ""
     rows = [
         (
@@ -77,41 +79,12 @@ def _several(reports: Sequence[TitledReport]) -> Iterator[str]:
         )
         for row in side_by_side(reports)
     ]
-    yield from _table(("workload", "artifact", "cell", *(quoted(titled.title) for titled in reports)), rows)
+    header = ("workload", "artifact", "configuration", *(quoted(titled.title) for titled in reports))
+    yield from table(header, rows, texts=3)
 
 
 def _compared(cell: CellReport | None, ratio: tuple[float, Interval | None] | None) -> str:
     if cell is None or cell.statistics is None:
-        return _NONE
+        return NONE
     shown = milliseconds(cell.statistics.median)
     return shown if ratio is None else f"{shown} ({ratio[0]:.2f}, {interval_text(ratio[1])})"
-
-
-def described(report: ProfileReport) -> str:
-    """A report in one line: the machine, threads, boundary, day."""
-    here = report.environment
-    machine = f"{here.processor}, {report.threads} of {here.processors} threads"
-    gpu = f", {here.gpu}" if here.gpu else ""
-    return f"{machine}{gpu}; boundary {report.boundary}; {report.begun[:10]}"
-
-
-def milliseconds(seconds: float | None) -> str:
-    """With one decimal, or three for less than 10 ms."""
-    return _NONE if seconds is None else f"{1000 * seconds:.{1 if seconds >= 0.01 else 3}f}"
-
-
-def interval_text(interval: Interval | None, factor: float = 1) -> str:
-    """Both ends."""
-    if interval is None:
-        return _NONE
-    low, high = interval.low * factor, interval.high * factor
-    digits = 2 if high < 10 else 1
-    return f"{low:.{digits}f}–{high:.{digits}f}"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Cells are Markdown already."""
-    yield f"| {' | '.join(header)} |"
-    yield f"|{'|'.join(' --- ' if index < 2 else ' ---: ' for index in range(len(header)))}|"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"

@@ -1,4 +1,4 @@
-"""Reports written for people: HTML and Markdown."""
+"""Writes reports as HTML and Markdown files."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def write_pages(
     """Write an HTML page, a Markdown file, or both, of one report or of several side by side.
 
     Raises:
-        InputError: they cannot be written.
-        OutputExists: one of them exists, and `overwrite` is false; neither is written.
+        InputError: a file cannot be written.
+        OutputExists: a file exists, and `overwrite` is false; then neither is written.
     """
     check_outputs(html, text, overwrite=overwrite)
     if html is not None:

@@ -1,57 +1,42 @@
-"""The result of a profile as data, JSON and CSV.
+"""Data classes of a profile report, with its JSON and CSV forms.
 
-`report_schema()` is the JSON Schema of report.json (`toolkit report --schema`). `SCHEMA` is its version: it grows when
-a field is removed or changes its meaning; fields that are added have defaults.
+`SCHEMA` is the version of report.json. It is incremented when a field is removed or changes its meaning; new fields
+have defaults and do not change it. `reading.py` reads reports.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import re
-from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from toolkit.artifact import Precision, encode
-from toolkit.errors import InputError
 from toolkit.graph.analysis.work import Work
 from toolkit.kinds import ENGINE_SUFFIX
+from toolkit.profiling.measuring.builds import Build
 from toolkit.profiling.measuring.conditions import Conditions
 from toolkit.profiling.measuring.environment import Environment
 from toolkit.profiling.measuring.messages import Boundary
 from toolkit.profiling.measuring.roofline import Roofline
 from toolkit.profiling.measuring.schedule import Block
-from toolkit.profiling.measuring.soundness import flaw
 from toolkit.profiling.measuring.statistics import Interval, Statistics
+from toolkit.profiling.settings import Settings
 from toolkit.quoting import csv_cell
 from toolkit.runtimes.protocol import LayerTime, Stages
-from toolkit.system.documents import MalformedDocument, from_json
 from toolkit.system.hardware import Ceiling
 
 SCHEMA = 3
-"""In schema 2 sizes in the names of workloads had the height first."""
-
-
-class Settings(msgspec.Struct, frozen=True):
-    """How cells are measured: see `toolkit.profile`. In a report `threads` and `cpus` are what cells really had."""
-
-    duration: float = 5.0
-    threads: int = 0
-    cpus: tuple[int, ...] = ()
-    boundary: Boundary = "host"
-    timing_precision: float = 0.02
-    cell_timeout: float = 300.0
-    streams: int = 1
-    per_layer: bool = False
-    builds: int = 1
-    roofline: bool = True
+"""Version of report.json. Schema 2 named sizes of workloads HEIGHTxWIDTH."""
 
 
 class ColdStart(msgspec.Struct, frozen=True):
-    """Seconds: `process`, from its start to the request to load (Python and the toolkit); `load`, to a session bound to
-    its size, the runtime's import included; `first_frame`; `steady`, from the process's start to steady frames."""
+    """Cold start, in seconds.
+
+    `process`: from the start of the process to the request to load (imports of Python and the toolkit); `load`: until a
+    session is bound to its size, including the import of the runtime; `first_frame`: of the first frame; `steady`: from
+    the start of the process to steady frame times.
+    """
 
     process: float
     load: float
@@ -60,7 +45,7 @@ class ColdStart(msgspec.Struct, frozen=True):
 
 
 class WarmUp(msgspec.Struct, frozen=True):
-    """Frames after the first and before measuring, and whether the last of them were steady (`steady.py`)."""
+    """Frames after the first one and before the measurement, and whether frame times became steady (`steady.py`)."""
 
     frames: int
     seconds: float
@@ -68,8 +53,11 @@ class WarmUp(msgspec.Struct, frozen=True):
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """Bytes. Resident memory of the cell's process: `peak`; `before` it loaded anything; `loaded`, with weights and one
-    frame run. `weights` as the graph stores them. `device`: of the process on the GPU, where that is told."""
+    """Memory in bytes.
+
+    Resident memory of the process: `before` loading, `loaded` after loading and one frame, and at its `peak`. `weights`
+    is the size of the weights as stored in the graph. `device`: GPU memory of the process, if reported.
+    """
 
     peak: int
     before: int
@@ -79,35 +67,26 @@ class Memory(msgspec.Struct, frozen=True):
 
     @property
     def without_weights(self) -> int:
-        """Peak less the weights."""
+        """Peak minus the weights."""
         return self.peak - self.weights
 
 
 class Throughput(msgspec.Struct, frozen=True):
-    """Frames per second of `streams` sessions at once, which share the cell's threads."""
+    """Frames per second of `streams` concurrent sessions, which share the threads."""
 
     streams: int
     frames_per_second: float
 
 
-class Build(msgspec.Struct, frozen=True):
-    """One of several engines built of the same thing. `difference`: largest absolute difference of its output from that
-    of the first build, for the frame that is timed, in the output's own units."""
-
-    median: float
-    interval: Interval | None
-    difference: float
-
-
 class CellReport(msgspec.Struct, frozen=True):
-    """One cell: what was asked for and either `reason`, why it did not run, or what was measured.
+    """One configuration: what was requested, and either the measurement or `reason`, why it did not run.
 
-    `executed` counts nodes per precision that really ran, as the runtime tells. `speed_up` is the median of the unfused
-    PyTorch baseline of the same network and workload over this cell's, in the rounds that both measured. `artifact`
-    names what ran: an artifact, or an engine bundle (`*.engine`); `sha256` is the artifact's. `spent` is the share of
-    the network's gain over bicubic that the precision costs, as `toolkit evaluate --budget --record` measured it.
-    `stages` are medians. The notes of throughput, layers and builds say why there is none of what was asked for.
-    `finished` is false where a run was interrupted. `note` says what a reader may miss.
+    `artifact` is the name of an artifact or an engine bundle (`*.engine`); `sha256` is that of the artifact. `executed`
+    counts nodes per executed precision, as reported by the runtime. `speed_up` is the median of the unfused PyTorch
+    baseline of the same network and workload divided by this median, over the rounds that both measured. `spent` is the
+    share of the network's gain over bicubic that the precision loses, as recorded by `toolkit evaluate --budget
+    --record`. `stages` are medians. `throughput_note`, `layers_note` and `builds_note` say why a requested value is
+    missing, and `note` why the speed-up is. `finished` is false if the run was interrupted.
     """
 
     runtime: str
@@ -142,32 +121,32 @@ class CellReport(msgspec.Struct, frozen=True):
 
     @property
     def is_engine(self) -> bool:
-        """Whether an engine bundle ran, and not an artifact."""
+        """Whether this is an engine bundle, not an artifact."""
         return self.artifact.endswith(ENGINE_SUFFIX)
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What the same cell has in every report."""
+        """Identity of a configuration across reports."""
         return self.workload, self.artifact, self.runtime, self.precision
 
     @property
     def name(self) -> str:
-        """For people: an engine by its file, others by runtime and precision."""
+        """Display name: the file name of an engine; otherwise runtime and precision."""
         return self.artifact if self.is_engine else f"{self.runtime} {self.precision}"
 
     @property
     def seconds(self) -> tuple[float, ...]:
-        """Of all frames, in order."""
+        """Frame times in seconds, in order."""
         return tuple(second for block in self.blocks for second in block.seconds)
 
     @property
     def times(self) -> list[tuple[float, ...]]:
-        """Seconds of frames, by block."""
+        """Frame times in seconds, by block."""
         return [block.seconds for block in self.blocks]
 
     @property
     def peak_bytes(self) -> int | None:
-        """Peak resident memory of the cell's process."""
+        """Peak resident memory of the process, in bytes."""
         return None if self.memory is None else self.memory.peak
 
     @property
@@ -177,21 +156,21 @@ class CellReport(msgspec.Struct, frozen=True):
 
     @property
     def arithmetic(self) -> str:
-        """Precisions of the nodes that computed, most of them first; uint8 is only how images come and go."""
+        """Executed precisions, the most frequent first; without uint8, which is only the type of input and output."""
         executed = {name: count for name, count in (self.executed or {}).items() if name != "uint8"}
         return "+".join(sorted(executed, key=lambda name: -executed[name]))
 
     @property
     def differs(self) -> bool:
-        """Whether it ran in another precision than was asked for."""
+        """Whether no node was executed in the requested precision."""
         return bool(self.executed) and self.precision not in (self.executed or {})
 
 
 class ProfileReport(msgspec.Struct, frozen=True):
-    """A whole profile. All times are in seconds, of a frame from one side of `settings.boundary` to the other.
+    """A complete profile. All times are in seconds; `settings.boundary` defines what a frame time includes.
 
-    `begun` is UTC in ISO 8601; `command` is the exact command line, or empty; `complete` is false where the run was
-    interrupted; `warnings` say what makes the numbers doubtful.
+    `begun` is the start time in UTC (ISO 8601); `command` is the exact command line, or empty; `complete` is false if
+    the run was interrupted; `warnings` list conditions that make the measurements less reliable.
     """
 
     environment: Environment
@@ -216,7 +195,7 @@ class ProfileReport(msgspec.Struct, frozen=True):
         return encode(self).decode()
 
     def to_csv(self) -> str:
-        """One line a cell, times in milliseconds."""
+        """CSV with one line per configuration, times in milliseconds."""
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(_csv_row(_NO_CELL))
@@ -224,56 +203,6 @@ class ProfileReport(msgspec.Struct, frozen=True):
             values = _csv_row(cell).values()
             writer.writerow([csv_cell(value) if isinstance(value, str) else value for value in values])
         return stream.getvalue()
-
-
-def read_report(path: Path | str) -> ProfileReport:
-    """A report that `toolkit profile` wrote.
-
-    Raises:
-        InputError: it is none, or of another version, or holds what cannot have been measured.
-    """
-    path = Path(path)
-    remedy = "Give a report.json that `toolkit profile` wrote."
-    try:
-        content = path.read_bytes()
-        document = from_json(content, object)
-        schema = document.get("schema") if isinstance(document, dict) else None
-        if isinstance(document, dict) and schema == 2:
-            document = _from_schema_2(document)
-        elif schema != SCHEMA:
-            raise InputError(f"{path} has schema {schema}, this version reads 2 to {SCHEMA}", "Profile again.")
-        report = msgspec.convert(document, ProfileReport)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}", remedy) from error
-    except (MalformedDocument, msgspec.ValidationError) as error:
-        raise InputError(f"{path} is not a profile report: {error}", remedy) from error
-    if wrong := flaw(report):
-        raise InputError(f"{path} is not a profile report: {wrong}", remedy)
-    return report
-
-
-def _from_schema_2(document: dict[str, Any]) -> dict[str, Any]:
-    """The same report with workloads named WIDTHxHEIGHT."""
-    cells = document.get("cells")
-    renamed = [_renamed(cell) for cell in cells] if isinstance(cells, list) else cells
-    return {**document, "cells": renamed, "schema": SCHEMA}
-
-
-def _renamed(cell: object) -> object:
-    if isinstance(cell, dict) and (match := re.fullmatch(r"(\d+)[xX](\d+)", str(cell.get("workload")))):
-        return {**cell, "workload": f"{match[2]}x{match[1]}"}
-    return cell
-
-
-def report_schema() -> dict[str, Any]:
-    """JSON Schema of report.json, with descriptions."""
-    schema = msgspec.json.schema(ProfileReport)
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = f"rt4ksr-toolkit profile report, version {SCHEMA}"
-    for definition in schema["$defs"].values():
-        if "description" in definition:
-            definition["description"] = " ".join(definition["description"].split())
-    return schema
 
 
 _NO_CELL = CellReport("", "", "fp32", "", "")

@@ -1,4 +1,4 @@
-"""What was measured of cells, put together as reports."""
+"""Turns measurements of cells into reports."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import numpy as np
 from toolkit.checks import SIMULATED
 from toolkit.errors import InputError
 from toolkit.graph.analysis.work import Work, count_work
+from toolkit.profiling.measuring.builds import Build
 from toolkit.profiling.measuring.roofline import roofline
 from toolkit.profiling.measuring.schedule import Measurement
 from toolkit.profiling.measuring.statistics import Interval, independent_ratio, paired_ratio, summarise
 from toolkit.profiling.plan import CellPlan
-from toolkit.profiling.reporting.report import Build, CellReport, ColdStart, Memory, Throughput, WarmUp
+from toolkit.profiling.reporting.report import CellReport, ColdStart, Memory, Throughput, WarmUp
 from toolkit.runtimes.protocol import LayerTime, Stages
 from toolkit.runtimes.registry import BASELINE
 from toolkit.system.hardware import Ceiling
@@ -23,7 +24,7 @@ from toolkit.system.hardware import Ceiling
 
 @dataclass
 class Extras:
-    """What was asked of a cell's worker besides frame times."""
+    """Results of a cell other than frame times, each with a note why it is missing."""
 
     throughput: Throughput | None = None
     throughput_note: str = ""
@@ -34,13 +35,13 @@ class Extras:
 
 
 class Works:
-    """Work of graphs, each counted once."""
+    """Work (multiply-adds and bytes) of graphs, each counted once."""
 
     def __init__(self) -> None:
         self._counted: dict[tuple[str, str], Work | None] = {}
 
     def of(self, cell: CellPlan) -> Work | None:
-        """None where the graph is not at hand, or its shapes cannot be inferred."""
+        """Work of a cell; None if its graph is missing or shapes cannot be inferred."""
         if cell.artifact is None:
             return None
         key = cell.artifact.manifest.onnx_sha256, str(cell.workload.shape)
@@ -53,7 +54,7 @@ class Works:
 
 
 def planned_report(cell: CellPlan) -> CellReport:
-    """A cell of which nothing is known yet but the plan."""
+    """The report of a cell that was not measured yet."""
     manifest = cell.manifest
     return CellReport(
         runtime=cell.runtime,
@@ -71,7 +72,7 @@ def planned_report(cell: CellPlan) -> CellReport:
 def cell_report(
     cell: CellPlan, result: Measurement, extras: Extras, work: Work | None, ceilings: Sequence[Ceiling]
 ) -> CellReport:
-    """What is known of a cell so far, its speed-up aside."""
+    """The report of a cell that is finished or still being measured; without speed-up."""
     report = planned_report(cell)
     if result.failure:
         return msgspec.structs.replace(report, reason=result.failure, finished=True)
@@ -107,7 +108,7 @@ def cell_report(
 
 
 def with_speed_ups(cells: Sequence[CellPlan], reports: Sequence[CellReport]) -> list[CellReport]:
-    """Each over the baseline of its network and workload, in the rounds that both measured."""
+    """Add each cell's speed-up over the baseline of its network and workload."""
     baselines = {
         cell.network: report
         for cell, report in zip(cells, reports, strict=True)
@@ -126,13 +127,18 @@ def _with_speed_up(cell: CellPlan, report: CellReport, baseline: CellReport | No
         return msgspec.structs.replace(report, speed_up=ratio, speed_up_interval=interval)
     if cell.engine is not None and cell.artifact is None:
         origin = f"{cell.engine.info.artifact}.onnx"
-        return msgspec.structs.replace(report, note=f"no speed-up: its {origin} is not beside it")
+        return msgspec.structs.replace(
+            report, note=f"no speed-up: {origin}, which the baseline needs, is not next to the engine"
+        )
     return report
 
 
 def speed_up(baseline: CellReport, cell: CellReport) -> tuple[float, Interval | None]:
-    """Of a cell over another of the same run: paired by rounds; with the noise of both where they share none, as they
-    were not loaded at the same time."""
+    """Speed-up of a cell over a baseline of the same run, with its 95 % interval.
+
+    Paired by rounds. Cells that share no round, because they did not fit into memory together, are compared as
+    independent measurements.
+    """
     theirs, ours = ({block.round: block.seconds for block in report.blocks} for report in (baseline, cell))
     common = sorted(theirs.keys() & ours.keys())
     if not common:
@@ -147,7 +153,7 @@ def _median_stages(stages: Sequence[Stages]) -> Stages | None:
 
 
 def _spent(cell: CellPlan) -> float | None:
-    """Share of the gain that the precision costs: as measured on this runtime, else simulated; of fp32 none."""
+    """Share of the gain over bicubic that the precision loses: measured on this runtime, else simulated; 0 for fp32."""
     if cell.precision == "fp32":
         return 0.0
     if cell.manifest is None:

@@ -1,4 +1,4 @@
-"""Several reports, of other machines or other days, cell by cell."""
+"""Compares several reports, of different machines or dates, configuration by configuration."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 
 from toolkit.errors import InputError
 from toolkit.profiling.measuring.statistics import Interval, independent_ratio
-from toolkit.profiling.reporting.report import CellReport, ProfileReport, read_report
+from toolkit.profiling.reporting.reading import read_report
+from toolkit.profiling.reporting.report import CellReport, ProfileReport
 
 
 @dataclass(frozen=True)
 class TitledReport:
-    """A report, and what to call it."""
+    """A report and its title."""
 
     title: str
     report: ProfileReport
@@ -21,8 +22,11 @@ class TitledReport:
 
 @dataclass(frozen=True)
 class Row:
-    """The same cell in every report; None where it is missing or was not measured. `ratios` are medians over that of
-    the first report which has one, with intervals that hold the noise of both."""
+    """One configuration in every report; None if it is missing or was not measured.
+
+    `ratios` are medians divided by that of the first report that measured it, with 95 % intervals that include the
+    noise of both; None for that report itself.
+    """
 
     workload: str
     artifact: str
@@ -32,10 +36,10 @@ class Row:
 
 
 def read_titled(paths: Sequence[Path]) -> list[TitledReport]:
-    """Reports by the names of their files; with their directories where those are the same.
+    """Read reports and title them by their file names, with directories if file names are not unique.
 
     Raises:
-        InputError: one is no report, or they are not of the same boundary.
+        InputError: a file is not a report, or boundaries differ.
     """
     unique = len({path.stem for path in paths}) == len(paths)
     reports = [TitledReport(path.stem if unique else str(path.with_suffix("")), read_report(path)) for path in paths]
@@ -46,7 +50,7 @@ def read_titled(paths: Sequence[Path]) -> list[TitledReport]:
 
 
 def side_by_side(reports: Sequence[TitledReport]) -> list[Row]:
-    """One row for each cell that any report measured, in the order of the first that has it."""
+    """One row per configuration that any report measured, in order of first appearance."""
     tables = [{cell.key: cell for cell in titled.report.cells if cell.statistics is not None} for titled in reports]
     keys = dict.fromkeys(key for table in tables for key in table)
     rows = []

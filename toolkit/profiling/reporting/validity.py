@@ -1,33 +1,30 @@
-"""Whether a report can have been measured: any JSON of the right types is not yet one that can be shown."""
+"""Checks the values of a report: JSON of the right types may still hold values that cannot have been measured."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from toolkit.profiling.measuring.statistics import DEADLINES, Statistics
-
-if TYPE_CHECKING:
-    from toolkit.profiling.reporting.report import CellReport, ProfileReport
+from toolkit.profiling.reporting.report import CellReport, ProfileReport
 
 _LARGEST = 1e18
-"""More than any count, rate, time or size of a frame; squares and ratios of it are still numbers."""
+"""Larger than any count, rate, time or size; its squares and ratios are still finite floats."""
 
 _SHORTEST = 1e-9
-"""Seconds of a frame."""
+"""Shortest plausible frame time in seconds."""
 
 _SIGNED = frozenset({"spent", "gpu_celsius"})
-"""Fields whose numbers may be below zero."""
+"""Fields that may be negative."""
 
 
-def flaw(report: ProfileReport) -> str:
-    """The first thing in a report that cannot have been measured, with its place; empty where there is none."""
-    return next(_flaws(report), "")
+def invalid_value(report: ProfileReport) -> str:
+    """The first value of a report that cannot have been measured, with its path; empty if all are valid."""
+    return next(_invalid(report), "")
 
 
-def _flaws(report: ProfileReport) -> Iterator[str]:
+def _invalid(report: ProfileReport) -> Iterator[str]:
     yield from _numbers(msgspec.to_builtins(report), "report", signed=False)
     for number, cell in enumerate(report.cells):
         yield from _cell(cell, f"cells[{number}]")
@@ -37,7 +34,7 @@ def _flaws(report: ProfileReport) -> Iterator[str]:
 
 
 def _numbers(value: object, where: str, *, signed: bool) -> Iterator[str]:
-    """Numbers that are out of range, wherever they are."""
+    """Numbers out of range, at any depth."""
     if isinstance(value, dict):
         for name, item in value.items():
             yield from _numbers(item, f"{where}.{name}", signed=signed or name in _SIGNED)

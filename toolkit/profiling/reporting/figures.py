@@ -1,23 +1,23 @@
-"""The charts of a profile, each a figure with its caption."""
+"""Charts of a profile, as figures with captions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from toolkit.pages.charts import COLOURS, Bar, Line, Point, Spread, bars, scatter, spreads
+from toolkit.pages.document import figure
 from toolkit.profiling.measuring.statistics import DEADLINES, Statistics
-from toolkit.profiling.reporting.markdown import milliseconds
+from toolkit.profiling.reporting.formatting import milliseconds
 from toolkit.profiling.reporting.report import CellReport
 from toolkit.profiling.reporting.side_by_side import Row
-from toolkit.quoting import html
 from toolkit.system.hardware import Ceiling
 
 _MOST_LAYERS = 16
 _MARKS = tuple((1000 * seconds, f"{1 / seconds:.0f} fps") for seconds in DEADLINES)
 
 
-def pictures(workload: str, cells: Sequence[CellReport], ceilings: Sequence[Ceiling]) -> Iterator[str]:
-    """Of the measured cells of one workload; a chart that has nothing to show says what would give it something."""
+def workload_figures(workload: str, cells: Sequence[CellReport], ceilings: Sequence[Ceiling]) -> Iterator[str]:
+    """Figures of the measured cells of one workload. A chart without data says which option provides it."""
     several = len({cell.artifact for cell in cells if not cell.is_engine}) > len({cell.precision for cell in cells})
     named = [(f"{cell.artifact}, {cell.name}" if several and not cell.is_engine else cell.name, cell) for cell in cells]
     runtimes = list(dict.fromkeys(cell.runtime for cell in cells))
@@ -34,7 +34,7 @@ def pictures(workload: str, cells: Sequence[CellReport], ceilings: Sequence[Ceil
 
 
 def comparison(titles: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
-    """One chart a workload: the medians of every cell in every report."""
+    """One chart per workload: the medians of every configuration in every report."""
     for workload in dict.fromkeys(row.workload for row in rows):
         drawn = []
         for row in rows:
@@ -45,7 +45,7 @@ def comparison(titles: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
                     median = 1000 * cell.statistics.median
                     shown = f"{milliseconds(cell.statistics.median)} ms"
                     drawn.append(Bar(f"{row.name}, {title}", shown, ((median, f"c{number % COLOURS}", shown),)))
-        yield _figure(f"{workload}: median frame time", bars(f"{workload}: medians", drawn, "ms"), "Shorter is better.")
+        yield figure(f"{workload}: median frame time", bars(f"{workload}: medians", drawn, "ms"), "Shorter is better.")
 
 
 def _times(workload: str, named: Sequence[tuple[str, CellReport]], styles: dict[str, str]) -> str:
@@ -64,8 +64,10 @@ def _times(workload: str, named: Sequence[tuple[str, CellReport]], styles: dict[
             )
         )
     chart = spreads(f"{workload}: distribution of frame times", rows, "ms", _MARKS)
-    caption = "Every frame, or their density where there are many; the stroke is the median, the bar its 95 % interval."
-    return _figure(f"{workload}: frame times", chart, caption)
+    caption = (
+        "Single frames, or their density if there are many. Vertical line: median; horizontal bar: its 95 % interval."
+    )
+    return figure(f"{workload}: frame times", chart, caption)
 
 
 def _late(workload: str, named: Sequence[tuple[str, CellReport]]) -> str:
@@ -78,25 +80,29 @@ def _late(workload: str, named: Sequence[tuple[str, CellReport]]) -> str:
             (100 * fair, "fair", f"{fair:.1%} in time for 30 fps only"),
             (100 * thirty.late_share, "late", f"{thirty.late_share:.1%} too late for 30 fps"),
         )
-        value = f"{thirty.late_share:.0%} late, {thirty.longest_late_run} in a row" if thirty.late_share else "in time"
+        value = (
+            f"{thirty.late_share:.0%} late, up to {thirty.longest_late_run} in a row"
+            if thirty.late_share
+            else "in time"
+        )
         rows.append(Bar(name, value, tuple(part for part in parts if part[0] > 0)))
     chart = bars(f"{workload}: deadlines", rows, "% of frames", highest=100)
     caption = "Green: within 16.7 ms (60 fps); yellow: within 33.3 ms (30 fps); red: later."
-    return _figure(f"{workload}: deadlines", chart, caption)
+    return figure(f"{workload}: deadlines", chart, caption)
 
 
 def _quality(workload: str, named: Sequence[tuple[str, CellReport]], styles: dict[str, str]) -> str:
-    title = f"{workload}: speed against quality spent"
+    title = f"{workload}: speed and loss of quality"
     points = [
         Point(1 / _measured(cell).median, 100 * cell.spent, name, styles[cell.runtime])
         for name, cell in named
         if cell.spent is not None
     ]
     unknown = sorted({cell.artifact for _, cell in named if cell.spent is None})
-    caption = "Share of the network's gain over bicubic that the precision costs; fp32 spends nothing by definition."
+    caption = "Share of the gain over bicubic that the precision loses; fp32 is the reference and loses nothing."
     if unknown:
         caption += f" Not measured yet: {', '.join(unknown)} (toolkit evaluate --budget --record)."
-    return _figure(title, scatter(title, points, "fps", "% of the gain spent"), caption)
+    return figure(title, scatter(title, points, "fps", "% of the gain lost"), caption)
 
 
 def _roofline(
@@ -121,15 +127,13 @@ def _roofline(
                 ends = ((left, left * ceiling.bytes_per_second), (ridge, rate), (far, rate))
                 lines.append(Line(ends, f"{ceiling.device} {precision}"))
     if not points:
-        return _figure(
-            title, "", "There is no ceiling for these cells: profile with --roofline, and artifacts at hand."
-        )
+        return figure(title, "", "Not available: it needs --roofline, and the artifact next to an engine.")
     chart = scatter(title, points, "multiply-adds per byte", "multiply-adds per second", lines=lines, logarithmic=True)
     caption = (
-        "Lines: what the machine does at best, by PyTorch's convolutions, matrix products and copies. Bytes are the "
-        "least that must move. Percent: share of the line that is reached."
+        "Lines: peak rates of this machine, measured with PyTorch convolutions, matrix products and copies. Bytes: the "
+        "minimum that must be read and written. Percentages: share of the roofline that is reached."
     )
-    return _figure(title, chart, caption)
+    return figure(title, chart, caption)
 
 
 def _memory(workload: str, named: Sequence[tuple[str, CellReport]]) -> str:
@@ -139,16 +143,16 @@ def _memory(workload: str, named: Sequence[tuple[str, CellReport]]) -> str:
             continue
         before, peak = cell.memory.before / 1e6, cell.memory.peak / 1e6
         loaded = max(cell.memory.loaded / 1e6 - before, 0.0)
-        device = "" if cell.memory.device is None else f" + {cell.memory.device / 1e6:.0f} on the GPU"
+        device = "" if cell.memory.device is None else f" + {cell.memory.device / 1e6:.0f} MB on the GPU"
         parts = (
             (before, "c7", f"{before:.0f} MB before loading"),
-            (loaded, "c0", f"{loaded:.0f} MB once loaded, one frame run"),
-            (max(peak - before - loaded, 0.0), "c1", f"{peak:.0f} MB at the peak"),
+            (loaded, "c0", f"{loaded:.0f} MB more after loading and one frame"),
+            (max(peak - before - loaded, 0.0), "c1", f"{peak:.0f} MB more at the peak"),
         )
-        weights = f"{cell.memory.weights / 1e6:.2f} of weights"
+        weights = f"{cell.memory.weights / 1e6:.2f} MB of weights"
         rows.append(Bar(name, f"{peak:.0f} MB, {weights}{device}", parts))
-    caption = "Resident memory of the cell's process: before it loads, once loaded with one frame run, and at its peak."
-    return _figure(f"{workload}: memory", bars(f"{workload}: memory", rows, "MB"), caption)
+    caption = "Resident memory of the process: before loading, after loading and one frame, and at its peak."
+    return figure(f"{workload}: memory", bars(f"{workload}: memory", rows, "MB"), caption)
 
 
 def _cold_start(workload: str, named: Sequence[tuple[str, CellReport]]) -> str:
@@ -164,8 +168,8 @@ def _cold_start(workload: str, named: Sequence[tuple[str, CellReport]]) -> str:
             (warm, "c4", f"{warm:.2f} s until steady"),
         )
         rows.append(Bar(name, f"{start.steady:.1f} s", parts))
-    caption = "Start of the process (grey), loading (blue), first frame (orange), and until times are steady (yellow)."
-    return _figure(f"{workload}: cold start", bars(f"{workload}: cold start", rows, "s"), caption)
+    caption = "Process start (grey), loading (blue), first frame (orange), until frame times are steady (yellow)."
+    return figure(f"{workload}: cold start", bars(f"{workload}: cold start", rows, "s"), caption)
 
 
 def _layers(workload: str, name: str, cell: CellReport) -> str:
@@ -183,15 +187,11 @@ def _layers(workload: str, name: str, cell: CellReport) -> str:
         for layer in shown
     ]
     left_out = len(cell.layers) - len(shown)
-    caption = "By the runtime's own profiler, in the order in which they ran"
-    caption += f"; {left_out} shorter ones are left out." if left_out else "."
-    return _figure(f"{workload}: layers of {name}", bars(f"{workload}: layers of {name}", rows, "ms"), caption)
+    caption = "Measured by the runtime's own profiler, in execution order"
+    caption += f"; {left_out} shorter layers are not shown." if left_out else "."
+    return figure(f"{workload}: layers of {name}", bars(f"{workload}: layers of {name}", rows, "ms"), caption)
 
 
 def _measured(cell: CellReport) -> Statistics:
     assert cell.statistics is not None  # noqa: S101  (only measured cells are drawn)
     return cell.statistics
-
-
-def _figure(title: str, chart: str, caption: str) -> str:
-    return f"<figure><h3>{html(title)}</h3>{chart}<figcaption>{html(caption)}</figcaption></figure>"
