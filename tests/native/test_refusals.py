@@ -1,4 +1,4 @@
-"""What the native engine does not take, it refuses by the node's name and with the reason."""
+"""Graphs that the native engine does not support are refused, with the name of the node and the reason."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def bilinear(b: Builder, x: str) -> str:
 @pytest.mark.parametrize(
     ("graph", "node", "reason"),
     [
-        (attention, "n1 (GlobalAveragePool)", "reads the whole frame"),
-        (mean, "n1 (ReduceMean)", "reads the whole frame"),
+        (attention, "n1 (GlobalAveragePool)", "needs the whole frame"),
+        (mean, "n1 (ReduceMean)", "needs the whole frame"),
         (grouped, "n1 (Conv)", "2 groups"),
-        (shrinking, "n1 (Conv)", "changes the size"),
-        (sigmoid, "n1 (Sigmoid)", "no code for"),
-        (product, "n2 (Mul)", "only constants are multiplied with"),
+        (shrinking, "n1 (Conv)", "does not keep the size"),
+        (sigmoid, "n1 (Sigmoid)", "does not implement"),
+        (product, "n2 (Mul)", "one operand must be constant"),
         (half, "n1 (Conv)", "float16"),
-        (bilinear, "n1 (Resize)", "no nearest upsampling"),
+        (bilinear, "n1 (Resize)", "not a nearest-neighbour upsampling"),
     ],
 )
 def test_nodes(
@@ -94,7 +94,7 @@ def test_unordinary_ends(small_artifact: Artifact, tmp_path: Path) -> None:
     b = Builder(0)
     blocks = b.model(b.node("DepthToSpace", b.conv("input", 3, 12, 3), blocksize=2, mode="DCR"))
     made = artifact(blocks, small_artifact, tmp_path, 2)
-    with pytest.raises(Unsupported, match=r"node n1 \(DepthToSpace\) orders channels as DCR"):
+    with pytest.raises(Unsupported, match=r"node n1 \(DepthToSpace\) has mode DCR"):
         plan(made.path, made.manifest)
 
 
@@ -118,7 +118,7 @@ def test_options(options: BuildOptions, message: str, small_artifact: Artifact, 
         toolkit.build(small_artifact, "native", options, tmp_path)
 
 
-def test_the_default_on_processors(small_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_on_cpus(small_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """native, but not where it cannot, or where a verdict says that it overspends."""
     assert default_runtime(small_artifact) == "native"
     b = Builder(0)

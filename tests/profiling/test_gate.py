@@ -82,9 +82,9 @@ def test_a_cell_that_does_not_run_any_more_fails() -> None:
     [
         ({"settings": msgspec.structs.replace(SETTINGS, boundary="compute")}, "boundary was host and is compute"),
         ({"settings": msgspec.structs.replace(SETTINGS, threads=1)}, "number of threads was 2 and is 1"),
-        ({"environment": msgspec.structs.replace(HERE, processor="Another")}, "processor was A processor and is Ano"),
+        ({"environment": msgspec.structs.replace(HERE, processor="Another")}, "CPU model was A processor and is Ano"),
         ({"environment": msgspec.structs.replace(HERE, gpu="H100")}, "GPU was none and is H100"),
-        ({"cells": (cell("ort-cpu", 0.3, workload="720p-4k"),)}, "no measured cell in common"),
+        ({"cells": (cell("ort-cpu", 0.3, workload="720p-4k"),)}, "no measured configuration in common"),
     ],
 )
 def test_what_is_not_comparable_is_refused(changes: dict[str, object], message: str) -> None:
@@ -98,7 +98,7 @@ def test_what_changed_is_said() -> None:
     notes = toolkit.gate(new, run_of(1)).notes
     assert "onnxruntime-gpu: 1.31 before, 1.32 now" in notes
     assert "new: steal" in notes
-    assert "the new report is of a run that was interrupted" in notes
+    assert "the new report is of an interrupted run" in notes
 
 
 def write(path: Path, made: ProfileReport) -> Path:

@@ -160,14 +160,14 @@ def test_default_workloads_are_what_artifacts_are_for(small_artifact: Artifact, 
             "_compile",
             f"signal {signal.SIGSEGV.value}, SIGSEGV): Fatal Python error",
         ),
-        ("time.sleep(3600)", "_run", "it gave no answer within 12 s and was ended"),
+        ("time.sleep(3600)", "_run", "no reply within 12 s, the worker process was ended"),
     ],
     ids=["crashes", "hangs"],
 )
 def test_a_cell_that_crashes_or_hangs_costs_only_itself(
     fate: str, target: str, words: str, small_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the middle of the runtime's own call, whose place its last words name."""
+    """In the middle of the runtime's own call, which the crash summary names."""
     # Imported by every Python process at its start; the worker of the other runtime never calls it.
     (tmp_path / "sitecustomize.py").write_text(
         "import os, signal, sys, time\n"
@@ -189,10 +189,10 @@ def test_a_cell_that_crashes_or_hangs_costs_only_itself(
     assert len(alive.blocks) >= MINIMUM_ROUNDS
 
 
-def test_last_words_of_a_worker(tmp_path: Path) -> None:
+def test_a_worker_reports_why_it_refuses(tmp_path: Path) -> None:
     with Worker() as worker, pytest.raises(CellFailed, match="no file"):
         worker.open(Open("ort-cpu", str(tmp_path / "gone.onnx"), "fp32", 8, 8, 1))
-    with Worker() as worker, pytest.raises(CellFailed, match="before anything was opened"):
+    with Worker() as worker, pytest.raises(CellFailed, match="arrived before Open"):
         worker.run(1)
 
 
@@ -231,7 +231,7 @@ def test_progress_rises_to_the_end(small_artifact: Artifact) -> None:
         ({"cell_timeout": 0}, "must be a positive"),
         ({"streams": 0}, "streams 0 must be"),
         ({"builds": 0}, "builds 0 must be"),
-        ({"cpus": [100_000]}, "processor 100000 is none"),
+        ({"cpus": [100_000]}, "CPU 100000 is not available"),
         ({"resume": True}, "no report to resume"),
         ({"threads": 100_000}, "must be 0"),
         ({"runtimes": ["gpu"]}, "no runtime 'gpu'"),

@@ -1,4 +1,4 @@
-"""Compiles engines with the system's C++ compiler."""
+"""Compiles engines with the system's C++ compiler, and caches the result."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from toolkit.quoting import file_name
 from toolkit.system.atomic import write_bytes
 from toolkit.system.cache import cache_directory
 
-# -ffp-contract=off: only what is written as a fused multiply-add is one, so every target computes the same bits.
+# -ffp-contract=off: only explicit fused multiply-adds are fused, so that all targets compute the same bits.
 FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-fvisibility=hidden")
 _LINK = ("-shared", f"-Wl,-soname,{LIBRARY}", "-pthread")
 WARNINGS = ("-Wall", "-Wextra", "-Wno-psabi", "-Wno-ignored-attributes")
 LONGEST = 600
-"""Seconds that a compiler may take."""
-_REMEDY = "Install one: apt install g++."
+"""Compiler time limit in seconds."""
+_REMEDY = "Install a compiler, for example: apt install g++."
 
 
 @dataclass(frozen=True)
 class Compiler:
-    """A C++ compiler and what it calls itself."""
+    """A C++ compiler and the first line of its `--version`."""
 
     path: str
     version: str
@@ -40,7 +40,7 @@ class Compiler:
 
 @cache
 def find_compiler(names: tuple[str, ...] = ("c++", "g++", "clang++")) -> Compiler | None:
-    """`$CXX`, or the first of `names` that is there."""
+    """`$CXX`, or the first of `names` that is installed and works; None if there is none."""
     for name in filter(None, (os.environ.get("CXX"), *names)):
         path = shutil.which(name)
         if path is None:
@@ -52,19 +52,19 @@ def find_compiler(names: tuple[str, ...] = ("c++", "g++", "clang++")) -> Compile
 
 
 def require_compiler() -> Compiler:
-    """The compiler.
+    """The compiler of this system.
 
     Raises:
         Unavailable: there is none.
     """
     found = find_compiler()
     if found is None:
-        raise Unavailable("the native engine needs a C++ compiler, and there is no c++, g++ or clang++", _REMEDY)
+        raise Unavailable("the native engine needs a C++ compiler, and none was found (c++, g++, clang++)", _REMEDY)
     return found
 
 
 def sources(program: Program, manifest: Manifest, target: Target) -> dict[str, str]:
-    """All C and C++ files of an engine, by name."""
+    """All C++ source files of an engine, by file name."""
     definitions = interface("interface.cpp", program, manifest, target)
     return {"engine.cpp": translation_unit(program, target, definitions), **headers()}
 
@@ -72,14 +72,14 @@ def sources(program: Program, manifest: Manifest, target: Target) -> dict[str, s
 def compiled(
     program: Program, manifest: Manifest, target: Target, extra: tuple[str, ...] = (), compiler: Compiler | None = None
 ) -> dict[str, bytes]:
-    """Files of an engine: shared object, C header, example program.
+    """Compile an engine: shared object, C header and example program, by file name.
 
     Args:
-        program: what to compute.
-        manifest: of the artifact it was planned from.
-        target: for which processors.
-        extra: options for the compiler, after those that every engine is compiled with.
-        compiler: another one than the system's.
+        program: what the engine computes.
+        manifest: of the artifact that the program was planned from.
+        target: CPUs to compile for.
+        extra: additional compiler options.
+        compiler: None: the one of this system.
 
     Raises:
         Unavailable: there is no compiler, or it cannot compile for this target.
@@ -95,9 +95,9 @@ def compiled(
 
 
 def cached_library(program: Program, manifest: Manifest, target: Target) -> Path:
-    """The shared object of an engine, compiled now or when the same was asked for before.
+    """The shared object of an engine, compiled now or taken from the cache.
 
-    Lies in `$XDG_CACHE_HOME/rt4ksr-toolkit`, under a hash of all that it was created from.
+    Its name in the cache contains a hash of the sources, the options and the compiler version.
 
     Raises:
         Unavailable: there is no compiler, or it cannot compile for this target.
@@ -123,10 +123,10 @@ def _compile(compiler: Compiler, files: dict[str, str], target: Target, extra: t
         ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LONGEST, check=False)  # noqa: S603
     except subprocess.TimeoutExpired as error:
         raise Unavailable(
-            f"{compiler.version} did not compile for {target.name} within {LONGEST} s", "Use another runtime."
+            f"{compiler.version} did not finish compiling for {target.name} within {LONGEST} s", "Use another runtime."
         ) from error
     if ran.returncode:
         first = next((line for line in ran.stderr.splitlines() if "error" in line), ran.stderr.strip()[:200])
         raise Unavailable(
-            f"{compiler.version} cannot compile for {target.name}: {first}", "Use another compiler: CXX=…"
+            f"{compiler.version} cannot compile for {target.name}: {first}", "Use another compiler, with CXX=PATH."
         )

@@ -1,4 +1,9 @@
-"""Which convolutions the native engine takes, and as what."""
+"""Plans convolutions: dense and depthwise ones, with or without stride, in float32, bf16 or int8.
+
+A dense convolution with stride b equals a pixel unshuffle by b followed by a convolution with stride 1, so the engine
+needs code for stride 1 only (`unshuffled_kernel`). This covers the first layer, whose unshuffle the export merged into
+a convolution with stride 2.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +29,11 @@ _PRECISIONS: dict[Format, Precision] = {"float": "fp32", "bf16": "bf16", "int8":
 
 @dataclass(frozen=True)
 class _Weights:
-    """Of a convolution: (O, I, KY, KX). For int8 whole numbers, and what 1 of them stands for, (O,)."""
+    """Weights of a convolution (O, I, KY, KX) and bias (O,).
+
+    For int8, `weight` holds integers, and `scale` (O,) is the product of the input's and the weight's quantisation
+    scale.
+    """
 
     format: Format
     weight: NDArray[np.generic]
@@ -34,7 +43,9 @@ class _Weights:
 
 @dataclass(frozen=True)
 class _Geometry:
-    """Sides of the kernel and rows and columns before the first pixel; `reflect`: how these are filled."""
+    """Kernel size (rows, columns), stride, and padding `before` (top, left), by reflection if `reflect`, else by
+    zeros.
+    """
 
     kernel: tuple[int, int]
     stride: int
@@ -43,13 +54,14 @@ class _Geometry:
 
 
 def convolution(planner: Planner, node: ir.Node) -> Tensor:
-    """A stage for a Conv node.
+    """Add a stage for a Conv node.
 
     Raises:
-        Unsupported: it is not dense or depthwise, or does not keep or divide its input's size.
+        Unsupported: it is neither dense nor depthwise, or the size of its output is not that of its input divided by
+            the stride.
     """
     known = planner.known(node.inputs[0], node)
-    step = 0.0
+    step = 0.0  # quantisation scale of the input; 0: not quantised
     if isinstance(known, Quantised):
         step, known = known.step, known.tensor
     weights = _weights(node, step)
@@ -59,7 +71,7 @@ def convolution(planner: Planner, node: ir.Node) -> Tensor:
         pads, reflect = _sum_of_pads(node, pads, known), known.reflect
         known = known.tensor
     if not isinstance(known, Tensor | Image):
-        raise unsupported(node, "reads what is no plain tensor")
+        raise unsupported(node, "reads a value that cannot be represented as a tensor")
     geometry = _geometry(node, weights.weight.shape[2:], pads, reflect)
     group = node.attributes["group"].as_int() if "group" in node.attributes else 1
     if group == 1:
@@ -67,7 +79,7 @@ def convolution(planner: Planner, node: ir.Node) -> Tensor:
     elif group == len(weights.weight) and weights.weight.shape[1] == 1:
         made = _depthwise(planner, node, known, step, weights, geometry)
     else:
-        raise unsupported(node, f"has {group} groups: it is neither dense nor depthwise")
+        raise unsupported(node, f"has {group} groups; only dense and depthwise convolutions are supported")
     planner.stages[made.stage].nodes.append(str(node.name))
     return made
 
@@ -75,10 +87,11 @@ def convolution(planner: Planner, node: ir.Node) -> Tensor:
 def _dense(
     planner: Planner, node: ir.Node, known: Tensor | Image, step: float, weights: _Weights, geometry: _Geometry
 ) -> Tensor:
+    """A dense convolution; one with a stride reads an unshuffled tensor, with its kernel and padding divided by it."""
     weight, (top, left) = weights.weight, geometry.before
     if geometry.stride > 1:
         if geometry.reflect:
-            raise unsupported(node, "has a stride and reads a mirrored border")
+            raise unsupported(node, "has a stride and padding by reflection")
         tensor = planner.unshuffled(known, geometry.stride)
         weight = unshuffled_kernel(weight, geometry.stride)
         top, left = top // geometry.stride, left // geometry.stride
@@ -86,7 +99,7 @@ def _dense(
         tensor = planner.image(known, 1) if isinstance(known, Image) else known
     stage = planner.stages[tensor.stage]
     if weight.shape[1] != stage.channels:
-        raise unsupported(node, f"has weights for {weight.shape[1]} channels and reads {stage.channels}")
+        raise unsupported(node, f"has weights for {weight.shape[1]} channels but an input of {stage.channels}")
     buffer = planner.buffer(tensor, weights.format, 1 / step if step else 1.0, geometry.reflect)
     height, width = weight.shape[2:]
     source = Source(buffer, rows=(-top, height - 1 - top), columns=(-left, width - 1 - left))
@@ -97,16 +110,20 @@ def _dense(
 def _depthwise(
     planner: Planner, node: ir.Node, known: Tensor | Image, step: float, weights: _Weights, geometry: _Geometry
 ) -> Tensor:
-    """In float32 whatever the precision: its sums are short. The numbers of int8 ones are whole, and stay exact."""
+    """A depthwise convolution, always in float32: its sums have few terms, so dot-product instructions gain nothing.
+
+    For int8, input and weights are integers in float32. Their sum is exact, because it stays far below 2**24, so the
+    result is that of an int8 convolution; scale and bias are applied after it.
+    """
     tensor = planner.image(known, 1) if isinstance(known, Image) else known
     planner.executed[str(node.name)] = "fp32"
     if step:
         tensor = planner.append(tensor, Quantise(1 / step), node)
     stage, (top, left) = planner.stages[tensor.stage], geometry.before
     if len(weights.weight) != stage.channels:
-        raise unsupported(node, f"has weights for {len(weights.weight)} channels and reads {stage.channels}")
+        raise unsupported(node, f"has weights for {len(weights.weight)} channels but an input of {stage.channels}")
     if geometry.stride > 1 and ((top, left) != (0, 0) or geometry.kernel != (geometry.stride,) * 2):
-        raise unsupported(node, "is a depthwise convolution with a stride that is not its kernel's size")
+        raise unsupported(node, "is a depthwise convolution whose stride is not its kernel size")
     buffer = planner.buffer(tensor, "float", reflect=geometry.reflect)
     (height, width), rate = geometry.kernel, geometry.stride
     source = Source(buffer, Fraction(rate), (-top, height - 1 - top), (-left, width - 1 - left))
@@ -118,7 +135,12 @@ def _depthwise(
 
 
 def unshuffled_kernel(weight: NDArray[np.generic], block: int) -> NDArray[np.generic]:
-    """(O, C, k·b, k·b) with stride b as (O, C·b², k, k) over unshuffled pixels: `strided_kernel` undone."""
+    """Weights (O, C, k*b, k*b) of a convolution with stride b as (O, C*b*b, k, k) over unshuffled pixels, stride 1.
+
+    Row ky of the kernel reads row b*y + ky = b*(y + ky // b) + ky % b of the image. In the unshuffled image this is row
+    y + ky // b of the channel with offset dy = ky % b. So each kernel axis is split into (position, offset), and the
+    offsets become channels, ordered (c, dy, dx) as pixel unshuffle orders them. It is the inverse of `strided_kernel`.
+    """
     out, channels, rows, columns = weight.shape
     parts = weight.reshape(out, channels, rows // block, block, columns // block, block)
     return np.ascontiguousarray(
@@ -127,6 +149,7 @@ def unshuffled_kernel(weight: NDArray[np.generic], block: int) -> NDArray[np.gen
 
 
 def _weights(node: ir.Node, step: float) -> _Weights:
+    """Weights of a Conv node whose input has the quantisation scale `step` (0: not quantised)."""
     weight = constant(node.inputs[1])
     bias = constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else None
     if len(node.inputs) > 2 and node.inputs[2] is not None and bias is None:
@@ -135,25 +158,26 @@ def _weights(node: ir.Node, step: float) -> _Weights:
     if step:
         return _quantised_weights(node, dequantise, bias, step)
     if weight is None:
-        raise unsupported(node, "has weights that are not constant, or int8 ones and an input that is not")
+        raise unsupported(node, "has weights that are not constant, or int8 weights with an input that is not int8")
     name = weight.dtype.name
     if name not in ("float32", "bfloat16"):
-        raise unsupported(node, f"computes in {name}: there is float32, bfloat16 and int8")
+        raise unsupported(node, f"computes in {name}; float32, bfloat16 and int8 are supported")
     return _Weights("bf16" if name == "bfloat16" else "float", weight.astype(np.float32), _bias(bias, len(weight)))
 
 
 def _quantised_weights(
     node: ir.Node, dequantise: ir.Node | None, bias: NDArray[np.generic] | None, step: float
 ) -> _Weights:
+    """int8 weights as stored, before their DequantizeLinear: the engine computes with the integers themselves."""
     if dequantise is None or dequantise.op_type != "DequantizeLinear":
-        raise unsupported(node, "reads int8 and has weights that are not")
+        raise unsupported(node, "has an int8 input but weights that are not int8")
     stored, scale = constant(dequantise.inputs[0]), constant(dequantise.inputs[1])
     zero = constant(dequantise.inputs[2]) if len(dequantise.inputs) > 2 else None
     if stored is None or stored.dtype != np.int8 or scale is None or (zero is not None and np.any(zero)):
-        raise unsupported(node, "has weights that are not constant symmetric int8")
+        raise unsupported(node, "has weights that are not constant and symmetric int8")
     axis = dequantise.attributes["axis"].as_int() if "axis" in dequantise.attributes else 1
     if scale.size not in (1, len(stored)) or (scale.size > 1 and axis != 0):
-        raise unsupported(node, "has weights with scales that are not one an output channel")
+        raise unsupported(node, "has weights whose scales are not per tensor or per output channel")
     steps = np.broadcast_to(scale.reshape(-1).astype(np.float64) * step, (len(stored),)).astype(np.float32)
     return _Weights("int8", stored, _bias(bias, len(stored)), steps)
 
@@ -164,7 +188,7 @@ def _bias(bias: NDArray[np.generic] | None, channels: int) -> Floats:
 
 def _sum_of_pads(node: ir.Node, pads: tuple[int, ...], padded: Padded) -> tuple[int, ...]:
     if any(pads) and padded.reflect:
-        raise unsupported(node, "adds zeros around a mirrored border")
+        raise unsupported(node, "pads with zeros after a padding by reflection")
     return tuple(own + other for own, other in zip(pads, padded.pads, strict=True))
 
 
@@ -172,10 +196,15 @@ def _geometry(node: ir.Node, kernel: tuple[int, ...], pads: tuple[int, ...], ref
     automatic = node.attributes["auto_pad"].as_string() if "auto_pad" in node.attributes else "NOTSET"
     strides = ints(node, "strides", (1, 1))
     if automatic != "NOTSET" or ints(node, "dilations", (1, 1)) != (1, 1) or strides[0] != strides[1]:
-        raise unsupported(node, "is dilated, padded automatically, or has two strides")
+        raise unsupported(node, "has dilations, auto_pad, or different strides for rows and columns")
     stride = strides[0]
     (height, width), (top, left, bottom, right) = kernel, pads
+    # The unshuffled convolution needs a kernel and a padding that are multiples of the stride. Padding of k - s rows in
+    # total makes the output size the input size divided by the stride.
     whole = all(side % stride == 0 for side in (height, width, top, left))
     if not whole or (top + bottom, left + right) != (height - stride, width - stride):
-        raise unsupported(node, f"with kernel {height}x{width}, stride {stride} and padding {pads} changes the size")
+        raise unsupported(
+            node,
+            f"with kernel {height}x{width}, stride {stride} and padding {pads} does not keep the size, or divide it",
+        )
     return _Geometry((height, width), stride, (top, left), reflect)

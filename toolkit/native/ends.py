@@ -1,4 +1,4 @@
-"""The end of a graph: from the last features to the frame."""
+"""Recognises the end of a graph: the operations between the last features and the output frame."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from toolkit.native.values import clip_limits, unsupported
 
 @dataclass
 class OutputEnd:
-    """What lies between the last features and the output.
+    """The operations between the last features and the output, which the last stage does while it writes the frame.
 
     Attributes:
-        value: the features, RGB times factor².
-        factor: of the pixel shuffle; 1: there is none.
-        limits: of the clamp, if there is one.
-        rounded: whether values are rounded to whole ones.
-        nodes: that this stands for, the last one first.
+        value: the features, with 3 * factor**2 channels.
+        factor: of the pixel shuffle; 1: none.
+        limits: of the clamp, if any.
+        rounded: whether values are rounded to integers.
+        nodes: the nodes that are covered, the last one first.
     """
 
     value: ir.Value
@@ -32,10 +32,12 @@ class OutputEnd:
 
 
 def find_output(model: ir.Model) -> OutputEnd:
-    """Pixel shuffle, clamp, rounding, crop, layout and type at the end of a graph, in whatever order.
+    """Find pixel shuffle, clamp, rounding, crop, transpose and cast at the end of a graph, in any order.
+
+    The search goes backwards from the output until a node that is none of these, or whose result is read elsewhere too.
 
     Raises:
-        Unsupported: it ends otherwise, or in bytes that were not clamped and rounded.
+        Unsupported: one of them has an unsupported form, or a uint8 output is not clamped and rounded.
     """
     end = OutputEnd(model.graph.outputs[0])
     while (node := end.value.producer()) is not None and node.inputs[0] is not None:
@@ -47,29 +49,29 @@ def find_output(model: ir.Model) -> OutputEnd:
         end.value = node.inputs[0]
     bytes_out = model.graph.outputs[0].dtype == ir.DataType.UINT8
     if bytes_out and (end.limits != (0.0, 255.0) or not end.rounded):
-        raise Unsupported("the output is uint8, and its values are not clamped to 0..255 and rounded first")
+        raise Unsupported("the output is uint8, but its values are not clamped to 0..255 and rounded before the cast")
     if end.rounded and not bytes_out:
-        raise Unsupported("the output is rounded, and not uint8")
+        raise Unsupported("the output is rounded, but not uint8")
     return end
 
 
 def _absorb(end: OutputEnd, node: ir.Node) -> bool:
-    """Note what a node does to the output; False: it belongs to the network proper."""
+    """Record what a node does to the output. False: it is not part of the end of the graph."""
     if node.op_type == "DepthToSpace" and end.factor == 1:
         mode = node.attributes["mode"].as_string() if "mode" in node.attributes else "DCR"
         if mode != "CRD":
-            raise unsupported(node, f"orders channels as {mode}: pixel shuffle is CRD")
+            raise unsupported(node, f"has mode {mode}; only CRD (pixel shuffle) is supported")
         end.factor = node.attributes["blocksize"].as_int()
     elif node.op_type == "Clip" and end.limits is None:
         end.limits = clip_limits(node)
     elif node.op_type == "Round":
         end.rounded = True
     elif node.op_type == "Transpose" and ints(node, "perm", ()) != (0, 2, 3, 1):
-        raise unsupported(node, "moves axes of the output, and not to NHWC")
+        raise unsupported(node, "transposes the output to another layout than NHWC")
     elif node.op_type == "Slice":
         starts = constant(node.inputs[1])
         if starts is None or np.any(starts):
-            raise unsupported(node, "cuts rows or columns off the output's beginning")
+            raise unsupported(node, "crops the output at the top or left")
     else:
         return node.op_type in ("Cast", "Identity", "Transpose")
     return True

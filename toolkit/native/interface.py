@@ -1,4 +1,4 @@
-"""The C interface of an engine: its header, its definitions and an example program, made from the texts in `c/`."""
+"""The C interface of an engine: header, definitions and example program, from the templates in `c/`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ LIBRARY, HEADER, EXAMPLE = "engine.so", "engine.h", "example.c"
 
 
 def symbol(name: str) -> str:
-    """Prefix of an artifact's C functions: its name, so that one program can link several engines.
-
-    Letters, digits and underscores of ASCII, and no digit first.
-    """
+    """Prefix of an artifact's C functions: its name as a C identifier, so that one program can link several engines."""
     cleaned = re.sub(r"\W", "_", name, flags=re.ASCII)
     return f"n{cleaned}" if cleaned[:1].isdigit() else cleaned
 
 
 def interface(template: str, program: Program, manifest: Manifest, target: Target) -> str:
-    """One of the texts in `c/`, filled in. The name, which a file says, appears in comments and in `symbol` only."""
+    """A template from `c/`, filled in.
+
+    The artifact's name, which comes from a file, is only used quoted or as `symbol`.
+    """
     text = (files("toolkit.native") / "c" / template).read_text()
     fixed = program.shape
     features = {"avx512_vnni": "avx512vnni", "avx512_bf16": "avx512bf16"}
@@ -50,7 +50,7 @@ def interface(template: str, program: Program, manifest: Manifest, target: Targe
 
 
 def _samples(program: Program) -> dict[str, str]:
-    """How the example turns bytes into samples and back."""
+    """Conversions between bytes and samples for the example program."""
     in_bytes, out_bytes = (end.dtype == "uint8" for end in (program.input, program.output))
     return {
         "IN_C": "unsigned char" if in_bytes else "float",

@@ -1,4 +1,4 @@
-"""An engine's shared object, called from Python."""
+"""Python binding of an engine's shared object."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from toolkit.native.interface import symbol
 from toolkit.workloads import Shape
 
 _REASONS = {
-    1: "it does not take this size or these rows",
+    1: "the size or the range of rows is not supported",
     2: "an argument is missing or negative",
-    3: "there is not enough memory, or no more threads",
-    4: "this processor lacks instructions that it is made of",
+    3: "out of memory, or no thread could be created",
+    4: "this CPU lacks instructions that the engine was compiled for",
 }
 
 
 class Library:
-    """A loaded shared object. `name`: of the artifact, which its functions are called after."""
+    """A loaded shared object. `name` is the artifact's name, the prefix of its functions."""
 
     def __init__(self, path: Path, name: str) -> None:
         try:
@@ -39,16 +39,16 @@ class Library:
         self._function("executed").restype = ctypes.c_char_p
 
     def executed(self) -> dict[str, str]:
-        """Precision of every node, as the engine says."""
+        """Precision of every graph node, as reported by the shared object."""
         found: dict[str, str] = json.loads(self._function("executed")().decode())
         return found
 
     def engine(self, height: int, width: int, threads: int) -> LoadedEngine:
-        """An engine for frames of this size."""
+        """Create an engine for frames of this size in pixels."""
         handle = ctypes.c_void_p()
         code = self._function("create")(ctypes.byref(handle), height, width, threads)
         if code == 1:
-            raise InputError(f"this engine does not take {Shape(height, width)}")
+            raise InputError(f"this engine does not support the input size {Shape(height, width)}")
         if code:
             raise Unavailable(f"the engine cannot start: {_REASONS[code]}")
         return LoadedEngine(self, handle)
@@ -59,7 +59,10 @@ class Library:
 
 
 class LoadedEngine:
-    """An engine of one size. Frames are contiguous arrays as the artifact's ports say; they are not checked here."""
+    """An engine for one input size.
+
+    Frames must be contiguous and match the artifact's ports; this is not checked here.
+    """
 
     def __init__(self, library: Library, handle: ctypes.c_void_p) -> None:
         self._library, self._handle = library, handle
@@ -69,15 +72,15 @@ class LoadedEngine:
 
     @property
     def working_bytes(self) -> int:
-        """Bytes of line buffers a thread."""
+        """Bytes of line buffers per thread."""
         return int(self._library._function("working_bytes")(self._handle))
 
     def run(self, frame: NDArray[np.generic], output: NDArray[np.generic]) -> None:
-        """The whole frame."""
+        """Compute the whole frame into `output`."""
         _check(self._library._function("run")(self._handle, frame.ctypes.data, output.ctypes.data))
 
     def run_rows(self, frame: NDArray[np.generic], output: NDArray[np.generic], first: int, count: int) -> None:
-        """The output of some input rows, by the calling thread."""
+        """Compute the output of `count` input rows from row `first` on, in the calling thread."""
         run = self._library._function("run_rows")
         _check(run(self._handle, frame.ctypes.data, output.ctypes.data, first, count))
 

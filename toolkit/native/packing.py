@@ -1,25 +1,35 @@
-"""Weights in the order in which convolutions use them, in lanes of 32 bits."""
+"""Packs weights of convolutions in the order of their use, in 32-bit lanes.
+
+The innermost loop of a convolution (`headers/convolution.h`) loads one vector of pixels and multiplies it with one
+broadcast weight for each output channel of its register tile. With the weights of a tile next to each other, the loop
+reads them sequentially.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.native.program import CHANNELS_A_LANE, Convolution
+from toolkit.native.program import CHANNELS_PER_LANE, Convolution
 
 Lanes = NDArray[np.float32] | NDArray[np.uint32]
 
 
 def blocks(outputs: int, largest: int) -> list[int]:
-    """Output channels in register tiles: as few as possible, and as equal as possible."""
+    """Sizes of register tiles for `outputs` channels: as few tiles of at most `largest` as possible, as equal as
+    possible.
+    """
     count = -(-outputs // largest)
     return [outputs // count + (index < outputs % count) for index in range(count)]
 
 
 def packed(convolution: Convolution, sizes: list[int]) -> Lanes:
-    """Weights [block][input lane][ky][kx][output in block]; lanes of several channels as integers."""
+    """Weights as [tile][input lane][ky][kx][output in tile]; lanes of several channels as uint32.
+
+    Input channels are filled up with zeros to whole lanes.
+    """
     weight = convolution.weight
-    channels = CHANNELS_A_LANE[convolution.format]
+    channels = CHANNELS_PER_LANE[convolution.format]
     full = np.zeros((weight.shape[0], -(-weight.shape[1] // channels) * channels, *weight.shape[2:]), weight.dtype)
     full[:, : weight.shape[1]] = weight
     lanes = _lanes(full, channels, convolution.format)
@@ -28,13 +38,17 @@ def packed(convolution: Convolution, sizes: list[int]) -> Lanes:
 
 
 def offsets(convolution: Convolution) -> NDArray[np.int32]:
-    """What int8 sums begin with: less 128 times all weights, because 128 was added to every pixel."""
+    """Initial values of int8 sums, (O,).
+
+    `vpdpbusd` multiplies unsigned by signed bytes, so pixels are stored with 128 added: sum((x + 128) * w) exceeds the
+    wanted sum(x * w) by 128 * sum(w), which is subtracted at the start.
+    """
     sums: NDArray[np.int64] = convolution.weight.astype(np.int64).sum((1, 2, 3))
     return (-128 * sums).astype(np.int32)
 
 
 def bf16_bits(values: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """Upper halves of float32 values that are bf16 already."""
+    """bf16 bit patterns of float32 values that are representable in bf16: their upper 16 bits."""
     bits = np.ascontiguousarray(values).view(np.uint32)
     if (bits & 0xFFFF).any():
         raise ValueError("these weights are not bf16")

@@ -1,4 +1,4 @@
-"""Layer norms and GELUs that a graph spells out in elementary operators."""
+"""Finds layer norms and GELUs that a graph expresses in elementary operators."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _ELEMENTWISE: dict[str, Callable[..., Doubles]] = {
     "Tanh": np.tanh,
 }
 _GELU_TOLERANCE = {"float32": 1e-6, "bfloat16": 0.02}
-"""By the type of the constants: those of a bf16 graph are rounded, and meant are the exact ones."""
+"""Largest difference from the exact GELU, by type of the constants: those of a bf16 graph are rounded."""
 
 
 @dataclass(frozen=True)
 class NormPattern:
-    """A layer norm over channels without scale and shift, which ends in a division."""
+    """A layer norm over channels without scale and shift; its last node is a Div."""
 
     data: ir.Value
     centre: bool
@@ -37,7 +37,7 @@ class NormPattern:
 
 @dataclass(frozen=True)
 class GeluPattern:
-    """A GELU of elementary operators, which ends in a multiplication."""
+    """A GELU; its last node is a Mul."""
 
     data: ir.Value
     tanh: bool
@@ -45,14 +45,14 @@ class GeluPattern:
 
 @dataclass(frozen=True)
 class Patterns:
-    """What was found: by its last node, and the nodes that each replaces besides that one."""
+    """Patterns by their last node (`found`), and for each other node of a pattern its last node (`inner`)."""
 
     found: dict[ir.Node, NormPattern | GeluPattern]
     inner: dict[ir.Node, ir.Node]
 
 
 def find_patterns(model: ir.Model) -> Patterns:
-    """All norms and GELUs whose inner values nobody else reads."""
+    """All norms and GELUs whose intermediate values are not used elsewhere."""
     patterns = Patterns({}, {})
     for node in model.graph:
         match = _norm(node) if node.op_type == "Div" else _gelu(node) if node.op_type in ("Erf", "Tanh") else None
@@ -66,7 +66,7 @@ def find_patterns(model: ir.Model) -> Patterns:
 
 
 def _norm(divide: ir.Node) -> tuple[ir.Node, NormPattern, list[ir.Node]] | None:
-    """x / sqrt(mean(x·x) + epsilon), x being centred before or not."""
+    """x / sqrt(mean(x * x) + epsilon), where x may have had its mean subtracted before."""
     centred, root = divide.inputs[0], producer(divide.inputs[1], "Sqrt")
     add = None if root is None else producer(root.inputs[0], "Add")
     if centred is None or root is None or add is None:
@@ -96,9 +96,11 @@ def _over_channels(mean: ir.Node) -> bool:
 
 
 def _gelu(bend: ir.Node) -> tuple[ir.Node, GeluPattern, list[ir.Node]] | None:
-    """Elementary operators around an Erf or Tanh, from the value that they all come from to where they meet it again.
+    """A GELU around an Erf or Tanh node.
 
-    They are not matched by form, which changes with every exporter: they are computed on numbers.
+    x * Phi(x) starts and ends at the same value x: follow the only reader of each result until a node reads x again.
+    Exporters write the factors in many different orders, so the nodes between are not matched by structure: they are
+    evaluated at 241 points of [-6, 6], and the result is compared with the exact function.
     """
     chain = [bend]
     data = None
@@ -133,7 +135,7 @@ def _is_data(value: ir.Value, chain: list[ir.Node]) -> bool:
 
 
 def _between(bend: ir.Node, data: ir.Value) -> list[ir.Node] | None:
-    """Elementwise nodes that `bend`'s input is made by from `data`, in order."""
+    """Elementwise nodes that compute the input of `bend` from `data`, in execution order; None if there are others."""
     found: dict[ir.Node, None] = {}
 
     def visit(value: ir.Value | None) -> bool:

@@ -1,4 +1,15 @@
-"""Reads the graph of an artifact as stages of rows."""
+"""Translates the graph of an artifact to a program of row stages.
+
+The planner visits the nodes once, in graph order, and keeps for each value how it is represented so far:
+
+- `Image`: the input frame times a factor; nothing was computed yet.
+- `Tensor`: the result of a stage after one of its operations.
+- `Padded`, `Quantised`: a value with a pending Pad or QuantizeLinear, which the convolution that reads it applies.
+
+Each node either adds an operation to the stage that computed its input, or starts a new stage. An operation can be
+added only if its input is the newest value of that stage: the tile holds no older one any more. Older values are stored
+in a line buffer at the place where they were current, and a new stage reads them from there.
+"""
 
 from __future__ import annotations
 
@@ -52,11 +63,18 @@ COLOURS = 3
 
 
 def plan(path: Path, manifest: Manifest) -> Program:
-    """The graph of an artifact as a program, scheduled.
+    """Plan the graph of an artifact.
+
+    Args:
+        path: of the ONNX file.
+        manifest: of the artifact.
+
+    Returns:
+        The program, with its schedule.
 
     Raises:
-        Unsupported: a node that does not look only at neighbouring rows, or that this engine has no code for.
-        ArtifactError: see `read_model`.
+        Unsupported: a node depends on more than neighbouring rows, or the engine does not implement it.
+        ArtifactError: the file cannot be read; see `read_model`.
     """
     proto = read_model(path)
     try:
@@ -65,12 +83,12 @@ def plan(path: Path, manifest: Manifest) -> Program:
         return Planner(model, manifest).run()
     except (Unsupported, ToolkitError):
         raise
-    except Exception as error:  # a graph that no network has: readers of nodes expect attributes, types and shapes
-        raise Unsupported(f"its graph is not as networks are: {first_line(error)}") from error
+    except Exception as error:  # an unusual graph: readers of nodes expect attributes, types and shapes
+        raise Unsupported(f"its graph has an unexpected structure: {first_line(error)}") from error
 
 
 class Planner:
-    """One pass over the nodes. Convolutions are in `convolutions.py`, the graph's end in `ends.py`."""
+    """State of one pass over the nodes. Convolutions are in `convolutions.py`, the end of the graph in `ends.py`."""
 
     def __init__(self, model: ir.Model, manifest: Manifest) -> None:
         self._model, self._manifest = model, manifest
@@ -103,12 +121,12 @@ class Planner:
         }
 
     def run(self) -> Program:
-        """The whole graph."""
+        """Plan the whole graph."""
         for node in self._model.graph:
             if node in self._patterns.inner or node in self._end.nodes:
                 continue
             if all(constant(value) is not None for value in node.outputs):
-                continue
+                continue  # computed at planning time, where it is read
             if node.op_type == "DequantizeLinear" and constant(node.inputs[0]) is not None:
                 continue  # a weight, which its convolution reads
             self._known[node.outputs[0]] = self._read(node)
@@ -140,47 +158,55 @@ class Planner:
             kind = Activation("gelu-tanh" if pattern.tanh else "gelu")
             return self.append(self.found(pattern.data, node), kind, node)
         if reads_whole_frame(node):
-            raise unsupported(node, "reads the whole frame before any row of its result is known")
+            raise unsupported(node, "needs the whole frame before it can compute a row")
         if node.op_type not in self._readers:
-            raise unsupported(node, "is an operator that the native engine has no code for")
+            raise unsupported(node, "is an operator that the native engine does not implement")
         return self._readers[node.op_type](node)
 
     def _write(self) -> None:
-        """The last stage: the row that was computed last goes into the output."""
+        """Let the last stage write the output; a stage is added if the output is not the newest value of the last
+        one.
+        """
         tensor = self.found(self._end.value, self._end.nodes[0] if self._end.nodes else None)
         if tensor.stage != len(self.stages) - 1 or not self._is_newest(tensor):
             tensor = self.begin(Copy(Source(self.buffer(tensor, "float"))), self._channels(tensor), self._size(tensor))
         if self._channels(tensor) != COLOURS * self._end.factor**2:
-            raise Unsupported(f"the output has {self._channels(tensor)} channels, not RGB")
+            raise Unsupported(f"the output has {self._channels(tensor)} channels, not 3 (RGB)")
         if self._end.limits is not None and self._manifest.output.dtype == "float32":
             tensor = self.append(tensor, Activation("clip", limits=self._end.limits), None)
         self.stages[tensor.stage].operations.append(WriteFrame(self._end.factor))
         if self._size(tensor) * self._end.factor != self._manifest.network.scale:
-            raise Unsupported("the output is not the input's size times the manifest's scale")
+            raise Unsupported("the output size is not the input size times the scale in the manifest")
         for node in self._end.nodes:
             self.executed[str(node.name)] = "fp32"
 
-    # What readers of nodes use:
+    # Operations on the program, used by readers of nodes:
 
     def tensor(self, node: ir.Node, index: int = 0) -> Tensor:
-        """An operand as a tensor that a stage makes."""
+        """An operand as a tensor of a stage."""
         return self.found(node.inputs[index], node)
 
     def found(self, value: ir.Value | None, node: ir.Node | None) -> Tensor:
+        """A value as a tensor of a stage; the input frame gets a stage that reads it."""
         known = self.known(value, node)
         if isinstance(known, Image):
             return self.image(known, 1)
         if isinstance(known, Tensor):
             return known
-        raise unsupported(node, f"reads a {type(known).__name__.lower()} tensor, which only convolutions do here")
+        raise unsupported(
+            node, f"reads a {type(known).__name__.lower()} tensor, which is supported for convolutions only"
+        )
 
     def known(self, value: ir.Value | None, node: ir.Node | None) -> Known:
+        """The representation of a value."""
         if value is None or value not in self._known:
-            raise unsupported(node, "reads something that is no image: only constants may stand beside it")
+            raise unsupported(node, "reads a value that is neither an image nor a constant")
         return self._known[value]
 
     def image(self, image: Image, factor: int) -> Tensor:
-        """The input, unshuffled, as float32 rows."""
+        """A stage that reads the input frame as float32 rows, with pixel unshuffle by `factor`; shared by all its
+        readers.
+        """
         key = image.factor, factor
         if key not in self._images:
             channels = COLOURS * factor**2
@@ -192,14 +218,19 @@ class Planner:
         return Tensor(self._images[key], stage.operations[0] if image.factor != 1 else None)
 
     def begin(self, origin: Origin, channels: int, size: Fraction) -> Tensor:
-        """A new stage."""
+        """Start a new stage."""
         self.stages.append(Stage(origin, channels, size))
         return Tensor(len(self.stages) - 1, None)
 
     def append(self, tensor: Tensor, operation: Operation, node: ir.Node | None, after: int = -1) -> Tensor:
-        """Do something to a tensor: in the stage that makes it if it is what that stage made last, else in a new one.
+        """Apply an operation to a tensor, in its own stage if the tensor is the newest value there, else in a new one.
 
-        `after`: a stage that must come before, because the operation reads what it made.
+        Args:
+            tensor: the operand.
+            operation: what is applied.
+            node: the graph node it stands for, if any.
+            after: index of a stage whose buffer the operation reads. The operation must be in a later stage, because
+                stages compute their rows in order.
         """
         if not self._is_newest(tensor) or tensor.stage <= after:
             source = Source(self.buffer(tensor, "float"))
@@ -211,7 +242,11 @@ class Planner:
         return Tensor(tensor.stage, operation)
 
     def buffer(self, tensor: Tensor, format: Format, steps: float = 1.0, reflect: bool = False) -> int:  # noqa: A002
-        """The line buffer that holds a tensor in a format; made when first asked for."""
+        """The line buffer that holds a tensor in a format; it is created on first use.
+
+        The Store goes directly after the operation that computes the tensor, next to stores of the same value in other
+        formats, because later operations of the stage overwrite the tile.
+        """
         operations = self.stages[tensor.stage].operations
         place = 0 if tensor.after is None else operations.index(tensor.after) + 1
         while place < len(operations) and isinstance(store := operations[place], Store):
@@ -224,6 +259,7 @@ class Planner:
         return len(self.buffers) - 1
 
     def _is_newest(self, tensor: Tensor) -> bool:
+        """Whether the tile still holds this value at the end of its stage. Stores do not change the tile."""
         done = [item for item in self.stages[tensor.stage].operations if not isinstance(item, Store)]
         return (done[-1] if done else None) is tensor.after
 
@@ -237,24 +273,26 @@ class Planner:
 
     def _same(self, node: ir.Node) -> Known:
         if node.op_type == "Cast" and node.attributes["to"].as_int() not in _FLOATS:
-            raise unsupported(node, "casts to a type that is neither float32 nor bfloat16")
+            raise unsupported(node, "casts to a type other than float32 and bfloat16")
         return self.known(node.inputs[0], node)
 
     def _transpose(self, node: ir.Node) -> Known:
         known = self.known(node.inputs[0], node)
         if not isinstance(known, Image) or ints(node, "perm", ()) != (0, 3, 1, 2):
-            raise unsupported(node, "moves axes of something else than a NHWC image")
+            raise unsupported(node, "transposes something other than an NHWC image")
         return known
 
     def _extend(self, node: ir.Node) -> Image:
-        """An odd number of rows or columns of a static graph made even, which sessions do before."""
+        """The extension of an odd number of rows or columns in a static graph; sessions extend frames before the
+        engine.
+        """
         known, indices = self.known(node.inputs[0], node), constant(node.inputs[1])
         axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 0
         size = None if self._manifest.shape is None or axis not in (2, 3) else self._manifest.shape[axis - 2]
         if not isinstance(known, Image) or indices is None or size is None:
-            raise unsupported(node, "picks rows, columns or channels of something else than a static image")
+            raise unsupported(node, "gathers from something other than an image of fixed size")
         if indices.tolist() != reflected_indices(size, padded_size(size, self._manifest.smallest)):
-            raise unsupported(node, "is not the reflection that extends an odd image by")
+            raise unsupported(node, "is not the reflection that extends an odd image")
         return known
 
     def _gelu(self, node: ir.Node) -> Tensor:
@@ -270,6 +308,7 @@ class Planner:
 
     def _sum(self, node: ir.Node) -> Tensor:
         sign = -1.0 if node.op_type == "Sub" else 1.0
+        # With a constant operand: own * tensor + other * constant, where Sub negates its second operand.
         for index, factor in ((1, (1.0, sign)), (0, (sign, 1.0))):
             array = constant(node.inputs[index])
             if array is not None:
@@ -280,6 +319,7 @@ class Planner:
         first, second = self.tensor(node), self.tensor(node, 1)
         if (self._channels(first), self._size(first)) != (self._channels(second), self._size(second)):
             raise unsupported(node, "adds tensors of different sizes")
+        # The operand of the later stage is in the tile; the other one is read from a line buffer.
         if first.stage >= second.stage:
             source = Source(self.buffer(second, "float"))
             return self.append(first, Combine(source, 1.0, sign), node, after=second.stage)
@@ -290,12 +330,12 @@ class Planner:
         index = 1 if constant(node.inputs[1]) is not None else 0
         array = constant(node.inputs[index])
         if array is None or (index == 0 and node.op_type == "Div"):
-            raise unsupported(node, "combines two tensors: only constants are multiplied with here")
+            raise unsupported(node, "multiplies or divides two tensors; one operand must be constant")
         values = array.astype(np.float64)
         known = self.known(node.inputs[1 - index], node)
         if node.op_type == "Div":
             values = 1 / values
-        if isinstance(known, Image) and values.size == 1:
+        if isinstance(known, Image) and values.size == 1:  # normalisation of the input, such as / 255
             return Image(known.factor * float(values.item()))
         tensor = self.tensor(node, 1 - index)
         scale = _per_channel(node, values, self._channels(tensor))
@@ -306,11 +346,11 @@ class Planner:
         mode = node.attributes["mode"].as_string() if "mode" in node.attributes else "constant"
         value = constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else None
         if pads is None or pads.size != 8 or any(pads.reshape(-1)[[0, 1, 4, 5]]) or np.min(pads.astype(np.int64)) < 0:
-            raise unsupported(node, "pads something else than rows and columns by constant numbers")
+            raise unsupported(node, "pads other axes than rows and columns, or by sizes that are not constant")
         if mode not in ("reflect", "constant") or (value is not None and np.any(value)):
-            raise unsupported(node, f"pads by {mode}, and rows are extended only by reflection or zeros")
+            raise unsupported(node, f"pads with mode {mode}; only reflect and zeros are supported")
         if not isinstance(known, Tensor | Image):
-            raise unsupported(node, "pads what is no plain tensor")
+            raise unsupported(node, "pads a value that was padded or quantised before")
         top, left, bottom, right = (int(pads.reshape(-1)[index]) for index in (2, 3, 6, 7))
         return Padded(known, (top, left, bottom, right), mode == "reflect")
 
@@ -319,10 +359,10 @@ class Planner:
         names = ("mode", "coordinate_transformation_mode", "nearest_mode")
         given = tuple(node.attributes[name].as_string() if name in node.attributes else "" for name in names)
         if given != ("nearest", "asymmetric", "floor") or scales is None or scales.size != 4:
-            raise unsupported(node, "is no nearest upsampling by a constant factor")
+            raise unsupported(node, "is not a nearest-neighbour upsampling by a constant factor")
         one, same, rows, columns = (float(scale) for scale in scales.reshape(-1))
         if (one, same) != (1, 1) or rows != columns or rows != int(rows) or rows < 1:
-            raise unsupported(node, "is no upsampling by a whole factor")
+            raise unsupported(node, "is not an upsampling by an integer factor")
         tensor, factor = self.tensor(node), int(rows)
         source = Source(self.buffer(tensor, "float"), Fraction(1, factor))
         made = self.begin(Repeat(source, factor), self._channels(tensor), self._size(tensor) * factor)
@@ -330,7 +370,7 @@ class Planner:
         return made
 
     def unshuffled(self, known: Tensor | Image, factor: int) -> Tensor:
-        """A tensor after pixel unshuffle."""
+        """A tensor after pixel unshuffle; of the input frame, the stage that reads it does the unshuffle."""
         if isinstance(known, Image):
             return self.image(known, factor)
         channels, size = self._channels(known), self._size(known)
@@ -339,36 +379,42 @@ class Planner:
         return self.begin(Unshuffle(source, channels, factor), channels * factor**2, size / factor)
 
     def _space_to_depth(self, node: ir.Node) -> Tensor:
-        raise unsupported(node, "orders channels block by block; export unshuffles as a strided convolution")
+        raise unsupported(
+            node, "orders channels by block position; only unshuffles exported as a strided convolution are supported"
+        )
 
     def _quantise(self, node: ir.Node) -> Quantised:
         known = self.known(node.inputs[0], node)
         if not isinstance(known, Tensor | Image | Padded):
-            raise unsupported(node, "quantises what is no plain tensor")
+            raise unsupported(node, "quantises a value that is quantised already")
         return Quantised(known, quantisation_step(node))
 
     def _dequantise(self, node: ir.Node) -> Quantised:
         known = self.known(node.inputs[0], node)
         if not isinstance(known, Quantised) or known.step != quantisation_step(node):
-            raise unsupported(node, "does not undo the quantisation of its input")
+            raise unsupported(node, "has another scale than the QuantizeLinear before it")
         return known
 
 
 def _per_channel(node: ir.Node, array: np.ndarray, channels: int) -> Floats:
-    """A constant that has one value, or one a channel."""
+    """A constant with one value, or one per channel, as (channels,)."""
     fits = array.size == 1 or (array.ndim >= 3 and array.shape[-2:] == (1, 1) and array.size == channels)
     if not fits:
-        raise unsupported(node, f"has a constant of shape {array.shape}: neither one value nor one a channel")
+        raise unsupported(node, f"has a constant of shape {array.shape}; one value or one per channel is supported")
     return np.broadcast_to(array.astype(np.float32).reshape(-1), (channels,)).astype(np.float32)
 
 
 def _affine(channels: int, scale: float | Floats = 1.0, shift: float | Floats = 0.0) -> Affine:
+    """x * scale + shift, with single values repeated for all channels."""
     full = [np.broadcast_to(np.asarray(value, np.float32), (channels,)).copy() for value in (scale, shift)]
     return Affine(full[0], full[1])
 
 
 def _fold_affines(stages: list[Stage]) -> None:
-    """Scales and shifts right after a norm are applied by the norm, shifts right after a convolution by its bias."""
+    """Merge scales and shifts into the preceding norm, and shifts into the bias of the preceding convolution.
+
+    With the norm computing n * s + t, a following affine gives (n * s + t) * a + b = n * (s * a) + (t * a + b).
+    """
     for stage in stages:
         first, origin = next(iter(stage.operations), None), stage.origin
         if isinstance(origin, Convolution) and isinstance(first, Affine) and (first.scale == 1).all():

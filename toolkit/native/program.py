@@ -1,4 +1,10 @@
-"""What a network is to the native engine: stages that make rows, and the line buffers between them."""
+"""Intermediate representation of the native engine: stages that compute rows, and the line buffers between them.
+
+A program is what is left of a graph when it is computed row by row. A stage produces one row at a time: its origin
+fills a tile of neighbouring pixels (a convolution, a read of the input, a copy, a resampling), and its operations
+change that tile in registers and the innermost cache (activations, norms, sums), until it is stored in line buffers or
+written to the output frame. Only values that a later stage reads at other rows or columns go through a line buffer.
+"""
 
 from __future__ import annotations
 
@@ -13,28 +19,30 @@ from numpy.typing import NDArray
 from toolkit.artifact import Layout, PortType, Precision
 
 Format = Literal["float", "bf16", "int8"]
-"""What a lane of a line buffer holds, and what a convolution that reads it computes in."""
+"""Type of the values in a line buffer, and the arithmetic of a convolution that reads it."""
 
-CHANNELS_A_LANE: dict[Format, int] = {"float": 1, "bf16": 2, "int8": 4}
+CHANNELS_PER_LANE: dict[Format, int] = {"float": 1, "bf16": 2, "int8": 4}
+"""Buffers consist of 32-bit lanes, one per pixel. Dot-product instructions (`vdpbf16ps`, `vpdpbusd`) multiply and add
+the 2 or 4 channels of a lane at once, so lanes hold channels of one pixel, and a vector holds neighbouring pixels."""
 
 Floats = NDArray[np.float32]
 
 
 class Unsupported(Exception):
-    """A graph that the native engine cannot take; the message names the node and says why."""
+    """The native engine does not support a graph; the message names the node and the reason."""
 
 
 @dataclass
 class Buffer:
-    """A line buffer.
+    """A line buffer: a ring of the latest rows of one tensor.
 
     Attributes:
-        stage: index of the stage that fills it.
-        channels: of the tensor.
-        format: of its lanes.
-        steps: for int8: how many steps of the quantisation 1.0 is.
-        reflect: whether the image is mirrored beyond its edges, instead of zero.
-        ring: how many rows it holds; the schedule decides.
+        stage: index of the stage that writes it.
+        channels: number of channels of the tensor.
+        format: type of its values.
+        steps: for int8, the number of quantisation steps in 1.0 (the reciprocal of the ONNX scale).
+        reflect: whether the image is continued by reflection beyond its edges, instead of by zeros.
+        ring: number of rows it holds; set by `schedule`.
     """
 
     stage: int
@@ -46,12 +54,18 @@ class Buffer:
 
     @property
     def planes(self) -> int:
-        return -(-self.channels // CHANNELS_A_LANE[self.format])
+        """Number of lanes per pixel."""
+        return -(-self.channels // CHANNELS_PER_LANE[self.format])
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a stage reads of a buffer: for row r, rows floor(r·rate) + rows[0] to + rows[1], and columns likewise."""
+    """The part of a buffer that a stage reads for one row.
+
+    For row r, these are the rows floor(r * rate) + rows[0] to floor(r * rate) + rows[1] (inclusive); the same holds for
+    columns. `rate` is the resolution of the buffer relative to that of the stage: 1 for convolutions, `factor` for an
+    unshuffle, 1 / `factor` for an upsampling. A 3x3 convolution with padding 1 has rows and columns (-1, 1).
+    """
 
     buffer: int
     rate: Fraction = Fraction(1)
@@ -61,21 +75,21 @@ class Source:
 
 @dataclass(frozen=True)
 class ReadFrame:
-    """Pixels of the input, unshuffled by `factor`."""
+    """Reads the input frame, with pixel unshuffle by `factor` (1: none)."""
 
     factor: int
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A row as it is."""
+    """Copies a row. Starts a new stage where an operation needs a row that its own stage has already changed."""
 
     source: Source
 
 
 @dataclass(frozen=True)
 class Unshuffle:
-    """Pixel unshuffle by `factor`."""
+    """Pixel unshuffle by `factor`: channel (c, dy, dx) is channel c of pixel (factor * y + dy, factor * x + dx)."""
 
     source: Source
     channels: int
@@ -84,7 +98,7 @@ class Unshuffle:
 
 @dataclass(frozen=True)
 class Repeat:
-    """Nearest upsampling by `factor`."""
+    """Nearest-neighbour upsampling by `factor`."""
 
     source: Source
     factor: int
@@ -92,8 +106,11 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Convolution:
-    """Dense convolution, stride 1. `weight` (O, I, KY, KX): float32 values, or int8 ones for format int8, where
-    `scale` (O,) is what 1 of a sum stands for."""
+    """Dense convolution with stride 1.
+
+    `weight` (O, I, KY, KX) holds float32 values, or int8 values for format int8. An int8 sum times `scale` (O,), the
+    product of both quantisation scales, is the real value; `bias` (O,) is added after that, in float32.
+    """
 
     source: Source
     format: Format
@@ -104,7 +121,10 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Depthwise:
-    """A kernel a channel, `weight` (C, 1, KY, KX), in float32; with a stride it has no border."""
+    """Depthwise convolution in float32, `weight` (C, 1, KY, KX).
+
+    With a stride, the kernel has that size and no padding.
+    """
 
     source: Source
     weight: Floats
@@ -113,12 +133,12 @@ class Depthwise:
 
 
 Origin = ReadFrame | Copy | Unshuffle | Repeat | Convolution | Depthwise
-"""Where the pixels of a stage come from."""
+"""What fills the tile of a stage."""
 
 
 @dataclass(frozen=True, eq=False)
 class Activation:
-    """Element by element. `slope` of leaky ReLU; `limits` of clip."""
+    """An elementwise activation. `slope` is for leaky ReLU, `limits` (lowest, highest) for clip."""
 
     kind: Literal["gelu", "gelu-tanh", "relu", "leaky-relu", "clip"]
     slope: float = 0.0
@@ -127,7 +147,7 @@ class Activation:
 
 @dataclass(frozen=True, eq=False)
 class Affine:
-    """times `scale`, plus `shift`, (C,) each."""
+    """x * scale + shift per channel, (C,) each."""
 
     scale: Floats
     shift: Floats
@@ -135,9 +155,9 @@ class Affine:
 
 @dataclass(frozen=True, eq=False)
 class Norm:
-    """Layer norm over channels, times `scale`, plus `shift`, (C,) each.
+    """Layer norm over the channels of a pixel, followed by * scale + shift, (C,) each.
 
-    Without `centre` the mean is taken to be zero already.
+    Without `centre` the mean is not subtracted: it is zero by construction of the preceding weights.
     """
 
     centre: bool
@@ -148,7 +168,7 @@ class Norm:
 
 @dataclass(frozen=True, eq=False)
 class Combine:
-    """own · itself + other · a row of a buffer; factors are 1 or -1."""
+    """own * tile + other * a row of a buffer: a residual sum or difference. Factors are 1 or -1."""
 
     source: Source
     own: float
@@ -157,32 +177,36 @@ class Combine:
 
 @dataclass(frozen=True, eq=False)
 class Quantise:
-    """To the nearest step, as a float32: for the few int8 convolutions that are not computed in integers."""
+    """Rounds to quantisation steps and keeps the integer as float32, for depthwise int8 convolutions, which are
+    computed in float32: their sums of few small integers are exact there."""
 
     steps: float
 
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """Into a line buffer."""
+    """Stores the tile in a line buffer."""
 
     buffer: int
 
 
 @dataclass(frozen=True, eq=False)
 class WriteFrame:
-    """Pixel shuffle by `factor` into the output."""
+    """Writes the tile to the output frame, with pixel shuffle by `factor` (1: none)."""
 
     factor: int
 
 
 Operation = Activation | Affine | Norm | Combine | Quantise | Store | WriteFrame
-"""What happens to a row, in order, while it is in the innermost cache."""
+"""What is done with a tile, in order, while it is in the innermost cache."""
 
 
 @dataclass
 class Stage:
-    """Makes one row after the other. `size`: its height and width, relative to the input's."""
+    """Computes one row after the other.
+
+    `size` is its height and width relative to the input; `nodes` are the names of the graph nodes it computes.
+    """
 
     origin: Origin
     channels: int
@@ -192,13 +216,14 @@ class Stage:
 
     @property
     def sources(self) -> list[Source]:
+        """Everything it reads from line buffers: for its origin, then for residual sums."""
         first = [] if isinstance(self.origin, ReadFrame) else [self.origin.source]
         return first + [item.source for item in self.operations if isinstance(item, Combine)]
 
 
 @dataclass(frozen=True)
 class End:
-    """Type and layout of the frames at one end."""
+    """Data type and layout of the input or output frames."""
 
     dtype: PortType
     layout: Layout
@@ -209,10 +234,15 @@ class Program:
     """A network as the native engine runs it.
 
     Attributes:
-        stages: each reads only what earlier ones made; the last writes the output.
-        executed: precision that each node of the graph is computed in, by name.
-        tile_columns: columns of the last stage that are computed at a time; the schedule decides.
-        halo: rows of the last stage that a band reads beyond its own; the schedule decides.
+        stages: in an order in which each reads only buffers of earlier ones; the last one writes the output.
+        buffers: line buffers, which stages refer to by index.
+        input, output: type and layout of frames.
+        scale: of the output's height and width.
+        shape: the fixed input size (height, width) after its extension; None: any size.
+        smallest: smallest height and width of the input.
+        executed: precision that each graph node is computed in, by node name.
+        tile_columns: columns of the last stage that are computed at a time; set by `schedule`.
+        halo: rows that a band reads beyond its own, in rows of the last stage; set by `schedule`.
     """
 
     stages: list[Stage]
@@ -228,10 +258,12 @@ class Program:
 
     @property
     def unit(self) -> int:
-        """Input rows that one row of the last stage stands for."""
+        """Number of input rows per row of the last stage."""
         return (1 / self.stages[-1].size).numerator
 
     @property
     def even(self) -> int:
-        """What the input's height and width are multiples of, so that every stage has whole rows and columns."""
+        """The input's height and width must be multiples of this, so that every stage has a whole number of rows and
+        columns.
+        """
         return lcm(*(stage.size.denominator for stage in self.stages))

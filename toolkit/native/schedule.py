@@ -1,4 +1,15 @@
-"""How many rows each line buffer must hold, and how wide a part of the frame is computed at a time."""
+"""Schedule of a program: rows that each line buffer holds, and the width of the column tiles.
+
+Stages compute rows on demand (`headers/band.h`): before the last stage computes a row, it requests the rows it reads,
+their stages request the rows that they read, and so on up to the input. Every row is computed once per band, and a row
+is overwritten as soon as no stage needs it any more. So a frame passes through a few rows per layer, which stay in the
+cache, whatever its height.
+
+    request for row r          3x3 convolutions: each layer runs one row ahead of the next
+    stage 2 (output)   row r
+    stage 1            row r + 1     ring of 3 or 4 rows
+    stage 0 (input)    row r + 2     ring of 3 or 4 rows
+"""
 
 from __future__ import annotations
 
@@ -7,32 +18,43 @@ from math import ceil, floor
 from toolkit.native.program import Program
 
 _CACHE_BYTES = 3 << 20
-"""Line buffers of one thread. More than most second-level caches, but what is read next is fetched ahead."""
+"""Line buffers of one thread. That is more than most second-level caches, but access is sequential along rows, so the
+hardware prefetcher hides it; narrower tiles would recompute more columns at their edges."""
 
 _HALO_SHARE = 1 / 24
-"""Of a part's width, at most, is computed twice, because parts overlap."""
+"""Largest share of a tile's columns that is computed twice. Neighbouring tiles overlap by the halo on both sides."""
 
 _ROWS = 96
-"""Rows of the last stage that are played through; every schedule repeats itself long before."""
+"""Rows of the last stage that are simulated. The pattern of requests repeats after a few rows (the least common
+multiple of the resampling factors), so any larger number gives the same ring sizes."""
+
+_PHASES = 4
+"""First rows that are simulated. A band may start at any row, and next to a stage of another resolution the number of
+rows held depends on the first row modulo the resampling factor. Four phases cover all factors up to 4."""
 
 
 def schedule(program: Program) -> None:
-    """Fills in ring sizes, tile columns and halo."""
-    for first in range(4):
-        _play(program, first)
+    """Set the ring sizes of all buffers, the tile width and the halo of a program."""
+    for first in range(_PHASES):
+        _simulate(program, first)
     end = program.stages[-1]
-    across = sum(
+    # Bytes of all line buffers per column of the last stage. A stage of another resolution has proportionally more or
+    # fewer columns. Lanes have 4 bytes, and each buffer has one more row than its ring: the border above and below.
+    bytes_per_column = sum(
         buffer.planes * (buffer.ring + 1) * 4 * float(program.stages[buffer.stage].size / end.size)
         for buffer in program.buffers
     )
     program.halo = _halo(program)
     narrowest = ceil(2 * program.halo / _HALO_SHARE)
-    program.tile_columns = max(int(_CACHE_BYTES / max(across, 1)), narrowest, 64)
+    program.tile_columns = max(int(_CACHE_BYTES / max(bytes_per_column, 1)), narrowest, 64)
 
 
 def _halo(program: Program) -> int:
-    """Rows of the last stage below its own that a row needs, all stages together."""
-    below = [0.0] * len(program.stages)
+    """Rows below its own that a row of the last stage depends on through all stages, in rows of the last stage.
+
+    Kernels are nearly symmetric, so the same number is used above, and for columns.
+    """
+    below = [0.0] * len(program.stages)  # in rows of each stage
     for index in range(len(program.stages) - 1, -1, -1):
         stage = program.stages[index]
         for source in stage.sources:
@@ -42,13 +64,18 @@ def _halo(program: Program) -> int:
     return ceil(max(rows * float(end / stage.size) for rows, stage in zip(below, program.stages, strict=True)))
 
 
-def _play(program: Program, first: int) -> None:
-    """The schedule of band.h without the arithmetic: rows are made when asked for, and each is kept until nobody
-    still to come reads it."""
+def _simulate(program: Program, first: int) -> None:
+    """Run the schedule of `headers/band.h` without arithmetic, and enlarge each ring to the rows it must hold at once.
+
+    Args:
+        program: whose `ring` fields are updated.
+        first: row of the last stage that a band starts with.
+    """
     stages, buffers = program.stages, program.buffers
-    following = [1 << 30] * len(stages)
+    following = [1 << 30] * len(stages)  # for each stage, the row it computes next
     following[-1] = first
     readers: list[list[int]] = [[] for _ in buffers]
+    # From the last stage to the first: a stage starts at the lowest row that any of its readers needs first.
     for index in range(len(stages) - 1, -1, -1):
         for source in stages[index].sources:
             readers[source.buffer].append(index)
@@ -57,7 +84,7 @@ def _play(program: Program, first: int) -> None:
             following[read] = min(following[read], lowest)
 
     def lowest_row(buffer: int) -> int:
-        """That is still read, by the row its readers make next."""
+        """The lowest row of a buffer that a reader still needs, for the row that it computes next."""
         return min(
             max(floor(following[reader] * source.rate) + source.rows[0], 0)
             for reader in readers[buffer]
@@ -66,11 +93,13 @@ def _play(program: Program, first: int) -> None:
         )
 
     def need(index: int, row: int) -> None:
+        """Compute rows of a stage up to and including `row`, and before each of them the rows that it reads."""
         while following[index] <= row:
             for source in stages[index].sources:
                 need(buffers[source.buffer].stage, floor(following[index] * source.rate) + source.rows[1])
             for number, buffer in enumerate(buffers):
                 if buffer.stage == index:
+                    # The new row must not overwrite one that is still needed.
                     buffer.ring = max(buffer.ring, following[index] - lowest_row(number) + 1)
             following[index] += 1
 

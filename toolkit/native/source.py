@@ -1,4 +1,8 @@
-"""The C++ of a program: what is special about it, with the rest in the headers beside this file."""
+"""Generates the C++ source of a program; the hand-written part is in `headers/`.
+
+Dimensions become template arguments and weights constant arrays, so the compiler unrolls all loops over channels and
+kernel taps and keeps sums in registers.
+"""
 
 from __future__ import annotations
 
@@ -37,25 +41,25 @@ from toolkit.quoting import cpp_comment, cpp_string
 
 _DOTS = {"float": "Float", "bf16": "Bf16", "int8": "Int8"}
 _LANES = {"float": "float", "bf16": "std::uint32_t", "int8": "std::uint32_t"}
-_A_LINE = 8
+_VALUES_PER_LINE = 8
 _LITERAL = 100
-"""Characters of a string literal, before they are quoted; compilers join literals that follow each other."""
+"""Characters per string literal before quoting; adjacent literals are concatenated by the compiler."""
 
 
 def headers() -> dict[str, str]:
-    """The hand-written part, by file name."""
+    """The hand-written headers, by file name."""
     folder = files("toolkit.native") / "headers"
     return {item.name: item.read_text() for item in folder.iterdir() if item.name.endswith(".h")}
 
 
 def translation_unit(program: Program, target: Target, interface: str) -> str:
-    """The generated part.
+    """The generated C++ source.
 
-    Names of nodes appear in comments and in the string of executed nodes only, quoted: they come from a file.
+    Node names come from a file; they are only used in comments and in the string of executed nodes, quoted.
 
     Args:
-        program: what to compute.
-        target: for which processors.
+        program: what the engine computes.
+        target: CPUs to compile for.
         interface: definitions of the C functions, from `interface.py`.
     """
     writer = _Writer(program, target)
@@ -74,7 +78,7 @@ def translation_unit(program: Program, target: Target, interface: str) -> str:
 
 
 class _Writer:
-    """Stages as functions; constants are collected on the way, equal ones once."""
+    """Writes stages as C++ functions and collects their constants, equal ones only once."""
 
     def __init__(self, program: Program, target: Target) -> None:
         self._program, self._block = program, target.block
@@ -82,7 +86,7 @@ class _Writer:
         self._names: dict[bytes, str] = {}
 
     def stage(self, index: int) -> str:
-        """`void stage_3(Band& band, int row)`."""
+        """The function of a stage: `void stage_3(Band& band, int row)`, which computes one row tile by tile."""
         stage = self._program.stages[index]
         setup, body, finish = [], [], []
         lines, channels = self._origin(stage.origin, stage.channels)
@@ -105,7 +109,7 @@ class _Writer:
         return "\n".join(text)
 
     def _windows(self, stage: Stage) -> list[str]:
-        """Rows that the stage reads."""
+        """Declarations of the rows that the stage reads."""
         lines = []
         for number, source in enumerate(stage.sources):
             lane = _LANES[self._program.buffers[source.buffer].format]
@@ -115,7 +119,7 @@ class _Writer:
         return lines
 
     def _origin(self, origin: Origin, channels: int) -> tuple[list[str], int]:
-        """Code that fills the tile."""
+        """Code that fills the tile, and its number of channels."""
         if isinstance(origin, ReadFrame):
             return [_read_frame(self._program.input, origin)], channels
         start = f"in0.from({_moved('x', origin.source, origin.source.columns[0])})"
@@ -148,7 +152,7 @@ class _Writer:
         return f"Kernel<{_DOTS[convolution.format]}>{{{weights}, {bias}, {scale}, {offset}}}"
 
     def _operation(self, operation: Operation, channels: int) -> list[str]:
-        """Code that changes or stores the tile."""
+        """Code that modifies or stores the tile."""
         if isinstance(operation, Activation):
             return [_activation(operation, channels)]
         if isinstance(operation, Affine):
@@ -175,19 +179,21 @@ class _Writer:
         return next(number for number, source in enumerate(stage.sources) if source is operation.source)
 
     def _array(self, kind: str, values: NDArray[np.generic]) -> str:
-        """Name of a constant array with these values."""
+        """Name of a constant array with these values, which is added if it is new."""
         key = kind.encode() + values.tobytes()
         if key not in self._names:
             name = f"k{len(self._names)}"
             self._names[key] = name
             texts = list(_literals(kind, values.reshape(-1)))
-            lines = [", ".join(texts[start : start + _A_LINE]) for start in range(0, len(texts), _A_LINE)]
+            lines = [
+                ", ".join(texts[start : start + _VALUES_PER_LINE]) for start in range(0, len(texts), _VALUES_PER_LINE)
+            ]
             self.constants.append(f"alignas(64) const {kind} {name}[] = {{\n  " + ",\n  ".join(lines) + "};\n")
         return self._names[key]
 
 
 def _moved(name: str, source: Source, by: int) -> str:
-    """Where in the source a row or column of the stage begins."""
+    """C++ expression for the row or column of a source that corresponds to one of the stage."""
     rate = source.rate
     text = name if rate == 1 else f"{name} * {rate}" if rate.denominator == 1 else f"{name} / {rate.denominator}"
     return text if by == 0 else f"{text} {'-' if by < 0 else '+'} {abs(by)}"
@@ -224,7 +230,7 @@ def _write_frame(program: Program, operation: WriteFrame) -> str:
 
 
 def _plan(program: Program) -> str:
-    """Tables of stages and buffers."""
+    """Tables of stages and buffers, and the executed precisions as JSON."""
     text = []
     for index, stage in enumerate(program.stages):
         rows = [
@@ -262,7 +268,7 @@ def _literals(kind: str, values: NDArray[np.generic]) -> Iterable[str]:
 
 
 def _hex(value: float) -> str:
-    """A float32 literal, exactly; infinities and NaN, which graphs may hold too, have no literals."""
+    """An exact float32 literal; infinities and NaN, which graphs may contain, are written as builtins."""
     with np.errstate(over="ignore"):
         rounded = float(np.float32(value))
     if math.isnan(rounded):

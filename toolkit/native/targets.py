@@ -1,4 +1,4 @@
-"""Processors that engines are compiled for."""
+"""Compilation targets: CPU instruction set levels that engines are compiled for."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from toolkit.system.hardware import instruction_sets
 
 @dataclass(frozen=True)
 class Target:
-    """A level of instructions.
+    """An instruction set level.
 
     Attributes:
-        name: as on the command line.
-        machine: what `platform.machine` calls such processors; empty: any.
-        flags: of /proc/cpuinfo that a processor must have.
-        options: for the compiler.
-        header: the SIMD layer.
-        block: output channels of a register tile, two vectors each: as many sums as registers hold beside operands.
-        fast: precisions it has instructions for, beside float32.
+        name: its name on the command line.
+        machine: `platform.machine()` of such CPUs; empty: any.
+        flags: flags of /proc/cpuinfo that a CPU must have.
+        options: compiler options.
+        header: file name of its SIMD layer.
+        block: output channels of a register tile. Each takes two vector registers for sums; the largest number that
+            leaves registers for pixels and a weight.
+        fast: precisions with dot-product instructions, besides float32.
     """
 
     name: str
@@ -62,16 +63,16 @@ TARGETS: dict[str, Target] = {
         Target("scalar", "", frozenset(), (), "simd_scalar.h", 6),
     )
 }
-"""The fastest first. `scalar` runs anywhere and is the reference for the others."""
+"""From the fastest to the slowest. `scalar` runs on every CPU and is the reference for the others."""
 
 NATIVE = "native"
 
 
 def find_target(name: str) -> Target:
-    """A target by name; `native` is the fastest that this machine runs.
+    """A target by name; `native` is the fastest one that this machine supports.
 
     Raises:
-        InputError: there is no such target.
+        InputError: the target is unknown.
     """
     if name == NATIVE:
         return next(target for target in TARGETS.values() if not missing(target))
@@ -81,8 +82,8 @@ def find_target(name: str) -> Target:
 
 
 def missing(target: Target) -> str:
-    """What this machine lacks to run code for a target; empty when it runs it."""
+    """Why this machine cannot run code for a target; empty if it can."""
     machine, present = platform.machine(), instruction_sets()
     if target.machine not in ("", machine):
-        return f"this processor is {machine}, not {target.machine}"
+        return f"this CPU is {machine}, not {target.machine}"
     return ", ".join(sorted(target.flags - present))

@@ -1,4 +1,4 @@
-"""What values of a graph are to the planner, and small questions it asks of nodes."""
+"""How the planner represents values of a graph, and helpers that read constants of nodes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from toolkit.native.program import Operation, Unsupported
 
 @dataclass(frozen=True)
 class Tensor:
-    """A value of the graph: what a stage's row is after `after` (None: as its origin made it)."""
+    """A value that stage number `stage` computes: its row after the operation `after` (None: directly after its
+    origin).
+    """
 
     stage: int
     after: Operation | None
@@ -21,14 +23,21 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Image:
-    """The input times a factor, however laid out."""
+    """The input frame times a factor, before it is read by a stage.
+
+    Layout changes and the division by 255 at the start of a graph do not need a stage: the first convolution reads the
+    frame directly, and the factor becomes part of that stage.
+    """
 
     factor: float
 
 
 @dataclass(frozen=True)
 class Padded:
-    """A tensor mirrored or extended by zeros: (top, left) and (bottom, right) rows and columns."""
+    """A tensor extended by reflection or zeros, by (top, left, bottom, right) rows and columns.
+
+    Line buffers provide the border, so a Pad node is merged into the convolution that reads it.
+    """
 
     tensor: Tensor | Image
     pads: tuple[int, int, int, int]
@@ -37,7 +46,7 @@ class Padded:
 
 @dataclass(frozen=True)
 class Quantised:
-    """A tensor between QuantizeLinear and DequantizeLinear. `step`: what 1 stands for."""
+    """A tensor after QuantizeLinear, or after the DequantizeLinear that undoes it; `step` is the ONNX scale."""
 
     tensor: Tensor | Image | Padded
     step: float
@@ -47,12 +56,12 @@ Known = Tensor | Image | Quantised | Padded
 
 
 def unsupported(node: ir.Node | None, reason: str) -> Unsupported:
-    """The refusal of a node."""
+    """The error that a node is not supported."""
     return Unsupported(reason if node is None else f"node {node.name} ({node.op_type}) {reason}")
 
 
 def quantisation_step(node: ir.Node) -> float:
-    """The one scale of a QuantizeLinear or DequantizeLinear."""
+    """The scale of a QuantizeLinear or DequantizeLinear, which must be symmetric int8 per tensor."""
     scale, zero = constant(node.inputs[1]), constant(node.inputs[2]) if len(node.inputs) > 2 else np.zeros(1, np.int8)
     if scale is None or scale.size != 1 or zero is None or zero.dtype != np.int8 or np.any(zero):
         raise unsupported(node, "is not symmetric int8 with one scale")
@@ -60,9 +69,9 @@ def quantisation_step(node: ir.Node) -> float:
 
 
 def clip_limits(node: ir.Node) -> tuple[float, float]:
-    """Lowest and highest value of a Clip."""
+    """Lower and upper limit of a Clip node."""
     found = [constant(value) for value in node.inputs[1:3]]
     if len(found) != 2 or any(value is None or value.size != 1 for value in found):
-        raise unsupported(node, "has no two constant limits")
+        raise unsupported(node, "does not have two constant limits")
     low, high = (float(np.asarray(value, np.float64).item()) for value in found)
     return low, high
