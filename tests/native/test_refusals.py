@@ -69,7 +69,7 @@ def bilinear(b: Builder, x: str) -> str:
         (attention, "n1 (GlobalAveragePool)", "needs the whole frame"),
         (mean, "n1 (ReduceMean)", "needs the whole frame"),
         (grouped, "n1 (Conv)", "2 groups"),
-        (shrinking, "n1 (Conv)", "does not keep the size"),
+        (shrinking, "n1 (Conv)", "changes the size"),
         (sigmoid, "n1 (Sigmoid)", "does not implement"),
         (product, "n2 (Mul)", "one operand must be constant"),
         (half, "n1 (Conv)", "float16"),
