@@ -205,6 +205,6 @@ def _geometry(node: ir.Node, kernel: tuple[int, ...], pads: tuple[int, ...], ref
     if not whole or (top + bottom, left + right) != (height - stride, width - stride):
         raise unsupported(
             node,
-            f"with kernel {height}x{width}, stride {stride} and padding {pads} changes the size other than by the stride",
+            f"with kernel {height}x{width}, stride {stride}, padding {pads} changes the size other than by the stride",
         )
     return _Geometry((height, width), stride, (top, left), reflect)
