@@ -27,7 +27,7 @@ from toolkit.profiling.measuring.client import CellFailed, Worker
 from toolkit.profiling.measuring.messages import Open
 from toolkit.profiling.measuring.schedule import MINIMUM_ROUNDS, Pace, measure
 from toolkit.profiling.plan import default_workloads, plan
-from toolkit.profiling.reporting.report import report_schema
+from toolkit.profiling.reporting.reading import report_schema
 from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.protocol import Availability

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
@@ -17,12 +16,9 @@ from numpy.typing import NDArray
 
 from toolkit.artifact import Precision
 from toolkit.graph.matching import constant, ints
+from toolkit.native.builder import ProgramBuilder
 from toolkit.native.program import Affine, Convolution, Depthwise, Floats, Format, Quantise, Source
 from toolkit.native.values import Image, Padded, Quantised, Tensor, unsupported
-
-if TYPE_CHECKING:
-    from toolkit.native.planner import Planner
-
 
 _PRECISIONS: dict[Format, Precision] = {"float": "fp32", "bf16": "bf16", "int8": "int8"}
 
@@ -53,19 +49,19 @@ class _Geometry:
     reflect: bool
 
 
-def convolution(planner: Planner, node: ir.Node) -> Tensor:
+def convolution(builder: ProgramBuilder, node: ir.Node) -> Tensor:
     """Add a stage for a Conv node.
 
     Raises:
         Unsupported: it is neither dense nor depthwise, or the size of its output is not that of its input divided by
             the stride.
     """
-    known = planner.known(node.inputs[0], node)
+    known = builder.known(node.inputs[0], node)
     step = 0.0  # quantisation scale of the input; 0: not quantised
     if isinstance(known, Quantised):
         step, known = known.step, known.tensor
     weights = _weights(node, step)
-    planner.executed[str(node.name)] = _PRECISIONS[weights.format]
+    builder.executed[str(node.name)] = _PRECISIONS[weights.format]
     pads, reflect = ints(node, "pads", (0, 0, 0, 0)), False
     if isinstance(known, Padded):
         pads, reflect = _sum_of_pads(node, pads, known), known.reflect
@@ -75,63 +71,63 @@ def convolution(planner: Planner, node: ir.Node) -> Tensor:
     geometry = _geometry(node, weights.weight.shape[2:], pads, reflect)
     group = node.attributes["group"].as_int() if "group" in node.attributes else 1
     if group == 1:
-        made = _dense(planner, node, known, step, weights, geometry)
+        made = _dense(builder, node, known, step, weights, geometry)
     elif group == len(weights.weight) and weights.weight.shape[1] == 1:
-        made = _depthwise(planner, node, known, step, weights, geometry)
+        made = _depthwise(builder, node, known, step, weights, geometry)
     else:
         raise unsupported(node, f"has {group} groups; only dense and depthwise convolutions are supported")
-    planner.stages[made.stage].nodes.append(str(node.name))
+    builder.stages[made.stage].nodes.append(str(node.name))
     return made
 
 
 def _dense(
-    planner: Planner, node: ir.Node, known: Tensor | Image, step: float, weights: _Weights, geometry: _Geometry
+    builder: ProgramBuilder, node: ir.Node, known: Tensor | Image, step: float, weights: _Weights, geometry: _Geometry
 ) -> Tensor:
     """A dense convolution; one with a stride reads an unshuffled tensor, with its kernel and padding divided by it."""
     weight, (top, left) = weights.weight, geometry.before
     if geometry.stride > 1:
         if geometry.reflect:
             raise unsupported(node, "has a stride and padding by reflection")
-        tensor = planner.unshuffled(known, geometry.stride)
+        tensor = builder.unshuffled(known, geometry.stride)
         weight = unshuffled_kernel(weight, geometry.stride)
         top, left = top // geometry.stride, left // geometry.stride
     else:
-        tensor = planner.image(known, 1) if isinstance(known, Image) else known
-    stage = planner.stages[tensor.stage]
+        tensor = builder.image(known, 1) if isinstance(known, Image) else known
+    stage = builder.stages[tensor.stage]
     if weight.shape[1] != stage.channels:
         raise unsupported(node, f"has weights for {weight.shape[1]} channels but an input of {stage.channels}")
-    buffer = planner.buffer(tensor, weights.format, 1 / step if step else 1.0, geometry.reflect)
+    buffer = builder.buffer(tensor, weights.format, 1 / step if step else 1.0, geometry.reflect)
     height, width = weight.shape[2:]
     source = Source(buffer, rows=(-top, height - 1 - top), columns=(-left, width - 1 - left))
     made = Convolution(source, weights.format, weight, weights.bias, weights.scale)
-    return planner.begin(made, len(weight), stage.size)
+    return builder.begin(made, len(weight), stage.size)
 
 
 def _depthwise(
-    planner: Planner, node: ir.Node, known: Tensor | Image, step: float, weights: _Weights, geometry: _Geometry
+    builder: ProgramBuilder, node: ir.Node, known: Tensor | Image, step: float, weights: _Weights, geometry: _Geometry
 ) -> Tensor:
     """A depthwise convolution, always in float32: its sums have few terms, so dot-product instructions gain nothing.
 
     For int8, input and weights are integers in float32. Their sum is exact, because it stays far below 2**24, so the
     result is that of an int8 convolution; scale and bias are applied after it.
     """
-    tensor = planner.image(known, 1) if isinstance(known, Image) else known
-    planner.executed[str(node.name)] = "fp32"
+    tensor = builder.image(known, 1) if isinstance(known, Image) else known
+    builder.executed[str(node.name)] = "fp32"
     if step:
-        tensor = planner.append(tensor, Quantise(1 / step), node)
-    stage, (top, left) = planner.stages[tensor.stage], geometry.before
+        tensor = builder.append(tensor, Quantise(1 / step), node)
+    stage, (top, left) = builder.stages[tensor.stage], geometry.before
     if len(weights.weight) != stage.channels:
         raise unsupported(node, f"has weights for {len(weights.weight)} channels but an input of {stage.channels}")
     if geometry.stride > 1 and ((top, left) != (0, 0) or geometry.kernel != (geometry.stride,) * 2):
         raise unsupported(node, "is a depthwise convolution whose stride is not its kernel size")
-    buffer = planner.buffer(tensor, "float", reflect=geometry.reflect)
+    buffer = builder.buffer(tensor, "float", reflect=geometry.reflect)
     (height, width), rate = geometry.kernel, geometry.stride
     source = Source(buffer, Fraction(rate), (-top, height - 1 - top), (-left, width - 1 - left))
     weight = weights.weight.astype(np.float32)
     if weights.scale is None:
-        return planner.begin(Depthwise(source, weight, weights.bias, rate), stage.channels, stage.size / rate)
-    made = planner.begin(Depthwise(source, weight, 0 * weights.bias, rate), stage.channels, stage.size / rate)
-    return planner.append(made, Affine(weights.scale, weights.bias), None)
+        return builder.begin(Depthwise(source, weight, weights.bias, rate), stage.channels, stage.size / rate)
+    made = builder.begin(Depthwise(source, weight, 0 * weights.bias, rate), stage.channels, stage.size / rate)
+    return builder.append(made, Affine(weights.scale, weights.bias), None)
 
 
 def unshuffled_kernel(weight: NDArray[np.generic], block: int) -> NDArray[np.generic]:

@@ -60,38 +60,31 @@ def profile(
 ) -> ProfileReport:
     """Measure frame times of runtimes side by side.
 
-    Each configuration (an artifact on a runtime, at a workload, in a precision) runs in a process of its own, and the
-    configurations take turns. The unfused PyTorch network in fp32 is always measured too, as the baseline of speed-ups.
+    Each configuration (artifact, runtime, workload, precision) runs in a process of its own, and they take turns. The
+    unfused PyTorch network in fp32 is always measured too: it is the baseline of speed-ups.
 
     Args:
-        artifacts: artifacts and engine bundles (`*.engine`). A bundle runs as it was built: its runtime, precision and
-            size are used, whatever the next three arguments are.
+        artifacts: artifacts and engine bundles (`*.engine`); a bundle runs as built, whatever the next three say.
         runtimes: names from the registry.
-        workloads: `720p-4k` (x3), `1080p-4k` (x2), or input sizes (WIDTHxHEIGHT); default: the workloads that the
-            artifacts were exported for.
+        workloads: `720p-4k` (x3), `1080p-4k` (x2), or input sizes (WIDTHxHEIGHT); default: those of the artifacts.
         precisions: precisions of artifacts; for PyTorch, precisions to convert the network to.
         duration: seconds of frames per configuration; longer if five frames take longer.
         threads: CPU threads per configuration; 0 uses all CPUs available to this process.
         cpus: CPUs to run on; default: as many as there are threads, one per core first.
         boundary: what a frame time includes: `compute`, `host` or `image`; see `Boundary`.
-        timing_precision: a configuration ends early when the 95 % interval of its median is narrower than this share
-            of it.
+        timing_precision: end a configuration early if the 95 % interval of its median is narrower than this share.
         cell_timeout: seconds after which a configuration that does not reply is ended.
         streams: also measure the throughput of this many concurrent sessions, which share the threads.
         per_layer: also measure the time of each layer, with the runtime's own profiler.
-        builds: also build this many engines from each artifact, if the runtime builds engines, and measure how much
-            they differ.
+        builds: also build this many engines of each artifact, if the runtime builds any, and measure how they differ.
         roofline: compare with the machine's peak rates, which are measured once per machine.
         within_budget: refuse artifacts in a lower precision than fp32 without a passed quality verdict.
-        output: report.json; also written during the measurement, so that little is lost if it is interrupted.
+        output: report.json, which is also written from time to time during the measurement.
         resume: continue the interrupted run whose report is at `output`.
         overwrite: replace an existing report.
         command: the command line, for the report.
         progress: called before every turn of a configuration.
-        notify: called with a line of text before steps that take long and happen only sometimes.
-
-    Returns:
-        The report; all times in seconds.
+        notify: called with a line of text before a long step that most runs do not need.
 
     Raises:
         InputError: an unknown name, a value out of range, nothing to measure, or a report that does not fit to resume.
@@ -101,20 +94,10 @@ def profile(
     """
     check_report_name(output)
     check_outputs(output, overwrite=overwrite or resume)
-    settings = resolve_settings(
-        Settings(
-            duration,
-            threads,
-            tuple(cpus),
-            boundary,
-            timing_precision,
-            cell_timeout,
-            streams,
-            per_layer,
-            builds,
-            roofline,
-        )
+    asked = Settings(
+        duration, threads, tuple(cpus), boundary, timing_precision, cell_timeout, streams, per_layer, builds, roofline
     )
+    settings = resolve_settings(asked)
     given = [_read(item) for item in artifacts]
     if within_budget:
         _require_budget(
