@@ -27,7 +27,9 @@ FOUNDATION = {
     "kinds",
     "manifest_schema1",
     "pages",
+    "port",
     "quoting",
+    "sizes",
     "system",
     "workloads",
 }

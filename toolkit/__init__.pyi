@@ -19,6 +19,7 @@ from toolkit.media.upscale import upscale as upscale
 from toolkit.network.bundled import bundled_checkpoint as bundled_checkpoint
 from toolkit.network.checkpoint import Checkpoint as Checkpoint
 from toolkit.network.checkpoint import load_checkpoint as load_checkpoint
+from toolkit.port import Frame as Frame
 from toolkit.profiling.gate import gate as gate
 from toolkit.profiling.profile import profile as profile
 from toolkit.profiling.reporting.reading import read_report as read_report
@@ -31,7 +32,6 @@ from toolkit.quality.tuning import tune as tune
 from toolkit.runtimes.building import BuildOptions as BuildOptions
 from toolkit.runtimes.engine import Engine as Engine
 from toolkit.runtimes.protocol import Availability as Availability
-from toolkit.runtimes.protocol import Frame as Frame
 from toolkit.runtimes.protocol import Runtime as Runtime
 from toolkit.runtimes.protocol import Session as Session
 from toolkit.runtimes.protocol import SessionOptions as SessionOptions

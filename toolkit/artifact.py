@@ -13,7 +13,9 @@ from toolkit.checks import Check, Verdict
 from toolkit.errors import ArtifactError, OutputExists
 from toolkit.kinds import require_kind
 from toolkit.manifest_schema1 import upgraded
+from toolkit.port import Port
 from toolkit.quoting import visible
+from toolkit.sizes import SizeRule
 from toolkit.system.atomic import sha256_of, sha256_of_file, writable, write_bytes
 from toolkit.system.documents import MalformedDocument, from_json
 from toolkit.system.foreign import foreign
@@ -34,24 +36,6 @@ _LARGEST_SCALE = 16
 _LARGEST_HALO = 1 << 12
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
-Layout = Literal["NCHW", "NHWC"]
-PortType = Literal["float32", "uint8"]
-
-
-class Port(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The artifact's input or output. RGB; `shape` uses names for sizes that stay dynamic."""
-
-    name: str
-    layout: Layout
-    dtype: PortType
-    value_range: tuple[float, float]
-    shape: tuple[int | str, ...]
-
-
-def frame_shape(shape: Shape, layout: str) -> tuple[int, int, int, int]:
-    """Array shape of one RGB frame."""
-    height, width = shape.height, shape.width
-    return (1, 3, height, width) if layout == "NCHW" else (1, height, width, 3)
 
 
 @dataclass(frozen=True)
@@ -63,7 +47,7 @@ class Contract:
         input: what it takes.
         output: what it returns.
         scale: output pixels per input pixel, along each axis.
-        smallest: pixels that each side of the input has at least; sessions extend smaller frames.
+        sizes: of the input that it takes as they are; sessions extend other frames.
         fixed: the only input size; None: any.
     """
 
@@ -71,7 +55,7 @@ class Contract:
     input: Port
     output: Port
     scale: int
-    smallest: int
+    sizes: SizeRule
     fixed: Shape | None = None
 
 
@@ -176,6 +160,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conversion: Conversion | None = None
     schema: int = SCHEMA
 
+    @property
+    def sizes(self) -> SizeRule:
+        """The input sizes that the network takes as they are."""
+        return SizeRule(2, self.smallest)
+
     def verdict_on(self, runtime: str) -> Verdict | None:
         """What was found about the quality on a runtime; None: nothing was measured there."""
         return next((verdict for verdict in self.verdicts if verdict.runtime == runtime), None)
@@ -183,7 +172,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def contract(self) -> Contract:
         fixed = None if self.shape is None else Shape(*self.shape)
-        return Contract(self.name, self.input, self.output, self.network.scale, self.smallest, fixed)
+        return Contract(self.name, self.input, self.output, self.network.scale, self.sizes, fixed)
 
     def __post_init__(self) -> None:
         for name in (self.name, self.source.weights):

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from toolkit.artifact import Artifact
 from toolkit.errors import ToolkitError
 from toolkit.workloads import Shape
@@ -130,7 +128,6 @@ def _use(artifact: Artifact) -> None:
 
 
 def _run(session: Any) -> None:
-    from toolkit.runtimes.protocol import frame_shape
 
     fixed = session.artifact.manifest.shape
     if fixed is not None and fixed[0] * fixed[1] > 1 << 20:
@@ -138,7 +135,7 @@ def _run(session: Any) -> None:
     shape = Shape(*fixed) if fixed else _SHAPE
     session.bind(shape)
     port = session.artifact.manifest.input
-    session.run(np.zeros(frame_shape(shape, port.layout), port.dtype))
+    session.run(port.zeros(shape))
 
 
 def _look_into(artifact: Artifact) -> None:

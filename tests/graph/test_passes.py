@@ -22,6 +22,7 @@ from toolkit.graph.passes.uint8_io import Uint8IO
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.fusion import fuse
+from toolkit.port import rgb_port
 
 CONFIGS = {
     "plain": SMALL,
@@ -177,7 +178,7 @@ def test_centring_stays_where_the_convolution_has_another_reader(traced) -> None
 def test_uint8_io(traced, layout: str) -> None:
     source, model, probes = traced
     result = run(Uint8IO(layout), deployed(model))
-    assert probes.float64_error(result, "uint8", layout) <= FLOAT64_BOUND
+    assert probes.float64_error(result, *(2 * [rgb_port("uint8", layout)])) <= FLOAT64_BOUND
     ends = [result.graph.input[0], result.graph.output[0]]
     assert all(end.type.tensor_type.elem_type == onnx.TensorProto.UINT8 for end in ends)
     channels = [[dim.dim_value for dim in end.type.tensor_type.shape.dim].index(3) for end in ends]
@@ -212,7 +213,7 @@ def test_fix_shape(traced, size: tuple[int, int]) -> None:
     source, model, _ = traced
     scale = source.config.scale
     exact = numpy_function(fuse(source).double(), "float64")
-    result = run(FixShape(*size, scale, source.config.minimum_size), deployed(model))
+    result = run(FixShape(*size, scale, source.config.sizes), deployed(model))
     assert [dim.dim_value for dim in result.graph.input[0].type.tensor_type.shape.dim] == [1, 3, *size]
     x = np.random.default_rng(0).random((1, 3, *size))
     returned = float64_function(result)(x)

@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from toolkit.artifact import Artifact, Manifest, Network, Port, Source
+from toolkit.artifact import Artifact, Manifest, Network, Source
+from toolkit.port import Port
 from toolkit.system.atomic import sha256_of
 
 

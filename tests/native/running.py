@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from toolkit.artifact import Artifact, frame_shape
+from toolkit.artifact import Artifact
 from toolkit.native.compiler import cached_library
 from toolkit.native.library import Library
 from toolkit.native.planner import plan
@@ -33,7 +33,7 @@ class Native:
         manifest = self.artifact.manifest
         height, width = frame.shape[2:] if manifest.input.layout == "NCHW" else frame.shape[1:3]
         size = Shape(height, width).upscaled(manifest.network.scale)
-        return np.zeros(frame_shape(size, manifest.output.layout), manifest.output.dtype)
+        return manifest.output.zeros(size)
 
     def run(self, frame: np.ndarray, target: str = "native", threads: int = 1, tile_columns: int = 0) -> np.ndarray:
         output = self.empty(frame)
@@ -44,7 +44,7 @@ class Native:
     def noise(self, height: int, width: int, seed: int = 0) -> np.ndarray:
         port = self.artifact.manifest.input
         random = np.random.default_rng(seed)
-        shape = frame_shape(Shape(height, width), port.layout)
+        shape = port.frame_shape(Shape(height, width))
         if port.dtype == "uint8":
             return random.integers(0, 256, shape).astype(np.uint8)
         return random.random(shape, np.float32)

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from samples import checkpoint, rewrite_engine
 
 import toolkit
-from toolkit.artifact import Artifact, Layout
+from toolkit.artifact import Artifact
 from toolkit.errors import ArtifactError, InputError, Unavailable
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
 from toolkit.graph.source import source_checkpoint
 from toolkit.network.architectures.rt4ksr.model import numpy_function
+from toolkit.port import Layout
 from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.onnxruntime.session import OrtSession

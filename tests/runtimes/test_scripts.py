@@ -15,7 +15,6 @@ from toolkit.artifact import Artifact
 from toolkit.errors import InputError, Unavailable
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
-from toolkit.profiling.measuring.worker import noise_frame
 from toolkit.runtimes.building import BuildingRuntime, BuildOptions
 from toolkit.runtimes.onnxruntime.script import ort_script
 from toolkit.runtimes.registry import RUNTIMES, build, build_script
@@ -50,7 +49,7 @@ def test_a_script_computes_what_the_session_does(name: str, artifact: Artifact, 
     said = run(home / "gen.py", "--save", "output.npy", "--engine", "engine", cwd=elsewhere)
     session = toolkit.load_session(artifact, name)
     session.bind(SHAPE)
-    expected = session.run(noise_frame(artifact.manifest.input, SHAPE))
+    expected = session.run(artifact.manifest.input.noise(SHAPE, np.random.default_rng(0)))
     output = np.load(elsewhere / "output.npy")
     assert output.dtype == expected.dtype
     np.testing.assert_array_equal(output, expected)

@@ -17,17 +17,7 @@ import msgspec
 import onnx
 import torch
 
-from toolkit.artifact import (
-    DEFAULT_DIRECTORY,
-    Artifact,
-    Layout,
-    Manifest,
-    Network,
-    Port,
-    Source,
-    check_replaceable,
-    is_plain_name,
-)
+from toolkit.artifact import DEFAULT_DIRECTORY, Artifact, Manifest, Network, Source, check_replaceable, is_plain_name
 from toolkit.checks import Check
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.analysis.numerics import relative_error
@@ -39,6 +29,7 @@ from toolkit.network.checkpoint import Checkpoint, serialised_weights
 from toolkit.network.fusion import fuse
 from toolkit.network.proof import BLOCK_BOUND, ROUNDING_BOUND, prove_blocks
 from toolkit.network.rounding import FloatCost
+from toolkit.port import PLANAR, Layout, Port, rgb_port
 from toolkit.system.atomic import sha256_of
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
 from toolkit.workloads import Shape, workload_for_scale
@@ -205,7 +196,7 @@ def _manifest(
         output=_port(graph.output[0], options),
         opset=options.opset,
         shape=None if options.shape is None else (options.shape.height, options.shape.width),
-        smallest=config.minimum_size,
+        smallest=config.sizes.smallest,
         workload=_workload(config.scale, options.shape),
         onnx_sha256=sha256_of(model),
         onnx_bytes=len(model),
@@ -284,13 +275,9 @@ def _workload(scale: int, shape: Shape | None) -> str | None:
 
 def _port(end: onnx.ValueInfoProto, options: ExportOptions) -> Port:
     dims = end.type.tensor_type.shape.dim
-    return Port(
-        name=end.name,
-        layout=options.uint8 or "NCHW",
-        dtype="uint8" if options.uint8 else "float32",
-        value_range=(0.0, 255.0) if options.uint8 else (0.0, 1.0),
-        shape=tuple(dim.dim_value if dim.HasField("dim_value") else dim.dim_param for dim in dims),
-    )
+    port = PLANAR if options.uint8 is None else rgb_port("uint8", options.uint8)
+    shape = tuple(dim.dim_value if dim.HasField("dim_value") else dim.dim_param for dim in dims)
+    return msgspec.structs.replace(port, name=end.name, shape=shape)
 
 
 def _serialised(model: onnx.ModelProto, network: Network, source: Source) -> bytes:

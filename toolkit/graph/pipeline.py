@@ -17,7 +17,7 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from toolkit.artifact import Layout, PortType, Step
+from toolkit.artifact import Step
 from toolkit.checks import Check, CheckKind
 from toolkit.errors import CheckFailed
 from toolkit.graph.analysis.float64 import in_float32, largest_rounding
@@ -32,6 +32,7 @@ from toolkit.graph.passes.uint8_io import Uint8IO
 from toolkit.graph.simplify import simplify
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.proof import ROUNDING_BOUND
+from toolkit.port import PLANAR, Layout, Port
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
 from toolkit.workloads import Shape
 
@@ -50,8 +51,8 @@ class Deployment:
     progress: ProgressCallback
     steps: list[Step] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
-    dtype: PortType = "float32"
-    layout: Layout = "NCHW"
+    port: Port = PLANAR
+    """How input and output hold pictures."""
 
     def run(self, graph_pass: GraphPass, *, measure: bool = True) -> None:
         """Apply a pass between its pre- and postcondition, then measure.
@@ -64,7 +65,7 @@ class Deployment:
             model = graph_pass.rewritten(self.model)  # runs `requires` before and `ensures` after
         except ir.passes.InvariantError as error:
             raise CheckFailed(f"{graph_pass.title}: {error}") from error
-        self.dtype, self.layout = graph_pass.ends or (self.dtype, self.layout)
+        self.port = graph_pass.port or self.port
         self.record(graph_pass.title, model, "; ".join(graph_pass.refusals), measure=measure)
 
     def record(self, title: str, model: onnx.ModelProto, detail: str = "", *, measure: bool = True) -> None:
@@ -72,7 +73,7 @@ class Deployment:
         self.steps.append(Step(title, len(model.graph.node), detail))
         self.model = model
         if measure:
-            self.check("graph", title, self.probes.float64_error(model, self.dtype, self.layout), FLOAT64_BOUND)
+            self.check("graph", title, self.probes.float64_error(model, self.port, self.port), FLOAT64_BOUND)
 
     def store(self) -> onnx.ModelProto:
         """The graph in float32; how far its constants are from the float64 ones is checked."""
@@ -83,7 +84,7 @@ class Deployment:
     def run_in_float32(self, cost: Cost) -> None:
         """Measure what float32 arithmetic costs the stored graph."""
         bound = max(cost(image / 255) for image in self.probes.images)
-        error = self.probes.float32_error(in_float32(self.model), self.dtype, self.layout)
+        error = self.probes.float32_error(in_float32(self.model), self.port, self.port)
         self.check("float32 arithmetic", "ONNX reference implementation", error, bound)
 
     def check(self, kind: CheckKind, subject: str, measured: float, bound: float) -> None:
@@ -164,7 +165,7 @@ def _make_static(
     small = Shape(*(size if size <= _REHEARSAL else _REHEARSAL + size % 2 for size in (shape.height, shape.width)))
     rehearsal = Deployment(deployment.model, Probes.of(truth, (small, small, small)), deployment.progress)
     for current, size in ((rehearsal, small), (deployment, shape)):
-        current.run(FixShape(size.height, size.width, config.scale, config.minimum_size), measure=current is rehearsal)
+        current.run(FixShape(size.height, size.width, config.scale, config.sizes), measure=current is rehearsal)
         if uint8_layout is not None:
             current.run(Uint8IO(uint8_layout), measure=current is rehearsal)
     if [node.op_type for node in rehearsal.model.graph.node] != [node.op_type for node in deployment.model.graph.node]:

@@ -10,22 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.artifact import Port
 from toolkit.errors import InputError
 from toolkit.graph.analysis.locality import Locality, bytes_per_pixel, locality
 from toolkit.graph.reading import read_model
 from toolkit.media.model import Model
 from toolkit.media.strips import Strip, cut, highest
-from toolkit.network.padding import padded_size, reflected_indices
-from toolkit.runtimes.protocol import Frame, Session
+from toolkit.runtimes.protocol import Session
+from toolkit.sizes import reflected_indices
 from toolkit.system.foreign import foreign
 from toolkit.workloads import Shape
 
 Planes = NDArray[Any]
 """An image, uint8 or uint16, as (3, H, W): red, green, blue."""
 
-_ROWS_AT_ONCE = 16
-"""Output rows that are rounded together: they stay in the processor's cache."""
 _REUSE_STRIPS = 8
 """Into how many strips a frame is cut for reuse where memory asks for fewer: enough to find what stands still, few
 enough that their halos cost little."""
@@ -56,7 +53,6 @@ class Upscaler:
         """`packed`: results lie in memory as (H, W, 3), as picture files want them, under the same view."""
         self.model, self.reuse, self._packed = model, reuse, packed
         self.reused = Reused()
-        self._port = model.manifest.input
         self._sessions: dict[int, Session] = {}
         self._spare: list[Session] = []
         self._shape: Shape | None = None
@@ -131,9 +127,11 @@ class Upscaler:
         rows = strip.stop - strip.start
         session = self._session(Shape(rows, frame.shape[2]))
         scale = self.model.scale
-        output = session.run(_to_port(frame[:, strip.start : strip.stop], self._port, white))
+        given, returned = self.model.manifest.input, self.model.manifest.output
+        output = session.run(given.from_image(frame[:, strip.start : strip.stop].transpose(1, 2, 0), white=white))
         first, last = ((row - strip.start) * scale for row in (strip.keep_start, strip.keep_stop))
-        _from_port(output, self._port, slice(first, last), result[:, strip.keep_start * scale :], white)
+        target = result[:, strip.keep_start * scale : strip.keep_stop * scale].transpose(1, 2, 0)
+        returned.to_image(returned.region(output, slice(first, last)), white=white, out=target)
 
     def _session(self, shape: Shape) -> Session:
         """One per height, kept bound."""
@@ -148,7 +146,7 @@ class Upscaler:
         if self.model.manifest.shape is not None or isinstance(self._local(), str):
             return frame
         sides = frame.shape[1:]
-        wanted = [padded_size(side, self.model.manifest.smallest) for side in sides]
+        wanted = [self.model.manifest.sizes.padded(side) for side in sides]
         for axis, (side, target) in enumerate(zip(sides, wanted, strict=True), 1):
             if side != target:
                 frame = frame.take(reflected_indices(side, target), axis)
@@ -213,29 +211,3 @@ def _read_locality(path: Path) -> tuple[Locality | str, float]:
     model = read_model(path)
     with foreign(f"cannot find out what {path} needs around a pixel"):
         return locality(model), bytes_per_pixel(model)
-
-
-def _to_port(planes: Planes, port: Port, white: int) -> Frame:
-    """Rows (3, H, W) as a graph takes them."""
-    if port.dtype == "float32":
-        frame: Frame = (planes.astype(np.float32) / np.float32(white))[None]
-    else:
-        frame = planes[None]
-    return np.ascontiguousarray(frame if port.layout == "NCHW" else frame.transpose(0, 2, 3, 1))
-
-
-def _from_port(output: Frame, port: Port, rows: slice, result: Planes, white: int) -> None:
-    """Rows of what a graph returned, rounded into the first rows of `result`."""
-    planes = output[0] if port.layout == "NCHW" else output[0].transpose(2, 0, 1)
-    planes = planes[:, rows]
-    if planes.dtype == np.uint8:
-        result[:, : planes.shape[1]] = planes
-        return
-    scratch = np.empty((3, _ROWS_AT_ONCE, planes.shape[2]), np.float32)
-    for first in range(0, planes.shape[1], _ROWS_AT_ONCE):
-        part = planes[:, first : first + _ROWS_AT_ONCE]
-        work = scratch[:, : part.shape[1]]
-        np.clip(part, 0, 1, out=work)
-        work *= np.float32(white)
-        np.rint(work, out=work)
-        result[:, first : first + part.shape[1]] = work

@@ -42,21 +42,26 @@ def interface(template: str, program: Program, manifest: Manifest, target: Targe
         "IN_LAYOUT": program.input.layout,
         "OUT_DTYPE": program.output.dtype,
         "OUT_LAYOUT": program.output.layout,
-        **_samples(program),
+        **_samples(manifest),
         "STATIC_SIZE": "true" if fixed is None else f"height == {fixed[0]} && width == {fixed[1]}",
         "SUPPORTED": " && ".join(checks) if target.machine == "x86_64" else "true",
     }
     return re.sub(r"@([A-Z_]+)@", lambda match: str(values[match[1]]), text)
 
 
-def _samples(program: Program) -> dict[str, str]:
-    """Conversions between bytes and samples for the example program."""
-    in_bytes, out_bytes = (end.dtype == "uint8" for end in (program.input, program.output))
+def _samples(manifest: Manifest) -> dict[str, str]:
+    """Conversions between bytes of RGB and samples of frames for the example program."""
+    given, returned = manifest.input, manifest.output
+    rounding = 0.5 if given.dtype == "uint8" else 0.0
     return {
-        "IN_C": "unsigned char" if in_bytes else "float",
-        "OUT_C": "unsigned char" if out_bytes else "float",
-        "INTERLEAVED_IN": str(int(program.input.layout == "NHWC")),
-        "INTERLEAVED_OUT": str(int(program.output.layout == "NHWC")),
-        "FROM_BYTE": "1" if in_bytes else "(1.0f / 255)",
-        "TO_BYTE": "1.0" if out_bytes else "255.0",
+        "IN_C": "unsigned char" if given.dtype == "uint8" else "float",
+        "OUT_C": "unsigned char" if returned.dtype == "uint8" else "float",
+        "INTERLEAVED_IN": str(int(given.layout == "NHWC")),
+        "INTERLEAVED_OUT": str(int(returned.layout == "NHWC")),
+        "IN_COLOUR": "2 - colour" if given.order == "BGR" else "colour",
+        "OUT_COLOUR": "2 - colour" if returned.order == "BGR" else "colour",
+        "IN_SPAN": repr(given.span),
+        "IN_BLACK": repr(given.value_range[0] + rounding),
+        "OUT_SPAN": repr(returned.span),
+        "OUT_BLACK": repr(returned.value_range[0]),
     }

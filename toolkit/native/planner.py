@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +46,9 @@ from toolkit.native.program import (
 )
 from toolkit.native.schedule import schedule
 from toolkit.native.values import Image, Known, Padded, Quantised, Tensor, clip_limits, quantisation_step, unsupported
-from toolkit.network.padding import padded_size, reflected_indices
+from toolkit.sizes import reflected_indices
 from toolkit.system.foreign import first_line
+from toolkit.workloads import Shape
 
 _FLOATS = (ir.DataType.FLOAT, ir.DataType.BFLOAT16)
 
@@ -111,7 +111,15 @@ class _Planner:
         }
 
     def run(self) -> Program:
-        """Plan the whole graph."""
+        """Plan the whole graph.
+
+        Raises:
+            Unsupported: the engine cannot run it.
+        """
+        manifest = self._manifest
+        for port in (manifest.input, manifest.output):
+            if port.dtype == "float16":
+                raise Unsupported(f"{port.name} is float16: native engines take and return float32 and uint8")
         for node in self._model.graph:
             if node in self._patterns.inner or node in self._end.nodes:
                 continue
@@ -122,19 +130,22 @@ class _Planner:
             self._builder.represent(node.outputs[0], self._read(node))
         self._write()
         _fold_affines(self._builder.stages)
-        manifest = self._manifest
-        extended = partial(padded_size, minimum=manifest.smallest)
         program = Program(
             stages=self._builder.stages,
             buffers=self._builder.buffers,
             input=End(manifest.input.dtype, manifest.input.layout),
             output=End(manifest.output.dtype, manifest.output.layout),
             scale=manifest.network.scale,
-            shape=None if manifest.shape is None else (extended(manifest.shape[0]), extended(manifest.shape[1])),
-            smallest=manifest.smallest,
+            shape=None if manifest.shape is None else manifest.sizes.extended(Shape(*manifest.shape)).sides,
+            smallest=manifest.sizes.padded(1),
             executed=self._builder.executed,
         )
         schedule(program)
+        if manifest.sizes.multiple % program.even:
+            raise Unsupported(
+                f"it works in squares of {program.even} pixels, and its manifest promises sizes in multiples of "
+                f"{manifest.sizes.multiple}"
+            )
         return program
 
     def _read(self, node: ir.Node) -> Known:
@@ -192,7 +203,7 @@ class _Planner:
         size = None if self._manifest.shape is None or axis not in (2, 3) else self._manifest.shape[axis - 2]
         if not isinstance(known, Image) or indices is None or size is None:
             raise unsupported(node, "gathers from something other than an image of fixed size")
-        if indices.tolist() != reflected_indices(size, padded_size(size, self._manifest.smallest)):
+        if indices.tolist() != reflected_indices(size, self._manifest.sizes.padded(size)):
             raise unsupported(node, "is not the reflection that extends an odd image")
         return known
 

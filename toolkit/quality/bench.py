@@ -10,17 +10,16 @@ from typing import Any
 import numpy as np
 import onnx
 
-from toolkit.artifact import Manifest, Port
+from toolkit.artifact import Manifest
 from toolkit.checks import Spent
 from toolkit.errors import InputError
 from toolkit.graph.precision.calibration import calibration_images
 from toolkit.images import centre_crop
+from toolkit.port import Frame, Port
 from toolkit.quality.budget import spent_of
 from toolkit.quality.data import Degradation, Pair, Pixels, bicubic, find_items, load_pair
 from toolkit.quality.measurement import BEST_PSNR, worst_patch
 from toolkit.quality.metrics import luma, psnr, squared_error
-from toolkit.quality.subjects import frame_from, pixels_from
-from toolkit.runtimes.protocol import Frame
 from toolkit.system.hardware import usable_cpus
 from toolkit.workloads import Shape
 
@@ -37,7 +36,8 @@ class Bench:
     Attributes:
         data: names of the image sets.
         pairs: crops, all of which count alike.
-        port: the graph's input.
+        input: of the graph.
+        output: of the graph.
         border: pixels left out at each edge.
         exact: results of the fp32 graph.
         scores: their PSNR-Y.
@@ -46,7 +46,8 @@ class Bench:
 
     data: str
     pairs: tuple[Pair, ...]
-    port: Port
+    input: Port
+    output: Port
     border: int
     exact: tuple[Pixels, ...]
     scores: tuple[float, ...]
@@ -62,12 +63,12 @@ class Bench:
             InputError: an image set or directory that cannot be used.
         """
         scale = manifest.network.scale
-        data_names, pairs = _pairs(data, calibration, scale, None if manifest.shape is None else Shape(*manifest.shape))
-        blank = cls(data_names, pairs, manifest.input, scale, (), (), 1.0)
+        data_names, pairs = _pairs(data, calibration, manifest)
+        blank = cls(data_names, pairs, manifest.input, manifest.output, scale, (), (), 1.0)
         exact = blank.results(model)
         scores = blank.scored(exact)
         gain = float(np.mean(scores) - np.mean(blank.scored([bicubic(pair.low, scale) for pair in pairs])))
-        return cls(data_names, pairs, manifest.input, scale, exact, scores, gain)
+        return cls(data_names, pairs, manifest.input, manifest.output, scale, exact, scores, gain)
 
     @property
     def images(self) -> str:
@@ -96,8 +97,8 @@ class Bench:
     def results(self, model: onnx.ModelProto) -> tuple[Pixels, ...]:
         """What a graph makes of the low-resolution crops."""
         run = _function(model)
-        results = (run({self.port.name: frame_from(pair.low, self.port)}) for pair in self.pairs)
-        return tuple(pixels_from(result, self.port) for result in results)
+        results = (run({self.input.name: self.input.from_image(pair.low)}) for pair in self.pairs)
+        return tuple(self.output.to_image(result) for result in results)
 
     def scored(self, results: Sequence[Pixels]) -> tuple[float, ...]:
         """PSNR-Y of results."""
@@ -108,10 +109,9 @@ class Bench:
         )
 
 
-def _pairs(
-    data: Sequence[Path], calibration: Path | None, scale: int, fixed: Shape | None
-) -> tuple[str, tuple[Pair, ...]]:
+def _pairs(data: Sequence[Path], calibration: Path | None, manifest: Manifest) -> tuple[str, tuple[Pair, ...]]:
     """Some image pairs, of all sets alike, and which they are."""
+    scale, sizes = manifest.network.scale, manifest.sizes
     if data:
         items = find_items(data, scale)
         chosen = [items[index * len(items) // _MOST] for index in range(_MOST)] if len(items) > _MOST else items
@@ -120,16 +120,18 @@ def _pairs(
     else:
         found, name = [], "the toolkit" if calibration is None else calibration.name
         for image in calibration_images(calibration)[:_MOST]:
-            height, width = (side // (2 * scale) * 2 * scale for side in image.shape[:2])
-            high = centre_crop(image, Shape(height, width))
+            low = sizes.within(Shape(*(side // scale for side in image.shape[:2])))
+            high = centre_crop(image, low.upscaled(scale))
             found.append(Pair(Degradation().apply(high, scale), high))
-    return name, tuple(_cropped(pair, scale, fixed) for pair in found)
+    return name, tuple(_cropped(pair, manifest) for pair in found)
 
 
-def _cropped(pair: Pair, scale: int, fixed: Shape | None) -> Pair:
-    height, width = pair.low.shape[:2]
-    most = _CROP // scale // 2 * 2
-    size = fixed or Shape(min(height, most), min(width, most))
+def _cropped(pair: Pair, manifest: Manifest) -> Pair:
+    scale, (height, width) = manifest.network.scale, pair.low.shape[:2]
+    if manifest.shape is None:
+        size = manifest.sizes.within(Shape(*(min(side, _CROP // scale) for side in (height, width))))
+    else:
+        size = Shape(*manifest.shape)
     if size.height > height or size.width > width:
         raise InputError(f"an image of {width}x{height} is smaller than the graph's {size}", "Take larger images.")
     top, left = ((height - size.height) // 2, (width - size.width) // 2)

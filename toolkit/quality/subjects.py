@@ -7,34 +7,17 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import onnx
 
-from toolkit.artifact import Artifact, Port, Precision
+from toolkit.artifact import Artifact, Precision
 from toolkit.checks import SIMULATED
 from toolkit.graph.precision.simulate import simulated
 from toolkit.graph.reading import read_model
 from toolkit.quality.data import Pixels
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.protocol import Frame, Session, SessionOptions
+from toolkit.runtimes.protocol import Session, SessionOptions
 from toolkit.runtimes.registry import find_runtime, load_engine
 from toolkit.workloads import Shape
-
-
-def frame_from(pixels: Pixels, port: Port) -> Frame:
-    """An image (H, W, 3) as a graph takes it."""
-    frame: Frame = pixels[None] if port.layout == "NHWC" else np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
-    return frame if port.dtype == "uint8" else frame.astype(np.float32) / np.float32(255)
-
-
-def pixels_from(frame: Frame, port: Port) -> Pixels:
-    """What a graph returned, as an image (H, W, 3): clamped, rounded to nearest, ties to even."""
-    pixels: Pixels = frame[0] if port.layout == "NHWC" else frame[0].transpose(1, 2, 0)
-    if pixels.dtype == np.uint8:
-        return pixels
-    levels = np.clip(pixels, 0, 1)
-    levels *= 255  # in place: 4K in float32 is 100 megabytes
-    return np.rint(levels, out=levels).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -91,7 +74,6 @@ class Upscaler:
     def __init__(self, session: Session, files: object = None) -> None:
         """`files`: what must live as long as the session does."""
         self._session, self._files = session, files
-        self._port = session.contract.input
         self._shape: Shape | None = None
 
     def __call__(self, low: Pixels) -> Pixels:
@@ -100,8 +82,8 @@ class Upscaler:
         if shape != self._shape:
             self._session.bind(shape)
             self._shape = shape
-        result = pixels_from(self._session.run(frame_from(low, self._port)), self._port)
-        return np.array(result, order="C")  # sessions use their buffers again
+        ports = self._session.contract
+        return ports.output.to_image(self._session.run(ports.input.from_image(low)))
 
     def precisions(self) -> dict[str, int]:
         """Number of nodes per precision that really ran."""

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from toolkit.artifact import Artifact, Precision
 from toolkit.errors import Unavailable
-from toolkit.quality.subjects import frame_from
 from toolkit.runtimes.protocol import Session, SessionOptions
 from toolkit.runtimes.registry import find_runtime
 from toolkit.system.progress import Progress, ProgressCallback
@@ -87,8 +86,7 @@ class Stopwatch:
         return find_runtime(self.runtime).load(Artifact(path, manifest), SessionOptions(self.threads))
 
     def _rounds(self, sessions: list[Session], activity: str, progress: ProgressCallback) -> NDArray[np.float64]:
-        pixels = np.random.default_rng(0).integers(0, 256, (*self.shape.sides, 3), np.uint8)
-        frame = frame_from(pixels, self.artifact.manifest.input)
+        frame = self.artifact.manifest.input.noise(self.shape, np.random.default_rng(0))
         for session in sessions:
             session.bind(self.shape)
             for _ in range(_WARM_UP):

@@ -354,8 +354,11 @@ def _shape(artifact: Artifact, options: BuildOptions) -> Shape | None:
             raise InputError(f"{manifest.name} is made for {fixed}, not {options.shape}", "Export without --shape.")
         return fixed
     if options.shape is not None:
-        if any(side % 2 or side < manifest.smallest for side in options.shape.sides):
-            raise InputError(f"{options.shape} is not even", "Engines take even sizes; sessions extend odd images.")
+        if refusal := manifest.sizes.refusal(options.shape):
+            taken = manifest.sizes.extended(options.shape)
+            raise InputError(
+                f"{options.shape} {refusal}", f"Build for {taken}: sessions extend smaller images and crop the result."
+            )
         return options.shape
     if manifest.workload is None:
         return None

@@ -5,26 +5,23 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from toolkit.artifact import Artifact, Contract, Precision, frame_shape
+from toolkit.artifact import Artifact, Contract, Precision
 from toolkit.errors import InputError, Unavailable
 from toolkit.graph.reading import SECONDS
-from toolkit.network.padding import padded_size, reflected_indices
+from toolkit.port import Frame
 from toolkit.runtimes.rehearsal import rehearse
+from toolkit.sizes import reflected_indices
 from toolkit.system.foreign import foreign
 from toolkit.system.hardware import usable_cpus
 from toolkit.workloads import Shape
 
 if TYPE_CHECKING:
     from toolkit.network.checkpoint import Checkpoint
-
-Frame = NDArray[Any]
-"""An image as the artifact's port says: float32 or uint8, (1, 3, H, W) or (1, H, W, 3)."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,8 @@ def check_threads(threads: int) -> None:
 class Session(ABC):
     """A loaded network. `bind` a size once, then `run` frames of it.
 
-    Odd and tiny sizes are extended by reflection before, and cropped after, exactly as the PyTorch network does.
+    Frames of a size that the graph does not take, such as an odd one, are extended by reflection, and the result is
+    cropped, exactly as the PyTorch network does.
     Arrays returned by `run` are reused by the next call.
     """
 
@@ -124,7 +122,7 @@ class Session(ABC):
         fixed = self.contract.fixed
         if fixed is not None and fixed != shape:
             raise InputError(f"{self.contract.name} is made for {fixed}, not {shape}", "Export without --shape.")
-        inner = Shape(*(padded_size(side, self.contract.smallest) for side in shape.sides))
+        inner = self.contract.sizes.extended(shape)
         if fixed and self.extends_fixed_sizes:
             inner = shape
         self._rows = reflected_indices(shape.height, inner.height) if inner != shape else None
@@ -147,9 +145,7 @@ class Session(ABC):
         if self._rows is None or self._columns is None:
             return result
         target = shape.upscaled(self.contract.scale)
-        if self.contract.input.layout == "NCHW":
-            return result[:, :, : target.height, : target.width]
-        return result[:, : target.height, : target.width]
+        return self.contract.output.region(result, slice(target.height), slice(target.width))
 
     def place(self, frame: Frame) -> None:
         """Put a frame where the runtime wants its input, for `compute`.
@@ -188,7 +184,7 @@ class Session(ABC):
         port, shape = self.contract.input, self._shape
         if shape is None:
             raise InputError("this session has no size yet", "Call bind(shape) first.")
-        wanted = frame_shape(shape, port.layout)
+        wanted = port.frame_shape(shape)
         if frame.shape != wanted or frame.dtype != np.dtype(port.dtype):
             raise InputError(f"a frame is {frame.dtype} {frame.shape}, the session takes {port.dtype} {wanted}")
         return shape
@@ -197,8 +193,7 @@ class Session(ABC):
         """Contiguous, of a size the graph takes."""
         if self._rows is None or self._columns is None:
             return np.ascontiguousarray(frame)
-        height_axis, width_axis = (2, 3) if self.contract.input.layout == "NCHW" else (1, 2)
-        return frame.take(self._rows, height_axis).take(self._columns, width_axis)
+        return self.contract.input.taken(frame, self._rows, self._columns)
 
     def _put(self, frame: Frame) -> None:
         """Put it where the runtime wants it: on a processor every array is in its place."""
@@ -222,8 +217,7 @@ class Session(ABC):
 
     def output_frame(self, shape: Shape) -> Frame:
         """An empty frame for the result of an input of this size."""
-        port = self.contract.output
-        return np.empty(frame_shape(shape.upscaled(self.contract.scale), port.layout), port.dtype)
+        return self.contract.output.empty(shape.upscaled(self.contract.scale))
 
 
 class ArtifactSession(Session):

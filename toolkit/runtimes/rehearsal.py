@@ -8,8 +8,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from toolkit.artifact import Artifact, Manifest, encode
 from toolkit.errors import ArtifactError
 from toolkit.graph.reading import allowed_memory, dangerous, invalid, libraries
@@ -21,6 +19,8 @@ from toolkit.system.trust import is_sound, remember
 from toolkit.workloads import Shape
 
 _VALID = "the graph is valid"
+_SMALL = Shape(16, 16)
+"""Of the frame, where the graph takes several sizes."""
 
 
 def rehearse(
@@ -45,8 +45,8 @@ def rehearse(
     by = f"{runtime}, {version}"
     if is_sound(sha256, by):
         return
-    side = max(16, manifest.smallest + manifest.smallest % 2)
-    height, width = fixed.sides if fixed else manifest.shape or (side, side)
+    small = manifest.sizes.extended(_SMALL)
+    height, width = fixed.sides if fixed else manifest.shape or small.sides
     size = path.stat().st_size if path.is_file() else sum(file.stat().st_size for file in path.iterdir())
     ended = run_isolated(
         ["-m", "toolkit.runtimes.rehearsal", runtime, str(path.absolute()), str(height), str(width)],
@@ -66,7 +66,7 @@ def rehearse(
 
 def main(name: str, path: Path, height: int, width: int) -> None:
     """What the process does."""
-    from toolkit.artifact import frame_shape
+
     from toolkit.graph import rehearsal
     from toolkit.runtimes.building import BuildingRuntime
     from toolkit.runtimes.engine import Engine
@@ -82,8 +82,8 @@ def main(name: str, path: Path, height: int, width: int) -> None:
         print(_VALID, flush=True)
         session = runtime._load(Artifact(path, manifest), manifest.precision, options)
     session.bind(Shape(height, width))
-    returned = session.run(np.zeros(frame_shape(Shape(height, width), manifest.input.layout), manifest.input.dtype))
-    expected = frame_shape(Shape(height, width).upscaled(manifest.network.scale), manifest.output.layout)
+    returned = session.run(manifest.input.zeros(Shape(height, width)))
+    expected = manifest.output.frame_shape(Shape(height, width).upscaled(manifest.network.scale))
     if returned.shape != expected:
         raise ArtifactError(f"{path} returns {returned.shape}, and its manifest promises {expected}")
 

@@ -10,7 +10,8 @@ from string import Template
 from textwrap import TextWrapper
 from typing import TYPE_CHECKING
 
-from toolkit.artifact import Artifact, frame_shape
+from toolkit.artifact import Artifact
+from toolkit.port import Port
 from toolkit.quoting import python_docstring, python_literal, visible
 from toolkit.runtimes.engine import build_command
 from toolkit.workloads import Shape
@@ -41,9 +42,8 @@ $body
 
 
 def noise() -> np.ndarray:
-    """A frame of seeded noise: uint8 as it is, float32 in 0..1."""
-    levels = np.random.default_rng(0).integers(0, 256, FRAME_SHAPE, np.uint8)
-    return levels if FRAME_TYPE == "uint8" else levels.astype(np.float32) / np.float32(255)
+    """A frame of seeded noise in $range."""
+$noise
 
 
 def main() -> None:
@@ -186,7 +186,27 @@ def source(subject: Subject, family: Family) -> str:
         constants="\n".join(f"{name} = {value}" for name, value in (_constants(subject) | family.constants).items()),
         body="\n\n".join((*((MEASURE,) if subject.timing else ()), *family.functions)).rstrip(),
         engine=python_literal(f"write {family.engine} here"),
+        range="{:g}..{:g}".format(*manifest.input.value_range),
+        noise=noise_source(manifest.input),
     )
+
+
+def noise_source(port: Port) -> str:
+    """Statements that return the frame of `port.noise(shape, np.random.default_rng(0))`, the shape in FRAME_SHAPE."""
+    low, high = port.value_range
+    levels = "    levels = np.random.default_rng(0).integers(0, 256, FRAME_SHAPE, np.uint8)\n"
+    if port.dtype == "uint8" and (low, high) == (0, 255):
+        return f"{levels}    return levels"
+    if port.span < 255:
+        values = f"levels.astype(np.float32) / np.float32({255 / port.span!r})"
+    else:
+        values = f"levels.astype(np.float32) * np.float32({port.span / 255!r})"
+    values = f"{values} + np.float32({low!r})" if low else values
+    if port.dtype == "uint8":
+        values = f"np.rint({values}).astype(np.uint8)"
+    elif port.dtype != "float32":
+        values = f"({values}).astype(np.{port.dtype})"
+    return f"{levels}    return {values}"
 
 
 def result_shape(subject: Subject) -> dict[str, str]:
@@ -195,7 +215,7 @@ def result_shape(subject: Subject) -> dict[str, str]:
         return {}
     manifest = subject.artifact.manifest
     result = (subject.shape or FRAME).upscaled(manifest.network.scale)
-    return {"RESULT_SHAPE": python_literal(frame_shape(result, manifest.output.layout))}
+    return {"RESULT_SHAPE": python_literal(manifest.output.frame_shape(result))}
 
 
 def _constants(subject: Subject) -> dict[str, str]:
@@ -205,7 +225,7 @@ def _constants(subject: Subject) -> dict[str, str]:
         "ONNX": f"{python_literal(subject.onnx.as_posix())}  # from where this script lies",
         "SHA256": python_literal(manifest.onnx_sha256),
         "INPUT, OUTPUT": f"{python_literal(manifest.input.name)}, {python_literal(manifest.output.name)}",
-        "FRAME_SHAPE": python_literal(frame_shape(subject.shape or FRAME, manifest.input.layout)),
+        "FRAME_SHAPE": python_literal(manifest.input.frame_shape(subject.shape or FRAME)),
         "FRAME_TYPE": python_literal(manifest.input.dtype),
     }
 

@@ -16,6 +16,7 @@ from toolkit.kinds import ENGINE_SUFFIX
 from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.checkpoint import Checkpoint, load_checkpoint
 from toolkit.network.fusion import fuse
+from toolkit.port import PLANAR, rgb_port
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.protocol import Session, SessionOptions
 from toolkit.runtimes.registry import load_engine
@@ -56,7 +57,8 @@ class Contestant:
     @property
     def returns(self) -> Literal["float32", "uint8"]:
         """Type of its results."""
-        return "float32" if isinstance(self.source, Checkpoint) else self.source.manifest.output.dtype
+        is_uint8 = not isinstance(self.source, Checkpoint) and self.source.manifest.output.dtype == "uint8"
+        return "uint8" if is_uint8 else "float32"
 
     @property
     def fixed(self) -> Shape | None:
@@ -129,7 +131,8 @@ def _network_function(checkpoint: Checkpoint, runtime: str, threads: int) -> Run
 
 
 def _session_function(session: Session) -> Run:
-    port = session.contract.input
+    given, returned = session.contract.input, session.contract.output
+    planar = rgb_port("uint8") if returned.dtype == "uint8" else PLANAR
     bound: list[Shape] = []
 
     def run(image: NDArray[np.float32]) -> NDArray[Any]:
@@ -137,10 +140,7 @@ def _session_function(session: Session) -> Run:
         if bound != [shape]:
             session.bind(shape)
             bound[:] = [shape]
-        frame: NDArray[Any] = as_grey(image) if port.dtype == "uint8" else image
-        frame = frame.transpose(0, 2, 3, 1) if port.layout == "NHWC" else frame
-        result = session.run(np.ascontiguousarray(frame))
-        result = result.transpose(0, 3, 1, 2) if port.layout == "NHWC" else result
-        return np.array(result)  # the session uses its buffer again
+        result = session.run(given.from_image(PLANAR.values(image)))
+        return planar.from_image(returned.to_image(result, planar.dtype))
 
     return run

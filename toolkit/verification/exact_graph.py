@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from toolkit.artifact import Artifact
 from toolkit.graph.analysis.float64 import float64_function, in_float64
-from toolkit.network.padding import padded_size, reflected_indices
+from toolkit.port import Frame
+from toolkit.sizes import reflected_indices
 
 
 class ExactGraph:
@@ -20,18 +19,20 @@ class ExactGraph:
         self._manifest = artifact.manifest
         self._function = float64_function(in_float64(onnx.load(artifact.path)))
 
-    def run(self, frame: NDArray[Any]) -> NDArray[np.float64]:
-        """(1, 3, H, W) to (1, 3, sH, sW), any size that the artifact takes.
+    def run(self, frame: Frame) -> NDArray[np.float64]:
+        """Upscale a frame of any size that the artifact takes.
 
         Args:
-            frame: float64 in 0..1, or uint8 if that is what the artifact takes, in which case grey levels return.
+            frame: as the input port has it, but float64 where that is a floating-point port.
+
+        Returns:
+            What the output port holds, as float64.
         """
         manifest = self._manifest
-        height, width = (side * manifest.network.scale for side in frame.shape[2:])
+        shape = manifest.input.size_of(frame)
         if manifest.shape is None:  # a graph of fixed size extends odd ones itself
-            rows, columns = (reflected_indices(side, padded_size(side, manifest.smallest)) for side in frame.shape[2:])
-            frame = frame[..., rows, :][..., columns]
-        nhwc = manifest.input.layout == "NHWC"
-        result = self._function(frame.transpose(0, 2, 3, 1) if nhwc else frame)
-        result = result.transpose(0, 3, 1, 2) if nhwc else result
-        return result[..., :height, :width].astype(np.float64)
+            rows, columns = (reflected_indices(side, manifest.sizes.padded(side)) for side in shape.sides)
+            frame = manifest.input.taken(frame, rows, columns)
+        result = self._function(frame).astype(np.float64)
+        target = shape.upscaled(manifest.network.scale)
+        return manifest.output.region(result, slice(target.height), slice(target.width))

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.artifact import Artifact, PortType
+from toolkit.artifact import Artifact
 from toolkit.checks import Check, CheckKind
 from toolkit.errors import InputError, Unavailable
-from toolkit.graph.analysis.numerics import FLOAT64_BOUND, grey_level_error, quantised, relative_error
+from toolkit.graph.analysis.numerics import FLOAT64_BOUND, frame_error
 from toolkit.graph.export import export
 from toolkit.graph.source import is_made_from
 from toolkit.network.architectures.rt4ksr.model import RT4KSR, numpy_function
@@ -29,6 +29,7 @@ from toolkit.network.checkpoint import Checkpoint
 from toolkit.network.fusion import fuse
 from toolkit.network.proof import BLOCK_BOUND, ROUNDING_BOUND, BlockProof, prove_blocks
 from toolkit.network.rounding import FloatCost
+from toolkit.port import PLANAR, PortType
 from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.registry import RUNTIMES
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
@@ -232,34 +233,43 @@ class _Comparer:
         return Comparison(item.name, shape, float64, single, graph_float64, against_unfused, against_fused)
 
     def _graph_in_float64(self, item: TestInput) -> float | None:
-        port, exact = self._session.contract.input, self._exact[0]
-        if port.dtype == "uint8" and not item.image:
+        contract = self._session.contract
+        if contract.input.dtype == "uint8" and not item.image:
             return None
-        if port.dtype == "uint8":
-            grey = quantised(item.array)
-            return grey_level_error(self._graph.run(grey.astype(np.uint8)), exact(grey / 255))
-        return relative_error(self._graph.run(item.array.astype(np.float64)), exact(item.array))
+        frame = contract.input.from_image(_picture(item.array), floating=np.float64)
+        # The network is given what the frame holds: uint8 ports round their input.
+        answer = self._exact[0](_planar(contract.input.to_image(frame, np.float64)))
+        return frame_error(contract.output, self._graph.run(frame), answer)
 
     def _compare_graph(
         self, item: TestInput, shape: Shape, unfused: NDArray[Any], fused: NDArray[Any]
     ) -> tuple[float | None, float | None]:
         session = self._session
-        port = session.contract.input
-        if port.dtype == "uint8":
-            if not item.image:
-                return None, None
+        given, returned = session.contract.input, session.contract.output
+        if given.dtype == "uint8" and not item.image:
+            return None, None
+        frame = given.from_image(_picture(item.array))
+        if given.dtype == "uint8":
             # The networks were given values between grey levels; compare what the graph can be given.
-            grey = quantised(item.array)
-            unfused, fused = (quantised(function((grey / 255).astype(np.float32))) for function in self._single)
-            frame: NDArray[Any] = grey.astype(np.uint8)
-            unit = 255.0
-        else:
-            frame, unit = item.array, 1.0
+            held = PLANAR.from_image(given.to_image(frame, np.float64))
+            unfused, fused = (function(held) for function in self._single)
         session.bind(shape)
-        frame = frame.transpose(0, 2, 3, 1) if port.layout == "NHWC" else frame
-        result = session.run(np.ascontiguousarray(frame))
-        result = result.transpose(0, 3, 1, 2) if port.layout == "NHWC" else result
-        return difference(result, unfused, unit), difference(result, fused, unit)
+        result = session.run(frame)
+        if returned.dtype == "uint8":
+            expected = [returned.from_image(_picture(answer)) for answer in (unfused, fused)]
+            return difference(result, expected[0], returned.span), difference(result, expected[1], returned.span)
+        image = returned.to_image(result, np.float64)
+        return difference(image, _picture(unfused)), difference(image, _picture(fused))
+
+
+def _picture(array: NDArray[Any]) -> NDArray[np.float64]:
+    """(1, 3, H, W) as a picture."""
+    return PLANAR.values(array).astype(np.float64)
+
+
+def _planar(picture: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A picture as (1, 3, H, W), in float64."""
+    return PLANAR.from_image(picture, floating=np.float64)
 
 
 def difference(result: NDArray[Any], reference: NDArray[Any], nominal: float = 1.0) -> float:

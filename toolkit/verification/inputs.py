@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from toolkit.graph.precision.calibration import calibration_images
 from toolkit.images import centre_crop, find_images, read_rgb
+from toolkit.port import PLANAR
 from toolkit.workloads import Shape
 
 DATA_VARIABLE = "RT4KSR_DATA"
@@ -71,4 +72,4 @@ def _input(pixels: NDArray[np.uint8], shape: Shape | None) -> NDArray[np.float32
     target = shape or Shape(min(height, _CROP), min(width, _CROP))
     repeats = (-(-target.height // height), -(-target.width // width), 1)
     crop = centre_crop(np.tile(pixels, repeats), target)
-    return np.ascontiguousarray(crop.transpose(2, 0, 1)[None] / np.float32(255), np.float32)
+    return PLANAR.from_image(crop)

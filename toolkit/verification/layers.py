@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.artifact import Artifact, Port
+from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.graph.analysis.tensors import EVALUATORS, tensors
 from toolkit.graph.reading import read_model
 from toolkit.pages.drawing import drawn
+from toolkit.port import PLANAR, Port
 from toolkit.quoting import plot
 from toolkit.runtimes.engine import Engine
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
-from toolkit.verification.contestants import Contestant, as_grey, same_scale
+from toolkit.verification.contestants import Contestant, same_scale
 from toolkit.workloads import Shape
 
 LAYER_BOUND = 1e-4
@@ -84,7 +84,7 @@ def compare_layers(
     found = []
     for contestant, (path, port) in zip((first, second), sides, strict=True):
         progress(Progress(contestant.label))
-        found.append(tensors(read_model(path), _frame(given, port), contestant.runtime))
+        found.append(tensors(read_model(path), port.from_image(PLANAR.values(given)), contestant.runtime))
     model = read_model(sides[0][0])
     layers, unmatched = [], []
     for node in model.graph.node:
@@ -131,11 +131,6 @@ def _graph(contestant: Contestant) -> tuple[Path, Port]:
         f"{contestant.label} does not show its tensors: its engine fused them away, or it is no graph at all",
         f"Compare artifacts, each on one of {', '.join(EVALUATORS)}, or engines of ort-cpu.",
     )
-
-
-def _frame(image: NDArray[np.float32], port: Port) -> NDArray[Any]:
-    frame: NDArray[Any] = as_grey(image) if port.dtype == "uint8" else image
-    return np.ascontiguousarray(frame.transpose(0, 2, 3, 1) if port.layout == "NHWC" else frame)
 
 
 def _compared(name: str, operator: str, a: NDArray[np.float64], b: NDArray[np.float64]) -> LayerComparison:

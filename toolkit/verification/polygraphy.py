@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from string import Template
 
-from toolkit.artifact import Artifact, frame_shape
+from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.quoting import python_literal, visible
-from toolkit.runtimes.script import in_docstring
+from toolkit.runtimes.script import in_docstring, noise_source
 from toolkit.system.atomic import write_bytes
 from toolkit.verification.contestants import Contestant
 from toolkit.workloads import Shape
@@ -39,6 +39,7 @@ from polygraphy.comparator import Comparator, CompareFunc
 
 FIRST = $first_path
 SECOND = $second_path
+FRAME_SHAPE = $shape
 
 
 def graph(path: str, every: bool) -> BytesFromOnnx:
@@ -48,8 +49,7 @@ def graph(path: str, every: bool) -> BytesFromOnnx:
 
 def frame() -> np.ndarray:
     """Seeded noise."""
-    levels = np.random.default_rng(0).integers(0, 256, $shape, np.uint8)
-    return levels if $dtype == "uint8" else levels.astype(np.float32) / np.float32(255)
+$noise
 
 
 def main() -> None:
@@ -109,7 +109,7 @@ def polygraphy_script(
             f"Name an artifact on ort-cpu, then one on {', '.join(_RUNNERS)}.",
         )
     ports = [graph.manifest.input for graph in graphs]
-    if (ports[0].dtype, ports[0].layout) != (ports[1].dtype, ports[1].layout):
+    if ports[0].same_frames != ports[1].same_frames:
         raise InputError(f"{first.label} and {second.label} take different frames", "Export both with the same --io.")
     needs, environment, imports, runner = _RUNNERS[second.runtime]
     shape = first.fixed or second.fixed or _SIZE
@@ -122,8 +122,8 @@ def polygraphy_script(
         imports=imports,
         first_path=python_literal(os.path.relpath(graphs[0].path, home)),
         second_path=python_literal(os.path.relpath(graphs[1].path, home)),
-        shape=python_literal(frame_shape(shape, ports[0].layout)),
-        dtype=python_literal(ports[0].dtype),
+        shape=python_literal(ports[0].frame_shape(shape)),
+        noise=noise_source(ports[0]),
         input=python_literal(ports[0].name),
         tolerance=python_literal(tolerance),
         runner=runner,

@@ -26,7 +26,6 @@ import msgspec
 import numpy as np
 import torch
 
-from toolkit.artifact import frame_shape
 from toolkit.media.item import Item
 from toolkit.media.models import Models
 from toolkit.media.options import UpscaleOptions
@@ -112,7 +111,7 @@ def measured(job: VideoJob, count: int, path: Path, directory: Path) -> dict[str
     session = job.model.open()
     session.bind(job.video.upright)
     port = session.artifact.manifest.input
-    noise = np.random.default_rng(0).random(frame_shape(job.video.upright, port.layout)).astype(port.dtype)
+    noise = port.noise(job.video.upright, np.random.default_rng(0))
 
     def encode() -> None:
         encoder = SegmentRun(job, run.upscaler)

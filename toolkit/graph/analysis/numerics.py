@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from toolkit.artifact import Layout, PortType
 from toolkit.graph.analysis.float64 import float64_function
+from toolkit.port import PLANAR, Frame, Port
 from toolkit.workloads import Shape
 
 Truth = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -39,54 +38,65 @@ class Probes:
         images = probe_images(sizes)
         return cls(images, tuple(truth(image / 255) for image in images))
 
-    def float64_error(self, model: onnx.ModelProto, dtype: PortType = "float32", layout: Layout = "NCHW") -> float:
-        """Largest error of a graph that computes in float64, relative to each answer's largest value.
+    def float64_error(self, model: onnx.ModelProto, given: Port = PLANAR, returned: Port = PLANAR) -> float:
+        """Largest error of a graph that computes in float64: see `frame_error`.
 
         Args:
-            model: its constants are float64; where `dtype` is float32, so are its ends.
-            dtype: of the ends that the graph has in float32 form. What a uint8 graph returns must be nearest to the
-                answer: the error is what its distance exceeds half a grey level by, as a share of 255.
-            layout: of the ends.
+            model: its constants are float64; so are its input and output, unless they are uint8.
+            given: input port that the graph has in float32 form.
+            returned: output port likewise.
         """
-        returned = self._returned(float64_function(model), dtype, layout, np.float64)
-        return self._relative_error(returned, dtype)
+        frames = self._returned(float64_function(model), given, np.float64)
+        return self._largest_error(frames, returned)
 
-    def float32_error(self, model: onnx.ModelProto, dtype: PortType = "float32", layout: Layout = "NCHW") -> float:
+    def float32_error(self, model: onnx.ModelProto, given: Port = PLANAR, returned: Port = PLANAR) -> float:
         """The same for the float32 graph as it is stored, run in float32.
 
         The result depends on the machine in its last digits: something to report, with a bound that is wide enough for
         every CPU (`toolkit.network.rounding`).
         """
-        return self._relative_error(self._returned(_evaluator(model), dtype, layout), dtype)
-
-    def worst_error(self, model: onnx.ModelProto, dtype: PortType = "float32", layout: Layout = "NCHW") -> float:
-        """Largest absolute error over all images: of the value for float graphs, in grey levels for uint8 ones."""
-        return float(np.max([error.max() for error in self.errors(model, dtype, layout)]))
+        return self._largest_error(self._returned(_evaluator(model), given), returned)
 
     def errors(
-        self, model: onnx.ModelProto, dtype: PortType = "float32", layout: Layout = "NCHW"
+        self, model: onnx.ModelProto, given: Port = PLANAR, returned: Port = PLANAR
     ) -> list[NDArray[np.float64]]:
-        """Absolute error of every value, one array per image."""
-        returned = self._returned(_evaluator(model), dtype, layout)
-        pairs = zip(returned, self.answers, strict=True)
-        return [np.abs(result - (quantised(answer) if dtype == "uint8" else answer)) for result, answer in pairs]
+        """Absolute error of every value (H, W, C), one array per image, in the units of the output port."""
+        frames = self._returned(_evaluator(model), given)
+        return [
+            np.abs(returned.values(frame).astype(np.float64) - _expected(returned, answer))
+            for frame, answer in zip(frames, self.answers, strict=True)
+        ]
 
     def _returned(
-        self,
-        function: Callable[[NDArray[Any]], NDArray[Any]],
-        dtype: PortType,
-        layout: Layout,
-        floating: type[np.floating] = np.float32,
-    ) -> Iterable[NDArray[np.float64]]:
-        """What a graph makes of each image, as float64 (1, 3, sH, sW)."""
+        self, function: Callable[[Frame], Frame], given: Port, floating: type[np.floating] | None = None
+    ) -> Iterable[Frame]:
+        """What a graph returns for each image."""
         for image in self.images:
-            fed: NDArray[Any] = image if dtype == "uint8" else (image / 255).astype(floating)
-            result = function(np.ascontiguousarray(fed.transpose(0, 2, 3, 1)) if layout == "NHWC" else fed)
-            yield (result.transpose(0, 3, 1, 2) if layout == "NHWC" else result).astype(np.float64)
+            yield function(given.from_image(PLANAR.values(image), floating=floating))
 
-    def _relative_error(self, returned: Iterable[NDArray[np.float64]], dtype: PortType) -> float:
-        measure = grey_level_error if dtype == "uint8" else relative_error
-        return float(np.max([measure(*pair) for pair in zip(returned, self.answers, strict=True)]))
+    def _largest_error(self, frames: Iterable[Frame], port: Port) -> float:
+        errors = [frame_error(port, *pair) for pair in zip(frames, self.answers, strict=True)]
+        return float(np.max(errors))
+
+
+def frame_error(port: Port, frame: Frame, answer: NDArray[np.float64]) -> float:
+    """Largest error of a frame, with black 0 and white 1.
+
+    Args:
+        port: that returned it.
+        frame: its values may be float64 where the port is floating point.
+        answer: of the exact network, (1, 3, H, W), not clamped.
+
+    Returns:
+        For floating-point ports, the largest distance from the answer, relative to the answer's largest value where
+        that exceeds 1. For uint8 ports, by how much the largest distance exceeds half a level, as a share of black to
+        white: 0 when each value is a nearest level; at a tie either neighbour is.
+    """
+    values = port.exact_values(PLANAR.values(answer))
+    distance = np.abs(port.values(frame).astype(np.float64) - values)
+    if port.dtype == "uint8":
+        return float(np.maximum(0.0, distance - 0.5).max() / port.span)
+    return float(distance.max() / port.span / np.maximum(1.0, np.abs(answer).max()))
 
 
 def relative_error(result: NDArray[np.floating], answer: NDArray[np.float64]) -> float:
@@ -94,25 +104,17 @@ def relative_error(result: NDArray[np.floating], answer: NDArray[np.float64]) ->
     return float(np.abs(result - answer).max() / np.maximum(1.0, np.abs(answer).max()))
 
 
-def grey_level_error(result: NDArray[np.floating], answer: NDArray[np.float64]) -> float:
-    """How much further than half a level grey levels are from an answer in 0..1, at most, as a share of 255.
-
-    0 when each is a nearest one; at a tie either neighbour is.
-    """
-    distance = np.abs(result - np.clip(answer, 0, 1) * 255)
-    return float(np.maximum(0.0, distance - 0.5).max() / 255)
+def _expected(port: Port, answer: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What a port should hold for an answer of the exact network, as a picture (H, W, C)."""
+    values = port.exact_values(PLANAR.values(answer))
+    return np.rint(values) if port.dtype == "uint8" else values
 
 
-def _evaluator(model: onnx.ModelProto) -> Callable[[NDArray[Any]], NDArray[Any]]:
+def _evaluator(model: onnx.ModelProto) -> Callable[[Frame], Frame]:
     from onnx.reference import ReferenceEvaluator
 
     evaluator, name = ReferenceEvaluator(model), model.graph.input[0].name
     return lambda frame: np.asarray(evaluator.run(None, {name: frame})[0])  # type: ignore[index]  # no names: a list
-
-
-def quantised(image: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Values 0..1 as grey levels: clamped, rounded to nearest, ties to even."""
-    return np.rint(np.clip(np.asarray(image, np.float64), 0, 1) * 255)
 
 
 def probe_images(sizes: tuple[Shape, Shape, Shape] = PROBE_SIZES) -> tuple[NDArray[np.uint8], ...]:

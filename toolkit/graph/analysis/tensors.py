@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from toolkit.artifact import Port
 from toolkit.errors import InputError, Unavailable
 from toolkit.graph.analysis.shapes import inferred_tensors
 from toolkit.graph.editing import copied
+from toolkit.port import Port
 from toolkit.system.openvino_core import openvino_core
 
 Tensors = Mapping[str, NDArray[Any]]

@@ -9,11 +9,10 @@ import msgspec
 import onnx
 from onnx import numpy_helper
 
-from toolkit.artifact import Artifact, Manifest, frame_shape
+from toolkit.artifact import Artifact, Manifest
 from toolkit.errors import InputError
 from toolkit.graph.analysis.shapes import TensorInfo, inferred_tensors
 from toolkit.graph.reading import read_model
-from toolkit.network.padding import padded_size
 from toolkit.system.foreign import foreign
 from toolkit.workloads import Shape
 
@@ -57,9 +56,9 @@ def count_work(artifact: Artifact, shape: Shape) -> Work:
         InputError: the graph's shapes cannot be inferred.
     """
     manifest = artifact.manifest
-    inner = shape if manifest.shape else Shape(*(padded_size(side, manifest.smallest) for side in shape.sides))
-    given = frame_shape(inner, manifest.input.layout)
-    returned = frame_shape(inner.upscaled(manifest.network.scale), manifest.output.layout)
+    inner = shape if manifest.shape else manifest.sizes.extended(shape)
+    given = manifest.input.frame_shape(inner)
+    returned = manifest.output.frame_shape(inner.upscaled(manifest.network.scale))
     model = read_model(artifact.path)
     with foreign(f"cannot count what {artifact.path} computes"):
         return _counted(model, manifest, given, returned)
@@ -76,7 +75,7 @@ def _counted(model: onnx.ModelProto, manifest: Manifest, given: tuple[int, ...],
             elementwise += math.prod(_known(tensors, looked_at))
     stored = moved = sum(numpy_helper.to_array(tensor).nbytes for tensor in model.graph.initializer)
     for sides, port in ((given, manifest.input), (returned, manifest.output)):
-        moved += math.prod(sides) * (1 if port.dtype == "uint8" else 4)
+        moved += math.prod(sides) * port.itemsize
     return Work(additions, elementwise, moved, stored)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 import onnx_ir as ir
 
-from toolkit.artifact import Layout, PortType
+from toolkit.port import Port
 
 
 class GraphPass(ir.passes.InPlacePass):
@@ -23,11 +23,11 @@ class GraphPass(ir.passes.InPlacePass):
     Attributes:
         title: what reports call the step.
         refused: why a place was left alone, by the name of its node.
-        ends: type and layout of the graph's input and output after the pass, if it changes them.
+        port: how the graph's input and output hold pictures after the pass, if it changes that.
     """
 
     title: str = ""
-    ends: tuple[PortType, Layout] | None = None
+    port: Port | None = None
 
     def __init__(self) -> None:
         self.refused: dict[str, str] = {}

@@ -8,13 +8,14 @@ import onnx_ir as ir
 from toolkit.graph.editing import add_constant, extend_output, insert_between, named_node
 from toolkit.graph.matching import operators
 from toolkit.graph.passes.base import GraphPass
-from toolkit.network.padding import padded_size, reflected_indices
+from toolkit.sizes import SizeRule, reflected_indices
 
 _HEIGHT_AXIS, _WIDTH_AXIS = 2, 3
 
 
 class FixShape(GraphPass):
-    """Give the input a fixed height and width; odd and tiny sizes are extended and cropped inside the graph.
+    """Give the input a fixed height and width; sizes that the network does not take as they are,
+    such as odd ones, are extended and cropped inside the graph.
 
     Requires: no node reads a shape (see MergeUnshuffle), input (1, 3, H, W).
     Ensures: every dimension of input and output is a number.
@@ -22,10 +23,10 @@ class FixShape(GraphPass):
 
     title = "static shape"
 
-    def __init__(self, height: int, width: int, scale: int, minimum: int) -> None:
+    def __init__(self, height: int, width: int, scale: int, sizes: SizeRule) -> None:
         super().__init__()
         self.height, self.width = height, width
-        self.scale, self.minimum = scale, minimum
+        self.scale, self.sizes = scale, sizes
 
     def requires(self, model: ir.Model) -> None:
         if "Shape" in operators(model):
@@ -36,7 +37,7 @@ class FixShape(GraphPass):
         image.shape = ir.Shape([1, 3, self.height, self.width])
         extended = image
         for axis, size in ((_HEIGHT_AXIS, self.height), (_WIDTH_AXIS, self.width)):
-            target = padded_size(size, self.minimum)
+            target = self.sizes.padded(size)
             if target != size:
                 extended = _extend(model, extended, axis, reflected_indices(size, target))
         result.shape = ir.Shape([1, 3, self.height * self.scale, self.width * self.scale])

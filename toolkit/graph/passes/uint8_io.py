@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from toolkit.artifact import Layout
 from toolkit.graph.editing import add_constant, extend_output, insert_between, named_node, scale_weights
 from toolkit.graph.matching import pixel_convs, producer
 from toolkit.graph.passes.base import GraphPass
+from toolkit.port import Layout, rgb_port
 
 
 class Uint8IO(GraphPass):
@@ -25,7 +25,7 @@ class Uint8IO(GraphPass):
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
-        self.layout, self.ends = layout, ("uint8", layout)
+        self.layout, self.port = layout, rgb_port("uint8", layout)
 
     def requires(self, model: ir.Model) -> None:
         _last_conv(model)

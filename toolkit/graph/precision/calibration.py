@@ -15,9 +15,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from toolkit.artifact import Port
 from toolkit.errors import InputError, Unavailable
 from toolkit.images import centre_crop, find_images, read_rgb
+from toolkit.port import Port
+from toolkit.sizes import EVEN, SizeRule
 from toolkit.workloads import Shape
 
 Method = Literal["percentile", "entropy", "minmax"]
@@ -27,19 +28,20 @@ _MOST_IMAGES = 32
 _LARGEST_SIDE = 256
 
 
-def calibration_images(directory: Path | None = None) -> list[NDArray[np.uint8]]:
-    """RGB images (H, W, 3) of even size, at most 32 and at most 256x256 (centre crops).
+def calibration_images(directory: Path | None = None, sizes: SizeRule = EVEN) -> list[NDArray[np.uint8]]:
+    """RGB images (H, W, 3), at most 32 and at most 256x256 (centre crops).
 
     Args:
         directory: where to look, recursively; default: those that ship with the toolkit.
+        sizes: that the network takes; images are cropped to such a size.
 
     Raises:
         InputError: no directory, or no readable image in it.
     """
     if directory is None:
         with as_file(files("toolkit.graph.precision") / "images") as shipped:
-            return calibration_images(shipped)
-    return [_even(read_rgb(path), path) for path in find_images(directory, _MOST_IMAGES)]
+            return calibration_images(shipped, sizes)
+    return [_cropped(read_rgb(path), sizes, path) for path in find_images(directory, _MOST_IMAGES)]
 
 
 def activation_magnitudes(
@@ -61,7 +63,7 @@ def activation_magnitudes(
         """The calibrators stack what one reader gives, and cannot stack images of several sizes."""
 
         def __init__(self, image: NDArray[np.uint8]) -> None:
-            self._frames = iter([{port.name: calibration_frame(image, port)}])
+            self._frames = iter([{port.name: port.from_image(image)}])
 
         def get_next(self) -> dict[str, NDArray[Any]] | None:
             return next(self._frames, None)
@@ -89,17 +91,11 @@ def _magnitude(data: Any) -> float:
     return float(np.abs(np.asarray(data.range_value, np.float64)).max())
 
 
-def calibration_frame(image: NDArray[np.uint8], port: Port) -> NDArray[Any]:
-    """An RGB image (H, W, 3) as an artifact's input takes it."""
-    frame = image[None] if port.layout == "NHWC" else np.ascontiguousarray(image.transpose(2, 0, 1)[None])
-    return frame if port.dtype == "uint8" else (frame / np.float32(255)).astype(np.float32)
-
-
-def _even(pixels: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
-    height, width = (min(side // 2 * 2, _LARGEST_SIDE) for side in pixels.shape[:2])
-    if not height or not width:
+def _cropped(pixels: NDArray[np.uint8], sizes: SizeRule, path: Path) -> NDArray[np.uint8]:
+    shape = sizes.within(Shape(*(min(side, _LARGEST_SIDE) for side in pixels.shape[:2])))
+    if min(shape.sides) < sizes.padded(1):
         raise InputError(f"image {path} is only {pixels.shape[1]}x{pixels.shape[0]}", "Use larger images.")
-    return centre_crop(pixels, Shape(height, width))
+    return centre_crop(pixels, shape)
 
 
 @contextlib.contextmanager

@@ -10,12 +10,12 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from toolkit.artifact import Port
 from toolkit.graph.analysis.tensors import tensor_function
 from toolkit.graph.editing import add_constant, insert_between, named_node, replace_constant
 from toolkit.graph.matching import constant, consumers
 from toolkit.graph.passes.base import GraphPass
 from toolkit.graph.precision.keeping import Kept
+from toolkit.port import Port
 
 
 class CentreOutputs(GraphPass):

@@ -23,7 +23,6 @@ from toolkit.graph.precision.calibration import (
     PERCENTILE,
     Method,
     activation_magnitudes,
-    calibration_frame,
     calibration_images,
 )
 from toolkit.graph.precision.centring import CentreOutputs, output_means
@@ -36,7 +35,6 @@ from toolkit.graph.reading import read_model
 from toolkit.graph.source import source_checkpoint
 from toolkit.images import centre_crop
 from toolkit.network.architectures.rt4ksr.model import numpy_function
-from toolkit.network.padding import padded_size
 from toolkit.system.atomic import sha256_of
 from toolkit.system.foreign import foreign
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
@@ -254,7 +252,7 @@ def rewritten(
 
 def calibrated(model: onnx.ModelProto, manifest: Manifest, options: ConvertOptions) -> dict[str, float]:
     """The magnitude of every tensor around a convolution that int8's 127 should stand for."""
-    images = calibration_images(options.calibration)
+    images = calibration_images(options.calibration, manifest.sizes)
     return activation_magnitudes(sizeless(model, manifest), manifest.input, images, options.method, options.percentile)
 
 
@@ -275,9 +273,10 @@ def prepare(model: onnx.ModelProto, manifest: Manifest, precision: Precision) ->
     """See `Prepared`."""
     port = manifest.input
     crops = [
-        centre_crop(image, Shape(*(min(side, _CROP) for side in image.shape[:2]))) for image in calibration_images()
+        centre_crop(image, manifest.sizes.within(Shape(*(min(side, _CROP) for side in image.shape[:2]))))
+        for image in calibration_images(sizes=manifest.sizes)
     ]
-    frames = [calibration_frame(image, port) for image in crops]
+    frames = [port.from_image(image) for image in crops]
     rounded, free = model, sizeless(model, manifest)
     if precision == "bf16":
         graph = ir.from_proto(model)
@@ -299,7 +298,7 @@ def check_request(manifest: Manifest, precision: Precision, options: ConvertOpti
         raise InputError(f"percentile {options.percentile} goes with method percentile, not {options.method}")
     if not 50 < options.percentile <= 100:
         raise InputError(f"percentile {options.percentile} is not between 50 and 100")
-    if any(padded_size(side, manifest.smallest) != side for side in manifest.shape or ()):
+    if manifest.shape is not None and manifest.sizes.refusal(Shape(*manifest.shape)):
         raise InputError(
             f"{manifest.name} has a fixed size that is extended inside the graph, where its error cannot be measured",
             "Convert an artifact of even or dynamic size.",
@@ -327,9 +326,9 @@ def _measure(converted: onnx.ModelProto, artifact: Artifact, precision: Precisio
     manifest = artifact.manifest
     truth = numpy_function(source_checkpoint(artifact).network, "float64")
     probes = Probes.of(truth)
-    unit = 255.0 if manifest.input.dtype == "uint8" else 1.0
+    unit = manifest.output.span
     with np.errstate(invalid="ignore", over="ignore"):  # what left the range is seen in the result
-        errors = probes.errors(sizeless(converted, manifest), manifest.input.dtype, manifest.input.layout)
+        errors = probes.errors(sizeless(converted, manifest), manifest.input, manifest.output)
     remedy = "" if precision == "int8" else "Keep the nodes that lose it in float32: --keep-fp32 (see `toolkit tune`)."
     largest, mean = BOUNDS[precision]
     checks = [Check.of("mean error", precision, float(np.mean([error.mean() for error in errors])), mean * unit)]
@@ -348,9 +347,9 @@ def sizeless(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
     """A static graph of even size holds no size but in its input and output: without these it takes any."""
     free = copied(model)
     if manifest.shape is not None:
-        for end in (free.graph.input[0], free.graph.output[0]):
+        for end, port in ((free.graph.input[0], manifest.input), (free.graph.output[0], manifest.output)):
             dims = end.type.tensor_type.shape.dim
-            for index, name in zip((2, 3) if manifest.input.layout == "NCHW" else (1, 2), ("h", "w"), strict=True):
+            for index, name in zip(port.spatial_axes, ("h", "w"), strict=True):
                 dims[index].dim_param = f"{end.name}_{name}"
     return free
 

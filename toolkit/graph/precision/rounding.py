@@ -19,11 +19,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from toolkit.artifact import Port
 from toolkit.errors import InputError
 from toolkit.graph.analysis.tensors import tensor_function
 from toolkit.graph.editing import copied, replace_nodes
 from toolkit.graph.precision.keeping import Kept
+from toolkit.port import Port
 
 Doubles = NDArray[np.float64]
 

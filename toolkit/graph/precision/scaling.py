@@ -18,11 +18,11 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from toolkit.artifact import Port
 from toolkit.graph.analysis.tensors import tensor_function
 from toolkit.graph.editing import add_constant, named_node, replace_constant
 from toolkit.graph.matching import constant, consumers, per_channel, producer, read_only_by
 from toolkit.graph.passes.base import GraphPass
+from toolkit.port import Port
 
 _FACTORS = 1 + np.arange(32) / 32
 """What a channel can be multiplied with: bf16 numbers themselves. A power of two would change nothing."""

@@ -65,6 +65,11 @@ static size_t place(int interleaved, size_t i, int colour, size_t count) {
   return interleaved ? 3 * i + colour : count * colour + i;
 }
 
+/* A byte as a sample of the input. */
+static in_sample to_sample(unsigned char byte) {
+  return (in_sample)(byte / 255.0 * @IN_SPAN@ + @IN_BLACK@);
+}
+
 static out_sample* upscale(const unsigned char* pixels, int height, int width) {
   size_t count = (size_t)height * width, i;
   in_sample* input = malloc(3 * count * sizeof(in_sample));
@@ -74,7 +79,7 @@ static out_sample* upscale(const unsigned char* pixels, int height, int width) {
   if (input != NULL && output != NULL) {
     for (i = 0; i < count; ++i)
       for (colour = 0; colour < 3; ++colour)
-        input[place(INTERLEAVED_IN, i, colour, count)] = (in_sample)(pixels[3 * i + colour] * @FROM_BYTE@);
+        input[place(INTERLEAVED_IN, i, @IN_COLOUR@, count)] = to_sample(pixels[3 * i + colour]);
     code = @SYMBOL@_create(&engine, height, width, 0);
     if (code == @SYMBOL@_ok) code = @SYMBOL@_run(engine, input, output);
     @SYMBOL@_destroy(engine);
@@ -89,7 +94,7 @@ static out_sample* upscale(const unsigned char* pixels, int height, int width) {
 
 /* A sample of the result as a byte. */
 static unsigned char to_byte(out_sample value) {
-  double scaled = value * @TO_BYTE@ + 0.5;
+  double scaled = (value - @OUT_BLACK@) / @OUT_SPAN@ * 255 + 0.5;
   return (unsigned char)(scaled < 0 ? 0 : scaled > 255 ? 255 : scaled);
 }
 
@@ -111,7 +116,7 @@ int main(int argc, char** argv) {
   if (result == NULL) return fail("there is not enough memory", argv[2]);
   for (i = 0; i < count; ++i)
     for (colour = 0; colour < 3; ++colour)
-      result[3 * i + colour] = to_byte(output[place(INTERLEAVED_OUT, i, colour, count)]);
+      result[3 * i + colour] = to_byte(output[place(INTERLEAVED_OUT, i, @OUT_COLOUR@, count)]);
   free(output);
   if (!write_ppm(argv[2], result, height, width)) return fail("cannot be written", argv[2]);
   free(result);

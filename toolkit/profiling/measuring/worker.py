@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.artifact import Artifact, Port, frame_shape
+from toolkit.artifact import Artifact
 from toolkit.errors import ToolkitError
 from toolkit.profiling.measuring.messages import (
     Concurrent,
@@ -55,7 +55,7 @@ class Cell:
         self._request = request
         self._session = _bound(request, request.threads)
         load_seconds = time.perf_counter() - begin
-        self._frame = noise_frame(self._session.contract.input, _shape(request))
+        self._frame = self._session.contract.input.noise(_shape(request), np.random.default_rng(0))
         self._run = _pass(self._session, self._frame, request.boundary)
         begin = time.perf_counter()
         self._run()
@@ -150,17 +150,9 @@ def _pass(session: Session, frame: NDArray[Any], boundary: str) -> Callable[[], 
         return session.compute
     if boundary == "host":
         return lambda: session.run(frame)
-    from toolkit.quality.subjects import frame_from, pixels_from
-
     given, returned = session.contract.input, session.contract.output
-    image = pixels_from(frame, given)
-    return lambda: pixels_from(session.run(frame_from(image, given)), returned)
-
-
-def noise_frame(port: Port, shape: Shape) -> NDArray[Any]:
-    """A frame of seeded noise, as an input port takes it."""
-    grey = np.random.default_rng(0).integers(0, 256, frame_shape(shape, port.layout), np.uint8)
-    return grey if port.dtype == "uint8" else (grey / np.float32(255)).astype(np.float32)
+    image = given.to_image(frame)
+    return lambda: returned.to_image(session.run(given.from_image(image)))
 
 
 def peak_bytes() -> int:

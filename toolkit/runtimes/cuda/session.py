@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from toolkit.artifact import frame_shape
 from toolkit.errors import Unavailable
+from toolkit.port import Frame
 from toolkit.runtimes.cuda.driver import Cuda, DeviceFrames
-from toolkit.runtimes.protocol import ArtifactSession, Frame, Stages
+from toolkit.runtimes.protocol import ArtifactSession, Stages
 from toolkit.workloads import Shape
 
 
@@ -41,8 +41,8 @@ class CudaSession(ArtifactSession):
         upscaled = shape.upscaled(manifest.network.scale)
         return DeviceFrames(
             self._cuda,
-            self._cuda.pinned_array(frame_shape(shape, manifest.input.layout), manifest.input.dtype),
-            self._cuda.pinned_array(frame_shape(upscaled, manifest.output.layout), manifest.output.dtype),
+            self._cuda.pinned_array(manifest.input.frame_shape(shape), manifest.input.dtype),
+            self._cuda.pinned_array(manifest.output.frame_shape(upscaled), manifest.output.dtype),
         )
 
     def _bound_frames(self) -> DeviceFrames:

@@ -17,9 +17,10 @@ from toolkit.native.library import Library, LoadedEngine
 from toolkit.native.planner import plan
 from toolkit.native.program import Program, Unsupported
 from toolkit.native.targets import NATIVE, TARGETS, Target, find_target, missing
+from toolkit.port import Frame
 from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.protocol import ArtifactSession, Availability, Executed, Frame, Session, SessionOptions
+from toolkit.runtimes.protocol import ArtifactSession, Availability, Executed, Session, SessionOptions
 from toolkit.workloads import Shape
 
 _INTERFACE = "1"

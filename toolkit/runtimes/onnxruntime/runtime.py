@@ -141,8 +141,7 @@ class OrtGpuRuntime(BuildingRuntime):
     def _run_once(self, job: BuildJob, provider: Provider, directory: Path) -> dict[str, str]:
         """Load the graph and run a frame, which fills the caches in `directory`."""
         session = OrtGpuSession(_copied(job.artifact, directory), provider, usable_cpus())
-        smallest = job.artifact.manifest.smallest
-        session.bind(job.shape or Shape(smallest, smallest))
+        session.bind(job.shape or job.artifact.manifest.sizes.extended(Shape(1, 1)))
         ran = Counter(node.precision for node in session.executed().values())
         return {"executed": ", ".join(f"{precision}: {nodes} nodes" for precision, nodes in ran.items())}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from string import Template
 
-from toolkit.artifact import frame_shape
 from toolkit.quoting import python_literal
 from toolkit.runtimes.script import FRAME, HAS_GPU, THREADS, Family, Subject, source
 
@@ -103,7 +102,7 @@ def ort_script(subject: Subject, provider: str, provider_options: Mapping[str, s
     manifest = subject.artifact.manifest
     result = (subject.shape or FRAME).upscaled(manifest.network.scale)
     if on_gpu or subject.timing:
-        constants["RESULT_SHAPE"] = python_literal(frame_shape(result, manifest.output.layout))
+        constants["RESULT_SHAPE"] = python_literal(manifest.output.frame_shape(result))
     family = Family(
         needs=("onnxruntime-gpu" if on_gpu else "onnxruntime",),
         standard=("ctypes", "os") if on_gpu else ("os",),

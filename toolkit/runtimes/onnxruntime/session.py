@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.artifact import Artifact, frame_shape
+from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
+from toolkit.port import Frame
 from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
 from toolkit.runtimes.onnxruntime.provider import Provider
-from toolkit.runtimes.protocol import ArtifactSession, Executed, Frame, LayerTime, short_precision
+from toolkit.runtimes.protocol import ArtifactSession, Executed, LayerTime, short_precision
 from toolkit.workloads import Shape
 
 CPU = "CPUExecutionProvider"
@@ -50,10 +51,10 @@ class OrtSession(ArtifactSession):
         What goes on inside the engines of the TensorRT provider it does not tell.
         """
         manifest = self.artifact.manifest
-        shape = _SMALL if manifest.shape is None else Shape(*manifest.shape)
+        shape = manifest.sizes.extended(_SMALL) if manifest.shape is None else Shape(*manifest.shape)
         # A replayed CUDA graph has no nodes.
         provider = self._provider.without_graphs() if self._provider.captures_graphs else self._provider
-        blank = np.zeros(frame_shape(shape, manifest.input.layout), manifest.input.dtype)
+        blank = manifest.input.zeros(shape)
         return {
             _node_name(event): Executed(_element_type(event["args"]), event["args"]["provider"])
             for event in self._profile(provider, blank, 1)

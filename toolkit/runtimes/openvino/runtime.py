@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from toolkit.artifact import Artifact, Precision, frame_shape
+from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError
+from toolkit.port import Frame
 from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
@@ -19,7 +20,6 @@ from toolkit.runtimes.protocol import (
     ArtifactSession,
     Availability,
     Executed,
-    Frame,
     LayerTime,
     Session,
     SessionOptions,
@@ -64,7 +64,7 @@ class OpenVinoSession(ArtifactSession):
 
     def _compile(self, shape: Shape, config: dict[str, Any]) -> Any:
         model = self._core.read_model(self.artifact.path)
-        model.reshape(list(frame_shape(shape, self.artifact.manifest.input.layout)))
+        model.reshape(list(self.artifact.manifest.input.frame_shape(shape)))
         return self._core.compile_model(model, "CPU", config)
 
     def _run(self, frame: Frame) -> Frame:
@@ -82,7 +82,7 @@ class OpenVinoSession(ArtifactSession):
 
         extended = self._extended(frame)
         port = self.artifact.manifest.input
-        compiled = self._compile(_size(extended, port.layout), self._config | {"PERF_COUNT": True})
+        compiled = self._compile(port.size_of(extended), self._config | {"PERF_COUNT": True})
         request, clock = compiled.create_infer_request(), LayerClock()
         request.set_input_tensor(openvino.Tensor(extended))
         for _ in range(frames + 1):
@@ -196,10 +196,6 @@ def _config(core: Any, precision: Precision, threads: int) -> dict[str, Any]:
     if _CAPABILITIES[hint] not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         hint = "f32"
     return {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads, **_SCHEDULING}
-
-
-def _size(frame: Frame, layout: str) -> Shape:
-    return Shape(*(frame.shape[2:] if layout == "NCHW" else frame.shape[1:3]))
 
 
 def _origins(compiled: Any) -> dict[str, str]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import NDArray
 
-from toolkit.artifact import Artifact, Contract, Port, Precision
-from toolkit.runtimes.protocol import Availability, Executed, Frame, Runtime, Session, SessionOptions, probe_import
+from toolkit.artifact import Artifact, Contract, Precision
+from toolkit.port import Frame, rgb_port
+from toolkit.runtimes.protocol import Availability, Executed, Runtime, Session, SessionOptions, probe_import
 from toolkit.workloads import Shape
 
 if TYPE_CHECKING:
@@ -58,7 +59,5 @@ class Float64Runtime(Runtime):
 
 def checkpoint_contract(checkpoint: Checkpoint) -> Contract:
     """What the network in a checkpoint takes and returns: float32 NCHW, RGB 0..1, any size, not clamped."""
-    shape = (1, 3, "height", "width")
-    given, returned = (Port(name, "NCHW", "float32", (0.0, 1.0), shape) for name in ("input", "output"))
     config = checkpoint.config
-    return Contract(checkpoint.file, given, returned, config.scale, config.minimum_size)
+    return Contract(checkpoint.file, rgb_port(name="input"), rgb_port(name="output"), config.scale, config.sizes)

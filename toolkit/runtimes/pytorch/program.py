@@ -26,21 +26,41 @@ _GRAPH_WARM_UP = 3
 
 
 class FrameNetwork(nn.Module):
-    """A network with the artifact's input and output: float32 or uint8, NCHW or NHWC, whatever it computes in."""
+    """A network, which takes and returns RGB in 0..1 as (N, 3, H, W), with the ports of an artifact.
+
+    Raises:
+        Unavailable: a port has one channel.
+    """
 
     def __init__(self, network: RT4KSR, manifest: Manifest, dtype: torch.dtype, device: str) -> None:
         super().__init__()
         self.network = network.to(device=device, dtype=dtype).eval()
         self.name, self.dtype, self.device = manifest.name, dtype, torch.device(device)
-        self._uint8 = manifest.input.dtype == "uint8"
-        self._nhwc = manifest.input.layout == "NHWC"
+        self._input, self._output = manifest.input, manifest.output
+        if "Y" in (self._input.order, self._output.order):
+            raise Unavailable(f"PyTorch runs networks for RGB, and {manifest.name} takes or returns luma")
 
     def forward(self, frame: Tensor) -> Tensor:
-        image = frame.permute(0, 3, 1, 2) if self._nhwc else frame
-        image = image.to(self.dtype) / 255 if self._uint8 else image.to(self.dtype)
-        result: Tensor = self.network(image)
-        result = (result * 255).round().clamp(0, 255).byte() if self._uint8 else result.float()
-        return result.permute(0, 2, 3, 1).contiguous() if self._nhwc else result
+        return self._frame(self.network(self._picture(frame)))
+
+    def _picture(self, frame: Tensor) -> Tensor:
+        """A frame as the network takes it; `Port.to_image` does this with arrays."""
+        port, low = self._input, self._input.value_range[0]
+        picture = (frame.permute(0, 3, 1, 2) if port.layout == "NHWC" else frame).to(self.dtype)
+        picture = picture - low if low else picture
+        picture = picture / port.span if port.span != 1 else picture
+        return picture.flip(1) if port.order == "BGR" else picture
+
+    def _frame(self, picture: Tensor) -> Tensor:
+        """What the network returned as a frame; `Port.from_image` does this with arrays."""
+        port, (low, high) = self._output, self._output.value_range
+        frame = picture.flip(1) if port.order == "BGR" else picture
+        frame = frame * port.span if port.span != 1 else frame
+        frame = frame + low if low else frame
+        frame = frame.round() if port.dtype == "uint8" else frame
+        frame = frame.clamp(low, high) if port.limited else frame
+        frame = frame.to(getattr(torch, port.dtype))
+        return frame.permute(0, 2, 3, 1).contiguous() if port.layout == "NHWC" else frame
 
 
 class Program(ABC):

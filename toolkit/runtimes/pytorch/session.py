@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from toolkit.artifact import Artifact, frame_shape
+from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
+from toolkit.port import Frame
 from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
-from toolkit.runtimes.protocol import ArtifactSession, Executed, Frame, LayerTime, Stages
+from toolkit.runtimes.protocol import ArtifactSession, Executed, LayerTime, Stages
 from toolkit.runtimes.pytorch.program import Program
 from toolkit.workloads import Shape
 
@@ -51,7 +52,7 @@ class TorchSession(ArtifactSession):
     def _bind(self, shape: Shape) -> None:
         port = self.artifact.manifest.input
         self._settle()
-        self._program.prepare(torch.zeros(frame_shape(shape, port.layout), dtype=getattr(torch, port.dtype)))
+        self._program.prepare(torch.zeros(port.frame_shape(shape), dtype=getattr(torch, port.dtype)))
 
     def _run(self, frame: Frame) -> Frame:
         self._settle()
@@ -105,8 +106,8 @@ class TorchCudaSession(TorchSession):
         self._settle()
         manifest = self.artifact.manifest
         target = shape.upscaled(manifest.network.scale)
-        given = _pinned(frame_shape(shape, manifest.input.layout), manifest.input.dtype)
-        returned = _pinned(frame_shape(target, manifest.output.layout), manifest.output.dtype)
+        given = _pinned(manifest.input.frame_shape(shape), manifest.input.dtype)
+        returned = _pinned(manifest.output.frame_shape(target), manifest.output.dtype)
         device = given.to(self._program.network.device)
         buffers = _Buffers(given, returned, given.numpy(), returned.numpy(), device)
         self._program.prepare(device)

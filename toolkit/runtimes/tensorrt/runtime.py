@@ -13,7 +13,7 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
-from toolkit.artifact import Artifact, Precision, frame_shape
+from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError, Unavailable
 from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
 from toolkit.runtimes.child import DRIVER_REMEDY, ask
@@ -275,9 +275,8 @@ def optimization_profile(artifact: Artifact, shape: Shape | None) -> Shapes | No
         return None
     best = shape or _LARGEST
     largest = Shape(*(max(sides) for sides in zip(best.sides, _LARGEST.sides, strict=True)))
-    layout = manifest.input.layout
-    smallest = frame_shape(Shape(manifest.smallest, manifest.smallest), layout)
-    return smallest, frame_shape(best, layout), frame_shape(largest, layout)
+    port, smallest = manifest.input, manifest.sizes.extended(Shape(1, 1))
+    return port.frame_shape(smallest), port.frame_shape(best), port.frame_shape(largest)
 
 
 def _collecting_logger(trt: Any) -> Any:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from toolkit.artifact import Artifact, frame_shape
+from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
+from toolkit.port import Frame
 from toolkit.runtimes.cuda.driver import Cuda, CudaGraph
 from toolkit.runtimes.cuda.session import CudaSession
 from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
-from toolkit.runtimes.protocol import Executed, Frame, LayerTime, short_precision
+from toolkit.runtimes.protocol import Executed, LayerTime, short_precision
 from toolkit.workloads import Shape
 
 _PRECISIONS = {"fp32", "fp16", "bf16", "int8", "uint8"}
@@ -106,7 +107,7 @@ class TensorRtSession(CudaSession):
         self._graph = self._frames = None  # gives their memory back
         self._stages_known = False
         manifest = self.artifact.manifest
-        if not self._context.set_input_shape(manifest.input.name, frame_shape(shape, manifest.input.layout)):
+        if not self._context.set_input_shape(manifest.input.name, manifest.input.frame_shape(shape)):
             raise Unavailable(f"{manifest.name} was not built for {shape}", f"Build it with --shape {shape}.")
         frames = self._new_frames(shape)
         self._context.set_tensor_address(manifest.input.name, frames.input_address)

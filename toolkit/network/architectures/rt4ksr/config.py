@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
+from toolkit.sizes import SizeRule
+
 Form = Literal["training", "fused"]
 """`training`: 1x1-3x3-1x1 blocks with identities; `fused`: each block merged into one 3x3 convolution."""
 
@@ -123,9 +125,9 @@ class NetworkConfig:
         return 3 * (self.shuffle * self.scale) ** 2
 
     @property
-    def minimum_size(self) -> int:
-        """Smallest even height and width the network itself takes: the blur's reflection by 2 needs 3 rows."""
-        return 4 if self.stem == "gaussian" else 2
+    def sizes(self) -> SizeRule:
+        """Even sizes, as PixelUnshuffle(2) needs; the blur's reflection by 2 needs 3 rows and columns."""
+        return SizeRule(UNSHUFFLE, 4 if self.stem == "gaussian" else 2)
 
     @property
     def whole_frame(self) -> bool:

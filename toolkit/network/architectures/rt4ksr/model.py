@@ -15,7 +15,7 @@ from torch.nn import functional
 from toolkit.network.architectures.rt4ksr.blocks import BLOCKS, HighFrequencyBranch, Tail
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.architectures.rt4ksr.frequency import Halve, HighPass
-from toolkit.network.padding import padded_size, reflected_indices
+from toolkit.sizes import reflected_indices
 
 
 class RT4KSR(nn.Module):
@@ -42,14 +42,14 @@ class RT4KSR(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        rows, columns = (padded_size(size, self.config.minimum_size) for size in (height, width))
+        rows, columns = (self.config.sizes.padded(size) for size in (height, width))
         if (rows, columns) == (height, width):
             return self.forward_even(x)
         x = x[..., reflected_indices(height, rows), :][..., reflected_indices(width, columns)]
         return self.forward_even(x)[..., : height * self.config.scale, : width * self.config.scale]
 
     def forward_even(self, x: Tensor) -> Tensor:
-        """The network proper: H and W even and at least `config.minimum_size`."""
+        """The network proper: H and W as `config.sizes` says."""
         deep = self.deep(self._shallow(x))
         if self.config.high_frequency:
             deep = self.gamma * deep + self.hfb(self._shallow(self.high_pass(x)))
