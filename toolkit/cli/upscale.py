@@ -39,86 +39,103 @@ _NETWORKS, _PICTURES_PANEL, _VIDEOS_PANEL = (
 @Parameter(name="*", group=_NETWORKS)
 @dataclass(frozen=True)
 class Network:
-    """Which network runs, and how.
+    """Which network runs, and how."""
 
-    Parameters
-    ----------
-    model
-        Artifacts (.onnx) or engines (.engine), one per scale. Default: those in --directory, otherwise the toolkit's
-        own weights. An engine holds machine code: load only engines from people whose programs you would run.
-    runtime
-        Inference runtime for ONNX files; engines use their own. Default: native if it works here and supports the
-        network, otherwise ort-cpu.
-    precision
-        Precision of the artifact to look up in --directory.
-    memory
-        MiB of memory for the network's tensors. Larger frames are processed in strips, with the same result.
-    """
-
-    model: Annotated[tuple[NetworkPath, ...], Parameter(consume_multiple=True, negative=(), show_default=False)] = ()
-    runtime: str | None = None
-    precision: Precision = "fp32"
+    model: Annotated[
+        tuple[NetworkPath, ...],
+        Parameter(
+            help="Artifacts (.onnx) or engines (.engine), one per scale. Default: those in --directory, otherwise the "
+            "toolkit's own weights. An engine holds machine code: load only engines from people whose programs you "
+            "would run.",
+            consume_multiple=True,
+            negative=(),
+            show_default=False,
+        ),
+    ] = ()
+    runtime: Annotated[
+        str | None,
+        Parameter(
+            help="Inference runtime for ONNX files; engines use their own. Default: native if it works here and "
+            "supports the network, otherwise ort-cpu."
+        ),
+    ] = None
+    precision: Annotated[Precision, Parameter(help="Precision of the artifact to look up in --directory.")] = "fp32"
     directory: ArtifactDirectory = DEFAULT_DIRECTORY
-    memory: int = 256
+    memory: Annotated[
+        int,
+        Parameter(
+            help="MiB of memory for the network's tensors. Larger frames are processed in strips, with the same result."
+        ),
+    ] = 256
     threads: Threads = 0
 
 
 @Parameter(name="*", group=_PICTURES_PANEL)
 @dataclass(frozen=True)
 class Pictures:
-    """How images are written.
+    """How images are written."""
 
-    Parameters
-    ----------
-    format
-        Format of images whose name is not given by -o. Default: that of the input if it can be written, otherwise png.
-    quality
-        Quality of JPEG, WebP and AVIF, 1 to 100.
-    """
-
-    format: Literal["png", "jpg", "webp", "avif", "tiff"] | None = None
-    quality: int = 95
+    format: Annotated[
+        Literal["png", "jpg", "webp", "avif", "tiff"] | None,
+        Parameter(
+            help="Format of images whose name is not given by -o. Default: that of the input if it can be written, "
+            "otherwise png."
+        ),
+    ] = None
+    quality: Annotated[int, Parameter(help="Quality of JPEG, WebP and AVIF, 1 to 100.")] = 95
     lossless: Annotated[bool, flag("Write WebP without loss.")] = False
 
 
 @Parameter(name="*", group=_VIDEOS_PANEL)
 @dataclass(frozen=True)
 class Videos:
-    """How videos are read and encoded.
+    """How videos are read and encoded."""
 
-    Parameters
-    ----------
-    container
-        Container of videos whose name is not given by -o. Default: that of the input if it can be written, otherwise
-        mkv.
-    codec
-        FFmpeg's name of a video encoder. Default: libx264; libx265 for high dynamic range; libsvtav1 for .webm.
-    crf
-        Constant quality on the scale of the codec; lower is better. Default: visually lossless.
-    codec_preset
-        Speed preset of the codec. Default: medium; 8 for libsvtav1.
-    pix_fmt
-        Output pixel format, for example yuv420p10le. Default: chroma subsampling and bit depth of the input.
-    codec_option
-        Encoder option NAME=VALUE. Can be given several times.
-    on_error
-        What to do with a corrupt frame: stop with an error, skip it, or repeat the previous frame.
-    reuse
-        exact: do not recompute parts that did not change since the previous frame; the result is the same.
-    seconds
-        Seconds of each video to upscale, from its start. Default: all.
-    """
-
-    container: Literal["mp4", "mov", "mkv", "webm", "ts", "nut"] | None = None
-    codec: str | None = None
-    crf: float | None = None
-    codec_preset: str | None = None
-    pix_fmt: str | None = None
-    codec_option: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
-    on_error: Literal["stop", "skip", "repeat"] = "stop"
+    container: Annotated[
+        Literal["mp4", "mov", "mkv", "webm", "ts", "nut"] | None,
+        Parameter(
+            help="Container of videos whose name is not given by -o. Default: that of the input if it can be written, "
+            "otherwise mkv."
+        ),
+    ] = None
+    codec: Annotated[
+        str | None,
+        Parameter(
+            help="FFmpeg's name of a video encoder. Default: libx264; libx265 for high dynamic range; libsvtav1 for "
+            ".webm."
+        ),
+    ] = None
+    crf: Annotated[
+        float | None,
+        Parameter(help="Constant quality on the scale of the codec; lower is better. Default: visually lossless."),
+    ] = None
+    codec_preset: Annotated[
+        str | None, Parameter(help="Speed preset of the codec. Default: medium; 8 for libsvtav1.")
+    ] = None
+    pix_fmt: Annotated[
+        str | None,
+        Parameter(
+            help="Output pixel format, for example yuv420p10le. Default: chroma subsampling and bit depth of the input."
+        ),
+    ] = None
+    codec_option: Annotated[
+        tuple[str, ...],
+        Parameter(help="Encoder option NAME=VALUE. Can be given several times.", negative=(), show_default=False),
+    ] = ()
+    on_error: Annotated[
+        Literal["stop", "skip", "repeat"],
+        Parameter(help="Handling of a corrupt frame: stop with an error, skip it, or repeat the previous frame."),
+    ] = "stop"
     deinterlace: Annotated[bool, flag("Convert interlaced video to progressive video instead of refusing it.")] = False
-    reuse: Literal["exact", "off"] = "exact"
-    seconds: float | None = None
+    reuse: Annotated[
+        Literal["exact", "off"],
+        Parameter(
+            help="exact: do not recompute parts that did not change since the previous frame; the result is the same."
+        ),
+    ] = "exact"
+    seconds: Annotated[
+        float | None, Parameter(help="Seconds of each video to upscale, from its start. Default: all.")
+    ] = None
     resume: Annotated[
         Resume, flag("Continue an interrupted run: unfinished videos, and files that are not done yet.")
     ] = False

@@ -1,0 +1,138 @@
+"""Options mean the same in every command; paths of the wrong kind are refused before anything heavy is imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import pytest
+from cyclopts import App
+from cyclopts.argument import Argument
+
+from toolkit.artifact import Artifact
+from toolkit.cli import _COMMANDS, _function
+from toolkit.cli.paths import existing_subject, output_directory, output_file
+from toolkit.errors import ArtifactError, InputError
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = [name for commands in _COMMANDS.values() for name in commands]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def collection(command: str) -> list[Argument]:
+    app = App(name=command)
+    app.default(_function(command))
+    return [item for item in app.assemble_argument_collection(parse_docstring=True) if item.name != "*"]
+
+
+def arguments(command: str) -> dict[str, Any]:
+    """The options of a command, by name, and their types without `Annotated` and `None`."""
+    return {argument.name: plain(argument.hint) for argument in collection(command)}
+
+
+def plain(hint: Any) -> Any:
+    inner = [part for part in get_args(hint) if part is not type(None)]
+    if get_origin(hint) in (list, tuple):
+        return list, plain(inner[0])
+    return plain(inner[0]) if inner and not isinstance(inner[0], str) else hint
+
+
+TYPES = {command: arguments(command) for command in COMMANDS}
+DIFFERS = {
+    "--precision",  # several in some commands, one of a few in others
+    "--images",  # one directory where five images are enough
+    "--clip",
+}
+
+
+def test_an_option_has_one_type() -> None:
+    """What is a path in one command is not a switch in another."""
+    seen: dict[str, tuple[str, Any]] = {}
+    for command, options in TYPES.items():
+        for name, hint in options.items():
+            if name.startswith("--") and name not in DIFFERS:
+                first, known = seen.setdefault(name, (command, hint))
+                assert known == hint, f"{name} is {known} in {first} and {hint} in {command}"
+    assert seen["--within-budget"][1] is bool
+    assert {command for command in COMMANDS if "--within-budget" in TYPES[command]} == {"evaluate", "export", "profile"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_explained(command: str) -> None:
+    for argument in collection(command):
+        text = argument.parameter.help or ""
+        assert text.partition(" [default")[0].endswith("."), f"{command} {argument.name}: {text!r}"
+        assert text[0].isupper() or text.startswith(("exact:", "report.json", "soap:", "auto:")), text
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("a.onnx", "is the name of a file"), ("there.json", "it is a file"), ("page.html", "is the name of a file")],
+)
+def test_commands_that_write_several_files_take_a_directory(path: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "there.json").touch()
+    with pytest.raises(InputError, match=words):
+        output_directory(tmp_path / path)
+    output_directory(tmp_path / "x2.v1")
+    output_directory(tmp_path)
+
+
+def test_commands_that_write_one_file_take_its_name(tmp_path: Path) -> None:
+    check = output_file(".json")
+    with pytest.raises(InputError, match="it is a directory"):
+        check(Path, tmp_path)
+    with pytest.raises(InputError, match=r"ends in \.json"):
+        try:
+            check(Path, tmp_path / "reports")
+        except InputError as error:
+            raise InputError(error.remedy) from error
+    check(Path, tmp_path / "a.json")
+    check(Path, Path("-"))
+    check(Path, None)
+
+
+def test_a_subject_may_name_its_runtime(small_artifact: Artifact, tmp_path: Path) -> None:
+    odd = tmp_path / "a@b.pth"
+    odd.touch()
+    for text in (str(small_artifact.path), f"{small_artifact.path}@openvino", str(odd), f"{odd}@float64"):
+        existing_subject(str, text)
+    for text in ("missing.onnx", "missing.onnx@ort-cpu", f"{tmp_path}@ort-cpu"):
+        with pytest.raises(ArtifactError):
+            existing_subject(str, text)
+
+
+_REFUSALS = """
+import sys
+sys.path.insert(0, "validation/bench")
+from startup import MISSING
+from toolkit.cli import main
+for command, arguments in MISSING.items():
+    sys.argv = ["toolkit", command, *arguments]
+    try:
+        main()
+    except SystemExit as end:
+        print(command, end.code)
+print(*sys.modules)
+"""
+
+
+def test_missing_files_are_refused_before_heavy_imports() -> None:
+    result = subprocess.run([sys.executable, "-c", _REFUSALS], cwd=ROOT, capture_output=True, text=True, check=True)
+    *codes, modules = result.stdout.splitlines()
+    assert {line.split()[0] for line in codes} == set(COMMANDS) - {"presets", "doctor"}
+    assert {line.split()[1] for line in codes} == {"2"}, result.stderr
+    heavy = {"torch", "onnx", "onnxruntime", "openvino", "numpy", "PIL", "onnx_ir", "onnxsim"}
+    assert not heavy & {name.partition(".")[0] for name in modules.split()}
+    assert "missing" in result.stderr
+
+
+def test_completion_knows_every_command_and_option(tmp_path: Path, toolkit_command: Command) -> None:
+    command = [Path(sys.executable).with_name("toolkit"), "--install-completion"]
+    environment = {"HOME": str(tmp_path), "SHELL": "/bin/bash", "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+    subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, check=True)
+    script = (tmp_path / ".local/share/bash-completion/completions/toolkit").read_text()
+    for word in ("verify-fusion", "--codec-preset", "--within-budget"):
+        assert word in script
