@@ -10,8 +10,10 @@ from typing import ClassVar
 class ToolkitError(Exception):
     """Base of everything the toolkit raises on purpose.
 
+    The message is one line: a line break in it, as of a file's name, is shown as an escape.
+
     Attributes:
-        remedy: what the reader can do about it; may be empty.
+        remedy: what the reader can do about it; may be empty, or have several lines.
     """
 
     exit_code: ClassVar[int] = 2

@@ -161,3 +161,36 @@ def test_results_of_the_first_run_are_no_inputs_of_the_second(home: Path, run: R
     assert not (home / "photos" / "good_x2_x2.png").exists()
     code, _, err = run("photos/good.png", "photos/good.png")
     assert (code, "photos/good.png was given twice" in err) == (2, True)
+
+
+def test_a_second_run_says_once_what_to_do(home: Path, run: Run) -> None:
+    for name in ("broken.png", "text.mp4"):
+        (home / "photos" / name).unlink()
+    assert run("photos", "--codec", "ffv1")[0] == 0
+    code, _, err = run("photos", "--codec", "ffv1")
+    assert code == 1
+    assert err.count("not done: ") == 2
+    assert err.count("--overwrite") == 1
+    assert err.rstrip().endswith("--overwrite to replace it.")
+
+
+def test_names_do_not_break_lines(home: Path, run: Run) -> None:
+    odd = home / "odd"
+    odd.mkdir()
+    (home / "photos" / "good.png").rename(odd / "a\nfailed: b.png")
+    (odd / "c\nd.png").write_bytes(b"")
+    code, out, err = run("odd")
+    assert code == 1
+    assert "odd_x2/a\\nfailed: b.png in " in out
+    assert [line for line in err.splitlines() if line.startswith("failed: ")] == ["failed: odd/c\\nd.png is empty"]
+    code, _, err = run("odd/no\nsuch.png")
+    assert code == 2
+    assert err.splitlines()[0] == "error: there is no file or directory odd/no\\nsuch.png"
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.mp4", "a"])
+def test_an_empty_file_is_called_empty(name: str, home: Path, run: Run) -> None:
+    (home / name).write_bytes(b"")
+    code, _, err = run(name)
+    assert code == 2
+    assert err.splitlines()[0] == f"error: {name} is empty"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import av
@@ -82,3 +83,13 @@ def test_an_encoder_that_does_not_work_here(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(encoder_check, "_opened", lambda *_arguments, **_settings: None)
     with pytest.raises(Unavailable, match="libx264 does not work here"):
         check_encoder(VideoFormat("libx264", 20), ".mkv")
+
+
+def test_encoders_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """x264 writes about a preset to the file descriptor, once for each trial; the error says it once."""
+    needs("libx264")
+    with pytest.raises(InputError, match="does not take preset=fastr"):
+        check_encoder(VideoFormat("libx264", preset="fastr"), ".mkv")
+    assert capfd.readouterr() == ("", "")
+    os.write(2, b"later")
+    assert capfd.readouterr().err == "later"

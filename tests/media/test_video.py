@@ -315,7 +315,7 @@ def test_ten_bits_stay_ten_bits(tmp_path: Path, options: UpscaleOptions) -> None
 
 def test_segments_resume_to_the_same_file(tmp_path: Path, options: UpscaleOptions, short_segments: None) -> None:
     """A run that dies between segments, and one that goes on from what is left."""
-    from toolkit.media.videos import film as films
+    from toolkit.media.videos import run
 
     source = write_film(tmp_path / "in.mp4", moving(20), sound=True)
     encoded = replace(options, video=VideoFormat())
@@ -326,15 +326,15 @@ def test_segments_resume_to_the_same_file(tmp_path: Path, options: UpscaleOption
     class Killed(Exception):
         pass
 
-    taken = films.Film.take
+    taken = run.VideoRun.take
 
-    def dies(self: films.Film, part: Any) -> None:
+    def dies(self: run.VideoRun, part: Any) -> None:
         taken(self, part)
         if part.number == 1:
             raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(films.Film, "take", dies)
+        patch.setattr(run.VideoRun, "take", dies)
         with pytest.raises(UnexpectedError, match="Killed") as caught:
             upscale([source], tmp_path / "out.mp4", encoded)
     assert isinstance(caught.value.__cause__, Killed)

@@ -63,7 +63,7 @@ def main() -> None:
     except ToolkitError as error:
         from toolkit.cli.console import err, styled
 
-        err.print(styled("[bold red]error:[/] {}", error.args[0]), soft_wrap=True)
+        err.print(styled("[bold red]error:[/] {:line}", error.args[0]), soft_wrap=True)
         if error.remedy:
             err.print(styled("  {}", error.remedy), soft_wrap=True)
         sys.exit(error.exit_code)

@@ -21,7 +21,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from toolkit.quoting import json_document, terminal
+from toolkit.quoting import json_document, terminal, visible
 from toolkit.system.progress import Progress, ProgressCallback
 
 _WIDTH = 100
@@ -65,11 +65,15 @@ out = _console(stderr=False)
 err = _console(stderr=True)
 
 
+_LINE = "line"
+
+
 def styled(template: str, *values: object) -> Text:
     """Text with styles.
 
     Args:
-        template: rich markup with `{}` or `{:format}` for each value. A literal, never built from values.
+        template: rich markup with `{}` or `{:format}` for each value. A literal, never built from values. `{:line}`
+            shows line breaks as escapes, for names of files.
         values: printed literally, with control characters made visible; rich texts keep their styles. Lines after the
             first are indented, so that none can look like a separate message.
     """
@@ -85,6 +89,8 @@ def styled(template: str, *values: object) -> Text:
 
 
 def _shown(value: object, form: str) -> str:
+    if form == _LINE:
+        return visible(str(value))
     return terminal(format(value, form)).replace("\n", "\n  ")
 
 

@@ -255,10 +255,10 @@ def _print_traceback(text: str) -> None:
     err.print(text, soft_wrap=True)
 
 
-def _print_failure(item: FileReport, *, verbose: bool) -> None:
+def _print_failure(item: FileReport, *, remedy: bool, verbose: bool) -> None:
     what = "[bold red]failed:[/]" if item.outcome == "failed" else "[bold yellow]not done:[/]"
-    err.print(styled("{} {}", styled(what), item.error), soft_wrap=True)
-    if item.remedy:
+    err.print(styled("{} {:line}", styled(what), item.error), soft_wrap=True)
+    if remedy and item.remedy:
         err.print(styled("  {}", item.remedy), soft_wrap=True)
     if verbose and item.traceback:
         _print_traceback(item.traceback)
@@ -266,18 +266,20 @@ def _print_failure(item: FileReport, *, verbose: bool) -> None:
 
 def _print(report: UpscaleReport, console: Console, *, verbose: bool) -> None:
     for left_out in report.left_out:
-        err.print(styled("[bold yellow]skipped:[/] {}: {}", left_out.source, left_out.reason), soft_wrap=True)
-    for item in report.files:
+        err.print(styled("[bold yellow]skipped:[/] {:line}: {:line}", left_out.source, left_out.reason), soft_wrap=True)
+    # A remedy that several files share is printed once, after the last of them.
+    last = {item.remedy: index for index, item in enumerate(report.files)}
+    for index, item in enumerate(report.files):
         if item.outcome in ("failed", "exists"):
-            _print_failure(item, verbose=verbose)
+            _print_failure(item, remedy=last[item.remedy] == index, verbose=verbose)
             continue
         if item.outcome == "stopped":
-            where = styled(", the finished part is in [bold]{}[/]", item.output) if item.output else ""
-            err.print(styled("[yellow]stopped:[/] {}{}; --resume continues", item.source, where), soft_wrap=True)
+            where = styled(", the finished part is in [bold]{:line}[/]", item.output) if item.output else ""
+            err.print(styled("[yellow]stopped:[/] {:line}{}; --resume continues", item.source, where), soft_wrap=True)
         else:
-            console.print(styled("[bold]{}[/]{}", item.output, _figures(item)), soft_wrap=True)
+            console.print(styled("[bold]{:line}[/]{}", item.output, _figures(item)), soft_wrap=True)
         for note in item.notes:
-            err.print(styled("[bold yellow]note:[/] {}", note), soft_wrap=True)
+            err.print(styled("[bold yellow]note:[/] {:line}", note), soft_wrap=True)
     done = [item for item in report.files if item.outcome == "done"]
     if len(report.files) > 1:
         console.print(styled("{} of {} files, {}", len(done), len(report.files), ", ".join(report.models)))

@@ -88,11 +88,19 @@ def is_picture(path: Path) -> bool:
         return True  # a format that Pillow knows, in a damaged file
 
 
-def _read(path: Path) -> Picture:
+def _read_head(path: Path) -> bytes:
+    """The first bytes of a file, by which its format is recognised."""
     if path.suffix.lower() in CAMERA_RAW:
         raise InputError(f"{path} is a camera's raw file", "Develop it, and save it as TIFF, PNG or JPEG.")
     with path.open("rb") as file:
         head = file.read(_HEAD)
+    if not head:
+        raise InputError(f"{path} is empty", "Copy or download it again.")
+    return head
+
+
+def _read(path: Path) -> Picture:
+    head = _read_head(path)
     if is_tiff(head):
         return _read_tiff(path)
     if is_jxl(head) and (size := jxl_size(path.read_bytes())) is not None:

@@ -337,9 +337,8 @@ def _measure(converted: onnx.ModelProto, artifact: Artifact, precision: Precisio
         checks.insert(0, Check.of("largest error", precision, found, largest * unit))
     for check in checks:
         if not check.passed:
-            reasons = "".join(f"\n  {note}" for note in notes)
             message = f"{precision}: the {check.kind} against float64 is {check.measured:.3g}, allowed {check.bound:g}"
-            raise CheckFailed(f"{message}{reasons}", remedy)
+            raise CheckFailed(message, "\n".join(filter(None, [*notes, remedy])))
     return checks
 
 

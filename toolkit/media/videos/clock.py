@@ -24,6 +24,8 @@ _BACK_SECONDS_OF_PTS = 1.0
 """Presentation times do go back where frames are reordered."""
 AHEAD_SECONDS = 10.0
 """FFmpeg's default of -dts_delta_threshold: no gap in a recording is taken to be longer."""
+_HEADER_BYTES = 8
+"""Enough of a packet to recognise a codec header."""
 
 
 def rescale(packet: Packet[Any], base: Fraction) -> None:
@@ -58,7 +60,7 @@ class Clock:
         """
         shifts = dict(self.shifts)
         counts: dict[int, int] = {}
-        for packet in container.demux(list(streams)):
+        for packet in demuxed(container, streams):
             if is_flush(packet):
                 yield packet
                 continue
@@ -73,6 +75,22 @@ class Clock:
                 packet.pts = None if packet.pts is None else packet.pts + ticks
                 packet.dts = None if packet.dts is None else packet.dts + ticks
             yield packet
+
+
+def demuxed(container: InputContainer, streams: Iterable[Any]) -> Iterator[Packet[Any]]:
+    """Packets of a file in its order, without the codec headers in the middle of a chained Ogg file.
+
+    Ogg repeats them where another recording begins, and FFmpeg returns them like frames, which decoders then reject.
+    """
+    chained = container.format.name == "ogg"
+    for packet in container.demux(list(streams)):
+        if not (chained and packet.size and _is_ogg_header(bytes(memoryview(packet)[:_HEADER_BYTES]))):
+            yield packet
+
+
+def _is_ogg_header(start: bytes) -> bool:
+    """Whether a packet is a header of VP8, Theora, Opus or Vorbis in Ogg; frames of none of them begin like that."""
+    return start.startswith((b"OVP80", b"OpusHead", b"OpusTags")) or start[1:7] in (b"theora", b"vorbis")
 
 
 def is_flush(packet: Packet[Any]) -> bool:

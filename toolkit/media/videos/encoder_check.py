@@ -1,8 +1,11 @@
-"""Whether an encoder takes the options that were given, found out before there is a frame."""
+"""Check of an encoder's options before any frame is encoded, by opening the encoder with them."""
 
 from __future__ import annotations
 
 import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -13,26 +16,30 @@ from toolkit.media.videos.encoding import DEFAULTS, QUIET, VideoFormat, default_
 from toolkit.media.videos.pixel_formats import encoder_formats
 
 _SIDE = 256
-"""Pixels of a frame that no encoder finds too small or too large."""
+"""Width and height in pixels that all encoders support."""
 
 _CLIPPED = {"libx264": (0, 51), "libx264rgb": (0, 51)}
-"""Encoders that silently bring a crf outside of their range into it."""
+"""Encoders that silently clamp crf to their range."""
 
 _SPEEDS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 _MOST = 255
-"""No encoder's crf or preset goes beyond."""
+"""No encoder supports a larger crf or preset."""
 
 _INPUTS = ("yuv420p", "yuva420p", "yuva444p12le")
-"""Inputs that get different encoders by default: opaque, transparent, and both transparent and deep."""
+"""Pixel formats of inputs for which the default encoder differs: opaque, transparent, and transparent with 12 bits."""
 _FORMATS = ("yuv420p", "yuv420p10le", "yuv422p10le", "yuv444p", "gbrp")
 
 
 def check_encoder(wanted: VideoFormat, suffix: str) -> None:
-    """Open the encoders that an output may get with the options that were given.
+    """Open the encoders that an output may need with the user's options.
+
+    Args:
+        wanted: the user's options.
+        suffix: of the output.
 
     Raises:
-        InputError: there is no such encoder, it does not take one of the options, whatever the frames are like, or the
-            container does not take what it makes.
+        InputError: there is no such encoder, it does not support one of the options for any pixel format, or the
+            container does not support the codec.
         Unavailable: the encoder does not work on this machine, even without options.
     """
     if wanted.codec is not None:
@@ -59,7 +66,7 @@ def _check_container(codec: str, pix_fmt: str, suffix: str) -> None:
 
 
 def _head(codec: str, pix_fmt: str, suffix: str, *, full: bool) -> str:
-    """Write the head of a file into memory; returns why it cannot be written."""
+    """Write a file header into memory; returns why it cannot be written, or an empty string."""
     import av
 
     try:
@@ -76,7 +83,7 @@ def _head(codec: str, pix_fmt: str, suffix: str, *, full: bool) -> str:
 
 
 def _check(codec: str, wanted: VideoFormat) -> str:
-    """Returns a pixel format that the encoder works with."""
+    """Open an encoder with the user's options; returns a pixel format that works."""
     formats = list(encoder_formats(codec))
     if wanted.pix_fmt is not None:
         if formats and wanted.pix_fmt not in formats:
@@ -93,7 +100,7 @@ def _check(codec: str, wanted: VideoFormat) -> str:
     asked = _asked(wanted)
     if (low_high := _CLIPPED.get(codec)) and wanted.crf is not None:
         _check_clipped(codec, wanted.crf, *low_high)
-    # Speed and quality do not depend on the format: one trial is enough, and encoders that complain do so once.
+    # Speed and quality do not depend on the pixel format, so one is enough.
     simple = _Trial(codec, (plain.pix_fmt,))
     for name in asked.keys() & {"crf", "preset"}:
         if not simple.takes(name, asked[name]):
@@ -123,7 +130,7 @@ def _check_clipped(codec: str, crf: float, low: int, high: int) -> None:
 
 @dataclass(frozen=True)
 class _Trial:
-    """An encoder, and the pixel formats that it is tried with until one works."""
+    """An encoder, and the pixel formats to try until one works."""
 
     codec: str
     formats: tuple[str, ...]
@@ -132,7 +139,7 @@ class _Trial:
         """The first format with which the encoder opens; None if there is none."""
         settings = DEFAULTS.get(self.codec, {}) | QUIET.get(self.codec, {}) | options
         for pix_fmt in self.formats:
-            for full in (False, True):  # some take only one range
+            for full in (False, True):  # some encoders support only one range
                 if (left := _opened(self.codec, pix_fmt, settings, full=full)) is not None:
                     return _Opened(pix_fmt, left)
         return None
@@ -143,7 +150,7 @@ class _Trial:
 
 @dataclass(frozen=True)
 class _Opened:
-    """An encoder that has opened; `unused`: options that it does not know."""
+    """An encoder that was opened; `unused`: options that it does not have."""
 
     pix_fmt: str
     unused: dict[str, str]
@@ -160,10 +167,29 @@ def _opened(codec: str, pix_fmt: str, options: dict[str, str], *, full: bool) ->
     context.color_range = 2 if full else 1
     context.options = options
     try:
-        context.open()
+        with _quiet_stderr():
+            context.open()
     except av.FFmpegError:
         return None
     return dict(context.options)
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Discard what the encoder itself prints: x264 and others write to the file descriptor, past FFmpeg's log."""
+    try:
+        saved = os.dup(2)
+    except OSError:
+        yield  # stderr is closed
+        return
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        os.close(null)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def _refusal(codec: str, bad: dict[str, str], remedy: str) -> InputError:
@@ -172,7 +198,7 @@ def _refusal(codec: str, bad: dict[str, str], remedy: str) -> InputError:
 
 
 def _range(trial: _Trial, name: str, value: str) -> str:
-    """What an option takes, as far as trying shows it."""
+    """The values that an option takes, found by trying them."""
     speeds = [speed for speed in _SPEEDS if trial.takes(name, speed)]
     if speeds:
         return suggestion(value, speeds)

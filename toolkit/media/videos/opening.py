@@ -62,6 +62,8 @@ def opened(path: Path) -> Iterator[InputContainer]:
         raise Unavailable(f"PyAV cannot be imported: {error}", 'pip install "rt4ksr-toolkit[video]"') from error
     if not path.is_file():
         raise InputError(f"there is no file {path}")
+    if not path.stat().st_size:
+        raise InputError(f"{path} is empty", "Copy or download it again.")
     try:
         container = av.open(local_url(path), "r", options=_LIMITS, metadata_errors="replace")
     except av.ArgumentError as error:

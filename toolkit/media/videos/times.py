@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.errors import InputError
-from toolkit.media.videos.clock import Clock, Epochs, frame_ticks, is_flush
+from toolkit.media.videos.clock import Clock, Epochs, demuxed, frame_ticks, is_flush
 from toolkit.media.videos.opening import opened
 
 if TYPE_CHECKING:
@@ -217,6 +217,8 @@ def readable(packets: Iterator[Packet[Any]], reasons: list[str]) -> Iterator[Pac
 
     try:
         yield from packets
+    except av.PatchWelcomeError:
+        reasons.append("FFmpeg cannot read what follows, such as another recording that was joined to an Ogg file")
     except av.FFmpegError as error:
         reasons.append(error.strerror or str(error))
 
@@ -249,7 +251,7 @@ def _clock(container: InputContainer, index: int) -> Clock:
     restarts = bool(Flags(container.format.flags) & Flags.ts_discont)
     streams = timed_streams(container)
     epochs = Epochs(streams, jumps_ahead=restarts)
-    for packet in readable(container.demux(streams), []):
+    for packet in readable(demuxed(container, streams), []):
         epochs.take(packet)
     return epochs.clock(index, from_zero=restarts)
 

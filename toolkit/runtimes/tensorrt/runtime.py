@@ -229,8 +229,8 @@ def _parse(trt: Any, network: Any, logger: Any, artifact: Artifact, name: str) -
     if parser.parse(artifact.path.read_bytes()):
         return
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
-    lines = "\n".join(f"  {error.node_name()} ({error.node_operator()}): {error.desc()}" for error in errors)
-    raise Unavailable(f"{name} cannot take {artifact.manifest.name}:\n{lines}")
+    lines = "\n".join(f"{error.node_name()} ({error.node_operator()}): {error.desc()}" for error in errors)
+    raise Unavailable(f"{name} cannot take {artifact.manifest.name}", lines)
 
 
 def _configure(trt: Any, config: Any, options: BuildOptions) -> None:
