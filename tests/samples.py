@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from toolkit.artifact import encode
+from toolkit.network.architectures.registry import architecture_of
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.architectures.rt4ksr.layouts import released_name
 from toolkit.network.architectures.rt4ksr.model import RT4KSR
@@ -53,7 +54,8 @@ def small_preset(name: str, scale: int = 2) -> NetworkConfig:
 def checkpoint(config: NetworkConfig = SMALL, seed: int = 0) -> Checkpoint:
     made = network(config, seed)
     layout = "released" if config.released_layout else "toolkit"
-    return Checkpoint(made, "small.pth", "0" * 64, layout, "test")
+    details = architecture_of(config).details(config, "test")
+    return Checkpoint(made, "small.pth", "0" * 64, layout, details)
 
 
 def released_state(made: RT4KSR) -> dict[str, torch.Tensor]:

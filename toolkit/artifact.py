@@ -12,7 +12,8 @@ import msgspec
 from toolkit.checks import Check, Verdict
 from toolkit.errors import ArtifactError, OutputExists
 from toolkit.kinds import require_kind
-from toolkit.manifest_schema1 import upgraded
+from toolkit.manifest_schema1 import upgraded, with_details
+from toolkit.network.architectures.registry import AnyDetails
 from toolkit.port import Port
 from toolkit.quoting import visible
 from toolkit.sizes import SizeRule
@@ -60,22 +61,39 @@ class Contract:
 
 
 class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The exported network, and why its high-frequency branch is or is not there.
+    """The exported network.
 
-    `variant` is the preset that it is, or `custom`; the source weights beside the artifact hold the configuration.
+    Attributes:
+        scale: upscaling factor of height and width.
+        parameters: trainable scalars after merging.
+        variant: the preset that it is, or `custom`; the source weights beside the artifact hold the configuration.
+        details: what only its architecture can say; None for a graph of unknown architecture.
     """
 
     scale: int
-    channels: int
-    blocks: int
-    high_frequency: bool
-    high_frequency_reason: str
     parameters: int
     variant: str
+    details: AnyDetails | None = None
+
+    def __str__(self) -> str:
+        """For people: `RT4KSR x2 (rt4ksr), 24 channels, 4 blocks`."""
+        if self.details is None:
+            return f"unknown architecture x{self.scale}"
+        return ", ".join(filter(None, (f"{self.details.title} x{self.scale} ({self.variant})", self.details.size)))
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The checkpoint an artifact was made from. `weights` is its copy in safetensors form, beside the artifact."""
+    """The checkpoint that an artifact was exported from.
+
+    Attributes:
+        file: its name.
+        sha256: of the file.
+        layout: how it names tensors, in the terms of the architecture.
+        parameters: trainable scalars before merging.
+        weights: the name of its copy in safetensors form, beside the artifact.
+        weights_sha256: of the copy.
+        merged: its blocks had been merged before, so that there is no unfused form.
+    """
 
     file: str
     sha256: str
@@ -83,6 +101,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parameters: int
     weights: str
     weights_sha256: str
+    merged: bool = False
 
 
 class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -330,6 +349,6 @@ def decode_manifest(path: Path) -> Manifest:
         if schema not in (1, SCHEMA):
             raise ArtifactError(f"{path} has schema {schema}, this version reads 1 to {SCHEMA}", "Export it again.")
         with foreign(f"{path} is not a manifest", "Export it again."):
-            return msgspec.convert(upgraded(document) if schema == 1 else document, Manifest)
+            return msgspec.convert(with_details(upgraded(document) if schema == 1 else document), Manifest)
     except MalformedDocument as error:
         raise ArtifactError(f"{path} is not a manifest: {error}", "Export it again.") from error

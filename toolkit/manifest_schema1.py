@@ -1,4 +1,4 @@
-"""Manifests of schema 1, whose checks were sentences: read as what schema 2 writes as typed facts.
+"""Older manifests in terms of the current one: schema 1, whose checks were sentences, and networks without `details`.
 
 This is the only place that parses the names of checks.
 """
@@ -33,6 +33,9 @@ _LOWERED = re.compile(r"(?P<subject>fp16|bf16|int8) against float64, (?P<kind>la
 _BUDGET = re.compile(
     r"budget on (?P<runtime>[\w-]+)(?:, (?:(?P<count>\d+) )?images?(?: of (?P<data>.+))?)?: (?P<part>[^:]+)"
 )
+_RT4KSR_DETAILS = ("channels", "blocks", "high_frequency", "high_frequency_reason")
+"""Fields that a network had itself when RT4KSR was the only architecture."""
+
 _PARTS = {
     "share of the mean gain spent": "mean",
     "worst image, share of the mean gain": "worst_image",
@@ -62,6 +65,22 @@ def upgraded(document: dict[str, Any]) -> dict[str, Any]:
     if isinstance(conversion, dict):
         facts["conversion"] = {**conversion, "curve_cost": _curve_cost(conversion.get("curve_cost", ""))}
     return {**document, **facts}
+
+
+def with_details(document: dict[str, Any]) -> dict[str, Any]:
+    """The same manifest, with facts that only RT4KSR networks have in `network.details`.
+
+    Args:
+        document: a decoded manifest. Where it has `details`, or is malformed, it is returned as it is.
+    """
+    network, source = document.get("network"), document.get("source")
+    if not isinstance(network, dict) or not isinstance(source, dict) or network.keys().isdisjoint(_RT4KSR_DETAILS):
+        return document
+    details = {"architecture": "rt4ksr", **{name: network[name] for name in _RT4KSR_DETAILS if name in network}}
+    common = {name: value for name, value in network.items() if name not in _RT4KSR_DETAILS}
+    # The layout of merged weights was known by its name.
+    merged = {"merged": True} if source.get("layout") == "rep_conv" else {}
+    return {**document, "network": {**common, "details": details}, "source": {**source, **merged}}
 
 
 def _check(check: _NamedCheck) -> Check:

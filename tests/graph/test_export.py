@@ -19,8 +19,8 @@ from toolkit.graph import pipeline
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.source import source_checkpoint
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
-from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.checkpoint import Checkpoint
+from toolkit.network.module import numpy_function
 from toolkit.workloads import Shape
 
 EXPORT = """
@@ -80,8 +80,8 @@ def test_the_deploy_form(released_artifact: Artifact) -> None:
 
 def test_the_manifest_says_what_was_done(released_artifact: Artifact) -> None:
     manifest = released_artifact.manifest
-    assert manifest.network.high_frequency is False
-    assert "gamma is 0" in manifest.network.high_frequency_reason
+    assert manifest.network.details.high_frequency is False
+    assert "gamma is 0" in manifest.network.details.high_frequency_reason
     assert manifest.workload == {2: "1080p-4k", 3: "720p-4k"}[manifest.network.scale]
     assert (manifest.source.parameters, manifest.network.parameters) in ((129072, 39312), (142092, 52332))
     assert {"fusion: body.0.conv", "graph: torch.onnx.export", "graph: onnxsim"} <= {c.name for c in manifest.checks}
@@ -159,7 +159,7 @@ def test_a_live_high_frequency_branch(uint8, tmp_path: Path) -> None:
     config = NetworkConfig(scale=3, channels=6, blocks=1, hidden=8, stem="gaussian")
     source = checkpoint(config)
     artifact = export(source, ExportOptions(uint8=uint8), tmp_path)
-    assert artifact.manifest.network.high_frequency
+    assert artifact.manifest.network.details.high_frequency
     assert artifact.manifest.smallest == 4
     model = onnx.load(artifact.path)
     assert "Pad" in {node.op_type for node in model.graph.node}
@@ -346,5 +346,5 @@ def halved(model: onnx.ModelProto) -> onnx.ModelProto:
 def test_a_live_released_branch_exports_within_the_bound(tmp_path: Path) -> None:
     source: Checkpoint = toolkit.load_checkpoint(released(2), high_frequency="on")
     artifact = export(source, directory=tmp_path)
-    assert artifact.manifest.network.high_frequency_reason == "--high-frequency on"
+    assert artifact.manifest.network.details.high_frequency_reason == "--high-frequency on"
     assert len([check for check in artifact.manifest.checks if check.kind == "fusion"]) == 6

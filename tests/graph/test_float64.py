@@ -14,8 +14,8 @@ from toolkit.graph.analysis.float64 import float64_function, in_float32, in_floa
 from toolkit.graph.analysis.numerics import grey_level_error, relative_error
 from toolkit.graph.export import trace
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
-from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.fusion import fuse
+from toolkit.network.module import numpy_function
 from toolkit.network.proof import ROUNDING_BOUND
 
 F32, F64 = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE

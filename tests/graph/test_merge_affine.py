@@ -19,7 +19,7 @@ from toolkit.graph.analysis.float64 import float64_function
 from toolkit.graph.export import DEFAULT_OPSET, trace
 from toolkit.graph.passes.merge_affine import BOUND, MergeAffine
 from toolkit.graph.passes.readable_names import ReadableNames
-from toolkit.network.fusion import merged_kernel, reparameterizable_blocks
+from toolkit.network.fusion import mergeable_blocks, merged_kernel
 
 SIZES = (1, 1), (1, 6), (6, 1), (7, 9)
 
@@ -254,7 +254,7 @@ def test_rt4ksr_in_training_form_gets_the_kernels_that_its_own_merge_computes() 
     names(unfused)
     before = ir.to_proto(unfused)
     after, graph_pass = merged(before)
-    blocks = reparameterizable_blocks(exact)
+    blocks = mergeable_blocks(exact)
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in after.graph.initializer}
     spatial = [merge for merge in graph_pass.merges if len(merge.nodes) > 3]
     assert len(spatial) == len(blocks) == 3

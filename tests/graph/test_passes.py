@@ -20,8 +20,8 @@ from toolkit.graph.passes.merge_unshuffle import MergeUnshuffle, pixel_unshuffle
 from toolkit.graph.passes.readable_names import ReadableNames
 from toolkit.graph.passes.uint8_io import Uint8IO
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
-from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.fusion import fuse
+from toolkit.network.module import numpy_function
 from toolkit.port import rgb_port
 
 CONFIGS = {

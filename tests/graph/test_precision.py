@@ -21,8 +21,8 @@ from toolkit.graph.precision.calibration import activation_magnitudes, calibrati
 from toolkit.graph.precision.convert import ConvertOptions, convert
 from toolkit.graph.precision.lower import LowerPrecision
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
-from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.fusion import fuse
+from toolkit.network.module import numpy_function
 from toolkit.workloads import Shape
 
 PRECISIONS = ("fp16", "bf16", "int8")

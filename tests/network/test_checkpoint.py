@@ -31,8 +31,8 @@ def test_released_checkpoints(scale: int) -> None:
     loaded = load_checkpoint(released(scale))
     assert loaded.config == NetworkConfig(scale=scale, channels=24, blocks=4, hidden=48, stem="none")
     assert loaded.layout == "released"
-    assert "gamma is 0" in loaded.high_frequency_reason
-    assert "as PyTorch initialises it" in loaded.high_frequency_reason
+    assert "gamma is 0" in loaded.details.high_frequency_reason
+    assert "as PyTorch initialises it" in loaded.details.high_frequency_reason
     raw = torch.load(released(scale), map_location="cpu", weights_only=True)["state_dict"]
     assert torch.equal(loaded.network.tail.conv.spatial.weight, raw["module.tail.1.fea_conv.weight"])
 
@@ -137,7 +137,7 @@ def test_gamma_alone_makes_it_live(tmp_path: Path) -> None:
     state = untouched_branch() | {"gamma": torch.tensor([0.25])}
     loaded = load_checkpoint(save(tmp_path / "c", state))
     assert loaded.config.high_frequency
-    assert "0.25" in loaded.high_frequency_reason
+    assert "0.25" in loaded.details.high_frequency_reason
 
 
 @pytest.mark.parametrize("change", [lambda w: w * 1.5, lambda w: w * 0.5, lambda w: w * 0.8])
@@ -146,7 +146,7 @@ def test_a_trained_branch_is_live_even_with_gamma_zero(change, tmp_path: Path) -
     state["hfb.0.fea_conv.weight"] = change(state["hfb.0.fea_conv.weight"])
     loaded = load_checkpoint(save(tmp_path / "c", state))
     assert loaded.config.high_frequency
-    assert "trained" in loaded.high_frequency_reason
+    assert "trained" in loaded.details.high_frequency_reason
     assert "the output is the branch's alone" in loaded.notes[0]
 
 
@@ -157,7 +157,7 @@ def test_merged_weights_do_not_tell(tmp_path: Path) -> None:
         made.gamma.zero_()
     loaded = load_checkpoint(save_safetensors(tmp_path / "c", made))
     assert not loaded.config.high_frequency
-    assert "do not tell" in loaded.high_frequency_reason
+    assert "do not tell" in loaded.details.high_frequency_reason
 
 
 def test_the_decision_can_be_overridden(tmp_path: Path) -> None:
@@ -260,14 +260,14 @@ def test_another_networks_weights(tmp_path: Path) -> None:
     assert "conv_first.weight" in message
 
 
-def test_missing_strange_and_misshapen_tensors_are_named(tmp_path: Path) -> None:
+def test_missing_unexpected_and_misshapen_tensors_are_named(tmp_path: Path) -> None:
     state = released_state(network())
     del state["body.1.norm.bias"]
     state["body.0.ca.conv.weight"] = torch.zeros(1, 1, 3)
     state["tail.1.reduce_conv.weight"] = torch.zeros(6, 9, 1, 1)
     message = refused(save(tmp_path / "c", state))
     assert "missing body.1.norm.bias" in message
-    assert "strange body.0.ca.conv.weight" in message
+    assert "unexpected body.0.ca.conv.weight" in message
     assert "tail.1.reduce_conv.weight has shape (6, 9, 1, 1) instead of (6, 10, 1, 1)" in message
 
 

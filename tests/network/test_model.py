@@ -9,9 +9,11 @@ from PIL import Image
 from samples import DATA, SMALL, needs_data, network, released
 
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
-from toolkit.network.architectures.rt4ksr.model import RT4KSR, numpy_function, parameter_count, untrained_network
+from toolkit.network.architectures.rt4ksr.model import RT4KSR
+from toolkit.network.building import untrained_network
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.network.fusion import fuse
+from toolkit.network.module import numpy_function, parameter_count
 
 
 @settings(deadline=None, max_examples=30)

@@ -16,17 +16,19 @@ from samples import save as save_pickle
 from torch.nn import functional
 
 from toolkit.errors import CheckpointError
+from toolkit.network.architectures.configuration import configured
+from toolkit.network.architectures.registry import architecture_of
 from toolkit.network.architectures.rt4ksr.attention import ChannelAttention, EfficientChannelAttention, eca_kernel_size
 from toolkit.network.architectures.rt4ksr.blocks import Block, NafBlock, ReparameterizableBlock, SeparableBlock
-from toolkit.network.architectures.rt4ksr.config import NetworkConfig, config_from
+from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.architectures.rt4ksr.frequency import Halve, HighPass
 from toolkit.network.architectures.rt4ksr.model import RT4KSR
-from toolkit.network.architectures.rt4ksr.presets import PRESETS, SIZES, STEPS, preset_name
+from toolkit.network.architectures.rt4ksr.presets import PRESETS, SIZES, STEPS
 from toolkit.network.checkpoint import load_checkpoint, serialised_weights, untrained_checkpoint
 from toolkit.network.complexity import complexity
-from toolkit.network.fusion import fuse, reparameterizable_blocks, train_through_merge
+from toolkit.network.fusion import fuse, mergeable_blocks, train_through_merge
 from toolkit.network.proof import BLOCK_BOUND, prove_blocks
-from toolkit.network.reading import CONFIG_KEY
+from toolkit.network.reading import config_key
 from toolkit.workloads import Shape
 
 EVERY = pytest.mark.parametrize("name", PRESETS)
@@ -77,7 +79,7 @@ def test_the_activation_is_in_the_file(tmp_path: Path) -> None:
     made = network(replace(small_preset("rt4ksr"), activation="leaky-relu"))
     loaded = load_checkpoint(save_safetensors(tmp_path / "w", made))
     assert loaded.config.activation == "leaky-relu"
-    pickled = {CONFIG_KEY: json.dumps(asdict(made.config)), "state_dict": made.state_dict()}
+    pickled = {config_key("rt4ksr"): json.dumps(asdict(made.config)), "state_dict": made.state_dict()}
     assert load_checkpoint(save_pickle(tmp_path / "p", pickled)).config == made.config
     x = torch.rand(1, 3, 8, 8)
     with torch.inference_mode():
@@ -100,7 +102,7 @@ def test_a_configuration_that_is_wrong_is_refused(stored: str, message: str, tmp
     made = network()
     if stored == '{"channels": 7}':
         stored = json.dumps(asdict(replace(made.config, channels=7)))
-    (tmp_path / "w").write_bytes(save(load(serialised_weights(made)), {CONFIG_KEY: stored}))
+    (tmp_path / "w").write_bytes(save(load(serialised_weights(made)), {config_key("rt4ksr"): stored}))
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(tmp_path / "w")
 
@@ -129,7 +131,7 @@ def test_a_missing_tensor_is_named(lost: str, tmp_path: Path) -> None:
 )
 def test_configurations_that_make_no_sense(change: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        config_from(change)
+        configured(NetworkConfig(), change)
 
 
 def test_presets_go_one_step_at_a_time() -> None:
@@ -141,8 +143,8 @@ def test_presets_go_one_step_at_a_time() -> None:
     ]
     assert differing[:5] == [["stem"], ["stem"], ["resolution"], ["resolution"], ["block"]]
     assert differing[-1] == ["stem"]
-    assert all(preset_name(replace(config, scale=3)) == name for name, config in PRESETS.items())
-    assert preset_name(NetworkConfig(channels=25)) is None
+    assert all(architecture_of(config).preset_of(replace(config, scale=3)) == name for name, config in PRESETS.items())
+    assert architecture_of(NetworkConfig()).preset_of(NetworkConfig(channels=25)) is None
 
 
 def test_sizes_grow() -> None:
@@ -196,11 +198,11 @@ def test_the_switch_reaches_every_block_and_leaves_no_trace() -> None:
     made = network(small_preset("simplified"))
     keys = list(made.state_dict())
     train_through_merge(made)
-    assert all(block.merge_first for block in reparameterizable_blocks(made).values())
-    assert len(reparameterizable_blocks(made)) == 4
+    assert all(block.merge_first for block in mergeable_blocks(made).values())
+    assert len(mergeable_blocks(made)) == 4
     assert list(made.state_dict()) == keys
     train_through_merge(made, enabled=False)
-    assert not any(block.merge_first for block in reparameterizable_blocks(made).values())
+    assert not any(block.merge_first for block in mergeable_blocks(made).values())
 
 
 # Parts, against their definitions in numpy

@@ -7,8 +7,9 @@ from samples import SMALL, network, small_preset
 
 from toolkit.graph.analysis.numerics import relative_error
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
-from toolkit.network.architectures.rt4ksr.model import RT4KSR, numpy_function
+from toolkit.network.architectures.rt4ksr.model import RT4KSR
 from toolkit.network.fusion import fuse
+from toolkit.network.module import numpy_function
 from toolkit.network.rounding import FloatCost
 
 CONFIGS = {

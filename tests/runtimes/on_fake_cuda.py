@@ -18,7 +18,7 @@ import toolkit
 from toolkit.artifact import Artifact
 from toolkit.errors import ArtifactError, Unavailable
 from toolkit.graph.source import source_checkpoint
-from toolkit.network.architectures.rt4ksr.model import numpy_function
+from toolkit.network.module import numpy_function
 from toolkit.runtimes.building import BuildJob, BuildOptions
 from toolkit.runtimes.cuda.driver import Cuda, DeviceFrames
 from toolkit.runtimes.onnxruntime import gpu_session as ort_gpu_session

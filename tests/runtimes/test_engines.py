@@ -20,7 +20,7 @@ from toolkit.errors import ArtifactError, InputError, Unavailable
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
 from toolkit.graph.source import source_checkpoint
-from toolkit.network.architectures.rt4ksr.model import numpy_function
+from toolkit.network.module import numpy_function
 from toolkit.port import Layout
 from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.engine import Engine

@@ -17,7 +17,7 @@ from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
 from toolkit.graph.source import source_checkpoint
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
-from toolkit.network.architectures.rt4ksr.model import numpy_function
+from toolkit.network.module import numpy_function
 from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.onnxruntime.provider import cuda_provider
 from toolkit.runtimes.onnxruntime.session import OrtSession

@@ -118,7 +118,7 @@ def test_what_is_against_running(small_artifact: Artifact) -> None:
     assert Subject(small_artifact, "ort-cpu").obstacle == ""
     assert "a precision is a property of the artifact" in Subject(small_artifact, "ort-cpu", lowered_to="bf16").obstacle
     fused = msgspec.structs.replace(
-        small_artifact.manifest, source=msgspec.structs.replace(small_artifact.manifest.source, layout="rep_conv")
+        small_artifact.manifest, source=msgspec.structs.replace(small_artifact.manifest.source, merged=True)
     )
     assert "already fused" in Subject(Artifact(small_artifact.path, fused), "torch-unfused").obstacle
 

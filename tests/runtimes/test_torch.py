@@ -16,7 +16,7 @@ from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.source import source_checkpoint
-from toolkit.network.architectures.rt4ksr.model import numpy_function
+from toolkit.network.module import numpy_function
 from toolkit.runtimes.protocol import Availability, Session, SessionOptions
 from toolkit.runtimes.pytorch import runtime as torch_runtimes
 from toolkit.runtimes.pytorch import session as torch_session

@@ -15,14 +15,15 @@ from torch import Tensor, nn
 
 from toolkit.images.resizing import resize_bicubic
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
-from toolkit.network.architectures.rt4ksr.model import RT4KSR, untrained_network
+from toolkit.network.architectures.rt4ksr.model import RT4KSR
 from toolkit.network.architectures.rt4ksr.presets import PRESETS
+from toolkit.network.architectures.rt4ksr.start import fitted_start
+from toolkit.network.building import untrained_network
 from toolkit.quality.metrics import psnr, squared_error
 from toolkit.training.config import TrainingConfig
 from toolkit.training.degradation import degrade
 from toolkit.training.loop import LAST_FILE, train
 from toolkit.training.sampling import Batch
-from toolkit.training.start import fitted_start
 from toolkit.training.step import on_device
 from toolkit.workloads import Shape
 
@@ -87,7 +88,7 @@ def test_pixels_are_handed_on(preset: str) -> None:
     seen: list[Tensor] = []
     handle = network.tail.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
     with torch.inference_mode(), handle:
-        network.forward_even(low)
+        network.forward_aligned(low)
     pixels = torch.nn.functional.pixel_unshuffle(low, network.config.shuffle)
     count = pixels.shape[1]
     # The two constants tell what LayerNorm took away.

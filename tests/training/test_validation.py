@@ -15,8 +15,8 @@ from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
 
 from toolkit.images.resizing import downscaled
-from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.checkpoint import load_checkpoint
+from toolkit.network.module import numpy_function
 from toolkit.quality.data import find_items
 from toolkit.training.validation import psnr_y, validate
 

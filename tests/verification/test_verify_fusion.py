@@ -11,8 +11,8 @@ from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.source import source_checkpoint
-from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.fusion import fuse
+from toolkit.network.module import numpy_function
 from toolkit.system.atomic import sha256_of
 from toolkit.verification import fusion
 from toolkit.verification.inputs import real_images, synthetic_inputs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -12,8 +12,8 @@ from toolkit.ablation.report import AblationReport, FrameTime, StepReport
 from toolkit.artifact import Artifact
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.export import ExportOptions, export
-from toolkit.network.architectures.rt4ksr.config import NetworkConfig
-from toolkit.network.architectures.rt4ksr.presets import PRESETS
+from toolkit.network.architectures.configuration import Configuration
+from toolkit.network.architectures.registry import PRESETS
 from toolkit.network.checkpoint import load_checkpoint, untrained_checkpoint
 from toolkit.network.complexity import complexity
 from toolkit.profiling.measuring.environment import environment
@@ -121,7 +121,7 @@ class _Step:
         return _TRAINING_SHARE / len(self.options.presets)
 
     @property
-    def network(self) -> NetworkConfig:
+    def network(self) -> Configuration:
         return replace(PRESETS[self.name], scale=self.scale)
 
     def trained(self, progress: ProgressCallback) -> Artifact:
@@ -136,7 +136,7 @@ class _Step:
         )
         if not result.finished:
             raise CheckFailed(f"the training of {self.name} was interrupted", "Run the same command to go on.")
-        checkpoint = load_checkpoint(result.output / "last.safetensors", high_frequency=self._branch())
+        checkpoint = load_checkpoint(result.output / "last.safetensors", high_frequency="present")
         return export(checkpoint, ExportOptions(name=f"{self.name}_x{self.scale}"), self.directory, overwrite=True)
 
     def quality(self, artifact: Artifact) -> NetworkReport:
@@ -149,9 +149,6 @@ class _Step:
         (report,) = evaluate([subject], self.options.images).networks
         write_bytes(path, msgspec.json.encode({"of": key, "report": report}))
         return report
-
-    def _branch(self) -> Literal["on", "off"]:
-        return "on" if self.network.high_frequency else "off"
 
 
 def _stored(path: Path, key: list[str], kind: type[T]) -> T | None:

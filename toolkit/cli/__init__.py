@@ -46,7 +46,7 @@ _COMMANDS = {
     "Training": {
         "train": "Train a network on a directory of photographs.",
         "ablate": "Train the steps of the paper's progression and compare their cost and quality.",
-        "presets": "List the networks of the paper's design space and their cost.",
+        "presets": "List the networks that can be trained by name, and their cost.",
     },
     "Service": {
         "inspect": "Show the manifest of an artifact.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,12 +32,12 @@ class Training:
 
     def config(self, data: Path) -> TrainingConfig:
         """The configuration that all runs share."""
-        from toolkit.network.architectures.rt4ksr.config import NetworkConfig
+        from toolkit.network.architectures.registry import DEFAULT, PRESETS
         from toolkit.training.config import TrainingConfig
 
         return TrainingConfig(
             data=str(data),
-            network=NetworkConfig(scale=self.scale),
+            network=replace(PRESETS[DEFAULT.default], scale=self.scale),
             patches=(self.patch,),
             batch=self.batch,
             iterations=self.iterations,
@@ -80,9 +80,9 @@ def ablate(
     from toolkit.ablation.ablation import AblateOptions
     from toolkit.ablation.ablation import ablate as run
     from toolkit.ablation.report import write_report
-    from toolkit.network.architectures.rt4ksr.presets import STEPS
+    from toolkit.network.architectures.registry import DEFAULT
 
-    presets = tuple(split(preset)) or tuple(STEPS)
+    presets = tuple(split(preset)) or DEFAULT.steps
     options = AblateOptions(presets, tuple(images), tuple(split(runtime)), duration, threads, cache)
     with progress_bar() as progress:
         report = run(training.config(data), output, options, progress)

@@ -199,10 +199,9 @@ def _exit_over_budget(artifacts: list[Artifact], console: Console) -> None:
 def _describe(artifact: Artifact, seconds: float, console: Console) -> None:
     manifest = artifact.manifest
     network = manifest.network
-    built = f"RT4KSR x{network.scale} ({network.variant}), {network.channels} channels, {network.blocks} blocks"
-    console.print(styled("{}; parameters {:,} → {:,} fused", built, manifest.source.parameters, network.parameters))
-    live = "live" if network.high_frequency else "left out"
-    console.print(styled("high-frequency branch: {} ({})", live, network.high_frequency_reason))
+    console.print(styled("{}; parameters {:,} → {:,} fused", network, manifest.source.parameters, network.parameters))
+    for name, value in () if network.details is None else network.details.facts:
+        console.print(styled("{}: {}", name, value))
     if manifest.shape is not None:
         console.print(styled("input size: {}", size(manifest.shape)))
     _describe_steps(artifact, console)

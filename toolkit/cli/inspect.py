@@ -59,13 +59,12 @@ def _facts(artifact: Artifact) -> list[tuple[str, str]]:
         (end.name, f"{end.dtype} {end.layout} {list(end.shape)}, RGB {end.value_range[0]:g}..{end.value_range[1]:g}")
         for end in (manifest.input, manifest.output)
     ]
-    architecture = f"RT4KSR x{network.scale} ({network.variant}), {network.channels} channels, {network.blocks} blocks"
     return [
         ("file", f"{artifact.path} ({manifest.onnx_bytes:,} bytes, sha256 {manifest.onnx_sha256[:12]}…)"),
         ("precision", manifest.precision),
-        ("network", architecture),
+        ("network", str(network)),
         ("parameters", f"{network.parameters:,} (in training: {source.parameters:,})"),
-        ("high frequency", f"{'used' if network.high_frequency else 'unused'}: {network.high_frequency_reason}"),
+        *(() if network.details is None else network.details.facts),
         *ports,
         ("input size", "dynamic, even" if manifest.shape is None else size(manifest.shape)),
         ("workload", manifest.workload or "none of the 4K workloads"),

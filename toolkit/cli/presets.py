@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from rich.table import Table
 
 from toolkit.cli.console import out, print_documents, table
 from toolkit.cli.options import Json
@@ -11,13 +14,15 @@ from toolkit.errors import InputError
 from toolkit.workloads import workload_for_scale
 
 if TYPE_CHECKING:
-    from toolkit.network.architectures.rt4ksr.config import NetworkConfig
+    from toolkit.network.architectures.configuration import Configuration
+    from toolkit.network.architectures.registry import AnyArchitecture
+    from toolkit.network.complexity import Complexity
 
 
 def presets(*, scale: int = 2, json: Json = False) -> None:
-    """List the networks of the paper's design space and their cost.
+    """List the networks that can be trained by name, and their cost.
 
-    Every step from `baseline` to `simplified` changes one idea; `rt4ksr` is the released network.
+    Of RT4KSR, every step from `baseline` to `simplified` changes one idea; `rt4ksr` is the released network.
 
     Parameters
     ----------
@@ -27,7 +32,7 @@ def presets(*, scale: int = 2, json: Json = False) -> None:
     workload = workload_for_scale(scale)
     if workload is None:
         raise InputError(f"there is no 4K workload for x{scale}", "Choose 2 or 3.")
-    from toolkit.network.architectures.rt4ksr.presets import PRESETS
+    from toolkit.network.architectures.registry import ARCHITECTURES, PRESETS
     from toolkit.network.complexity import complexity
 
     configs = {name: dataclasses.replace(preset, scale=scale) for name, preset in PRESETS.items()}
@@ -35,18 +40,22 @@ def presets(*, scale: int = 2, json: Json = False) -> None:
     if json:
         print_documents([{name: {"config": configs[name], "cost": costs[name]} for name in configs}])
         return
-    numbers = ("C", "blocks", "parameters", "fused", "GMAC")
-    rows = table("preset", "stem", "features", "block", *numbers, right=numbers)
-    for name, config in configs.items():
-        cost = costs[name]
-        sizes = str(config.channels), str(config.blocks), f"{cost.parameters:,}", f"{cost.fused_parameters:,}"
-        rows.add_row(name, config.stem, config.resolution, _block(config), *sizes, f"{cost.multiply_adds / 1e9:.1f}")
-    out.print(rows)
+    for architecture in ARCHITECTURES.values():
+        out.print(_table(architecture, configs, costs))
     out.print("* merged for inference; GMAC: multiply-adds of the merged network for one frame", style="dim")
 
 
-def _block(config: NetworkConfig) -> str:
-    parts = ["norm"] if config.layernorm else []
-    parts.append(f"{config.block}*" if config.hidden is not None else config.block)
-    parts += [config.attention] if config.attention != "none" else []
-    return " ".join([*parts, "skip"] if config.residual else parts)
+def _table(
+    architecture: AnyArchitecture, configs: Mapping[str, Configuration], costs: Mapping[str, Complexity]
+) -> Table:
+    """The presets of one architecture: what distinguishes them, and what they cost."""
+    traits = {name: architecture.traits(configs[name]) for name in architecture.presets}
+    columns = list(next(iter(traits.values())))
+    numbers = [name for name in columns if all(row[name].isdigit() for row in traits.values())]
+    cost_columns = ("parameters", "fused", "GMAC")
+    rows = table("preset", *columns, *cost_columns, right=(*numbers, *cost_columns))
+    for name, row in traits.items():
+        cost = costs[name]
+        counted = (f"{cost.parameters:,}", f"{cost.fused_parameters:,}", f"{cost.multiply_adds / 1e9:.1f}")
+        rows.add_row(name, *row.values(), *counted)
+    return rows

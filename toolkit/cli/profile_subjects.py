@@ -11,7 +11,7 @@ from toolkit.cli.values import find_artifacts, split
 from toolkit.errors import InputError
 from toolkit.graph.export import export
 from toolkit.kinds import kind_of
-from toolkit.network.architectures.rt4ksr.presets import PRESETS
+from toolkit.network.architectures.registry import PRESETS
 from toolkit.network.bundled import bundled_checkpoint
 from toolkit.network.checkpoint import untrained_checkpoint
 from toolkit.quality.conversion import convert

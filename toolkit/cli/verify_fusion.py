@@ -162,7 +162,7 @@ def _of_directory(directory: Path, attempts: Attempts) -> list[_Target]:
     made = [item for item in found if item.manifest.precision == "fp32"]
     if not made:
         return [] if attempts.failed else [_Target(bundled_checkpoint)]
-    provable = [item for item in made if item.manifest.source.layout != "rep_conv"]
+    provable = [item for item in made if not item.manifest.source.merged]
     if skipped := [item.manifest.name for item in made if item not in provable]:
         warn((f"nothing to prove for {', '.join(skipped)}: made from a checkpoint that was already fused",))
     if not provable and not attempts.failed:

@@ -9,9 +9,10 @@ import logging
 import platform
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import onnx
@@ -22,11 +23,10 @@ from toolkit.checks import Check
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.analysis.numerics import relative_error
 from toolkit.graph.pipeline import Deployed, deploy
-from toolkit.network.architectures.rt4ksr.config import NetworkConfig
-from toolkit.network.architectures.rt4ksr.model import RT4KSR, numpy_function, parameter_count
-from toolkit.network.architectures.rt4ksr.presets import preset_name
-from toolkit.network.checkpoint import Checkpoint, serialised_weights
+from toolkit.network.architectures.registry import AnyDetails
+from toolkit.network.checkpoint import UNTRAINED, Checkpoint, serialised_weights
 from toolkit.network.fusion import fuse
+from toolkit.network.module import NetworkModule, numpy_function, parameter_count
 from toolkit.network.proof import BLOCK_BOUND, ROUNDING_BOUND, prove_blocks
 from toolkit.network.rounding import FloatCost
 from toolkit.port import PLANAR, Layout, Port, rgb_port
@@ -36,13 +36,12 @@ from toolkit.workloads import Shape, workload_for_scale
 
 DEFAULT_OPSET = 20
 LOWEST_OPSET = 18
-"""torch's exporter writes 18 when asked for less, without a word."""
+"""When asked for less, torch's exporter writes 18 without a warning."""
 
 HIGHEST_OPSET = 25
-"""Beyond it the exporter fails to convert, and writes 18 as well."""
+"""When asked for more, the exporter fails to convert its graph, and writes 18 as well."""
 
 _TOOLS = ("rt4ksr-toolkit", "torch", "onnx", "onnx-ir", "onnxscript", "onnxsim", "numpy")
-_RELEASED = NetworkConfig()
 
 
 @dataclass(frozen=True)
@@ -107,29 +106,32 @@ def export(
         progress=progress,
     )
     facts, source = _facts(checkpoint, fused, options, digest)
-    model = _serialised(deployed.model, facts, source)
+    model = _serialised(deployed.model, checkpoint)
     manifest = _manifest(checkpoint, options, facts, source, deployed, model)
     manifest = msgspec.structs.replace(manifest, checks=(*proofs, *manifest.checks))
     return Artifact.write(Path(directory), model, manifest, weights)
 
 
-def trace(network: RT4KSR, opset: int = DEFAULT_OPSET) -> onnx.ModelProto:
-    """The network as torch's exporter writes it, in its own floating type, height and width dynamic and even.
+def trace(network: NetworkModule, opset: int = DEFAULT_OPSET) -> onnx.ModelProto:
+    """The network as torch's exporter writes it, in its own floating type, for the sizes that it takes as they are.
+
+    Height and width are dynamic.
 
     Raises:
         InputError: the exporter would write another opset than asked for.
     """
-    dtype = network.head.weight.dtype
-    even = _EvenSizes(network.config).eval().to(dtype)
-    even.load_state_dict(network.state_dict())
-    half = {2: 2 * torch.export.Dim("half_height", min=1), 3: 2 * torch.export.Dim("half_width", min=1)}
+    multiple = network.config.sizes.multiple
+    aligned = copy.deepcopy(network).eval()
+    # Not a module around it: names of parameters, and so of nodes, would gain a prefix.
+    aligned.forward = aligned.forward_aligned  # type: ignore[method-assign]
+    sides = {axis: multiple * torch.export.Dim(f"{name}_parts", min=1) for axis, name in ((2, "height"), (3, "width"))}
     with _quiet():
         program = torch.onnx.export(
-            even,
-            (torch.zeros(1, 3, 24, 32, dtype=dtype),),
+            aligned,
+            (torch.zeros(1, 3, 12 * multiple, 16 * multiple, dtype=network.dtype),),
             dynamo=True,
             opset_version=opset,
-            dynamic_shapes=(half,),
+            dynamic_shapes=(sides,),
             input_names=["input"],
             output_names=["output"],
             external_data=False,
@@ -146,26 +148,16 @@ def trace(network: RT4KSR, opset: int = DEFAULT_OPSET) -> onnx.ModelProto:
     return model
 
 
-class _EvenSizes(RT4KSR):
-    """The network proper; a subclass and no wrapper, so that module names do not gain a prefix."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.forward_even(x)
-
-
 def _facts(
-    checkpoint: Checkpoint, fused: RT4KSR, options: ExportOptions, weights_sha256: str
+    checkpoint: Checkpoint, fused: NetworkModule, options: ExportOptions, weights_sha256: str
 ) -> tuple[Network, Source]:
     """What a manifest says about the network and where it came from."""
     config = checkpoint.config
     network = Network(
         scale=config.scale,
-        channels=config.channels,
-        blocks=config.blocks,
-        high_frequency=config.high_frequency,
-        high_frequency_reason=checkpoint.high_frequency_reason,
         parameters=parameter_count(fused),
-        variant=preset_name(config) or "custom",
+        variant=checkpoint.architecture.variant(config),
+        details=cast(AnyDetails, checkpoint.details),  # a Details of a registered architecture
     )
     source = Source(
         file=checkpoint.file,
@@ -174,6 +166,7 @@ def _facts(
         parameters=parameter_count(checkpoint.network),
         weights=f"{_stem(checkpoint, options)}-{weights_sha256[:8]}.safetensors",  # another's must not replace them
         weights_sha256=weights_sha256,
+        merged=checkpoint.merged,
     )
     return network, source
 
@@ -203,23 +196,11 @@ def _manifest(
         tools={"python": platform.python_version()} | {tool: version(tool) for tool in _TOOLS},
         steps=deployed.steps,
         checks=deployed.checks,
-        notes=(*checkpoint.notes, *_unmerged(config)),
+        notes=(*checkpoint.notes, *checkpoint.architecture.export_notes(config)),
     )
 
 
-def _unmerged(config: NetworkConfig) -> tuple[str, ...]:
-    """What a user who expects merging should know."""
-    notes = []
-    if config.block in ("naf", "separable"):
-        notes.append(f"{config.block} blocks have nothing to merge: they are exported as they are")
-    elif config.block == "projected":
-        notes.append("projected blocks: only their reparameterizable convolution is merged; the 1x1 after it stays")
-    if config.whole_frame:
-        notes.append(f"attention {config.attention} reads the whole frame: an image cannot be upscaled in parts")
-    return tuple(notes)
-
-
-def _prove(network: RT4KSR, fused: RT4KSR) -> list[Check]:
+def _prove(network: NetworkModule, fused: NetworkModule) -> list[Check]:
     proofs = prove_blocks(network, fused)
     checks = [Check.of("fusion", proof.name, proof.measured, BLOCK_BOUND) for proof in proofs]
     checks += [Check.of("stored weights", proof.name, proof.rounding, ROUNDING_BOUND) for proof in proofs]
@@ -232,7 +213,7 @@ def _check_options(options: ExportOptions) -> None:
     highest = min(HIGHEST_OPSET, onnx.defs.onnx_opset_version())
     if not LOWEST_OPSET <= options.opset <= highest:
         raise InputError(
-            f"opset {options.opset} cannot be had: torch's exporter would silently write another",
+            f"opset {options.opset} is not supported: torch's exporter would silently write another",
             f"Choose {LOWEST_OPSET} to {highest}.",
         )
     name = options.name
@@ -250,21 +231,10 @@ def _variant(options: ExportOptions) -> str:
 
 
 def _stem(checkpoint: Checkpoint, options: ExportOptions) -> str:
-    """`rt4ksr_x2`, with what differs from the released networks: a preset's name, or channels, blocks, and branch."""
-    if options.name:
-        return options.name
-    config = checkpoint.config
-    preset, released = preset_name(config), preset_name(replace(config, hidden=_RELEASED.hidden))
-    if "rt4ksr" in (preset, released):
-        variant = ""
-    elif preset is not None:
-        variant = f"_{preset.removeprefix('rt4ksr-')}"
-    else:
-        kind = "" if config.released_layout else f"_{config.block}-{config.resolution}-{config.attention}"
-        variant = f"_c{config.channels}b{config.blocks}{kind}{'_hf' if config.high_frequency else ''}"
+    """First part of the file names: `rt4ksr_x2` for the released networks."""
     # Random weights must not take a trained network's place.
-    untrained = "_untrained" if checkpoint.layout == "untrained" else ""
-    return f"rt4ksr_x{config.scale}{variant}{untrained}"
+    suffix = "_untrained" if checkpoint.layout == UNTRAINED else ""
+    return options.name or f"{checkpoint.architecture.file_stem(checkpoint.config)}{suffix}"
 
 
 def _workload(scale: int, shape: Shape | None) -> str | None:
@@ -280,18 +250,16 @@ def _port(end: onnx.ValueInfoProto, options: ExportOptions) -> Port:
     return msgspec.structs.replace(port, name=end.name, shape=shape)
 
 
-def _serialised(model: onnx.ModelProto, network: Network, source: Source) -> bytes:
-    """Bytes of the model with the essentials of its manifest inside."""
+def _serialised(model: onnx.ModelProto, checkpoint: Checkpoint) -> bytes:
+    """The model as bytes, with the most important facts of its manifest in its metadata."""
     model.producer_name, model.producer_version = "rt4ksr-toolkit", version("rt4ksr-toolkit")
     model.doc_string = ""
-    model.graph.name = f"rt4ksr_x{network.scale}"
+    model.graph.name = f"{checkpoint.architecture.name}_x{checkpoint.config.scale}"
     essentials = {
         "rt4ksr.precision": "fp32",
-        "rt4ksr.scale": network.scale,
-        "rt4ksr.channels": network.channels,
-        "rt4ksr.blocks": network.blocks,
-        "rt4ksr.high_frequency": network.high_frequency,
-        "rt4ksr.source_sha256": source.sha256,
+        "rt4ksr.scale": checkpoint.config.scale,
+        **{f"rt4ksr.{key}": value for key, value in checkpoint.details.metadata},
+        "rt4ksr.source_sha256": checkpoint.sha256,
     }
     onnx.helper.set_model_props(model, {key: str(value) for key, value in essentials.items()})
     content: bytes = model.SerializeToString(deterministic=True)
@@ -300,7 +268,7 @@ def _serialised(model: onnx.ModelProto, network: Network, source: Source) -> byt
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """torch's exporter tells developers of torch things that users of an exporter cannot act on."""
+    """Silences torch's exporter, whose warnings are for the developers of torch."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""From the exporter's graph to the deploy form, measuring after every step that the function is still the same.
+"""From the exporter's graph to the deployed one, with a check after every step that the function is still the same.
 
 The graph is exported, rewritten and simplified in float64, and after every step compared in float64 with the network.
 At the end each constant is rounded to float32, once and to nearest, which is checked constant by constant. So the
@@ -30,7 +30,7 @@ from toolkit.graph.passes.merge_unshuffle import MergeUnshuffle
 from toolkit.graph.passes.readable_names import ReadableNames
 from toolkit.graph.passes.uint8_io import Uint8IO
 from toolkit.graph.simplify import simplify
-from toolkit.network.architectures.rt4ksr.config import NetworkConfig
+from toolkit.network.architectures.configuration import Configuration
 from toolkit.network.proof import ROUNDING_BOUND
 from toolkit.port import PLANAR, Layout, Port
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
@@ -111,7 +111,7 @@ class Deployed:
 
 def deploy(
     model: onnx.ModelProto,
-    config: NetworkConfig,
+    config: Configuration,
     truth: Truth,
     cost: Cost,
     *,
@@ -124,6 +124,7 @@ def deploy(
 
     Args:
         model: dynamic height and width, float64 throughout, input (1, 3, H, W).
+        config: of the network.
         truth: the network with the same weights in float64, which every step is compared with.
         cost: what float32 may cost it.
         shape: make the graph static at the end.
@@ -155,7 +156,7 @@ def deploy(
 
 def _make_static(
     deployment: Deployment,
-    config: NetworkConfig,
+    config: Configuration,
     truth: Truth,
     cost: Cost,
     shape: Shape,
@@ -174,7 +175,7 @@ def _make_static(
     deployment.checks += [msgspec.structs.replace(check, detail=f"at {small}") for check in rehearsal.checks]
 
 
-def _finish(model: onnx.ModelProto, config: NetworkConfig) -> None:
+def _finish(model: onnx.ModelProto, config: Configuration) -> None:
     """Name sizes for people and drop left-over shapes of intermediate tensors, in place."""
     del model.graph.value_info[:]
     for end, factor in ((model.graph.input[0], ""), (model.graph.output[0], f"{config.scale}*")):

@@ -1,4 +1,4 @@
-"""The weights that ship with the toolkit: x2 and x3, trained by its own `train` command."""
+"""The weights that ship with the toolkit: RT4KSR x2 and x3, trained by its own `train` command."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING
 
 from toolkit.errors import CheckpointError
-from toolkit.network.architectures.rt4ksr.config import RELEASED_SCALES
 from toolkit.system.atomic import sha256_of
 
 if TYPE_CHECKING:
     from toolkit.network.checkpoint import Checkpoint
 
+_FILES = {2: "rt4ksr_x2.safetensors", 3: "rt4ksr_x3.safetensors"}
+"""By scale."""
+
 
 def bundled_checkpoint(scale: int = 2) -> Checkpoint:
-    """The network that commands use where no checkpoint is given; `weights/README.md` is its model card.
+    """The network that commands use when no checkpoint is given; `weights/README.md` is its model card.
 
     Raises:
         CheckpointError: there are no weights for this scale.
@@ -27,7 +29,7 @@ def bundled_checkpoint(scale: int = 2) -> Checkpoint:
 
 
 def bundled_sha256(scale: int) -> str:
-    """The SHA-256 of those weights, as `Checkpoint.sha256` has it, without loading torch.
+    """The SHA-256 of these weights, equal to `Checkpoint.sha256`, without loading torch.
 
     Raises:
         CheckpointError: there are no weights for this scale.
@@ -36,9 +38,9 @@ def bundled_sha256(scale: int) -> str:
 
 
 def _weights(scale: int) -> Traversable:
-    if scale not in RELEASED_SCALES:
+    if scale not in _FILES:
         raise CheckpointError(
-            f"no weights for x{scale} ship with the toolkit, only for x2 and x3",
+            f"no weights for x{scale} ship with the toolkit, only for {' and '.join(f'x{known}' for known in _FILES)}",
             "Give a checkpoint, or --preset for a network with random weights.",
         )
-    return files("toolkit.network") / "weights" / f"rt4ksr_x{scale}.safetensors"
+    return files("toolkit.network") / "weights" / _FILES[scale]

@@ -1,4 +1,4 @@
-"""What a configuration costs, before it is trained."""
+"""Parameters and multiply-adds of a configuration, without weights."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from toolkit.network.architectures.rt4ksr.config import NetworkConfig
-from toolkit.network.architectures.rt4ksr.model import RT4KSR, parameter_count
+from toolkit.network.architectures.configuration import Configuration
+from toolkit.network.architectures.registry import architecture_of
 from toolkit.network.fusion import fuse
+from toolkit.network.module import NetworkModule, parameter_count
 from toolkit.workloads import Shape
 
 
@@ -21,7 +22,7 @@ class Complexity:
         parameters: trainable scalars.
         fused_parameters: after merging.
         multiply_adds: of all convolutions of the fused network, for one frame. Norms, activations and data movement,
-            which take as long on most hardware, are not in it.
+            which take as long on most hardware, are not counted.
     """
 
     parameters: int
@@ -29,12 +30,12 @@ class Complexity:
     multiply_adds: int
 
 
-def complexity(config: NetworkConfig, shape: Shape) -> Complexity:
-    """Count for a frame of `shape`; nothing is computed."""
-    network = RT4KSR(config).eval()
+def complexity(config: Configuration, shape: Shape) -> Complexity:
+    """Count for a frame of `shape`. Nothing is computed: tensors are on the meta device."""
+    network: NetworkModule = architecture_of(config).build(config).eval()
     fused = fuse(network).to("meta")
     frame = torch.empty(1, 3, *shape.sides, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         fused(frame)
-    # An operation is a multiplication or an addition.
+    # PyTorch counts a multiply-add as two operations.
     return Complexity(parameter_count(network), parameter_count(fused), counter.get_total_flops() // 2)

@@ -1,4 +1,18 @@
-"""Proof that a block and its merged form are the same function."""
+"""Proof that a block and its merged form are the same function.
+
+Both are affine maps of an image (N, I, H, W): linear in the image, plus a constant. Two affine maps are equal when they
+agree on zero and on a basis of the space of images, and the unit impulses (1 at one position of one channel, 0
+elsewhere) are one. So on an image of a given size, comparing them on zero and on every impulse is a proof and not a
+sample, up to the rounding of float64.
+
+That leaves the sizes. Both maps compute an output pixel from the k x k pixels around it, and treat a pixel differently
+only by which of these lie outside the image. For k = 3 there are nine cases: four corners, four edges, and the
+interior. An image of 5x5 pixels contains each of them with its whole neighbourhood, so agreement there is agreement at
+every pixel of every larger image. In images of fewer than k rows or columns opposite borders meet, which makes further
+cases: 1x1, 1x5 and 5x1 contain them.
+
+That the block is affine is not taken for granted: `affinity` measures it.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +24,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from toolkit.network.architectures.rt4ksr.blocks import ReparameterizableBlock
-from toolkit.network.architectures.rt4ksr.model import RT4KSR
-from toolkit.network.fusion import merged_kernel, reparameterizable_blocks
+from toolkit.network.fusion import as_convolution, mergeable_blocks, merged_kernel
+from toolkit.network.module import MergeableBlock, NetworkModule
 
 ROUNDING_BOUND = 2.0**-24
-"""Half a unit in the last place: float64 weights stored as float32."""
+"""Relative: half a unit in the last place of float32, the largest error of one rounding to nearest. The exported
+weights are the float64 merge, rounded once, so none may be further from it."""
 
 BLOCK_BOUND = 1e-12
-"""Relative to the block's largest response, in float64."""
+"""Relative to the block's largest response, in float64. A right merge differs by rounding errors of float64, about
+1e-15; a wrong one by at least a unit in the last place of a float32 weight, about 1e-8 of it."""
 
 _BATCH = 256
-
-PATCHES = ((5, 5), (1, 1), (1, 5), (5, 1))
-"""5x5 holds all nine border cases of a 3x3 stencil around a true interior; the thin ones, where borders meet."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +45,10 @@ class BlockProof:
     Attributes:
         name: of the block in the network.
         impulses: how many inputs were compared: zero, and one impulse per channel and position of each patch.
-        error: over all impulses and zero.
-        affinity: how far the block is from affine, f(a) + f(b) = f(a + b) + f(0); without that, agreement on impulses
-            would prove nothing.
-        rounding: largest relative distance of a weight or bias that ships from the float64 merge.
+        error: largest over zero and all impulses.
+        affinity: how far the block is from affine, f(a) + f(b) = f(a + b) + f(0) on random images. Agreement on
+            impulses would prove nothing for a block that is not affine.
+        rounding: largest relative distance of an exported weight or bias from the float64 merge.
     """
 
     name: str
@@ -51,21 +63,21 @@ class BlockProof:
         return float(np.maximum(self.error, self.affinity))
 
 
-def prove_block(
-    name: str, block: ReparameterizableBlock, weight: Tensor, bias: Tensor, shipped: nn.Conv2d
-) -> BlockProof:
-    """Compare `block` with the zero-padded 3x3 convolution (`weight`, `bias`), float64, and that with what ships.
+def prove_block(name: str, block: MergeableBlock, weight: Tensor, bias: Tensor, shipped: nn.Conv2d) -> BlockProof:
+    """Compare a block with its merged form, and that with the exported one. See the module's docstring.
 
-    A block is an affine map with a 3x3 stencil: it equals its merged form for every input of every size exactly if both
-    agree on zero and on every impulse, in the interior and in each border case.
+    Args:
+        name: of the block, for the result.
+        block: in its own dtype; it is compared in float64.
+        weight, bias: of the merged convolution, float64.
+        shipped: the convolution that is exported.
     """
     exact = copy.deepcopy(block).double().eval()
+    merged = as_convolution(weight, bias)
     channels = weight.shape[1]
-    merged = nn.Conv2d(channels, weight.shape[0], 3, padding=1, dtype=torch.float64)
-    merged.load_state_dict({"weight": weight, "bias": bias})
     errors, affinities, count = [], [], 0
     with torch.inference_mode():
-        for height, width in PATCHES:
+        for height, width in patches(weight.shape[-1]):
             distances, largest = [], []
             for inputs in _zero_and_impulses(channels, height, width):
                 response = exact(inputs)
@@ -81,16 +93,26 @@ def prove_block(
     return BlockProof(name, count, error, affinity, float(rounding))
 
 
-def prove_blocks(network: RT4KSR, fused: RT4KSR) -> list[BlockProof]:
+def prove_blocks(network: NetworkModule, fused: NetworkModule) -> list[BlockProof]:
     """A proof for every mergeable block of `network` and its place in `fused`; empty when it is fused already."""
     return [
         prove_block(name, block, *merged_kernel(block), fused.get_submodule(name))  # type: ignore[arg-type]
-        for name, block in reparameterizable_blocks(network).items()
+        for name, block in mergeable_blocks(network).items()
     ]
 
 
+def patches(kernel: int) -> tuple[tuple[int, int], ...]:
+    """Image sizes (height, width) that contain every border case of a kernel of this many pixels squared.
+
+    The first has 2·kernel - 1 rows and columns: at its centre the whole neighbourhood of an interior pixel, and around
+    it the neighbourhoods of pixels at every distance from each border. In the others, opposite borders meet.
+    """
+    side = 2 * kernel - 1
+    return (side, side), (1, 1), (1, side), (side, 1)
+
+
 def _zero_and_impulses(channels: int, height: int, width: int) -> Iterator[Tensor]:
-    """Zero, then one impulse per channel and position, in batches: all at once would be quadratic in memory."""
+    """Zero, then one impulse per channel and position. In batches, because all at once need quadratic memory."""
     size = channels * height * width
     yield torch.zeros(1, channels, height, width, dtype=torch.float64)
     for start in range(0, size, _BATCH):
@@ -106,6 +128,7 @@ def _relative(stored: Tensor, exact: Tensor) -> Tensor:
 
 
 def _affinity(block: nn.Module, shape: tuple[int, int, int]) -> Tensor:
+    """How far f(a) + f(b) is from f(a + b) + f(0), relative to it. Zero, up to rounding, exactly for affine maps."""
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(1, *shape, dtype=torch.float64, generator=generator) for _ in range(2))
     left, right = block(a) + block(b), block(a + b) + block(torch.zeros_like(a))

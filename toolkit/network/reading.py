@@ -1,4 +1,4 @@
-"""Bytes to tensors: opening checkpoint files without trusting them or their names."""
+"""Tensors from checkpoint files, which are neither trusted nor judged by their names."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from toolkit.errors import CheckpointError
+from toolkit.network.architectures.registry import ARCHITECTURES
 from toolkit.network.containers import NotACheckpoint, Unpickled, read_archive, read_stream
 from toolkit.network.pickles import DamagedPickle, Module
 
@@ -19,12 +20,19 @@ _NESTING = 3
 _MOST_MAPPINGS = 10_000
 _MODULE_DEPTH = 64
 _LARGEST_HEADER = 1 << 24
-"""Of a safetensors file, in bytes: 100 000 tensors need about half of it."""
-_WANT = "Give a PyTorch (.pth, .pt, .ckpt) or .safetensors file with RT4KSR weights."
+"""Of a safetensors file, in bytes; 100 000 tensors need about half of it."""
+_WANT = (
+    "Give a PyTorch (.pth, .pt, .ckpt) or .safetensors file with weights of "
+    f"{' or '.join(architecture.title for architecture in ARCHITECTURES.values())}."
+)
 
 
-CONFIG_KEY = "rt4ksr.config"
-"""Under it a file says, in JSON, of which configuration its weights are: in safetensors metadata, or as an entry."""
+@dataclass(frozen=True)
+class StoredConfiguration:
+    """What a file says of the configuration of its weights, in JSON, and the architecture it says so for."""
+
+    architecture: str
+    json: str
 
 
 @dataclass(frozen=True)
@@ -33,15 +41,21 @@ class Contents:
 
     Attributes:
         groups: every mapping of names to tensors, by the path of entries that leads to it ("" = the file).
-        config: what the file says its configuration is, in JSON; None when it does not say.
+        config: the configuration in the file, under `config_key`: in safetensors metadata, or as an entry. None where
+            there is none.
     """
 
     groups: dict[str, dict[str, Tensor]]
-    config: str | None
+    config: StoredConfiguration | None
+
+
+def config_key(architecture: str) -> str:
+    """The key under which files hold the configuration of weights of an architecture."""
+    return f"{architecture}.config"
 
 
 def read_checkpoint(path: Path) -> Contents:
-    """All tensors of a file, whatever their names. Nothing that the file names is imported or called.
+    """All tensors of a file, whatever their names. Nothing that the file refers to is imported or called.
 
     Takes what `torch.save` writes with any pickle protocol, tensors of `pickle.dump`, the weights of TorchScript
     archives, and safetensors. Memory is bounded by the size of the file.
@@ -54,8 +68,12 @@ def read_checkpoint(path: Path) -> Contents:
     groups = dict(_walk(content))
     if not groups:
         raise CheckpointError(f"{path} holds no tensors", _WANT)
-    config = content.get(CONFIG_KEY) if isinstance(content, Mapping) else None
-    return Contents(groups, config if isinstance(config, str) else None)
+    stored = (
+        StoredConfiguration(name, value)
+        for name in ARCHITECTURES
+        if isinstance(content, Mapping) and isinstance(value := content.get(config_key(name)), str)
+    )
+    return Contents(groups, next(stored, None))
 
 
 def read_objects(path: Path) -> Any:
@@ -82,7 +100,7 @@ def _read(path: Path) -> Any:
         raise CheckpointError(f"{path} is empty", "Copy or download it again.")
     if start.startswith(_ZIP):
         return _read_pickled(path)
-    # Before pickles: the length that a safetensors file begins with may start with a pickle's first byte.
+    # Checked before pickles: a safetensors file begins with a length, whose first byte may be that of a pickle.
     if start[8:] == b"{":
         header = int.from_bytes(start[:8], "little")
         if header <= min(_LARGEST_HEADER, size):
@@ -125,7 +143,7 @@ def _script_weights(found: Unpickled, path: Path) -> dict[str, Tensor]:
     if not weights:
         raise CheckpointError(
             f"{path} is a TorchScript archive without named weights: it was frozen, which makes them constants",
-            'Save the weights of the module it was made from: torch.save(module.state_dict(), "weights.pth").',
+            'Save the weights of the original module: torch.save(module.state_dict(), "weights.pth").',
         )
     return weights
 
@@ -136,7 +154,8 @@ def _read_safetensors(path: Path) -> Any:
     try:
         with safe_open(path, "pt") as stream:
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118  (not a mapping)
-            return tensors | {key: value for key, value in (stream.metadata() or {}).items() if key == CONFIG_KEY}
+            keys = {config_key(name) for name in ARCHITECTURES}
+            return tensors | {key: value for key, value in (stream.metadata() or {}).items() if key in keys}
     # A header may name dtypes that this version of PyTorch does not have.
     except (SafetensorError, ValueError, KeyError, AttributeError, RuntimeError) as error:
         raise _damaged(path, str(error)) from error

@@ -1,9 +1,8 @@
-"""What decides how a training run goes: one value, from a file and the command line, kept beside the results."""
+"""The configuration of a training run, from a file and the command line."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,10 +10,10 @@ import msgspec
 from msgspec import Meta
 
 from toolkit.errors import InputError
-from toolkit.network.architectures.rt4ksr.config import NetworkConfig, config_from
-from toolkit.network.architectures.rt4ksr.presets import PRESETS
+from toolkit.network.architectures.configuration import Configuration, configured, may_be_none
+from toolkit.network.architectures.registry import ARCHITECTURES, DEFAULT, PRESETS, architecture_of
 from toolkit.quoting import toml_value
-from toolkit.system.documents import MalformedDocument, read_toml
+from toolkit.system.documents import MalformedDocument, from_json, read_toml
 
 Loss = Literal["l1", "charbonnier"]
 Schedule = Literal["step", "cosine"]
@@ -35,82 +34,90 @@ _PATHS = ("data", "validation", "teacher", "init")
 
 
 class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that a run's result depends on, and what it runs on. The descriptions are the command line's help."""
+    """Everything that a run's result depends on, and the hardware settings. The descriptions are the command line's
+    help."""
 
     data: Annotated[str, Meta(description="Directory of photographs to train on, searched recursively.")]
     validation: Annotated[
         str, Meta(description="Images to validate on: originals, or pairs in HR and LR. Default: none.")
     ] = ""
-    teacher: Annotated[str, Meta(description="Checkpoint whose output is imitated too. Default: none.")] = ""
-    init: Annotated[str, Meta(description="Checkpoint to begin with instead of random weights.")] = ""
+    teacher: Annotated[
+        str, Meta(description="Checkpoint whose output the network also learns to reproduce. Default: none.")
+    ] = ""
+    init: Annotated[str, Meta(description="Checkpoint to start from instead of random weights.")] = ""
     start: Annotated[
         Start,
-        Meta(description="Random weights that hand on the pixels, the last layer fitted to photographs; or PyTorch's."),
+        Meta(
+            description="fitted: weights that pass the pixels through, the last layer fitted to photographs; random: "
+            "PyTorch's initialisation."
+        ),
     ] = "fitted"
-    network: NetworkConfig = NetworkConfig()
+    network: Configuration = PRESETS[DEFAULT.default]
 
-    loss: Annotated[Loss, Meta(description="Of the image: mean of |d|, or of sqrt(d² + 1e-6).")] = "l1"
+    loss: Annotated[Loss, Meta(description="Loss of the image: mean of |d|, or of sqrt(d² + 1e-6).")] = "l1"
     high_frequency_weight: Annotated[
-        Weight, Meta(description="Weight of the L1 loss of what a Gaussian blur (5x5, sigma 1) takes away.")
+        Weight, Meta(description="Weight of the L1 loss of high frequencies: image minus Gaussian blur (5x5, sigma 1).")
     ] = 1.0
     teacher_weight: Annotated[Weight, Meta(description="Weight of the L1 loss against the teacher's output.")] = 1.0
 
     patches: Annotated[
-        tuple[Size, ...], Meta(description="Low-resolution patch sizes, even; each batch has one of them.")
+        tuple[Size, ...], Meta(description="Low-resolution patch sizes in pixels, even; each batch uses one of them.")
     ] = (64, 96, 128)
     batch: Annotated[Positive, Meta(description="Patches per iteration, over all processes.")] = 64
     jpeg_quality: Annotated[
         Annotated[int, Meta(ge=1, le=100)] | None,
-        Meta(description="Compress low-resolution images as JPEG (NTIRE 2023: 90). Default: not."),
+        Meta(description="JPEG quality of low-resolution images (NTIRE 2023: 90). Default: no compression."),
     ] = None
 
     clips: Annotated[
-        Count, Meta(description="Clips of the photographs that are encoded with video codecs and decoded; 0: none.")
+        Count,
+        Meta(description="Number of clips made from the photographs, encoded and decoded with video codecs; 0: none."),
     ] = 0
     clip_share: Annotated[
         Annotated[float, Meta(ge=0, le=1)],
-        Meta(description="Share of patches that are taken from these clips; the others are clean."),
+        Meta(description="Share of patches that come from these clips; the others are clean."),
     ] = 0.8
 
     iterations: Annotated[Positive, Meta(description="Optimizer steps of the whole run.")] = 250_000
     optimizer: Annotated[
         OptimizerName,
-        Meta(
-            description="soap: Adam in the gradients' eigenbasis, several times fewer iterations for the same quality."
-        ),
+        Meta(description="soap: Adam in the eigenbasis of the gradients; needs several times fewer iterations."),
     ] = "adam"
-    learning_rate: Annotated[Rate, Meta(description="At its highest.")] = 5e-4
+    learning_rate: Annotated[Rate, Meta(description="Highest learning rate.")] = 5e-4
     beta1: Annotated[Share, Meta(description="Decay of the mean gradient.")] = 0.9
     beta2: Annotated[Share, Meta(description="Decay of the mean squared gradient.")] = 0.999
     schedule: Annotated[
         Schedule, Meta(description="Halve the learning rate at 20, 40, 60 and 80 %, or follow half a cosine.")
     ] = "step"
-    final_learning_rate: Annotated[Rate, Meta(description="Where the cosine ends.")] = 1e-6
+    final_learning_rate: Annotated[Rate, Meta(description="Learning rate at the end of the cosine.")] = 1e-6
     warmup: Annotated[Count, Meta(description="Iterations in which the learning rate rises linearly from 0.")] = 0
-    ema: Annotated[Share, Meta(description="Decay of the moving average of weights, which is what is kept.")] = 0.999
-    clip: Annotated[Weight, Meta(description="Largest norm of the gradient; 0: any.")] = 1.0
-    seed: Annotated[Count, Meta(description="Of the initial weights and of all batches.")] = 0
+    ema: Annotated[Share, Meta(description="Decay of the moving average of the weights, which is what is saved.")] = (
+        0.999
+    )
+    clip: Annotated[Weight, Meta(description="Largest norm of the gradient; 0: no limit.")] = 1.0
+    seed: Annotated[Count, Meta(description="Random seed of the initial weights and of all batches.")] = 0
 
     validation_interval: Annotated[Positive, Meta(description="Iterations between validations.")] = 1000
     checkpoint_interval: Annotated[Positive, Meta(description="Iterations between checkpoints.")] = 1000
-    log_interval: Annotated[Positive, Meta(description="Iterations that a line of the log sums up.")] = 50
+    log_interval: Annotated[Positive, Meta(description="Iterations per line of the log.")] = 50
 
-    device: Annotated[Device, Meta(description="auto: CUDA where there is any.")] = "auto"
+    device: Annotated[Device, Meta(description="auto: CUDA if available.")] = "auto"
     precision: Annotated[
-        TrainingPrecision, Meta(description="Of activations. auto: bf16 on CUDA where it has it, else fp32.")
+        TrainingPrecision, Meta(description="Of activations. auto: bf16 on CUDA devices that support it, else fp32.")
     ] = "auto"
     merge: Annotated[
-        bool, Meta(description="Train reparameterizable blocks through their merged kernel: the same, faster.")
+        bool, Meta(description="Train reparameterizable blocks through their merged kernel: same result, faster.")
     ] = True
     compile: Annotated[
-        bool, Meta(description="Compile the step (torch.compile): a minute at the start, then about a quarter faster.")
+        bool, Meta(description="Compile the step (torch.compile): takes a minute, then about 25 % faster.")
     ] = False
     threads: Annotated[
         Annotated[int, Meta(ge=0, le=512)],
-        Meta(description="Processor threads of each process; 0: all usable. On a shared machine fewer are faster."),
+        Meta(description="CPU threads of each process; 0: all available. On a shared machine fewer are faster."),
     ] = 0
     workers: Annotated[
-        Annotated[int, Meta(ge=0, le=512)], Meta(description="Threads that prepare batches; 0: 1, or up to 8 for CUDA.")
+        Annotated[int, Meta(ge=0, le=512)],
+        Meta(description="Threads that prepare batches; 0: one, or up to 8 for CUDA."),
     ] = 0
 
     def __post_init__(self) -> None:
@@ -126,10 +133,34 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     def to_toml(self) -> str:
         """As a file that `read_config` reads again."""
         plain = {name: value for name, value in msgspec.structs.asdict(self).items() if name != "network"}
-        network = {name: value for name, value in asdict(self.network).items() if name != "hidden"}
-        # TOML has no null; a network without reparameterizable blocks has 0 hidden channels there.
-        network["hidden"] = self.network.hidden or 0
+        # The preset names the architecture; the table then replaces all that the preset says.
+        plain["preset"] = architecture_of(self.network).default
+        # TOML has no null: 0 stands for it, see `_network`.
+        network = {name: 0 if value is None else value for name, value in self.network.fields().items()}
         return f"{_toml(plain)}\n[network]\n{_toml(network)}"
+
+    def to_json(self) -> str:
+        """As a document that `config_from_json` reads again."""
+        plain = {name: value for name, value in msgspec.structs.asdict(self).items() if name != "network"}
+        network = {"architecture": self.network.architecture, **self.network.fields()}
+        return msgspec.json.encode({**plain, "network": network}).decode()
+
+
+def config_from_json(document: str) -> TrainingConfig:
+    """The configuration that `TrainingConfig.to_json` wrote.
+
+    Raises:
+        ValueError: the document is something else.
+    """
+    plain = from_json(document, dict[str, Any])
+    network = msgspec.convert(plain.pop("network", None), dict[str, Any])
+    # Runs of older versions trained RT4KSR networks only, and did not say so.
+    name = network.pop("architecture", DEFAULT.name)
+    if name not in ARCHITECTURES:
+        raise ValueError(f"there is no architecture {name!r}")
+    architecture = ARCHITECTURES[name]
+    config = msgspec.convert(plain, TrainingConfig)
+    return msgspec.structs.replace(config, network=configured(architecture.presets[architecture.default], network))
 
 
 def read_config(
@@ -138,9 +169,9 @@ def read_config(
     """The configuration of a file, with other values for some fields. Relative paths become absolute.
 
     Args:
-        file: TOML with fields of `TrainingConfig`; also `preset`, `scale`, and a table `network` with fields of
-            `NetworkConfig`, which change the preset (default: rt4ksr). None: defaults.
-        overrides: by field; they win.
+        file: TOML with fields of `TrainingConfig`; also `preset`, `scale`, and a table `network` with fields of the
+            preset's configuration, which change the preset (default: rt4ksr). None: defaults.
+        overrides: by field; they take precedence over the file.
         preset, scale: of the network; a preset replaces all that the file says of it but the scale.
 
     Raises:
@@ -193,17 +224,18 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise InputError(f"{file} is not TOML: {error}") from error
 
 
-def _network(content: Mapping[str, Any], preset: str | None, scale: int | None) -> NetworkConfig:
-    name = preset or content.get("preset", "rt4ksr")
+def _network(content: Mapping[str, Any], preset: str | None, scale: int | None) -> Configuration:
+    name = preset or content.get("preset", DEFAULT.default)
     if name not in PRESETS:
         raise ValueError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
     fields = content.get("network", {})
     if not isinstance(fields, Mapping):
         raise ValueError("network must be a table")
-    fields = {key: None if (key, value) == ("hidden", 0) else value for key, value in fields.items()}
+    base = PRESETS[name]
+    fields = {key: None if value == 0 and may_be_none(base, key) else value for key, value in fields.items()}
     said = (scale, content.get("scale"), fields.get("scale"))
-    given = {"scale": next((value for value in said if value is not None), PRESETS[name].scale)}
-    return config_from(given if preset else {**fields, **given}, PRESETS[name])
+    given = {"scale": next((value for value in said if value is not None), base.scale)}
+    return configured(base, given if preset else {**fields, **given})
 
 
 def _toml(fields: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ import msgspec
 import torch
 
 from toolkit.errors import CheckFailed, InputError
+from toolkit.network.architectures.registry import architecture_of
 from toolkit.network.checkpoint import serialised_weights
 from toolkit.quality.data import Item, find_items
 from toolkit.system.atomic import write_bytes
@@ -27,7 +28,6 @@ from toolkit.training.journal import Journal, ValidationLine, journal
 from toolkit.training.photos import Photos, default_cache, index_photos
 from toolkit.training.processes import Processes, processes
 from toolkit.training.sampling import Sampler, prepared
-from toolkit.training.start import FITTED_PATCHES, fitted_start
 from toolkit.training.state import STATE_FILE, TrainingProgress, TrainingState, load_state, new_state, save_state
 from toolkit.training.step import Outcome, Step, on_device
 from toolkit.training.validation import validate
@@ -40,6 +40,9 @@ Note = Callable[[str], None]
 """Told, in a sentence, what a user should know."""
 
 _MOST_WORKERS = 8
+
+_FITTED_PATCHES = 64
+"""Of which initial weights are fitted: a few for every weight of the last layer of the largest preset."""
 
 
 class TrainingResult(msgspec.Struct, frozen=True):
@@ -154,9 +157,9 @@ class Run:
 
     def _fit(self) -> None:
         """Begin with weights fitted to patches that no iteration sees; the same in all processes."""
-        config = msgspec.structs.replace(self.config, batch=FITTED_PATCHES)
+        config = msgspec.structs.replace(self.config, batch=_FITTED_PATCHES)
         low, high = on_device(Sampler(self.photos, config).batch(config.iterations), self.group.device)
-        fitted_start(self.state.network, low, high)
+        architecture_of(config.network).fitted_start(self.state.network, low, high)
         weights = [parameter.data for parameter in self.state.network.parameters()]
         self.group.average(weights)
         self.state.average.load_state_dict(self.state.network.state_dict())

@@ -1,41 +1,50 @@
-"""What training makes small."""
+"""The loss that training minimises."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from toolkit.network.architectures.rt4ksr.frequency import HighPass
-from toolkit.network.architectures.rt4ksr.model import RT4KSR
+from toolkit.network.filters import gaussian_kernel, without_blur
+from toolkit.network.module import NetworkModule
 from toolkit.training.config import TrainingConfig
 
 _CHARBONNIER = 1e-3
-"""Where the Charbonnier loss bends from a parabola to |d|, of values 0..1."""
+"""The difference, of values 0..1, at which the Charbonnier loss sqrt(d² + c²) turns from a parabola into |d|."""
 
 
 class Objective(nn.Module):
-    """Loss of the image, plus those of its high frequencies and against a teacher, each with its weight.
+    """Weighted sum of the loss of the image, that of its high frequencies, and that against a teacher's output.
 
-    A blur is linear: the high frequencies' difference is the difference's high frequencies, filtered once.
+    A blur is linear, so the difference of two images' high frequencies is the high frequencies of their difference:
+    one filter instead of two.
     """
 
-    def __init__(self, config: TrainingConfig, teacher: RT4KSR | None = None) -> None:
+    kernel: Tensor
+
+    def __init__(self, config: TrainingConfig, teacher: NetworkModule | None = None) -> None:
         super().__init__()
         self._config = config
         self._teacher = teacher
-        self._high_pass = HighPass("gaussian")
+        self.register_buffer("kernel", gaussian_kernel(), persistent=False)
 
     def forward(self, output: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """A scalar, from the network's output for `low` and the truth, both (N, 3, sH, sW) of values 0..1."""
+        """The loss, a scalar.
+
+        Args:
+            output: of the network for `low`, (N, 3, scale·H, scale·W), values nominally 0..1.
+            low: what the teacher sees, (N, 3, H, W), values 0..1.
+            high: the original, of the size of `output`, values 0..1.
+        """
         difference = output.float() - high
         if self._config.loss == "l1":
             total = difference.abs().mean()
         else:
             total = (difference.square() + _CHARBONNIER**2).sqrt().mean()
         if self._config.high_frequency_weight:
-            total = total + self._config.high_frequency_weight * self._high_pass(difference).abs().mean()
+            total = total + self._config.high_frequency_weight * without_blur(difference, self.kernel).abs().mean()
         if self._teacher is not None and self._config.teacher_weight:
             with torch.no_grad():
-                taught = self._teacher(low)
-            total = total + self._config.teacher_weight * (output - taught).float().abs().mean()
+                target = self._teacher(low)
+            total = total + self._config.teacher_weight * (output - target).float().abs().mean()
         return total

@@ -1,24 +1,25 @@
-"""All that a run needs to go on as if it had never stopped, and the file that holds it."""
+"""The state of a training run, from which it resumes as if it had never stopped, and the file that holds it."""
 
 from __future__ import annotations
 
 import copy
 import io
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import torch
 
 from toolkit.errors import CheckpointError, InputError
-from toolkit.network.architectures.rt4ksr.model import RT4KSR, untrained_network
+from toolkit.network.building import untrained_network
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.network.fusion import train_through_merge
-from toolkit.network.reading import CONFIG_KEY, read_objects
+from toolkit.network.module import NetworkModule
+from toolkit.network.reading import config_key, read_objects
 from toolkit.system.atomic import write_bytes
 from toolkit.system.documents import from_json
-from toolkit.training.config import TrainingConfig
+from toolkit.training.config import TrainingConfig, config_from_json
 from toolkit.training.processes import placed
 from toolkit.training.soap import Soap
 
@@ -47,15 +48,15 @@ class TrainingProgress(msgspec.Struct, frozen=True, kw_only=True):
 class TrainingState:
     """What changes while training. `average` is the moving average of the weights of `network`."""
 
-    network: RT4KSR
-    average: RT4KSR
+    network: NetworkModule
+    average: NetworkModule
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     progress: TrainingProgress
 
 
 def new_state(config: TrainingConfig, device: torch.device) -> TrainingState:
-    """Before the first iteration: weights from `config.init`, or random from `config.seed`.
+    """The state before the first iteration: weights from `config.init`, or random ones from `config.seed`.
 
     Raises:
         CheckpointError: `config.init` cannot be read, or is of another network.
@@ -71,7 +72,7 @@ def new_state(config: TrainingConfig, device: torch.device) -> TrainingState:
     return TrainingState(network, average, optimizer, scaler, TrainingProgress())
 
 
-def _optimizer(network: RT4KSR, config: TrainingConfig, device: torch.device) -> torch.optim.Optimizer:
+def _optimizer(network: NetworkModule, config: TrainingConfig, device: torch.device) -> torch.optim.Optimizer:
     betas = (config.beta1, config.beta2)
     if config.optimizer == "soap":
         return Soap(network.parameters(), config.learning_rate, betas)
@@ -79,12 +80,12 @@ def _optimizer(network: RT4KSR, config: TrainingConfig, device: torch.device) ->
 
 
 def save_state(state: TrainingState, config: TrainingConfig, path: Path) -> None:
-    """Write everything into one file, whole or not at all: plain tensors and JSON, nothing that runs code."""
+    """Write everything into one file, atomically: plain tensors and JSON, nothing that runs code when it is loaded."""
     content = {
         "format": _FORMAT,
         "progress": msgspec.json.encode(state.progress).decode(),
-        "training": msgspec.json.encode(config).decode(),
-        CONFIG_KEY: json.dumps(asdict(state.network.config), sort_keys=True),
+        "training": config.to_json(),
+        config_key(config.network.architecture): json.dumps(config.network.fields(), sort_keys=True),
         "network": state.network.state_dict(),
         "ema": state.average.state_dict(),
         "optimizer": state.optimizer.state_dict(),
@@ -96,14 +97,14 @@ def save_state(state: TrainingState, config: TrainingConfig, path: Path) -> None
 
 
 def load_state(path: Path, config: TrainingConfig, device: torch.device) -> tuple[TrainingState, TrainingConfig]:
-    """The state in a file and the configuration it was written under.
+    """The state in a file, and the configuration of the run that wrote it.
 
     Args:
-        path: what `save_state` wrote.
-        config: of the run that goes on; its network must be the same.
+        path: of a file that `save_state` wrote.
+        config: of the run that resumes; its network must be the same.
 
     Raises:
-        CheckpointError: damaged, or no training state.
+        CheckpointError: the file is damaged, or is not a training state.
         InputError: the state is of another network or optimizer.
     """
     try:
@@ -111,13 +112,15 @@ def load_state(path: Path, config: TrainingConfig, device: torch.device) -> tupl
         if content["format"] != _FORMAT:
             raise ValueError(f"format {content['format']} is not {_FORMAT}")
         progress = from_json(content["progress"], TrainingProgress)
-        before = from_json(content["training"], TrainingConfig)
+        before = config_from_json(content["training"])
     except (CheckpointError, KeyError, TypeError, ValueError) as error:
         raise _no_state(path, error) from error
     if before.network != config.network:
         raise InputError(f"{path} is the state of another network: {before.network}", "Choose another --output.")
     if before.optimizer != config.optimizer:
-        raise InputError(f"{path} is the state of --optimizer {before.optimizer}", "Go on with that.")
+        raise InputError(
+            f"{path} is the state of --optimizer {before.optimizer}", f"Resume with --optimizer {before.optimizer}."
+        )
     state = new_state(msgspec.structs.replace(config, init=""), device)
     try:
         state.network.load_state_dict(content["network"])

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from toolkit.errors import InputError
-from toolkit.network.architectures.rt4ksr.model import RT4KSR
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.network.fusion import fuse
+from toolkit.network.module import NetworkModule
 from toolkit.training.config import TrainingConfig
 from toolkit.training.losses import Objective
 from toolkit.training.processes import Processes, placed
@@ -90,7 +90,7 @@ class Step:
         return torch.autocast("cuda", torch.bfloat16 if self._precision == "bf16" else torch.float16)
 
 
-def _loss(network: RT4KSR, objective: Objective, low: Tensor, high: Tensor) -> Tensor:
+def _loss(network: NetworkModule, objective: Objective, low: Tensor, high: Tensor) -> Tensor:
     loss: Tensor = objective(network(low), low, high)
     return loss
 
@@ -119,7 +119,7 @@ def resolved_precision(config: TrainingConfig, device: torch.device) -> str:
     return config.precision
 
 
-def _teacher(config: TrainingConfig, device: torch.device) -> RT4KSR:
+def _teacher(config: TrainingConfig, device: torch.device) -> NetworkModule:
     """The teacher merged, frozen, and on its device.
 
     Raises:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from toolkit.network.architectures.rt4ksr.model import RT4KSR
 from toolkit.network.fusion import fuse
+from toolkit.network.module import NetworkModule
 from toolkit.quality.data import Degradation, Item, load_pair
 from toolkit.quality.measurement import BEST_PSNR
 from toolkit.quality.metrics import luma, psnr, squared_error
@@ -26,7 +26,7 @@ def psnr_y(output: NDArray[np.uint8], original: NDArray[np.uint8], border: int =
 
 
 def validate(
-    network: RT4KSR, items: Sequence[Item], jpeg_quality: int | None, device: torch.device, border: int = BORDER
+    network: NetworkModule, items: Sequence[Item], jpeg_quality: int | None, device: torch.device, border: int = BORDER
 ) -> Iterator[float]:
     """`psnr_y` of each image as the merged network makes it, in float32 and rounded to uint8.
 

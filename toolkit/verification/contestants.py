@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.kinds import ENGINE_SUFFIX
-from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.checkpoint import Checkpoint, load_checkpoint
 from toolkit.network.fusion import fuse
+from toolkit.network.module import numpy_function
 from toolkit.port import PLANAR, rgb_port
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.protocol import Session, SessionOptions

@@ -24,9 +24,9 @@ from toolkit.errors import InputError, Unavailable
 from toolkit.graph.analysis.numerics import FLOAT64_BOUND, frame_error
 from toolkit.graph.export import export
 from toolkit.graph.source import is_made_from
-from toolkit.network.architectures.rt4ksr.model import RT4KSR, numpy_function
 from toolkit.network.checkpoint import Checkpoint
 from toolkit.network.fusion import fuse
+from toolkit.network.module import NetworkModule, numpy_function
 from toolkit.network.proof import BLOCK_BOUND, ROUNDING_BOUND, BlockProof, prove_blocks
 from toolkit.network.rounding import FloatCost
 from toolkit.port import PLANAR, PortType
@@ -97,7 +97,7 @@ class Bounds:
     float64: float = FLOAT64_BOUND
 
     @classmethod
-    def of(cls, network: RT4KSR, dtype: PortType) -> Bounds:
+    def of(cls, network: NetworkModule, dtype: PortType) -> Bounds:
         """Computed from the network's weights, on small inputs."""
         costs = [FloatCost(form, difference) for form in (network, fuse(network))]
         inputs = [item.array for item in synthetic_inputs()]
@@ -163,10 +163,10 @@ def verify_fusion(
         Unavailable: no runtime that could run the exported graph is installed.
     """
     network = checkpoint.network
-    if checkpoint.layout == "rep_conv":
+    if checkpoint.merged:
         raise InputError(
             f"{checkpoint.file} is already fused: there is nothing left to compare the merge with",
-            "Give the checkpoint in training form (expand_conv, fea_conv, reduce_conv).",
+            "Give the checkpoint in training form, before its blocks were merged.",
         )
     progress(Progress("blocks"))
     blocks = tuple(prove_blocks(network, fuse(network)))
@@ -184,7 +184,7 @@ def verify_fusion(
 
 
 def _compare(
-    network: RT4KSR,
+    network: NetworkModule,
     artifact: Artifact,
     blocks: tuple[BlockProof, ...],
     images: Sequence[TestInput] | None,
@@ -213,7 +213,7 @@ def _compare(
 class _Comparer:
     """The forms of one network, made once."""
 
-    def __init__(self, network: RT4KSR, session: Session, graph: ExactGraph) -> None:
+    def __init__(self, network: NetworkModule, session: Session, graph: ExactGraph) -> None:
         exact = copy.deepcopy(network).double()
         self._exact = numpy_function(exact, "float64"), numpy_function(fuse(exact), "float64")
         self._single = numpy_function(network, "float32"), numpy_function(fuse(network), "float32")
@@ -278,7 +278,7 @@ def difference(result: NDArray[Any], reference: NDArray[Any], nominal: float = 1
     return float(distance / np.maximum(1.0, np.abs(reference).max() / nominal))
 
 
-def _full_frame(network: RT4KSR, shape: Shape | None) -> Iterable[TestInput]:
+def _full_frame(network: NetworkModule, shape: Shape | None) -> Iterable[TestInput]:
     """One frame of noise of the 4K workload's size, unless the artifact is made for another."""
     workload = workload_for_scale(network.config.scale)
     if workload is None or shape not in (None, workload.shape):

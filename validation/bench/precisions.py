@@ -20,8 +20,8 @@ from toolkit.errors import ToolkitError
 from toolkit.graph.export import export
 from toolkit.graph.precision.convert import convert
 from toolkit.graph.source import source_checkpoint
-from toolkit.network.architectures.rt4ksr.model import numpy_function
 from toolkit.network.checkpoint import load_checkpoint, untrained_checkpoint
+from toolkit.network.module import numpy_function
 from toolkit.runtimes.building import BuildingRuntime, BuildOptions
 from toolkit.runtimes.registry import RUNTIMES
 from toolkit.verification.inputs import real_images, synthetic_inputs

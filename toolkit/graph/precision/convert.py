@@ -34,7 +34,7 @@ from toolkit.graph.precision.scaling import ScaleChannels, channel_factors
 from toolkit.graph.reading import read_model
 from toolkit.graph.source import source_checkpoint
 from toolkit.images import centre_crop
-from toolkit.network.architectures.rt4ksr.model import numpy_function
+from toolkit.network.module import numpy_function
 from toolkit.system.atomic import sha256_of
 from toolkit.system.foreign import foreign
 from toolkit.system.progress import Progress, ProgressCallback, no_progress

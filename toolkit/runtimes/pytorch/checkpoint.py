@@ -48,7 +48,7 @@ class Float64Runtime(Runtime):
         return "float64 runs checkpoints only"
 
     def load_checkpoint(self, checkpoint: Checkpoint, options: SessionOptions) -> Session:
-        from toolkit.network.architectures.rt4ksr.model import numpy_function
+        from toolkit.network.module import numpy_function
 
         function = numpy_function(checkpoint.network, "float64", options.threads)
         return CheckpointSession(checkpoint_contract(checkpoint), function, "fp64")

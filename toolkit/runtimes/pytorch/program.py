@@ -14,7 +14,7 @@ from torch.fx import GraphModule
 
 from toolkit.artifact import Manifest
 from toolkit.errors import Unavailable
-from toolkit.network.architectures.rt4ksr.model import RT4KSR
+from toolkit.network.module import NetworkModule
 from toolkit.runtimes.protocol import Executed, short_precision
 
 _LAYER = "layer: "
@@ -32,7 +32,7 @@ class FrameNetwork(nn.Module):
         Unavailable: a port has one channel.
     """
 
-    def __init__(self, network: RT4KSR, manifest: Manifest, dtype: torch.dtype, device: str) -> None:
+    def __init__(self, network: NetworkModule, manifest: Manifest, dtype: torch.dtype, device: str) -> None:
         super().__init__()
         self.network = network.to(device=device, dtype=dtype).eval()
         self.name, self.dtype, self.device = manifest.name, dtype, torch.device(device)

@@ -42,15 +42,15 @@ class TorchRuntime(Runtime):
             return f"PyTorch has no {precision} for this network"
         if precision != "fp32" and (reason := self._no_arithmetic(precision)):
             return reason
-        if not self.fused and artifact.manifest.source.layout == "rep_conv":
+        if not self.fused and artifact.manifest.source.merged:
             return "its checkpoint was already fused"
         return ""
 
     def load_checkpoint(self, checkpoint: Checkpoint, options: SessionOptions) -> Session:
         if not self.runs_checkpoints:
             return super().load_checkpoint(checkpoint, options)
-        from toolkit.network.architectures.rt4ksr.model import numpy_function
         from toolkit.network.fusion import fuse
+        from toolkit.network.module import numpy_function
 
         network = fuse(checkpoint.network) if self.fused else checkpoint.network
         function = numpy_function(network, "float32", options.threads)

@@ -1,4 +1,4 @@
-"""Attention over channels: each is weighed by what the whole frame holds."""
+"""Channel attention: each channel is multiplied by a weight that depends on the means of all channels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class EfficientChannelAttention(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         size = eca_kernel_size(channels)
-        # Along the channels of (N, 1, C, 1): as a 2-D convolution, which every runtime has.
+        # Along the channels of (N, 1, C, 1). As a 2-D convolution, because not every runtime has 1-D ones.
         self.conv = nn.Conv2d(1, 1, (size, 1), padding=(size // 2, 0), bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -38,13 +38,13 @@ class EfficientChannelAttention(nn.Module):
 
 
 def eca_kernel_size(channels: int) -> int:
-    """The paper's choice: the odd number nearest below (log2(C) + 1) / 2, rounded up to odd."""
+    """The ECA paper's choice: (log2(C) + 1) / 2, truncated, and the next odd number where that is even."""
     size = int(abs(math.log2(channels) + 1) / 2)
     return size if size % 2 else size + 1
 
 
 def attention(config: NetworkConfig) -> nn.Module:
-    """What a configuration asks for; without any, the identity."""
+    """The attention module of a configuration; the identity where it has none."""
     if config.attention == "channel":
         return ChannelAttention(config.inner_channels, config.squeeze)
     if config.attention == "eca":

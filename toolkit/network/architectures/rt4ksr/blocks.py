@@ -1,4 +1,4 @@
-"""Building blocks of RT4KSR. Layouts of other people's checkpoints are translated to these names in layouts.py."""
+"""Building blocks of RT4KSR. `layouts` translates the tensor names of the reference code to those used here."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from torch.nn import functional
 
 from toolkit.network.architectures.rt4ksr.attention import attention
 from toolkit.network.architectures.rt4ksr.config import Activation, NetworkConfig
+from toolkit.network.module import MergeableBlock
 
 LAYER_NORM_EPSILON = float(np.float32(1e-6))
-"""A float32 number, like all of a network's constants: in float64 it is the same network, to the last digit."""
+"""Exactly a float32 number, as all constants of the network are, so that the network in float64 has the same ones."""
 
 _LEAKY_SLOPE = float(np.float32(0.1))
 
@@ -43,15 +44,16 @@ class LayerNorm2d(nn.Module):
         return centred / deviation * self.weight[:, None, None] + self.bias[:, None, None]
 
 
-class ReparameterizableBlock(nn.Module):
+class ReparameterizableBlock(MergeableBlock):
     """Training form: 1x1 expand, 3x3 with an inner identity, 1x1 reduce, and an outer identity.
 
-    (N, C, H, W) to the same shape. The 3x3 sees the expand convolution's bias, not zero, outside the image; that is
-    what makes the merge into one zero-padded 3x3 exact at the border too.
+    (N, C, H, W) to the same shape. Without borders, a chain of convolutions is one convolution, because each is linear
+    and they commute with shifts. At a border that holds only if every convolution of the chain sees there what it would
+    see if the *input* were extended by zeros. So the input is padded, not the expanded features: E(0) = b, the expand
+    convolution's bias, is then what surrounds them. Zero-padding the features instead would lose S·b at the border,
+    which a single bias cannot reproduce, since it differs between the interior, edges, and corners.
 
-    Attributes:
-        merge_first: compute the same function as one 3x3 convolution whose kernel is made from the three on the way.
-            Gradients reach all three through it, for about a third of the work. See `fusion.train_through_merge`.
+    `merge_first` takes about a third of the work.
     """
 
     def __init__(self, channels: int, hidden: int) -> None:
@@ -64,7 +66,7 @@ class ReparameterizableBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.merge_first:
             return functional.conv2d(x, *self.merged(), padding=1)
-        # Expanding a zero-padded input leaves exactly the bias in the border.
+        # 1x1 of a zero-padded input: the padding becomes the bias, as the merged convolution implies.
         expanded = self.expand(functional.pad(x, (1, 1, 1, 1)))
         residual: Tensor = self.reduce(self.spatial(expanded) + expanded[..., 1:-1, 1:-1])
         return residual + x
@@ -72,11 +74,13 @@ class ReparameterizableBlock(nn.Module):
     def merged(self) -> tuple[Tensor, Tensor]:
         """Weight (C, C, 3, 3) and bias (C,) of the one zero-padded convolution that equals this block everywhere.
 
-        In the block's own dtype, differentiable. What ships is merged in float64: `fusion.merged_kernel`.
+        With E, S, R the three weights, e, s, r their biases, and I the identity kernel (1 at the centre), the block is
+        R·((S + I)·(E·x + e) + s) + r + x, so the kernel is R·(S + I)·E + I and the bias R·(Σ(S + I)·e + s) + r, where
+        Σ sums over the nine taps: each of them sees e, inside the image and outside.
         """
         expand, reduce = self.expand.weight[:, :, 0, 0], self.reduce.weight[:, :, 0, 0]
         inner = self.spatial.weight + _identity_kernel(self.spatial.weight)
-        # The small matrices first: two products of (C, 2C) with (2C, 2C) per tap.
+        # Contracted from left to right: (C, 2C) by (2C, 2C) per tap first, which keeps the intermediate result small.
         weight = torch.einsum("om,mnyx,ni->oiyx", reduce, inner, expand)
         biases = bias(self.expand), bias(self.spatial), bias(self.reduce)
         merged_bias = reduce @ (inner.sum(dim=(2, 3)) @ biases[0] + biases[1]) + biases[2]
@@ -117,7 +121,7 @@ class Block(nn.Module):
         return mixed if self.beta is None else x + mixed * self.beta[:, None, None]
 
     def mix(self, x: Tensor) -> Tensor:
-        """What kinds of blocks differ in."""
+        """The part in which kinds of blocks differ, (N, C, H, W) to the same."""
         raise NotImplementedError
 
 
@@ -133,7 +137,7 @@ class ConvBlock(Block):
 
 
 class ProjectedBlock(ConvBlock):
-    """The step before it: after the activation, [attention] and a last 1x1 convolution."""
+    """The step before `ConvBlock`: after the activation, [attention] and a last 1x1 convolution."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
@@ -179,7 +183,7 @@ BLOCKS = {"conv": ConvBlock, "projected": ProjectedBlock, "separable": Separable
 
 
 class Tail(nn.Module):
-    """[LayerNorm] and a last residual block, no activation, (N, C, H, W) to the same."""
+    """[LayerNorm] and a last residual block without activation, (N, C, H, W) to the same."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -192,7 +196,7 @@ class Tail(nn.Module):
 
 
 class HighFrequencyBranch(nn.Module):
-    """Residual block and activation on the head's view of the high frequencies, (N, C, H, W) to the same."""
+    """Residual block and activation on the head's features of the high frequencies, (N, C, H, W) to the same."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_type_hints
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
+from toolkit.network.architectures.configuration import LARGEST_SCALE, Configuration
 from toolkit.sizes import SizeRule
 
 Form = Literal["training", "fused"]
@@ -19,7 +18,9 @@ Attention = Literal["none", "channel", "eca"]
 Activation = Literal["gelu", "gelu-tanh", "relu", "leaky-relu"]
 
 RELEASED_SCALES = (2, 3)
-LARGEST_SCALE = 16
+
+LANDMARK = "head.0.weight"
+"""A tensor of the reference code's layouts, after what a wrapper added (`module.`, `model.`, `net.`, ...)."""
 
 _LARGEST = {
     "scale": LARGEST_SCALE,
@@ -36,29 +37,31 @@ UNSHUFFLE = 2
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
-    """Hyper-parameters of an RT4KSR network. The defaults are those of the released ones.
+class NetworkConfig(Configuration):
+    """Hyper-parameters of an RT4KSR network. The defaults are those of the released networks.
 
     Attributes:
         scale: upscaling factor of height and width.
         channels: feature channels C.
         blocks: number of body blocks.
         hidden: channels between the two 1x1 convolutions of a reparameterizable block (2C as released); None: plain 3x3
-            convolutions instead, which is also what such blocks are merged into.
-        stem: how high frequencies are split off for a branch of their own: not at all, by subtracting 2x2 averages, or
-            by subtracting a Gaussian blur (5x5, sigma 1).
+            convolutions, which is also what such blocks become when they are merged.
+        stem: how the input of the high-frequency branch is made: `none`: there is no branch; `pool`: by subtracting 2x2
+            averages; `gaussian`: by subtracting a Gaussian blur (5x5, sigma 1).
         resolution: of the deep features: half, by PixelUnshuffle before the head; full; or half, by average pooling
             after the head and nearest upsampling after the body.
         block: `conv`: convolution, activation; `projected`: the same, then 1x1; `separable`: depthwise 3x3, 1x1 to
             wider, activation, 1x1 back; `naf`: 1x1 to wider, depthwise 3x3, activation, 1x1 back (NAFNet).
         layernorm: a LayerNorm before every block and the tail.
         residual: x + beta * block(x), with a learned beta per channel that begins at 0 (NAFNet).
-        attention: of the channels, after the activation of `naf` and `projected` blocks. It reads the whole frame.
-        squeeze: for attention `channel`: how many times fewer channels there are between its two layers.
-        activation: the only thing that tensors do not tell.
-        expansion: for `separable` and `naf`: how many times wider the inside of a block is.
-        plain_hfb: a plain 3x3 convolution in the high-frequency branch, also where `hidden` is given.
+        attention: over the channels, after the activation of `naf` and `projected` blocks. It reads the whole frame.
+        squeeze: for attention `channel`: the factor by which the number of channels is reduced between its two layers.
+        activation: the only field that the tensors' shapes do not determine.
+        expansion: for `separable` and `naf`: the factor by which a block widens its channels inside.
+        plain_hfb: the high-frequency branch has a plain 3x3 convolution even where `hidden` is given.
     """
+
+    architecture: ClassVar[str] = "rt4ksr"
 
     scale: int = 2
     channels: int = 24
@@ -106,7 +109,7 @@ class NetworkConfig:
 
     @property
     def inner_channels(self) -> int:
-        """Channels where a block is widest: what its attention weighs."""
+        """Channels where a block is widest, which are those that its attention weighs."""
         return self.channels * self.expansion if self.block in ("separable", "naf") else self.channels
 
     @property
@@ -126,13 +129,18 @@ class NetworkConfig:
 
     @property
     def sizes(self) -> SizeRule:
-        """Even sizes, as PixelUnshuffle(2) needs; the blur's reflection by 2 needs 3 rows and columns."""
+        """Even sizes, as PixelUnshuffle(2) needs, in all of the design space; the Gaussian blur's reflection by 2
+        pixels needs at least 3."""
         return SizeRule(UNSHUFFLE, 4 if self.stem == "gaussian" else 2)
 
     @property
     def whole_frame(self) -> bool:
-        """Whether a pixel depends on all others, so that a frame cannot be cut into parts."""
+        """Attention averages over the whole frame."""
         return self.attention != "none"
+
+    def fused(self) -> NetworkConfig:
+        """The same network with plain 3x3 convolutions in place of reparameterizable blocks."""
+        return replace(self, hidden=None, plain_hfb=False)
 
     @property
     def released_layout(self) -> bool:
@@ -144,22 +152,3 @@ class NetworkConfig:
             and not self.residual
             and not self.plain_hfb
         )
-
-
-def config_from(fields: Mapping[str, Any], base: NetworkConfig = NetworkConfig()) -> NetworkConfig:
-    """`base` with other values for some fields, from a file or a command line.
-
-    Raises:
-        ValueError: an unknown field, or a value it cannot have; the message says which.
-    """
-    known = get_type_hints(NetworkConfig)
-    if unknown := fields.keys() - known.keys():
-        raise ValueError(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    for name, value in fields.items():
-        choices = get_args(known[name])
-        if choices and isinstance(choices[0], str) and value not in choices:
-            raise ValueError(f"{name} is one of {', '.join(choices)}, not {value!r}")
-        kinds = (known[name],) if not choices else (int, type(None)) if name == "hidden" else (str,)
-        if type(value) not in kinds:
-            raise ValueError(f"{name} cannot be {value!r}")
-    return dataclasses.replace(base, **fields)

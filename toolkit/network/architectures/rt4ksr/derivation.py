@@ -1,29 +1,26 @@
-"""What the shapes of our own layout's tensors say about the network they belong to."""
+"""The configuration of an RT4KSR network from the shapes of its tensors, under the names of our own layout."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from torch import Tensor
 
 from toolkit.errors import CheckpointError
 from toolkit.network.architectures.rt4ksr.config import UNSHUFFLE, Attention, Block, NetworkConfig, Resolution, Stem
-
-SHOWN = 6
-"""How many names a message lists."""
+from toolkit.network.architectures.tensors import count_numbered, size
 
 
 def derive_config(tensors: Mapping[str, Tensor], where: str) -> NetworkConfig:
     """The configuration of weights under the names of `RT4KSR.state_dict()`; all but the activation.
 
-    Every tensor is looked at for one number at most: whether all of them fit is for the caller to see.
+    At most one number is read from each tensor. Whether all tensors fit, the caller checks with `tensors.matched`.
 
     Raises:
         CheckpointError: the shapes fit no configuration.
     """
-    channels, read = _size(tensors["head.weight"], 0), _size(tensors["head.weight"], 1)
+    channels, read = size(tensors["head.weight"], 0), size(tensors["head.weight"], 1)
     resolution: Resolution = (
         "unshuffle" if read == 3 * UNSHUFFLE**2 else "down" if "halve.kernel" in tensors else "full"
     )
@@ -34,8 +31,8 @@ def derive_config(tensors: Mapping[str, Tensor], where: str) -> NetworkConfig:
         return NetworkConfig(
             scale=scale_of(tensors, "upsample.weight", UNSHUFFLE if resolution == "unshuffle" else 1, where),
             channels=channels,
-            blocks=count_blocks(tensors, where),
-            hidden=None if hidden is None else _size(hidden, 0),
+            blocks=count_numbered(tensors, "body", where),
+            hidden=None if hidden is None else size(hidden, 0),
             stem=_stem(tensors),
             resolution=resolution,
             block=block,
@@ -47,7 +44,7 @@ def derive_config(tensors: Mapping[str, Tensor], where: str) -> NetworkConfig:
             plain_hfb=hidden is not None and "hfb.conv.weight" in tensors,
         )
     except ValueError as error:
-        raise CheckpointError(f"{where} has RT4KSR's names, but fits no configuration: {error}") from error
+        raise CheckpointError(f"{where} has RT4KSR's names, but does not fit any configuration: {error}") from error
 
 
 def scale_of(tensors: Mapping[str, Tensor], name: str, shuffle: int, where: str) -> int:
@@ -69,33 +66,10 @@ def scale_of(tensors: Mapping[str, Tensor], name: str, shuffle: int, where: str)
     return scale
 
 
-def count_blocks(tensors: Iterable[str], where: str) -> int:
-    """How many blocks the body has.
-
-    Raises:
-        CheckpointError: they are not numbered from 0 without gaps.
-    """
-    blocks = {int(match[1]) for name in tensors if (match := re.match(r"body\.(\d+)\.", name))}
-    if gaps := set(range(len(blocks))) - blocks:
-        raise CheckpointError(f"{where}: body blocks are not numbered from 0 without gaps; {min(gaps)} is missing")
-    return len(blocks)
-
-
-def listed(names: Iterable[str]) -> str:
-    """The first few of them, and how many more there are."""
-    names = sorted(names)
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
-
-
 def described(config: NetworkConfig) -> str:
-    """A configuration in a few words."""
+    """A configuration in a few words, for messages."""
     kind = "" if config.released_layout else f", {config.block} blocks at resolution {config.resolution}"
     return f"x{config.scale}, {config.channels} channels, {config.blocks} blocks, {config.form} form{kind}"
-
-
-def _size(tensor: Tensor, dim: int) -> int:
-    return max(tensor.shape[dim], 1) if tensor.ndim > dim else 1
 
 
 def _block(tensors: Mapping[str, Tensor], channels: int) -> tuple[Block, int]:
@@ -104,14 +78,14 @@ def _block(tensors: Mapping[str, Tensor], channels: int) -> tuple[Block, int]:
     if wide is None:
         return ("projected" if "body.0.project.weight" in tensors else "conv"), channels
     depthwise = tensors.get("body.0.depthwise.weight")
-    inner = max(_size(wide, 0), channels)
-    return ("naf" if depthwise is None or _size(depthwise, 0) != channels else "separable"), inner
+    inner = max(size(wide, 0), channels)
+    return ("naf" if depthwise is None or size(depthwise, 0) != channels else "separable"), inner
 
 
 def _attention(tensors: Mapping[str, Tensor], inner: int) -> tuple[Attention, int]:
     squeeze = tensors.get("body.0.attention.squeeze.weight")
     if squeeze is not None:
-        return "channel", max(inner // _size(squeeze, 0), 1)
+        return "channel", max(inner // size(squeeze, 0), 1)
     return ("eca" if "body.0.attention.conv.weight" in tensors else "none"), 1
 
 
@@ -119,4 +93,4 @@ def _stem(tensors: Mapping[str, Tensor]) -> Stem:
     if not any(name.startswith("hfb.") for name in tensors):
         return "none"
     kernel = tensors.get("high_pass.kernel")
-    return "pool" if kernel is not None and _size(kernel, 3) == 2 else "gaussian"
+    return "pool" if kernel is not None and size(kernel, 3) == 2 else "gaussian"

@@ -1,4 +1,4 @@
-"""Splitting off high frequencies, and halving resolution: fixed filters, as convolutions that hold their kernels."""
+"""The inputs of RT4KSR's high-frequency branch and of its `down` resolution: fixed filters as convolutions."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from toolkit.network.architectures.rt4ksr.config import Stem
+from toolkit.network.filters import gaussian_kernel, without_blur
 
 
 class HighPass(nn.Module):
     """x minus its low frequencies, (N, 3, H, W) to the same.
 
-    `gaussian`: blurred with a 5x5 Gaussian, sigma 1, reflected at the border; H, W >= 3. The kernel is torchvision's
-    GaussianBlur(5, sigma=1), which the reference code uses, without torchvision.
-    `pool`: averages of 2x2 pixels, repeated; H, W even.
-
-    `stored`: keep the kernel among the network's tensors, from which the stem is then recognised.
+    Args:
+        stem: `gaussian`: minus a 5x5 Gaussian blur, sigma 1, reflected at the border; H, W >= 3. `pool`: minus averages
+            of 2x2 pixels, repeated; H, W even.
+        stored: keep the kernel among the network's tensors, from which the stem is recognised.
     """
 
     kernel: Tensor
@@ -24,18 +24,19 @@ class HighPass(nn.Module):
     def __init__(self, stem: Stem = "gaussian", *, stored: bool = False) -> None:
         super().__init__()
         self.stem = stem
-        kernel = _averaging_kernel(3) if stem == "pool" else _gaussian_kernel()
+        kernel = _averaging_kernel(3) if stem == "pool" else gaussian_kernel()
         self.register_buffer("kernel", kernel, persistent=stored)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.stem == "pool":
             low = functional.conv2d(x, self.kernel, stride=2, groups=3)
             return x - functional.interpolate(low, scale_factor=2, mode="nearest")
-        return x - functional.conv2d(functional.pad(x, (2, 2, 2, 2), mode="reflect"), self.kernel, groups=3)
+        return without_blur(x, self.kernel)
 
 
 class Halve(nn.Module):
-    """Averages of 2x2 pixels, (N, C, H, W) to (N, C, H/2, W/2). The stored kernel is what `down` is recognised by."""
+    """Averages of 2x2 pixels, (N, C, H, W) to (N, C, H/2, W/2). From its stored kernel, resolution `down` is
+    recognised."""
 
     kernel: Tensor
 
@@ -45,12 +46,6 @@ class Halve(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.conv2d(x, self.kernel, stride=2, groups=self.kernel.shape[0])
-
-
-def _gaussian_kernel() -> Tensor:
-    taps = torch.exp(-0.5 * torch.arange(-2, 3, dtype=torch.float64) ** 2)
-    taps /= taps.sum()
-    return torch.outer(taps, taps).to(torch.get_default_dtype()).expand(3, 1, 5, 5).contiguous()
 
 
 def _averaging_kernel(channels: int) -> Tensor:

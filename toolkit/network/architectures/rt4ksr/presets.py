@@ -28,7 +28,7 @@ STEPS: Mapping[str, NetworkConfig] = MappingProxyType(
         "rt4ksr": NetworkConfig(),
     }
 )
-"""The paper's progression, in order; each step changes one thing. `rt4ksr` is the released network, which has no
+"""The paper's progression, in order; each step changes one idea. `rt4ksr` is the released network, which has no
 high-frequency branch."""
 
 SIZES: Mapping[str, NetworkConfig] = MappingProxyType(
@@ -40,8 +40,3 @@ SIZES: Mapping[str, NetworkConfig] = MappingProxyType(
 
 PRESETS: Mapping[str, NetworkConfig] = MappingProxyType({**STEPS, **SIZES})
 """All of them, for x2: `dataclasses.replace(PRESETS[name], scale=3)` is the same for x3."""
-
-
-def preset_name(config: NetworkConfig) -> str | None:
-    """The preset that this is, at whatever scale."""
-    return next((name for name, preset in PRESETS.items() if replace(preset, scale=config.scale) == config), None)

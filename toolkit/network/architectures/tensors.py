@@ -1,0 +1,81 @@
+"""Reading hyper-parameters from named tensors, and comparing all of them with what a configuration expects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from toolkit.errors import CheckpointError
+from toolkit.network.module import NetworkModule
+
+SHOWN = 6
+"""How many names a message lists."""
+
+
+def matched(
+    given: Mapping[str, Tensor],
+    build: Callable[[], NetworkModule],
+    stored_name: Callable[[str], str],
+    refused: Callable[[str], CheckpointError],
+    optional: Iterable[str] = (),
+) -> dict[str, Tensor]:
+    """Tensors by the names of `NetworkModule.state_dict()`, when they are exactly those of a network.
+
+    Args:
+        given: one set of weights, by the names of the file.
+        build: makes the network. It is called on the meta device, so nothing is allocated.
+        stored_name: see `Found.stored_name`.
+        refused: makes the error from a list of every difference.
+        optional: names that may be there in addition, and are ignored.
+
+    Raises:
+        CheckpointError: tensors are missing, unexpected, or have other shapes.
+    """
+    with torch.device("meta"):
+        expected = {stored_name(name): (name, tensor.shape) for name, tensor in build().state_dict().items()}
+    differences = []
+    if missing := expected.keys() - given.keys():
+        differences.append(f"missing {listed(missing)}")
+    if unexpected := given.keys() - expected.keys() - set(optional):
+        differences.append(f"unexpected {listed(unexpected)}")
+    differences += [
+        f"{name} has shape {tuple(given[name].shape)} instead of {tuple(shape)}"
+        for name, (_, shape) in expected.items()
+        if name in given and given[name].shape != shape
+    ][:SHOWN]
+    if differences:
+        raise refused("; ".join(differences))
+    return {name: given[stored] for stored, (name, _) in expected.items()}
+
+
+def size(tensor: Tensor, axis: int) -> int:
+    """Size of an axis, at least 1; 1 where the tensor has fewer axes. Whether the shape is sound, `matched` finds."""
+    return max(tensor.shape[axis], 1) if tensor.ndim > axis else 1
+
+
+def count_numbered(tensors: Iterable[str], prefix: str, where: str) -> int:
+    """How many modules `PREFIX.0.`, `PREFIX.1.`, ... there are.
+
+    Raises:
+        CheckpointError: their numbers do not start at 0 or have gaps.
+    """
+    pattern = re.compile(rf"{re.escape(prefix)}\.(\d+)\.")
+    numbers = {int(match[1]) for name in tensors if (match := pattern.match(name))}
+    if gaps := set(range(len(numbers))) - numbers:
+        raise CheckpointError(f"{where}: {prefix} blocks are not numbered from 0 without gaps; {min(gaps)} is missing")
+    return len(numbers)
+
+
+def prefixes_of(tensors: Iterable[str], landmark: str) -> list[str]:
+    """What stands before a tensor name, at every place where it is whole or follows a dot."""
+    return [name.removesuffix(landmark) for name in tensors if name == landmark or name.endswith(f".{landmark}")]
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first few names in alphabetical order, and how many more there are."""
+    names = sorted(names)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
