@@ -110,11 +110,19 @@ def test_the_codec_of_transparent_video_keeps_depth_and_chroma(suffix: str, give
 @pytest.mark.parametrize("codec", ["libvpx-vp9", "libx265", "libx264", "ffv1", "prores_ks"])
 @pytest.mark.parametrize("given", ["rgba", "ya8", "yuva422p10le", "yuva444p16le", "yuv420p9le", "gbrp12le"])
 def test_formats_that_are_chosen_can_be_opened(codec: str, given: str) -> None:
-    """Encoders list some that they refuse."""
+    """Encoders list some formats that they refuse: each that is chosen gives a frame."""
     clock = Fraction(1, 25), Fraction(25), Fraction(1)
     wanted, shape, colour = VideoFormat(codec=codec), Shape(64, 64), Colour(1, False)
     encoding = choose_encoding(wanted, ".mkv", shape, given, colour, clock, 1, Mastering())
-    SegmentEncoder(encoding, global_header=True)
+    encoder = SegmentEncoder(encoding, global_header=True)
+    frame = av.VideoFrame(64, 64, encoding.pix_fmt)
+    for number in range(len(frame.planes)):
+        plane(frame, number)[:] = 0
+    encoder.encode(frame, 0)
+    packets = encoder.finish()
+    assert encoder.frames == 1
+    assert packets[0].key
+    assert packets[0].data
 
 
 def test_what_is_lost_is_said() -> None:

@@ -171,12 +171,29 @@ def test_what_is_written_here_is_not_rehearsed(
     from toolkit.graph.precision.convert import convert
 
     sound.remember(small_artifact.manifest.onnx_sha256, sound.WRITTEN_HERE)
+    rehearsed: list[str] = []
+
+    def counted(arguments: Sequence[str], *_: object, **__: object) -> isolated.Ended:
+        rehearsed.append(" ".join(arguments))
+        return isolated.Ended("crashed", "", "SIGSEGV")
+
     for module in (reading, rehearsal):
-        monkeypatch.setattr(module, "run_isolated", None)
+        monkeypatch.setattr(module, "run_isolated", counted)
     lowered = convert(small_artifact, "fp16", directory=tmp_path)
-    load_session(lowered, "ort-cpu")
-    engine = build(lowered, "ort-cpu").engine
-    load_engine(engine)
+    frame = np.random.default_rng(0).random((1, 3, 8, 8), np.float32)
+    results = []
+    for session in (load_session(lowered, "ort-cpu"), load_engine(build(lowered, "ort-cpu").engine)):
+        session.bind(Shape(8, 8))
+        results.append(session.run(frame).copy())
+    assert rehearsed == []
+    np.testing.assert_allclose(results[0], results[1], atol=1e-5)
+    # The same graph is rehearsed once it counts as a stranger's.
+    monkeypatch.setattr(sound, "was_written_here", lambda _: False)
+    monkeypatch.setattr(sound, "_known", set())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    with pytest.raises(ArtifactError, match="SIGSEGV"):
+        load_session(lowered, "ort-cpu")
+    assert len(rehearsed) == 1
 
 
 def test_what_is_converted_from_a_strange_graph_is_strange_too(small_artifact: Artifact, tmp_path: Path) -> None:
