@@ -200,7 +200,7 @@ def test_pairs_are_found_in_the_usual_places(photos: Path, tmp_path: Path) -> No
     with pytest.raises(InputError, match="has no x3/HR"):
         find_items([tmp_path / "set"], 3)
     Image.new("RGB", (30, 30)).save(tmp_path / "set" / "x2" / "HR" / "b.png")
-    with pytest.raises(InputError, match="has no partner"):
+    with pytest.raises(InputError, match="has no counterpart"):
         find_items([tmp_path / "set"], 2)
     Image.new("RGB", (30, 30)).save(tmp_path / "set" / "x2" / "LR" / "b.png")
     with pytest.raises(InputError, match="no pair for x2"):
@@ -221,7 +221,7 @@ def test_pairs_are_found_below_and_by_either_name(tmp_path: Path) -> None:
     assert found == [("A", "0801.png", True), ("sets", "loose/b.tga", False)]
     assert find_items([tmp_path / "sets", tmp_path / "sets" / "A" / ".."], 3) == find_items([tmp_path / "sets"], 3)
     Image.new("RGB", (12, 12)).save(tmp_path / "sets" / "A" / "x3" / "LR" / "0802x3.png")
-    with pytest.raises(InputError, match=r"0802x3\.png has no partner"):
+    with pytest.raises(InputError, match=r"0802x3\.png has no counterpart"):
         find_items([tmp_path / "sets"], 3)
 
 

@@ -1,4 +1,4 @@
-"""The result of an ablation as data, JSON, Markdown, and a picture."""
+"""Data classes of an ablation report, with its JSON, Markdown and chart forms."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import msgspec
 
 from toolkit.artifact import encode
 from toolkit.pages.drawing import drawn
+from toolkit.pages.markdown import table
 from toolkit.profiling.measuring.environment import Environment
 from toolkit.quoting import markdown, plot
 from toolkit.system.atomic import check_outputs, write_bytes
@@ -16,7 +17,7 @@ SCHEMA = 1
 
 
 class FrameTime(msgspec.Struct, frozen=True):
-    """Median seconds of a frame; None and the reason where it was not measured."""
+    """Median frame time in seconds; None and the reason if it was not measured."""
 
     runtime: str
     workload: str
@@ -25,7 +26,10 @@ class FrameTime(msgspec.Struct, frozen=True):
 
 
 class StepReport(msgspec.Struct, frozen=True):
-    """One network. `psnr_y` in dB after training; multiply-adds of the merged network, for one frame of a workload."""
+    """One network.
+
+    `psnr_y` is in dB after training; `multiply_adds` are those of the merged network per frame, by workload.
+    """
 
     preset: str
     parameters: int
@@ -40,7 +44,7 @@ class StepReport(msgspec.Struct, frozen=True):
 
 
 class AblationReport(msgspec.Struct, frozen=True):
-    """All steps, in order. `bicubic` is the baseline's PSNR-Y on the same images."""
+    """All steps, in order. `bicubic` is the PSNR-Y of the bicubic baseline on the same images, in dB."""
 
     scale: int
     iterations: int
@@ -65,35 +69,33 @@ class AblationReport(msgspec.Struct, frozen=True):
         """A table for a README or a pull request."""
         workloads = list(self.steps[0].multiply_adds)
         header = ["step", "parameters", "fused", *(f"GMAC {markdown(name)}" for name in workloads)]
-        header += [markdown(f"{runtime} {workload}, ms") for runtime, workload in self.cells] + [
-            "PSNR-Y, dB",
-            "over bicubic",
-        ]
-        lines = [_row(header), _row(["---", *["---:"] * (len(header) - 1)])]
+        header += [markdown(f"{runtime} {workload}, ms") for runtime, workload in self.cells]
+        header += ["PSNR-Y, dB", "over bicubic"]
+        rows = []
         for step in self.steps:
             seconds = [step.seconds(*cell) for cell in self.cells]
-            lines.append(
-                _row(
-                    [
-                        markdown(step.preset),
-                        f"{step.parameters:,}",
-                        f"{step.fused_parameters:,}",
-                        *(f"{step.multiply_adds[name] / 1e9:.1f}" for name in workloads),
-                        *("–" if value is None else f"{1000 * value:.0f}" for value in seconds),
-                        f"{step.psnr_y:.3f}",
-                        f"{step.psnr_y - self.bicubic:+.3f}",
-                    ]
-                )
+            rows.append(
+                [
+                    markdown(step.preset),
+                    f"{step.parameters:,}",
+                    f"{step.fused_parameters:,}",
+                    *(f"{step.multiply_adds[name] / 1e9:.1f}" for name in workloads),
+                    *("–" if value is None else f"{1000 * value:.0f}" for value in seconds),
+                    f"{step.psnr_y:.3f}",
+                    f"{step.psnr_y - self.bicubic:+.3f}",
+                ]
             )
         about = (
             f"x{self.scale}, {self.iterations:,} iterations each ({self.training}); PSNR-Y on {self.images}, bicubic "
             f"{self.bicubic:.3f} dB. {self.environment.processor}, {self.threads} threads; frame times are medians of "
             "interleaved runs."
         )
-        return "\n".join([*lines, "", markdown(about), ""])
+        return "\n".join([*table(header, rows, texts=1), "", markdown(about), ""])
 
     def plot(self, path: Path, *, overwrite: bool = False) -> None:
-        """Quality against frame time, a line a runtime and workload (PNG, SVG or PDF by the file's name).
+        """Draw quality against frame time, with one series per runtime and workload.
+
+        The suffix of `path` chooses the format: PNG, SVG or PDF.
 
         Raises:
             Unavailable: matplotlib is not installed.
@@ -111,7 +113,7 @@ class AblationReport(msgspec.Struct, frozen=True):
                 times, quality = [time for _, time, _ in known], [psnr for _, _, psnr in known]
                 axes.plot(times, quality, "o", markersize=4, label=plot(f"{runtime}, {workload}"))
                 for number, time, psnr in known:
-                    # Steps alike in quality lie close together: numbers fit, names do not; two heights keep them apart.
+                    # Steps of similar quality lie close together: only numbers fit, alternating between two heights.
                     place = {"xytext": (0, 4 + 9 * (number % 2)), "textcoords": "offset points", "fontsize": 7}
                     axes.annotate(str(number), (time, psnr), ha="center", **place)
             axes.set_title(plot(_numbered([step.preset for step in self.steps])), fontsize=8)
@@ -140,11 +142,7 @@ def write_report(report: AblationReport, directory: Path, *, overwrite: bool = F
     report.plot(paths[-1], overwrite=overwrite)
 
 
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
 def _numbered(names: list[str]) -> str:
-    """`1 this, 2 that`, in lines of six."""
+    """The legend of numbers: `1 first, 2 second, ...`, six per line."""
     words = [f"{number} {name}" for number, name in enumerate(names, 1)]
     return "\n".join(",  ".join(words[start : start + 6]) for start in range(0, len(words), 6))

@@ -1,4 +1,4 @@
-"""Quality against cost, as a picture."""
+"""Chart of a tuning: loss of quality against cost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from toolkit.quoting import plot
 
 
 def plot_curve(tuned: Tuned, path: Path, *, overwrite: bool = False) -> None:
-    """The curve of a tuning (PNG, SVG or PDF by the file's name).
+    """Draw the curve of a tuning; the suffix of `path` chooses the format (PNG, SVG or PDF).
 
     Raises:
         Unavailable: matplotlib is not installed.

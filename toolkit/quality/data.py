@@ -1,4 +1,4 @@
-"""Image sets: high-resolution images, alone or with their low-resolution partners."""
+"""Image sets: high-resolution images, with or without low-resolution counterparts."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ Pixels = NDArray[np.uint8]
 """RGB (H, W, 3)."""
 
 LARGEST = Shape(2160, 3840)
-"""Larger photographs are cropped to their middle: quality at 4K is asked for, within bounded memory."""
+"""Larger images are cropped to their centre: it bounds memory, and 4K is the largest size of interest."""
 
 _MOST = 100_000
 
 _SCALED = re.compile(r"x\d+")
-"""Directories for one scale, as the usual test sets have them."""
+"""Directory names for one scale, as in the usual test sets."""
 
 
 @dataclass(frozen=True)
 class Degradation:
-    """How low-resolution images are made where a set has none.
+    """How low-resolution images are computed for a set that has none.
 
     Attributes:
-        kernel: bicubic with antialiasing, as MATLAB or as Pillow compute it.
-        jpeg: quality of a JPEG compression after it (90 in the NTIRE 2023 track); None: none.
+        kernel: bicubic with antialiasing, as computed by MATLAB or by Pillow.
+        jpeg: quality of a subsequent JPEG compression (90 in the NTIRE 2023 track); None: no compression.
     """
 
     kernel: Kernel = "matlab"
@@ -48,11 +48,11 @@ class Degradation:
             raise InputError(f"JPEG quality {self.jpeg} is not between 1 and 100")
 
     def described(self) -> str:
-        """In a few words."""
+        """Short text for reports."""
         return f"{self.kernel} bicubic" + ("" if self.jpeg is None else f", JPEG quality {self.jpeg}")
 
     def apply(self, pixels: Pixels, scale: int) -> Pixels:
-        """The low-resolution image of `pixels`, whose sides are multiples of `scale`."""
+        """Downscale `pixels` (H, W, 3), whose height and width must be multiples of `scale`."""
         if self.kernel == "matlab":
             small = downscaled(pixels, scale)
         else:
@@ -68,7 +68,7 @@ class Degradation:
 
 @dataclass(frozen=True)
 class Item:
-    """An image of a set; `low` is its low-resolution partner, if it has one."""
+    """An image of a set; `low` is its low-resolution counterpart, if any."""
 
     group: str
     name: str
@@ -78,21 +78,21 @@ class Item:
 
 @dataclass(frozen=True)
 class Pair:
-    """A low-resolution image of even size, and the high-resolution one it should become."""
+    """A low-resolution image of even size, and its high-resolution original."""
 
     low: Pixels
     high: Pixels
 
 
 def find_items(directories: Sequence[Path], scale: int) -> list[Item]:
-    """All images of some directories, recursively.
+    """Find all images of some directories, recursively.
 
-    Where a directory, or one below it, holds `HR` and `LR`, these are pairs; of `x2`, `x3`, ... with those in them, the
-    one of this scale counts. All other images are high-resolution ones. An image and its partner have the same name,
-    but for the suffix and an `x2` that DIV2K puts after it.
+    A directory with `HR` and `LR` subdirectories holds pairs; if these are below `x2`, `x3`, ..., only the directory of
+    this scale is used. All other images are high-resolution images. Both images of a pair have the same name, except
+    for the suffix and a trailing `x2` as in DIV2K.
 
     Raises:
-        InputError: no such directory, no image in it, or a partner is missing.
+        InputError: a directory does not exist or has no images, or an image of a pair is missing.
     """
     distinct = {directory.resolve(): str(directory) for directory in directories}
     names = [directory.name for directory in distinct]
@@ -103,16 +103,16 @@ def find_items(directories: Sequence[Path], scale: int) -> list[Item]:
 
 
 def load_pair(item: Item, scale: int, degradation: Degradation, fixed: Shape | None = None) -> Pair:
-    """Read an image and its partner, or make one; cut to an even low-resolution size, and to `LARGEST`.
+    """Read a pair, computing the low-resolution image if there is none; cropped to an even size of at most `LARGEST`.
 
     Args:
-        item: what to read.
-        scale: between the two.
-        degradation: how to make a partner where there is none.
-        fixed: low-resolution size to cut to instead.
+        item: the images.
+        scale: of the pair.
+        degradation: how to compute a missing low-resolution image.
+        fixed: low-resolution size to crop to instead.
 
     Raises:
-        InputError: an image cannot be read, is too small, or its partner has another size.
+        InputError: an image cannot be read or is too small, or the sizes of a pair do not match the scale.
     """
     high = read_rgb(item.high)
     if item.low is None:
@@ -120,10 +120,10 @@ def load_pair(item: Item, scale: int, degradation: Degradation, fixed: Shape | N
         return Pair(degradation.apply(high, scale), high)
     low = read_rgb(item.low)
     if any(abs(large - scale * small) >= scale for large, small in zip(high.shape[:2], low.shape[:2], strict=True)):
-        sizes = f"{low.shape[1]}x{low.shape[0]}, and {high.shape[1]}x{high.shape[0]}"
-        raise InputError(f"{item.low} and {item.high} are no pair for x{scale}: {sizes}")
+        sizes = f"{low.shape[1]}x{low.shape[0]} and {high.shape[1]}x{high.shape[0]}"
+        raise InputError(f"{item.low} and {item.high} are not a pair for x{scale}: {sizes}")
     size = _low_size(item, high, scale, fixed)
-    # From the top left where nothing has to go but an odd row, as reference figures are made.
+    # An odd row or column is cropped at the bottom or right, as for published figures; larger crops are centred.
     top, left = (
         0 if have - want < 2 else (have - want) // 2 for have, want in zip(low.shape, size.sides, strict=False)
     )
@@ -133,20 +133,20 @@ def load_pair(item: Item, scale: int, degradation: Degradation, fixed: Shape | N
 
 
 def _low_size(item: Item, high: Pixels, scale: int, fixed: Shape | None) -> Shape:
-    """Of the low-resolution image that an original is cut for."""
+    """Low-resolution size that an original is cropped for."""
     height, width = high.shape[:2]
     largest = sorted(LARGEST.sides, reverse=height > width)
     size = fixed or Shape(
         *(min(side, most) // (2 * scale) * 2 for side, most in zip((height, width), largest, strict=True))
     )
     if not all(size.sides) or size.height * scale > height or size.width * scale > width:
-        wanted = f"x{scale}" if fixed is None else f"x{scale} from {fixed}, the only size that can be run"
+        wanted = f"x{scale}" if fixed is None else f"x{scale} from {fixed}, the only size that the network supports"
         raise InputError(f"{item.high} is too small for {wanted}: {width}x{height}", "Leave it out.")
     return size
 
 
 def bicubic(low: Pixels, scale: int) -> Pixels:
-    """The baseline: what Pillow's bicubic makes of a low-resolution image."""
+    """The baseline: a low-resolution image upscaled by Pillow's bicubic filter."""
     size = low.shape[1] * scale, low.shape[0] * scale
     return np.asarray(Image.fromarray(low).resize(size, Image.Resampling.BICUBIC))
 
@@ -166,7 +166,7 @@ def _items(directory: Path, group: str, scale: int) -> list[Item]:
 
 
 def _pair_directories(directory: Path) -> list[Path]:
-    """The directory itself, or those below it, that hold `HR` and `LR`."""
+    """Directories with `HR` and `LR` subdirectories: the directory itself, or others below it."""
     if not directory.is_dir():
         return []
     candidates = sorted({directory, *(path.parent for path in directory.rglob("HR"))})
@@ -188,10 +188,13 @@ def _pairs(base: Path, group: str, scale: int) -> list[Item]:
         found = [partners.pop(key, None) for key in (stem, stem.with_name(f"{stem.name}x{scale}"))]
         partner = next((one for one in found if one is not None), None)
         if partner is None:
-            raise InputError(f"{path} has no partner {low / name}", "Pairs have the same name in HR and LR.")
+            raise InputError(
+                f"{path} has no counterpart {low / name}", "Images of a pair must have the same name in HR and LR."
+            )
         items.append(Item(group, name.as_posix(), path, partner))
     if partners:
         raise InputError(
-            f"{next(iter(partners.values()))} has no partner in {high}", "Pairs have the same name in HR and LR."
+            f"{next(iter(partners.values()))} has no counterpart in {high}",
+            "Images of a pair must have the same name in HR and LR.",
         )
     return items

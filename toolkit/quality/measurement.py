@@ -1,4 +1,4 @@
-"""One upscaled image against its high-resolution original."""
+"""Quality metrics of one upscaled image against its high-resolution original."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from toolkit.quality.data import Pixels
 from toolkit.quality.metrics import luma, psnr, squared_error, ssim
 
 BEST_PSNR = 100.0
-"""What images without any difference count as: infinity would make a mean useless."""
+"""PSNR assigned to identical images, because the mean over images must stay finite."""
 
 PATCH = 64
-"""Side of the patch that is looked for."""
+"""Height and width of the patch with the largest error, in pixels."""
 
 
 class Metrics(msgspec.Struct, frozen=True):
-    """Quality of an image, or the mean over several. PSNR in dB, SSIM at most 1."""
+    """Metrics of an image, or their mean over several. PSNR in dB, SSIM at most 1."""
 
     psnr_y: float
     psnr_rgb: float
@@ -30,11 +30,11 @@ class Metrics(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Patch:
-    """The square of `PATCH` pixels where two images differ most, wherever it lies; an image smaller than that is one.
+    """The `PATCH` x `PATCH` square in which two images differ most, at any position; smaller images are one patch.
 
     Attributes:
-        corner: its top left, (row, column).
-        difference: root mean square difference of luma in it, in grey levels.
+        corner: (row, column) of its top-left pixel.
+        difference: root mean square difference of luma in the patch, in grey levels.
     """
 
     corner: tuple[int, int]
@@ -43,17 +43,17 @@ class Patch:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Metrics of an image, and the patch of it that is furthest from the original."""
+    """Metrics of an image, and its patch with the largest error."""
 
     metrics: Metrics
     worst: Patch
 
 
 def measure(image: Pixels, original: Pixels, border: int) -> Measurement:
-    """Compare `image` with `original` (H, W, 3), leaving out `border` pixels at each edge.
+    """Compare `image` with `original`, uint8 (H, W, 3), ignoring `border` pixels at each edge.
 
     Raises:
-        InputError: less than SSIM's window is left of them.
+        InputError: what remains is smaller than the SSIM window.
     """
     inner = slice(border, -border or None)
     image, original = image[inner, inner], original[inner, inner]
@@ -69,13 +69,13 @@ def measure(image: Pixels, original: Pixels, border: int) -> Measurement:
 
 
 def worst_patch(image: Pixels, other: Pixels, border: int) -> Patch:
-    """Where two images (H, W, 3) differ most, `border` pixels at each edge left out."""
+    """The patch in which two images (H, W, 3) differ most, ignoring `border` pixels at each edge."""
     inner = slice(border, -border or None)
     return _worst(_squared(luma(image[inner, inner]), luma(other[inner, inner])), border)
 
 
 def mean_of(metrics: list[Metrics]) -> Metrics:
-    """Field by field."""
+    """Mean of each field."""
     names = Metrics.__struct_fields__
     return Metrics(*(float(np.mean([getattr(one, name) for one in metrics])) for name in names))
 
@@ -88,7 +88,7 @@ def _squared(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np
 
 def _worst(squared: NDArray[np.float64], border: int) -> Patch:
     height, width = (min(side, PATCH) for side in squared.shape)
-    # Sums of all rectangles that begin at the top left; four of them are the sum of any.
+    # Summed-area table: sums[i, j] is the sum of squared[:i, :j], and the sum of any rectangle is four of its entries.
     sums = np.zeros((squared.shape[0] + 1, squared.shape[1] + 1))
     squared.cumsum(axis=0, out=sums[1:, 1:])
     sums[1:, 1:].cumsum(axis=1, out=sums[1:, 1:])

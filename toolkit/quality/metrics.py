@@ -1,4 +1,4 @@
-"""PSNR and SSIM of uint8 images, as super-resolution papers count them."""
+"""PSNR and SSIM of uint8 images, computed as in super-resolution papers."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _LUMA_OFFSET = 16.0
 WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
 _ROWS = 256
-"""Rows computed at a time: a 4K image takes megabytes, not gigabytes."""
+"""Rows computed at a time: limits memory for a 4K image to megabytes."""
 
 
 def luma(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Y of RGB (..., 3) as MATLAB's rgb2ycbcr has it, 16..235 (ITU-R BT.601), not rounded.
+    """Luma Y of RGB (..., 3) as in MATLAB's rgb2ycbcr: 16..235 (ITU-R BT.601), not rounded.
 
-    The reference code's "PSNR(Y)" runs a formula for BGR on RGB images, which is off by up to 0.2 dB.
+    The "PSNR(Y)" of the reference code applies a formula for BGR to RGB images, which is wrong by up to 0.2 dB.
     """
     y: NDArray[np.float64] = np.full(pixels.shape[:-1], _LUMA_OFFSET)
-    for channel, weight in enumerate(_LUMA):  # one by one: 4K in float64 is 200 megabytes
+    for channel, weight in enumerate(_LUMA):  # one at a time: a 4K image in float64 has 200 MB
         y += weight * pixels[..., channel]
     return y
 
 
 def psnr(squared_error: float) -> float:
-    """Decibels for a mean squared error of values 0..255; infinite where there is none."""
+    """PSNR in dB for a mean squared error of values 0..255; infinite for 0."""
     return math.inf if squared_error == 0 else 10 * math.log10(PEAK**2 / squared_error)
 
 
@@ -49,14 +49,16 @@ def squared_error(image: NDArray[Any], reference: NDArray[Any]) -> float:
 
 
 def ssim(image: NDArray[Any], reference: NDArray[Any]) -> float:
-    """Structural similarity of two planes (H, W) of values 0..255: 11x11 Gaussian, sigma 1.5, where it fits whole.
+    """Structural similarity of two planes (H, W) of values 0..255 (Wang et al. 2004).
+
+    The window is an 11x11 Gaussian with sigma 1.5, at all positions where it lies completely inside the plane.
 
     Raises:
-        InputError: a side is shorter than the window.
+        InputError: a plane is smaller than the window.
     """
     height, width = image.shape
     if min(height, width) < WINDOW:
-        raise InputError(f"SSIM needs {WINDOW}x{WINDOW} pixels, and there are {width}x{height}")
+        raise InputError(f"SSIM needs at least {WINDOW}x{WINDOW} pixels, the image has {width}x{height}")
     total, rows = 0.0, height - WINDOW + 1
     for top in range(0, rows, _ROWS):
         part = slice(top, min(top + _ROWS, rows) + WINDOW - 1)

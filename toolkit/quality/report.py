@@ -1,4 +1,4 @@
-"""The result of an evaluation as data, JSON and CSV."""
+"""Data classes of a quality report, with its JSON and CSV forms."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SCHEMA = 2
 
 
 class ImageReport(msgspec.Struct, frozen=True):
-    """One image, and the bicubic baseline of it.
+    """One image, with its bicubic baseline.
 
-    `patch` is the top left corner of its worst 64x64 patch, and `patch_difference` how bad that is: the root mean
-    square difference of luma from fp32 in grey levels; for fp32 itself, from the original.
+    `patch` is the (row, column) of the top-left pixel of its worst 64x64 patch. `patch_difference` is the root mean
+    square difference of luma from fp32 in that patch, in grey levels; for fp32 itself, from the original.
     """
 
     group: str
@@ -33,16 +33,16 @@ class ImageReport(msgspec.Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """Which image of which set."""
+        """Image set and file name."""
         return f"{self.group}/{self.name}"
 
 
 class SubjectReport(msgspec.Struct, frozen=True):
-    """A network in a precision on a runtime.
+    """A network in one precision on one runtime.
 
-    `spent` counts the loss against fp32 as a share of the network's gain over bicubic, in mean PSNR-Y; it is None for
-    the fp32 reference itself, and where the network gains nothing. `verdict` is None unless a budget was asked for;
-    `sha256` is the artifact's.
+    `spent` is the loss against fp32 as a share of the network's gain over bicubic, in mean PSNR-Y; it is None for the
+    fp32 reference itself, and if the network gains nothing over bicubic. `verdict` is None unless a budget was
+    requested; `sha256` is that of the artifact.
     """
 
     name: str
@@ -64,19 +64,19 @@ class SubjectReport(msgspec.Struct, frozen=True):
 
     @property
     def worst_patch(self) -> ImageReport:
-        """The image with the worst patch of all."""
+        """The image with the worst patch."""
         return max(self.images, key=lambda image: image.patch_difference)
 
     @property
     def ran(self) -> str:
-        """Precisions that nodes really ran in, where the artifact's own is none of them; else nothing."""
+        """Executed precisions if the artifact's own is not among them; otherwise empty."""
         computed = {name: count for name, count in self.executed.items() if name != "uint8"}
         if not computed or self.precision in computed:
             return ""
         return "+".join(sorted(computed, key=lambda name: -computed[name]))
 
     def sets(self) -> dict[str, tuple[Metrics, Metrics]]:
-        """Mean metrics of each image set, and of bicubic on it."""
+        """Mean metrics per image set: of this network, and of bicubic."""
         groups: dict[str, list[ImageReport]] = {}
         for image in self.images:
             groups.setdefault(image.group, []).append(image)
@@ -87,9 +87,9 @@ class SubjectReport(msgspec.Struct, frozen=True):
 
 
 class NotRun(msgspec.Struct, frozen=True):
-    """A subject whose runtime cannot run it, and why.
+    """A network that did not run, and the reason.
 
-    `failed`: the runtime is there, and something went wrong; `traceback` says where.
+    `failed`: the runtime is available, but an error occurred; `traceback` is its Python traceback.
     """
 
     name: str
@@ -101,10 +101,10 @@ class NotRun(msgspec.Struct, frozen=True):
 
 
 class NetworkReport(msgspec.Struct, frozen=True):
-    """One network: the bicubic baseline, fp32, and all else that was asked for.
+    """One network: the bicubic baseline, the fp32 reference (the first of `subjects`), and everything compared with it.
 
-    `gain` is in dB of mean PSNR-Y. `cut_to` is the low-resolution size that all images were cut to, where one of the
-    subjects takes no other.
+    `gain` over bicubic is in dB of mean PSNR-Y. `cut_to` is the low-resolution size that all images were cropped to,
+    if a subject supports only one size; otherwise empty.
     """
 
     name: str
@@ -118,10 +118,10 @@ class NetworkReport(msgspec.Struct, frozen=True):
 
 
 class QualityReport(msgspec.Struct, frozen=True):
-    """A whole evaluation.
+    """A complete evaluation.
 
-    `degradation` says how low-resolution images were made where the sets had none. `not_run` are the subjects of
-    networks that are not in `networks`, because their fp32 reference could not be evaluated.
+    `degradation` describes how missing low-resolution images were computed. `not_run` are the subjects of networks that
+    are not in `networks`, because their fp32 reference could not be evaluated.
     """
 
     degradation: str
@@ -131,7 +131,7 @@ class QualityReport(msgspec.Struct, frozen=True):
 
     @property
     def passed(self) -> bool:
-        """Whether all budgets that were asked for were kept."""
+        """Whether all requested budgets are kept."""
         return all(subject.passed for network in self.networks for subject in network.subjects)
 
     @property
@@ -141,7 +141,7 @@ class QualityReport(msgspec.Struct, frozen=True):
 
     @property
     def failed(self) -> bool:
-        """Whether something went wrong with a subject whose runtime works here."""
+        """Whether an error occurred in a subject whose runtime is available."""
         return any(left.failed for left in self.left_out)
 
     @property
@@ -153,7 +153,7 @@ class QualityReport(msgspec.Struct, frozen=True):
         return encode(self).decode()
 
     def to_csv(self) -> str:
-        """One line an image and subject, bicubic first."""
+        """CSV with one line per image and network, bicubic first."""
         stream = io.StringIO()
         fields = ["network", "runtime", "precision", "group", "image", "width", "height", *Metrics.__struct_fields__]
         writer = csv.writer(stream, lineterminator="\n")

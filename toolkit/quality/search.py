@@ -1,4 +1,14 @@
-"""The search for the cheapest mix of precisions within a budget."""
+"""Search for the cheapest mix of two precisions within a quality budget.
+
+A mix is the set of units (nodes or groups of nodes) that stay in float32; all others are lowered. Its cost is the sum
+of the costs of its units, and what it loses is measured, because losses of units do not add up. With few units all
+mixes are measured. With more, the search is a heuristic in four steps:
+
+1. Rank units by how much float32 helps there, per cost (`_helps`).
+2. Bisect for the shortest prefix of the ranking that is within the budget.
+3. Remove units from it as long as the mix stays within the budget, the most expensive first.
+4. Exchange one unit for none, one or two others while that lowers the price.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +22,23 @@ Mix = frozenset[str]
 """Names of the units that stay in float32."""
 
 EXHAUSTIVE = 8
-"""Up to so many units every mix is measured: 256 of them."""
+"""Up to this many units all mixes are measured: at most 256."""
 
 _TRIES = 4
-"""Exchanges that are measured before a mix counts as good, as a multiple of the number of units."""
+"""Limit of measured exchanges, as a multiple of the number of units."""
 
 _MARGIN = 0.01
-"""Share of the cost that is paid to leave the whole budget unspent: other images may need some of it."""
+"""Cost that may be added to lose nothing instead of the whole budget. A reserve is useful, because other images may
+lose more; so among mixes of nearly the same cost the one with the larger reserve is better."""
 
 
 class Search:
-    """Mixes of one graph, each measured once.
+    """Mixes of one graph, each measured at most once.
 
     Args:
-        cost: of each unit in float32, in graph order.
-        limits: what a mix may spend.
-        measure: what a mix spends.
+        cost: of each unit in float32, in graph order, as a share of the total.
+        limits: what a mix may lose.
+        measure: measures what a mix loses.
         progress: called before each measurement.
     """
 
@@ -47,7 +58,7 @@ class Search:
         return frozenset(self.cost)
 
     def spent(self, kept: Mix) -> Spent:
-        """What a mix spends."""
+        """What a mix loses."""
         if kept not in self.measured:
             done = min(len(self.measured) / self._planned, 0.99)
             self._progress(Progress(f"{len(kept)} of {len(self.cost)} in float32", done))
@@ -55,7 +66,7 @@ class Search:
         return self.measured[kept]
 
     def used(self, kept: Mix) -> float:
-        """How much of its limit the worst of the three figures is; more than 1 is too much."""
+        """The largest of the three losses relative to its limit; more than 1 exceeds the budget."""
         return self.limits.used(self.spent(kept))
 
     def fits(self, kept: Mix) -> bool:
@@ -66,19 +77,19 @@ class Search:
         return sum(self.cost[name] for name in kept)
 
     def price(self, kept: Mix, cost: float | None = None) -> float:
-        """What is made as small as can be: cost and, where that is nearly the same, what is used of the budget."""
+        """The value that is minimised: the cost, plus a small penalty for the used part of the budget."""
         return (self.total(kept) if cost is None else cost) + _MARGIN * self.used(kept)
 
     def alone(self) -> dict[str, Spent]:
-        """What each unit spends when it alone is lowered."""
+        """For each unit, the loss if it is the only lowered one."""
         return {name: self.spent(self.everything - {name}) for name in self.cost}
 
     def raised(self) -> dict[str, Spent]:
-        """What is spent when each unit alone stays in float32."""
+        """For each unit, the loss if it is the only one in float32."""
         return {name: self.spent(frozenset({name})) for name in self.cost}
 
     def run(self) -> None:
-        """Measure what is needed to know the cheapest mix that fits, and the curve around it."""
+        """Measure the mixes that are needed to find the cheapest one within the budget, and the curve around it."""
         count = len(self.cost)
         self._planned = 2**count if count <= EXHAUSTIVE else (3 + _TRIES) * count
         self.spent(frozenset())
@@ -92,19 +103,22 @@ class Search:
             self._exchanged(self._pruned(self._bisected(self._ranked())))
 
     def _helps(self) -> dict[str, float]:
-        """How much less is used with a unit in float32: on average of alone among lowered, and last to be raised."""
+        """How much less of the budget is used with a unit in float32.
+
+        The mean of two differences: raising the unit when all are lowered, and raising it last of all.
+        """
         low, high = self.used(frozenset()), self.used(self.everything)
         limits = self.limits
         alone, raised = self.alone(), self.raised()
         return {name: (low - limits.used(raised[name]) + limits.used(alone[name]) - high) / 2 for name in self.cost}
 
     def _ranked(self) -> list[str]:
-        """Units that help most for their cost first."""
+        """Units by benefit per cost, the best first."""
         helps = self._helps()
         return sorted(self.cost, key=lambda name: -helps[name] / max(self.cost[name], 1e-12))
 
     def _bisected(self, ranked: Sequence[str]) -> Mix:
-        """The shortest beginning of the ranking that fits, if more units never spend more."""
+        """The shortest prefix of the ranking that fits, assuming that more float32 units never lose more."""
         short, long = 0, len(ranked)
         while long - short > 1:
             middle = (short + long) // 2
@@ -115,7 +129,7 @@ class Search:
         return frozenset(ranked[:long])
 
     def _pruned(self, kept: Mix) -> Mix:
-        """Without what can be lowered after all, the most expensive first."""
+        """Remove units that can be lowered after all, the most expensive first."""
         for name in sorted(kept, key=lambda name: (-self.cost[name], name)):
             if self._improves(kept - {name}, kept):
                 kept -= {name}
@@ -125,7 +139,9 @@ class Search:
         return self.fits(mix) and self.price(mix) < self.price(kept)
 
     def _exchanged(self, kept: Mix) -> Mix:
-        """One unit for none, one or two others, as long as the price falls; likeliest exchanges first."""
+        """Exchange one unit for none, one or two others while that lowers the price, the most promising exchanges
+        first.
+        """
         left = _TRIES * len(self.cost)
         helps = self._helps()
         tried: set[Mix] = set()
@@ -156,5 +172,5 @@ class Search:
 
 
 def _subsets(names: Sequence[str], most: int) -> list[Mix]:
-    """All with up to so many members, the empty one first."""
+    """All subsets with up to `most` members, the empty one first."""
     return [frozenset(mix) for mix in chain.from_iterable(combinations(names, size) for size in range(most + 1))]
