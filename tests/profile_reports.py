@@ -14,7 +14,7 @@ from toolkit.profiling.measuring.schedule import Block
 from toolkit.profiling.measuring.statistics import summarise
 from toolkit.profiling.reporting.report import CellReport, ColdStart, Memory, ProfileReport, WarmUp
 from toolkit.profiling.settings import Settings
-from toolkit.runtimes.protocol import LayerTime
+from toolkit.runtimes.reported import LayerTime
 from toolkit.system.hardware import Ceiling
 
 HERE = Environment("Linux", "A processor", ("avx2",), 2, 8 << 30, 0.1, "3.11", {"onnxruntime-gpu": "1.31"})

@@ -13,31 +13,23 @@ import toolkit
 PACKAGE = Path(toolkit.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 MAY_IMPORT_TORCH = ("network/", "training/", "graph/export.py", "runtimes/pytorch/")
-LAYERS = [
+LAYERS = (
+    {"errors", "kinds", "quoting", "workloads"},
+    {"system"},
+    {"artifact", "checks", "images", "manifest_schema1", "pages", "port", "sizes"},
     {"network"},
-    {"artifact", "graph"},
-    {"native", "runtimes"},
-    {"profiling", "quality", "verification", "media", "training"},
-    {"ablation"},
-]
-FOUNDATION = {
-    "checks",
-    "errors",
-    "images",
-    "kinds",
-    "manifest_schema1",
-    "pages",
-    "port",
-    "quoting",
-    "sizes",
-    "system",
-    "workloads",
-}
+    {"graph"},
+    {"native"},
+    {"runtimes"},
+    {"media", "profiling", "quality", "training", "verification"},
+    {"ablation", "diagnosis"},
+    {"cli"},
+)
+"""Folders and modules of the package, the lowest layer first. Each imports from its own layer and those below."""
 
 
-def imports(path: Path) -> set[str]:
-    """Dotted names a module imports anywhere, `TYPE_CHECKING` blocks aside."""
-    found: set[str] = set()
+def import_statements(path: Path) -> list[ast.Import | ast.ImportFrom]:
+    """Those anywhere in a module, `TYPE_CHECKING` blocks aside."""
     tree = ast.parse(path.read_text())
     skipped = {
         id(inner)
@@ -45,14 +37,31 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
+    found = (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+    return [node for node in found if id(node) not in skipped]
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a module imports."""
+    found: set[str] = set()
+    for node in import_statements(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif node.module:
             found.add(node.module)
     return found
+
+
+def modules_imported(path: Path, known: set[str]) -> set[str]:
+    """The known modules that a module imports: `from a import b` imports a.b where that is a module, else a."""
+    found: set[str] = set()
+    for node in import_statements(path):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif node.module:
+            inner = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in known else node.module for name in inner.values()}
+    return found & known
 
 
 def relative(path: Path) -> str:
@@ -65,22 +74,64 @@ def test_torch_stays_where_it_belongs(path: Path) -> None:
         assert not {name for name in imports(path) if name.partition(".")[0] == "torch"}
 
 
-def layer(name: str) -> int | None:
-    return next((index for index, members in enumerate(LAYERS) if name in members), None)
+def dotted(path: Path) -> str:
+    """Name of a module, from `toolkit` on."""
+    parts = ("toolkit", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts).removesuffix(".__init__")
+
+
+NAMES = {dotted(path) for path in MODULES}
+GRAPH = {dotted(path): modules_imported(path, NAMES) for path in MODULES}
+"""The package's modules that each module imports, also inside functions."""
+
+
+def folders(name: str) -> list[str]:
+    """The folders that a module is in, the outermost first; a module of the package itself counts as one."""
+    parts = name.split(".")
+    last = len(parts) if len(parts) == 2 or (PACKAGE.parent / Path(*parts)).is_dir() else len(parts) - 1
+    return [".".join(parts[:length]) for length in range(2, last + 1)]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_imports_point_one_way(path: Path) -> None:
-    own = relative(path).removesuffix(".py").split("/")[0]
-    ours = layer(own)
-    used = {name.split(".")[1] for name in imports(path) if name.startswith("toolkit.")}
-    if own in FOUNDATION:
-        assert used <= FOUNDATION
-    elif ours is not None:
-        for name in used - FOUNDATION:
-            theirs = layer(name)
-            assert theirs is not None, f"{name} belongs to no layer"
-            assert theirs <= ours, f"{own} must not import {name}"
+    name = dotted(path)
+    if name == "toolkit":
+        return
+    layers = {member: index for index, members in enumerate(LAYERS) for member in members}
+    own = name.split(".")[1]
+    used = {other.split(".")[1] for other in GRAPH[name] if other != "toolkit"}
+    assert {own, *used} <= layers.keys(), "a folder that belongs to no layer"
+    above = {other for other in used if layers[other] > layers[own]}
+    assert not above, f"{own} must not import {above}"
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    """Also not inside a function; imports for type checking alone do not count."""
+    remaining = dict(GRAPH)
+    while leaves := [name for name, used in remaining.items() if not used & remaining.keys()]:
+        for name in leaves:
+            del remaining[name]
+    assert not remaining, f"in a circle, or above one: {sorted(remaining)}"
+
+
+def test_folders_do_not_import_each_other_both_ways() -> None:
+    """Neighbours: two folders in the same folder, at any depth."""
+    arrows: dict[tuple[str, str], str] = {}
+    for name, used in GRAPH.items():
+        for other in used:
+            for mine, theirs in zip(folders(name), folders(other), strict=False):
+                if mine != theirs:
+                    arrows[mine, theirs] = f"{name} imports {other}"
+                    break
+    both = {pair: why for pair, why in arrows.items() if pair[::-1] in arrows}
+    assert not both, both
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_the_cuda_driver_is_called_in_one_place(path: Path) -> None:
+    """`runtimes/script.py` writes programs that stand alone, and look for the driver themselves."""
+    if relative(path) not in ("runtimes/cuda/driver.py", "runtimes/script.py"):
+        assert "libcuda" not in path.read_text()
 
 
 def test_shapes_are_inferred_in_one_module() -> None:

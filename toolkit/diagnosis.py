@@ -8,8 +8,8 @@ import msgspec
 
 from toolkit.artifact import encode
 from toolkit.profiling.measuring.environment import Environment, environment, installed_packages
+from toolkit.runtimes.cuda.devices import cuda_devices
 from toolkit.runtimes.registry import RUNTIMES
-from toolkit.system.hardware import cuda_devices
 
 
 class RuntimeDiagnosis(msgspec.Struct, frozen=True):

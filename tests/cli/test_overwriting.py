@@ -21,8 +21,8 @@ from toolkit.pages.drawing import drawn
 from toolkit.profiling.reporting.pages import write_pages
 from toolkit.profiling.reporting.side_by_side import TitledReport
 from toolkit.quality.budget import BUDGETS
-from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.engine import Engine
+from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import build_script
 from toolkit.system.atomic import check_outputs, numbered, release, reserve, reserve_numbered
 from toolkit.workloads import Shape

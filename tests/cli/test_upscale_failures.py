@@ -17,8 +17,8 @@ from PIL import Image
 
 from toolkit.cli import main
 from toolkit.media import upscale as job
-from toolkit.runtimes.protocol import Availability
 from toolkit.runtimes.registry import RUNTIMES
+from toolkit.system.probe import Availability
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
 

@@ -120,7 +120,7 @@ def _refusal(use: Callable[..., object], artifact: Artifact, output: Path) -> To
 
 
 def _use(artifact: Artifact) -> None:
-    from toolkit.runtimes.protocol import SessionOptions
+    from toolkit.runtimes.options import SessionOptions
     from toolkit.runtimes.subject import load_session
 
     session = load_session(artifact, "ort-cpu", SessionOptions(threads=1))

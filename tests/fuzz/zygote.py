@@ -33,10 +33,12 @@ import toolkit.media.upscale
 import toolkit.profiling.gate
 import toolkit.runtimes.registry
 import toolkit.runtimes.rehearsal
+import toolkit.runtimes.rehearsal_process
 import toolkit.training.state
 from toolkit.errors import ToolkitError
 from toolkit.system import isolated
 from toolkit.system.foreign import first_line
+from toolkit.workloads import Shape
 
 _INTERVAL = 0.01
 
@@ -113,7 +115,7 @@ def _forked(arguments: list[str], given: bytes = b"", *, seconds: float, memory:
                 sys.stdin = os.fdopen(0)
                 sys.stdout = os.fdopen(1, "w")
                 name, path, height, width = arguments[2:]
-                toolkit.runtimes.rehearsal.main(name, Path(path), int(height), int(width))
+                toolkit.runtimes.rehearsal_process.main(name, Path(path), Shape(int(height), int(width)))
                 sys.stdout.flush()
         except BaseException as error:  # noqa: BLE001  (what it is, is the answer)
             os.write(writing, b"\n!" + first_line(error).encode(errors="replace"))

@@ -13,7 +13,7 @@ from toolkit.graph.precision.convert import convert
 from toolkit.graph.source import source_checkpoint
 from toolkit.network.architectures.rt4ksr.presets import PRESETS, STEPS
 from toolkit.network.module import numpy_function
-from toolkit.runtimes.building import BuildOptions
+from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import build
 from toolkit.runtimes.subject import load_session
 from toolkit.workloads import Shape

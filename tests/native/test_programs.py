@@ -20,8 +20,8 @@ from toolkit.graph.source import source_checkpoint
 from toolkit.native.compiler import FLAGS, sources
 from toolkit.native.interface import HEADER, interface, symbol
 from toolkit.native.targets import TARGETS, find_target
-from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.engine import EngineInfo
+from toolkit.runtimes.options import BuildOptions
 from toolkit.workloads import Shape
 
 DRIVER = Path(__file__).with_name("driver.c")

@@ -20,9 +20,9 @@ from toolkit.native import compiler
 from toolkit.native.planner import plan
 from toolkit.native.program import Unsupported
 from toolkit.native.targets import find_target
-from toolkit.runtimes.building import BuildOptions
-from toolkit.runtimes.protocol import Availability
+from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import RUNTIMES, default_runtime
+from toolkit.system.probe import Availability
 from toolkit.workloads import Shape
 
 

@@ -28,11 +28,11 @@ from toolkit.profiling.measuring.messages import Open
 from toolkit.profiling.measuring.schedule import MINIMUM_ROUNDS, Pace, measure
 from toolkit.profiling.plan import default_workloads, plan
 from toolkit.profiling.reporting.reading import report_schema
-from toolkit.runtimes.building import BuildOptions
+from toolkit.runtimes.cuda.devices import cuda_devices
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.protocol import Availability
+from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import RUNTIMES, build
-from toolkit.system.hardware import cuda_devices
+from toolkit.system.probe import Availability
 from toolkit.workloads import Shape, parse_workload
 
 GPU_RUNTIMES = {"torch-cuda", "torch-compile-cuda", "ort-cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx"}

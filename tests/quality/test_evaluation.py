@@ -26,7 +26,7 @@ from toolkit.quality.data import Degradation, find_items, load_pair
 from toolkit.quality.evaluation import EvaluateOptions, evaluate
 from toolkit.quality.subjects import Subject
 from toolkit.quality.verdict import demand_budget
-from toolkit.runtimes.building import BuildOptions
+from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import build
 from toolkit.workloads import Shape
 

@@ -19,17 +19,20 @@ from toolkit.artifact import Artifact
 from toolkit.errors import ArtifactError, Unavailable
 from toolkit.graph.source import source_checkpoint
 from toolkit.network.module import numpy_function
-from toolkit.runtimes.building import BuildJob, BuildOptions
-from toolkit.runtimes.cuda.driver import Cuda, DeviceFrames
+from toolkit.runtimes.building import BuildJob
+from toolkit.runtimes.cuda.devices import compute_capability, cuda_devices, driver_version
+from toolkit.runtimes.cuda.driver import CUDA_DRIVER, Cuda
+from toolkit.runtimes.cuda.frames import DeviceFrames
 from toolkit.runtimes.onnxruntime import gpu_session as ort_gpu_session
 from toolkit.runtimes.onnxruntime.gpu_session import OrtGpuSession
 from toolkit.runtimes.onnxruntime.provider import cuda_provider, tensorrt_provider
 from toolkit.runtimes.onnxruntime.runtime import OrtGpuRuntime
-from toolkit.runtimes.protocol import Availability
+from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import build, load_engine
 from toolkit.runtimes.tensorrt.runtime import TensorRtRtxRuntime, TensorRtRuntime
 from toolkit.runtimes.tensorrt.session import TensorRtSession
-from toolkit.system.hardware import CUDA_DRIVER, compute_capability, cuda_devices, driver_version
+from toolkit.system.probe import Availability
+from toolkit.system.progress import Progress
 from toolkit.workloads import Shape
 
 SHAPE = Shape(8, 12)
@@ -329,10 +332,10 @@ def test_ort_tensorrt_starts_from_earlier_timings(
     rewrite_engine(second.engine.path, lambda info: info["identity"].update(device="another GPU"))
     with pytest.raises(Unavailable, match="device is Fake GPU here, and it was built for another GPU"):
         load_engine(second.engine.path)
-    said: list[str] = []
-    third = build(small_artifact, "ort-tensorrt", BuildOptions(shape=SHAPE), tmp_path, said.append).engine
+    steps: list[Progress] = []
+    third = build(small_artifact, "ort-tensorrt", BuildOptions(shape=SHAPE), tmp_path, steps.append).engine
     assert third.info.read_back["timings from"] == "none"
-    assert any("it was built for something else" in line for line in said)
+    assert any("it was built for something else" in step.activity for step in steps)
 
 
 def test_ort_tensorrt_that_writes_no_engine_is_an_error(
@@ -490,7 +493,7 @@ def test_compatible_engines_are_for_more_than_this_gpu_and_version(monkeypatch: 
     ampere = {"version": "11.2.0", "compute capability": "8.0 or later"}
     assert runtime.identity(BuildOptions(hardware_compatible=True)) == ampere
     assert runtime.machine() == {"version": "11.2.0", "device": "Fake GPU", "driver": "570.86.15 (CUDA 12.8)"}
-    monkeypatch.setattr("toolkit.system.hardware.compute_capability", lambda: "7.5")
+    monkeypatch.setattr("toolkit.runtimes.cuda.devices.compute_capability", lambda: "7.5")
     assert runtime.identity(BuildOptions(hardware_compatible=True))["compute capability"] == "7.5"
 
 

@@ -22,13 +22,14 @@ from toolkit.graph.precision.convert import convert
 from toolkit.graph.source import source_checkpoint
 from toolkit.network.module import numpy_function
 from toolkit.port import Layout
-from toolkit.runtimes.building import BuildOptions
+from toolkit.runtimes.cuda.devices import cuda_devices
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.onnxruntime.session import OrtSession
-from toolkit.runtimes.protocol import Availability, SessionOptions
+from toolkit.runtimes.options import BuildOptions, SessionOptions
 from toolkit.runtimes.registry import RUNTIMES, build, list_engines, load_engine
 from toolkit.system.atomic import sha256_of
-from toolkit.system.hardware import cpu_model, cuda_devices
+from toolkit.system.hardware import cpu_model
+from toolkit.system.probe import Availability
 from toolkit.workloads import Shape
 
 SHAPE = Shape(16, 24)
@@ -423,7 +424,7 @@ def test_gpu_runtimes_are_refused_before_anything_is_touched(
         raise AssertionError("the library was touched")
 
     monkeypatch.setattr("torch.cuda.is_available", touched)
-    monkeypatch.setattr("toolkit.runtimes.protocol.importlib.import_module", touched)
+    monkeypatch.setattr("toolkit.system.probe.importlib.import_module", touched)
     with pytest.raises(Unavailable, match="no NVIDIA driver") as caught:
         RUNTIMES[name].load(small_artifact)
     assert caught.value.exit_code == 3

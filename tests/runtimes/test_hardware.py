@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from toolkit.runtimes.cuda import devices as nvidia
 from toolkit.runtimes.registry import RUNTIMES
-from toolkit.system import hardware
 
 
 def no_device(count: Any) -> int:
@@ -25,10 +25,10 @@ def no_device(count: Any) -> int:
 def test_a_driver_without_a_device(driver: Any, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing else of it is called: the stand-ins have nothing else."""
     monkeypatch.setattr(ctypes, "CDLL", lambda name: driver)
-    devices, found = hardware.cuda_devices()
+    devices, found = nvidia.cuda_devices()
     assert devices == []
     assert reason in found
-    assert hardware.compute_capability() == hardware.driver_version() == ""
+    assert nvidia.compute_capability() == nvidia.driver_version() == ""
     for name in ("torch-cuda", "ort-cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx"):
         available = RUNTIMES[name].probe()
         assert not available.ok

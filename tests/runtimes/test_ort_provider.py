@@ -8,8 +8,8 @@ from samples import checkpoint
 
 from toolkit.artifact import Artifact
 from toolkit.graph.export import ExportOptions, export
-from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.onnxruntime.provider import Provider, cuda_provider, tensorrt_provider
+from toolkit.runtimes.options import BuildOptions
 from toolkit.workloads import Shape
 
 LIBRARIES = Path(onnxruntime.__file__).parent / "capi"

@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from toolkit.artifact import Artifact, Manifest, is_plain_name
-from toolkit.runtimes.building import BuildingRuntime, BuildOptions
+from toolkit.runtimes.building import BuildingRuntime
 from toolkit.runtimes.engine import build_command
+from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import RUNTIMES
 from toolkit.runtimes.script import Subject, Timing
 from toolkit.verification.contestants import Contestant

@@ -15,11 +15,12 @@ from toolkit.artifact import Artifact
 from toolkit.errors import InputError, Unavailable
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
-from toolkit.runtimes.building import BuildingRuntime, BuildOptions
+from toolkit.runtimes.building import BuildingRuntime
+from toolkit.runtimes.cuda.devices import cuda_devices
 from toolkit.runtimes.onnxruntime.script import ort_script
+from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import RUNTIMES, build, build_script
 from toolkit.runtimes.script import Subject
-from toolkit.system.hardware import cuda_devices
 from toolkit.workloads import Shape
 
 SHAPE = Shape(16, 24)

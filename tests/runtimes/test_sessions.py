@@ -18,12 +18,13 @@ from toolkit.graph.precision.convert import convert
 from toolkit.graph.source import source_checkpoint
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.module import numpy_function
-from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.onnxruntime.provider import cuda_provider
 from toolkit.runtimes.onnxruntime.session import OrtSession
-from toolkit.runtimes.protocol import Availability, SessionOptions, short_precision
+from toolkit.runtimes.options import BuildOptions, SessionOptions
 from toolkit.runtimes.registry import RUNTIMES, build, load_engine
+from toolkit.runtimes.reported import short_precision
 from toolkit.system.openvino_core import openvino_core
+from toolkit.system.probe import Availability
 from toolkit.workloads import WORKLOADS, Shape
 
 NAMES = ["torch-unfused", "torch", "ort-cpu", "openvino", "native"]

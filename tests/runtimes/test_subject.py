@@ -13,8 +13,8 @@ from samples import checkpoint, network, save_safetensors
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.graph.precision.convert import convert
-from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.engine import Engine
+from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import build
 from toolkit.runtimes.subject import Subject, load_session, split_runtime
 from toolkit.workloads import Shape

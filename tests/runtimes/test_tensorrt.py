@@ -10,14 +10,16 @@ import msgspec
 import pytest
 
 from toolkit.artifact import Artifact
-from toolkit.runtimes.building import BuildJob, BuildOptions
+from toolkit.runtimes.building import BuildJob
+from toolkit.runtimes.cuda.devices import cuda_devices
 from toolkit.runtimes.engine import Engine, EngineInfo, engine_path, write_engine
-from toolkit.runtimes.protocol import Availability
+from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import build
 from toolkit.runtimes.tensorrt import runtime as tensorrt_module
 from toolkit.runtimes.tensorrt.runtime import TensorRtRuntime, start_timings
 from toolkit.runtimes.tensorrt.session import layer_precisions
-from toolkit.system.hardware import cuda_devices
+from toolkit.system.probe import Availability
+from toolkit.system.progress import Progress
 from toolkit.workloads import Shape
 
 IDENTITY = {"version": "10.16", "device": "a GPU"}
@@ -155,6 +157,7 @@ def bundle(artifact: Artifact, directory: Path, name: str, timings: bytes | None
         artifact_sha256=artifact.manifest.onnx_sha256,
         precision="fp32",
         shape=None,
+        one_size=False,
         identity=IDENTITY,
         machine={},
         options={},
@@ -176,11 +179,12 @@ def test_a_build_starts_from_the_timings_of_earlier_ones(small_artifact: Artifac
     refused = bundle(small_artifact, tmp_path, "refused", b"?")
     damaged = bundle(small_artifact, tmp_path, "damaged", b"damaged")
     damaged.file("timing.cache").write_bytes(b"changed")
-    said: list[str] = []
+    steps: list[Progress] = []
     config = Config()
-    job = BuildJob(small_artifact, None, BuildOptions(), IDENTITY, tmp_path, said.append)
+    job = BuildJob(small_artifact, None, BuildOptions(), IDENTITY, tmp_path, steps.append)
     assert sorted(start_timings(config, job, "tensorrt")) == sorted(engine.path.name for engine in fitting)
     assert sorted(config.timings.content) == sorted(b"ab")
+    said = [step.activity for step in steps]
     assert [line for line in said if "old.tensorrt.engine" in line and "something else" in line]
     assert [line for line in said if refused.path.name in line and "does not take them" in line]
     assert [line for line in said if damaged.path.name in line and "missing, or not what" in line]

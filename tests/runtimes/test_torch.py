@@ -17,11 +17,13 @@ from toolkit.errors import Unavailable
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.source import source_checkpoint
 from toolkit.network.module import numpy_function
-from toolkit.runtimes.protocol import Availability, Session, SessionOptions
+from toolkit.runtimes.options import SessionOptions
+from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.pytorch import runtime as torch_runtimes
 from toolkit.runtimes.pytorch import session as torch_session
 from toolkit.runtimes.pytorch.program import CompiledProgram, EagerProgram, FrameNetwork
 from toolkit.runtimes.registry import RUNTIMES
+from toolkit.system.probe import Availability
 from toolkit.workloads import Shape
 
 CUDA = ("torch-cuda", "torch-compile-cuda")

@@ -15,7 +15,7 @@ from toolkit.artifact import Artifact
 from toolkit.errors import ArtifactError, InputError, Unavailable
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
-from toolkit.runtimes.building import BuildOptions
+from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import build
 from toolkit.verification import comparison
 from toolkit.verification.comparison import compare

@@ -23,7 +23,7 @@ from toolkit.profiling.measuring.statistics import summarise
 from toolkit.quality.evaluation import evaluate
 from toolkit.quality.report import NetworkReport
 from toolkit.quality.subjects import Subject
-from toolkit.runtimes.protocol import SessionOptions
+from toolkit.runtimes.options import SessionOptions
 from toolkit.system.atomic import write_bytes
 from toolkit.system.progress import ProgressCallback, no_progress, within
 from toolkit.training.config import TrainingConfig

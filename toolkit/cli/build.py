@@ -18,7 +18,8 @@ from toolkit.system.atomic import check_outputs
 from toolkit.workloads import parse_shape
 
 if TYPE_CHECKING:
-    from toolkit.runtimes.building import BuildOptions, Built
+    from toolkit.runtimes.building import Built
+    from toolkit.runtimes.options import BuildOptions
 
 _ENGINE = Group("Engine", sort_key=1)
 
@@ -59,7 +60,7 @@ class EngineOptions:
 
     def build_options(self) -> BuildOptions:
         """The same, for the API."""
-        from toolkit.runtimes.building import BuildOptions
+        from toolkit.runtimes.options import BuildOptions
 
         return BuildOptions(
             shape=None if self.shape is None else parse_shape(self.shape),

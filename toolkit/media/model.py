@@ -9,7 +9,8 @@ from pathlib import Path
 from toolkit.artifact import Artifact, Manifest, Precision, encode, find_artifacts
 from toolkit.errors import InputError
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.protocol import Session, SessionOptions
+from toolkit.runtimes.options import SessionOptions
+from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.registry import find_runtime, load_engine
 from toolkit.system.atomic import write_bytes
 from toolkit.system.cache import cache_directory

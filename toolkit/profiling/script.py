@@ -11,7 +11,8 @@ from toolkit.profiling.measuring.environment import choose_cpus
 from toolkit.profiling.measuring.messages import Boundary
 from toolkit.profiling.plan import default_workloads, plan
 from toolkit.quoting import shell
-from toolkit.runtimes.building import BuildingRuntime, BuildOptions
+from toolkit.runtimes.building import BuildingRuntime
+from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import RUNTIMES, build_script
 from toolkit.runtimes.script import Timing
 from toolkit.system.hardware import usable_cpus

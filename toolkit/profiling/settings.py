@@ -9,7 +9,7 @@ import msgspec
 from toolkit.errors import InputError
 from toolkit.profiling.measuring.environment import available_cpus, choose_cpus
 from toolkit.profiling.measuring.messages import Boundary
-from toolkit.runtimes.protocol import check_threads
+from toolkit.runtimes.options import check_threads
 from toolkit.system.hardware import usable_cpus
 
 _MOST_STREAMS = 64

@@ -15,7 +15,8 @@ from toolkit.graph.precision.simulate import simulated
 from toolkit.graph.reading import read_model
 from toolkit.quality.data import Pixels
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.protocol import Session, SessionOptions
+from toolkit.runtimes.options import SessionOptions
+from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.registry import find_runtime, load_engine
 from toolkit.workloads import Shape
 

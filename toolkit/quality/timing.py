@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from toolkit.artifact import Artifact, Precision
 from toolkit.errors import Unavailable
-from toolkit.runtimes.protocol import Session, SessionOptions
+from toolkit.runtimes.options import SessionOptions
+from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.registry import find_runtime
 from toolkit.system.progress import Progress, ProgressCallback
 from toolkit.workloads import Shape

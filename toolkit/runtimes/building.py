@@ -1,11 +1,10 @@
-"""Runtimes that compile an artifact into an engine ahead of time."""
+"""The base class of runtimes that build engines: what an artifact is compiled to ahead of time."""
 
 from __future__ import annotations
 
 import os
 import time
 from abc import abstractmethod
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -15,100 +14,32 @@ from toolkit.errors import ArtifactError, InputError, OutputExists, ToolkitError
 from toolkit.graph.reading import check_graph
 from toolkit.kinds import ENGINE_SUFFIX
 from toolkit.runtimes.engine import Engine, EngineInfo, engine_path, find_engines, is_bundle, write_engine
-from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions, check_threads, require
+from toolkit.runtimes.options import BuildOptions, SessionOptions
+from toolkit.runtimes.protocol import Runtime, Session
 from toolkit.runtimes.rehearsal import rehearse
 from toolkit.runtimes.script import Subject, Timing
 from toolkit.system.atomic import sha256_of_file
 from toolkit.system.foreign import foreign
 from toolkit.system.hardware import INSTRUCTIONS
+from toolkit.system.probe import Availability, require
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
 from toolkit.workloads import WORKLOADS, Shape
 
 _KEEP_BUNDLE = (
     "Name the bundle to run it as it is, build into another directory with --output, or replace it with --overwrite."
 )
-_LEVELS = 6
-"""TensorRT's builder optimization levels, from 0. A higher one would be taken for the highest, without a word."""
-
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """How an engine is built. What a runtime has no use for is refused, not ignored.
-
-    Attributes:
-        shape: input size it is built for; None: the artifact's own, else that of its 4K workload.
-        target: compute capabilities, for instance `sm86`, of GPUs that need not be here.
-        threads: processor threads it is built for; 0: all usable.
-        optimization_level: TensorRT's builder optimization level, 0 to 5.
-        version_compatible: loadable by later TensorRT versions.
-        hardware_compatible: loadable on later GPUs than this one.
-        tf32: allow TF32 in float32 convolutions, which keeps 10 of 23 mantissa bits.
-        cuda_graph: replay each frame's kernels as one CUDA graph; None: yes, as sizes and addresses stay the same.
-        nhwc: let ONNX Runtime's CUDA provider keep channels last; None: yes, as tensor cores take them so.
-
-    Raises:
-        InputError: a number that is out of range.
-    """
-
-    shape: Shape | None = None
-    target: tuple[str, ...] = ()
-    threads: int = 0
-    optimization_level: int | None = None
-    version_compatible: bool = False
-    hardware_compatible: bool = False
-    tf32: bool = False
-    cuda_graph: bool | None = None
-    nhwc: bool | None = None
-
-    def __post_init__(self) -> None:
-        check_threads(self.threads)
-        if self.optimization_level not in (None, *range(_LEVELS)):
-            raise InputError(f"optimization-level {self.optimization_level} must be 0 to {_LEVELS - 1}")
-
-    def described(self) -> dict[str, str]:
-        """As command-line options, leaving out what is not set."""
-        given = {
-            "shape": "" if self.shape is None else str(self.shape),
-            "target": ",".join(dict.fromkeys(target.lower() for target in self.target)),
-            "threads": str(self.threads or ""),
-            "optimization-level": "" if self.optimization_level is None else str(self.optimization_level),
-            "version-compatible": "true" if self.version_compatible else "",
-            "hardware-compatible": "true" if self.hardware_compatible else "",
-            "tf32": "true" if self.tf32 else "",
-            "cuda-graph": _switch(self.cuda_graph),
-            "nhwc": _switch(self.nhwc),
-        }
-        return {name: value for name, value in given.items() if value}
-
-    def settings(self, names: Collection[str]) -> dict[str, str]:
-        """These options, as they are in force."""
-        given = self.described()
-        return {name: given.get(name, _UNSET[name]) for name in sorted(names)}
-
-
-_UNSET = {
-    "target": "the GPU here",
-    "threads": "all usable",
-    "optimization-level": "TensorRT's own",
-    "version-compatible": "false",
-    "hardware-compatible": "false",
-    "tf32": "false",
-    "cuda-graph": "true",
-    "nhwc": "true",
-}
-"""What it means when an option is not given."""
 
 
 @dataclass(frozen=True)
 class BuildJob:
-    """An engine that is to be built.
+    """An engine to build.
 
     Attributes:
-        artifact: what is built from.
+        artifact: what it is built from.
         shape: input size it is built for; None: any.
-        options: as they were given.
+        options: as given.
         identity: what the engine will depend on.
-        directory: where the bundle will lie.
+        directory: of the bundle.
         progress: called as each step begins.
     """
 
@@ -120,9 +51,9 @@ class BuildJob:
     progress: ProgressCallback = no_progress
 
     def earlier(self, runtime: str) -> list[Engine]:
-        """Sound bundles of a runtime in the same directory, built for the same; the newest last.
+        """Valid bundles of a runtime in the same directory with the same identity, the newest last.
 
-        Kernel timings are theirs to give. Of the others it is reported why they have none.
+        They provide kernel timings. For each of the others, the reason why it does not is reported.
         """
         fitting = []
         for path in find_engines(self.directory):
@@ -142,49 +73,51 @@ class BuildJob:
 
 @dataclass(frozen=True)
 class Built:
-    """An engine, and whether it had to be built or was there already."""
+    """An engine, and whether it was built now or existed already."""
 
     engine: Engine
     fresh: bool
 
 
 class BuildingRuntime(Runtime):
-    """A runtime with engines."""
+    """A runtime that builds engines. A subclass also implements `identity`, `_build` and `_load_engine`."""
 
     options: frozenset[str] = frozenset()
-    """Names of the `BuildOptions` (as on the command line) that it understands, besides `shape`."""
+    """Names of the `BuildOptions`, as on the command line, that it has besides `shape`."""
     builds_what_it_loads: ClassVar[bool] = True
-    """Whether building gives the graph to the library that loads it, and is rehearsed like loading."""
+    """Whether a build loads the graph with the library that runs it, and so is rehearsed like loading."""
     rehearses_engines: ClassVar[bool] = False
-    """Whether engines that were not built here are loaded in a process of their own first."""
+    """Whether engines that were not built here are first loaded in a separate process."""
+    one_size_engines: ClassVar[bool] = False
+    """Whether an engine takes only the input size that it was built for."""
 
     def probe_build(self) -> Availability:
-        """Whether it can build here; by default where it can run."""
+        """Whether it can build here; by default, whether it can run artifacts."""
         return self.probe()
 
     def probe_engine(self) -> Availability:
-        """Whether it can run engines here; by default where it can run artifacts."""
+        """Whether it can run engines here; by default, whether it can run artifacts."""
         return self.probe()
 
     @abstractmethod
     def identity(self, options: BuildOptions) -> dict[str, str]:
-        """All that an engine built now depends on, and that must be the same where it is loaded."""
+        """What an engine built here depends on, and what must be the same where it is loaded."""
 
     def machine(self) -> dict[str, str]:
-        """What else is known of where an engine is built now: for people, not compared."""
+        """More facts about this machine, for people. They are not compared."""
         return {}
 
     def settings(self, options: BuildOptions) -> dict[str, str]:
-        """All options that it has, as they are in force."""
+        """Values in effect of all build options that it has."""
         return options.settings(self.options)
 
     @abstractmethod
     def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
-        """Files of the engine, and what the runtime says about it."""
+        """Files of the engine, and what the runtime reports about it."""
 
     @abstractmethod
     def _load_engine(self, engine: Engine, options: SessionOptions) -> Session:
-        """A session for an engine whose identity fits."""
+        """A session for an engine whose identity matches this machine."""
 
     def build(
         self,
@@ -195,15 +128,22 @@ class BuildingRuntime(Runtime):
         *,
         overwrite: bool = False,
     ) -> Built:
-        """Build an engine bundle beside the artifact, or find that it is there and still fits.
+        """Build an engine bundle, or return the existing one where building again would give the same.
 
         A bundle that is damaged, or does not load here any more, is built again.
 
+        Args:
+            artifact: what to build from.
+            options: how to build.
+            directory: for the bundle; None: the artifact's.
+            progress: called as each step begins.
+            overwrite: replace a valid bundle of another artifact or with other options.
+
         Raises:
-            Unavailable: the runtime is not there, or cannot take the artifact.
-            InputError: an option that this runtime does not have, or a shape the artifact cannot have.
-            OutputExists: a sound bundle of that name was built from another artifact or with other options, and
-                `overwrite` is false; or what has that name is not a bundle.
+            Unavailable: the runtime does not work here, or cannot take the artifact.
+            InputError: an option that this runtime does not have, or a shape that the artifact cannot have.
+            OutputExists: a valid bundle of that name was built from another artifact or with other options, and
+                `overwrite` is false; or the existing path is not a bundle.
         """
         require(f"building for {self.name}", self.probe_build())
         shape = self._accept(artifact, options)
@@ -227,6 +167,7 @@ class BuildingRuntime(Runtime):
             artifact_sha256=artifact.manifest.onnx_sha256,
             precision=artifact.manifest.precision,
             shape=None if shape is None else shape.sides,
+            one_size=self.one_size_engines,
             identity=identity,
             machine=self.machine(),
             options=options.described(),
@@ -240,7 +181,7 @@ class BuildingRuntime(Runtime):
     def _check_replaceable(
         self, path: Path, artifact: Artifact, options: BuildOptions, shape: Shape | None, *, overwrite: bool
     ) -> None:
-        """See before any work that building replaces no bundle that is still of use."""
+        """Refuse, before any work, to replace a bundle that is still of use."""
         if not is_bundle(path):
             raise OutputExists(f"{path} exists and is not an engine bundle", "Move it, or name another directory.")
         try:
@@ -256,26 +197,32 @@ class BuildingRuntime(Runtime):
         there = {"shape": str(engine.built_for or "any"), **engine.info.settings}
         differing = [name for name in here | there if here.get(name) != there.get(name)]
         if differing:
-            told = ", ".join(f"{name} {there.get(name, 'unknown')}" for name in differing)
-            raise OutputExists(f"{path} exists, and was built with other options: {told}", _KEEP_BUNDLE)
+            described = ", ".join(f"{name} {there.get(name, 'unknown')}" for name in differing)
+            raise OutputExists(f"{path} exists, and was built with other options: {described}", _KEEP_BUNDLE)
 
     def script(self, artifact: Artifact, options: BuildOptions, onnx: Path, timing: Timing | None = None) -> str:
-        """A Python script that builds the same without the toolkit and runs one frame, or times frames.
+        """A Python script that builds the same engine without the toolkit and runs one frame, or times frames.
 
-        It is written whether or not the runtime works here. `onnx` is the artifact's path from where the script lies.
+        The runtime need not work here.
+
+        Args:
+            artifact: what to build from.
+            options: how to build.
+            onnx: the artifact's path from the script's directory.
+            timing: how to time frames; None: run one frame.
 
         Raises:
             Unavailable: the runtime cannot take the artifact.
-            InputError: an option that this runtime does not have, a shape the artifact cannot have, or no scripts.
+            InputError: an option that this runtime does not have, a shape that the artifact cannot have, or no scripts.
         """
         return self._script(Subject(self.name, artifact, self._accept(artifact, options), options, onnx, timing))
 
     def _script(self, subject: Subject) -> str:
-        """The script for a request that was accepted."""
+        """The script for a valid request."""
         raise InputError(f"there are no scripts for {self.name}")
 
     def _accept(self, artifact: Artifact, options: BuildOptions) -> Shape | None:
-        """The shape to build for, if there is nothing against building."""
+        """Check that the artifact can be built with these options, and return the shape to build for."""
         if refusal := self.refusal(artifact, artifact.manifest.precision):
             raise Unavailable(f"{self.name} cannot build {artifact.manifest.name}: {refusal}")
         if unknown := options.described().keys() - self.options - {"shape"}:
@@ -286,9 +233,9 @@ class BuildingRuntime(Runtime):
         """A session for an engine.
 
         Raises:
-            Unavailable: the runtime is not there, or the engine was built for something else; with the command that
-                builds it again.
-            ArtifactError: the runtime cannot read the engine, or crashed when it was rehearsed.
+            Unavailable: the runtime does not work here, or the engine was built for something else; with the command
+                that builds it again.
+            ArtifactError: the runtime cannot read the engine, or crashed when a separate process loaded it.
         """
         require(self.name, self.probe_engine())
         if mismatch := self.mismatch(engine):
@@ -305,18 +252,11 @@ class BuildingRuntime(Runtime):
                 engine.fixed,
             )
         with foreign(f"{self.name} cannot load {engine.path}", f"Build it again: {engine.rebuild_command}"):
-            return self._load_engine(engine, options if options.threads else SessionOptions(engine.threads))
+            return self._load_engine(engine, options if options.threads else SessionOptions(engine.options.threads))
 
     def mismatch(self, engine: Engine) -> str:
-        """What is different here from where and from what the engine was built; empty when it fits."""
-        given = engine.info.options
-        here = self.identity(
-            BuildOptions(
-                target=tuple(filter(None, given.get("target", "").split(","))),
-                version_compatible="version-compatible" in given,
-                hardware_compatible="hardware-compatible" in given,
-            )
-        )
+        """What differs here from where, and from what, the engine was built; empty when it fits."""
+        here = self.identity(engine.options)
         wrong = [
             _difference(key, here.get(key, "unknown"), value)
             for key, value in engine.info.identity.items()
@@ -335,15 +275,11 @@ def _difference(key: str, here: str, there: str) -> str:
 
 
 def _outdated(engine: Engine) -> list[str]:
-    """Whether the artifact that lies beside an engine is not the one that it was built from."""
+    """The mismatch, if any, between the artifact beside an engine and the one that it was built from."""
     onnx = engine.path.parent / f"{engine.info.artifact}.onnx"
     if not onnx.is_file() or sha256_of_file(onnx) == engine.info.artifact_sha256:
         return []
     return [f"{onnx.name} beside it is another than the one it was built from"]
-
-
-def _switch(value: bool | None) -> str:
-    return "" if value is None else str(value).lower()
 
 
 def _shape(artifact: Artifact, options: BuildOptions) -> Shape | None:
@@ -370,11 +306,11 @@ def _shape(artifact: Artifact, options: BuildOptions) -> Shape | None:
 
 
 def _still_fits(path: Path, artifact: Artifact, options: BuildOptions, identity: dict[str, str]) -> Engine | None:
-    """The bundle at `path`, when building again would make the same."""
+    """The bundle at `path`, if building again would give the same."""
     try:
         engine = Engine.read(path)
     except ToolkitError:
-        return None  # damaged: it is built anew
+        return None  # damaged: it is built again
     info = engine.info
     same = (info.artifact_sha256, info.options, info.identity)
     return engine if same == (artifact.manifest.onnx_sha256, options.described(), identity) else None

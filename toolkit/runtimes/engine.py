@@ -1,7 +1,7 @@
-"""Engine bundles: what a runtime built from an artifact, in a directory that explains itself.
+"""Engine bundles: directories with the files that a runtime built from an artifact, and their description.
 
 rt4ksr_x2_fp16.tensorrt-rtx.engine/
-    engine.json      what it is, made from what, by what, for which device
+    engine.json      EngineInfo: artifact, runtime, options, device, SHA-256 of all files
     manifest.json    of the artifact
     plan             (or whatever the runtime loads)
 """
@@ -15,39 +15,47 @@ from pathlib import Path
 import msgspec
 
 from toolkit.artifact import Artifact, Contract, Manifest, Precision, decode_manifest, encode
-from toolkit.errors import ArtifactError
+from toolkit.errors import ArtifactError, InputError
 from toolkit.kinds import ENGINE_INFO, ENGINE_SUFFIX, require_kind
 from toolkit.quoting import shell
+from toolkit.runtimes.options import BuildOptions
 from toolkit.system.atomic import new_directory, sha256_of, sha256_of_file, writable
 from toolkit.system.documents import MalformedDocument, from_json
-from toolkit.system.foreign import foreign
 from toolkit.system.trust import WRITTEN_HERE, remember
 from toolkit.workloads import Shape
 
-SCHEMA = 3
-PLAN = "plan"
-"""What TensorRT calls its engines."""
-
+SCHEMA = 4
 _MANIFEST = "manifest.json"
 _HERE, _EXCHANGE = -100, 2
 """AT_FDCWD and RENAME_EXCHANGE of Linux."""
-_COMPILED_FOR_ONE_SIZE = frozenset({"openvino"})
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file of a bundle."""
+    """SHA-256 and size in bytes of a file of a bundle."""
 
     sha256: str
     size: int
 
 
 class EngineInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is known about an engine.
+    """The description of an engine.
 
-    `shape` is (height, width) of the input that it was built for; None: any. `identity` is all that must be the same
-    where it is loaded: runtime version, device, processor flags. `machine` is what else is known of where it was built:
-    driver, processor. `options` are those that were given, `settings` all that the runtime has, as they were in force.
-    `read_back` is what the runtime says about the result. `seal` is the sha256 of all the rest.
+    Attributes:
+        runtime: name.
+        artifact: name of the artifact that it was built from.
+        artifact_sha256: of that artifact's ONNX file.
+        precision: of the artifact.
+        shape: (height, width) of the input that it was built for; None: any.
+        one_size: whether it takes only inputs of `shape`.
+        identity: what must be the same where it is loaded: runtime version, device, instruction sets.
+        machine: more about where it was built, which is not compared: driver, CPU.
+        options: build options that were given, as `BuildOptions.described` writes them.
+        settings: values in effect of all build options that the runtime has.
+        build_seconds: duration of the build.
+        files: of the bundle, besides engine.json.
+        read_back: what the runtime reports about the result.
+        seal: SHA-256 of all other fields.
+        schema: version of this description.
     """
 
     runtime: str
@@ -55,6 +63,7 @@ class EngineInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     artifact_sha256: str
     precision: Precision
     shape: tuple[int, int] | None
+    one_size: bool
     identity: dict[str, str]
     machine: dict[str, str]
     options: dict[str, str]
@@ -66,14 +75,14 @@ class EngineInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schema: int = SCHEMA
 
     def sealed(self) -> EngineInfo:
-        """The same, with the seal that belongs to it."""
+        """A copy with the right seal."""
         bare = msgspec.structs.replace(self, seal="")
         return msgspec.structs.replace(bare, seal=sha256_of(encode(bare)))
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A bundle on disk whose files are what its engine.json says."""
+    """A bundle on disk whose files match its engine.json."""
 
     path: Path
     info: EngineInfo
@@ -83,19 +92,19 @@ class Engine:
         return self.path / name
 
     @property
-    def threads(self) -> int:
-        """Processor threads it was built for; 0: all usable."""
-        return int(self.info.options.get("threads", "0"))
+    def options(self) -> BuildOptions:
+        """Build options that were given."""
+        return BuildOptions.parse(self.info.options)
 
     @property
     def built_for(self) -> Shape | None:
-        """Size of the input that it was built for; None: any."""
+        """Input size that it was built for; None: any."""
         return None if self.info.shape is None else Shape(*self.info.shape)
 
     @property
     def fixed(self) -> Shape | None:
-        """The one input size it takes, if there is only one."""
-        if self.info.runtime in _COMPILED_FOR_ONE_SIZE:
+        """The only input size that it takes; None: it takes several."""
+        if self.info.one_size:
             return self.built_for
         return None if self.manifest.shape is None else Shape(*self.manifest.shape)
 
@@ -122,7 +131,7 @@ class Engine:
         """Read a bundle and check every file.
 
         Raises:
-            ArtifactError: it is no bundle, or was edited or only half copied; with the command that builds it anew.
+            ArtifactError: it is not a bundle, was edited, or was copied in part; with the command that builds it again.
         """
         path = Path(path)
         require_kind(path, "engine")
@@ -141,15 +150,18 @@ class Engine:
         if told != (manifest.name, manifest.onnx_sha256, manifest.precision):
             raise ArtifactError(f"{path}: {ENGINE_INFO} and {_MANIFEST} are of different artifacts", remedy)
         read = cls(path, info, manifest)
-        with foreign(f"{path / ENGINE_INFO} has options that no build has", remedy):
-            _ = read.threads, read.fixed  # are parsed from text
+        try:
+            _ = read.options
+        except InputError as error:
+            reason = f"{path / ENGINE_INFO} has options that no build has: {error.args[0]}"
+            raise ArtifactError(reason, remedy) from error
         return read
 
 
 def _read_info(path: Path) -> EngineInfo:
-    """The description of a bundle, which must be byte by byte as it was written.
+    """The description of a bundle, which must be byte for byte as it was written.
 
-    Where it is not, the bundle's name still tells artifact and runtime.
+    Where it is not, artifact and runtime in the remedy come from the bundle's name.
     """
     name, _, runtime = path.name.removesuffix(ENGINE_SUFFIX).rpartition(".")
     command = _command_beside(path, name, runtime, {}) if name and runtime else "`toolkit build`"
@@ -171,7 +183,7 @@ class _Schema(msgspec.Struct, frozen=True):
 
 
 def _command_beside(path: Path, artifact: str, runtime: str, options: Mapping[str, str]) -> str:
-    """What makes a bundle anew, where it lies."""
+    """The command that builds a bundle again in the same place."""
     onnx = path.parent / f"{artifact}.onnx"
     if onnx.is_file() or path.parent == Path():
         return build_command(str(onnx), runtime, options)
@@ -179,7 +191,7 @@ def _command_beside(path: Path, artifact: str, runtime: str, options: Mapping[st
 
 
 def build_command(onnx: str, runtime: str, options: Mapping[str, str]) -> str:
-    """The command line of a build. Options that are merely on or off take no value."""
+    """The command line of a build. Switches take no value."""
     given = (word for name, value in options.items() if value for word in _option(name, value))
     return shell(["toolkit", "build", Path(onnx), "--runtime", runtime, *given])
 
@@ -190,12 +202,12 @@ def _option(name: str, value: str) -> list[str]:
 
 
 def engine_path(artifact: Artifact, runtime: str, directory: Path | None = None) -> Path:
-    """Where an artifact's engine for a runtime lies."""
+    """Path of an artifact's bundle for a runtime; by default beside the artifact."""
     return (directory or artifact.path.parent) / f"{artifact.manifest.name}.{runtime}{ENGINE_SUFFIX}"
 
 
 def write_engine(path: Path, info: EngineInfo, artifact: Artifact, files: Mapping[str, bytes]) -> Engine:
-    """Write a bundle beside `path` and move it there whole, in the place of an older one."""
+    """Write a bundle completely beside `path`, then move it there, in place of an older one."""
     contents = {**files, _MANIFEST: encode(artifact.manifest)}
     described = {name: File(sha256_of(content), len(content)) for name, content in contents.items()}
     info = msgspec.structs.replace(info, files=described).sealed()
@@ -207,10 +219,10 @@ def write_engine(path: Path, info: EngineInfo, artifact: Artifact, files: Mappin
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether a directory is a bundle, sound or damaged: other people's directories are not replaced."""
+    """Whether a path is a bundle, valid or damaged. Other directories are not replaced."""
     return path.is_dir() and not path.is_symlink() and ((path / ENGINE_INFO).is_file() or (path / _MANIFEST).is_file())
 
 
 def find_engines(directory: Path) -> list[Path]:
-    """Bundles of a directory, by name, whole or not."""
+    """Bundles in a directory, valid or damaged, sorted by name."""
     return sorted(path for path in directory.glob(f"*{ENGINE_SUFFIX}") if path.is_dir())

@@ -1,4 +1,4 @@
-"""What runtimes' profilers tell of layers, and the nodes of the ONNX graph that layers stand for."""
+"""Layer times from runtimes' profilers, and the ONNX nodes that a layer computes."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ import re
 from collections.abc import Callable, Sequence
 
 from toolkit.artifact import Artifact
-from toolkit.runtimes.protocol import LayerTime
+from toolkit.runtimes.reported import LayerTime
 
 
 class LayerClock:
-    """Seconds of layers, noted in the order in which they ran, over several frames."""
+    """Collects the times of layers in the order in which they ran, over several frames."""
 
     def __init__(self) -> None:
         self._noted: dict[str, tuple[str, list[float]]] = {}
 
     def note(self, name: str, kind: str, seconds: float) -> None:
-        """One run of a layer."""
+        """Add one run of a layer."""
         self._noted.setdefault(name, (kind, []))[1].append(seconds)
 
     def layers(self, frames: int, nodes: Callable[[str], tuple[str, ...]]) -> list[LayerTime]:
-        """Mean seconds of a frame by layer; of all that was noted the last `frames` frames of one more, which warmed
-        up.
+        """Mean seconds per frame of each layer.
 
         Args:
-            frames: that count.
-            nodes: those of the ONNX graph that a layer of this name stands for.
+            frames: how many to average over; one more was run before them, to warm up.
+            nodes: the ONNX nodes that a layer of this name computes.
         """
         found = []
         for name, (kind, seconds) in self._noted.items():
@@ -35,7 +34,7 @@ class LayerClock:
 
 
 def graph_nodes(artifact: Artifact) -> tuple[str, ...]:
-    """Names of all nodes; none where the file is an engine, and no graph."""
+    """Names of all nodes of the graph; none where the file is an engine."""
     if artifact.path.suffix != ".onnx":
         return ()
     from toolkit.graph.reading import read_model
@@ -45,10 +44,10 @@ def graph_nodes(artifact: Artifact) -> tuple[str, ...]:
 
 
 def nodes_in(text: str, known: Sequence[str]) -> tuple[str, ...]:
-    """Names of nodes that a runtime's own name is made of: `body.0.conv_nchwc`, `head + body.0.conv`, ..."""
+    """Nodes whose names a runtime's layer name contains: `body.0.conv_nchwc`, `head + body.0.conv`, ..."""
     found = {}
     for name in sorted(known, key=len, reverse=True):
-        # Runtimes add to names with underscores, slashes and blanks; `head` is no part of `ahead`, nor of `head.0`.
+        # Runtimes extend names with underscores, slashes and blanks; `head` is not in `ahead`, nor in `head.0`.
         pattern = rf"(?<![A-Za-z0-9.]){re.escape(name)}(?![A-Za-z0-9.])"
         if (match := re.search(pattern, text)) is not None:
             found[match.start()] = name

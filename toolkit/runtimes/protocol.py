@@ -1,105 +1,40 @@
-"""What every runtime offers, and what all sessions have in common."""
+"""The interfaces that all inference runtimes implement: `Runtime` and `Session`."""
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, final
 
-import msgspec
 import numpy as np
 
 from toolkit.artifact import Artifact, Contract, Precision
 from toolkit.errors import InputError, Unavailable
 from toolkit.graph.reading import SECONDS
 from toolkit.port import Frame
+from toolkit.runtimes.options import SessionOptions
 from toolkit.runtimes.rehearsal import rehearse
+from toolkit.runtimes.reported import Executed, LayerTime, Stages
 from toolkit.sizes import reflected_indices
-from toolkit.system.foreign import foreign
-from toolkit.system.hardware import usable_cpus
+from toolkit.system.foreign import first_line, foreign
+from toolkit.system.probe import Availability, require
 from toolkit.workloads import Shape
 
 if TYPE_CHECKING:
     from toolkit.network.checkpoint import Checkpoint
 
 
-@dataclass(frozen=True)
-class Availability:
-    """Whether a runtime works on this machine and, if not, why and what would make it work."""
-
-    ok: bool
-    reason: str = ""
-    remedy: str = ""
-    version: str = ""
-
-
-@dataclass(frozen=True)
-class Executed:
-    """Where and in which precision a node really ran, as the runtime itself tells."""
-
-    precision: str
-    device: str
-
-
-class Stages(msgspec.Struct, frozen=True):
-    """Device seconds of one frame: to the device, the network, and back."""
-
-    upload: float
-    compute: float
-    download: float
-
-
-class LayerTime(msgspec.Struct, frozen=True):
-    """Seconds of one frame that a layer took, by the runtime's own name and kind of it. `nodes` are the nodes of the
-    ONNX graph that it stands for: one, or several that were fused, or none that could be found."""
-
-    name: str
-    kind: str
-    seconds: float
-    nodes: tuple[str, ...] = ()
-
-
-MOST_THREADS = 512
-"""More than any machine this is for has processors; runtimes start as many as they are told, and choke on them."""
-
-
-@dataclass(frozen=True)
-class SessionOptions:
-    """How to run.
-
-    Attributes:
-        threads: processor threads of the runtime; default: all that this process may use.
-
-    Raises:
-        InputError: a number of threads that is none, or beyond all machines.
-    """
-
-    threads: int = 0
-
-    def __post_init__(self) -> None:
-        check_threads(self.threads)
-
-    def resolved_threads(self) -> int:
-        return self.threads or usable_cpus()
-
-
-def check_threads(threads: int) -> None:
-    """Raise InputError if it is no number of threads to ask for."""
-    if not 0 <= threads <= MOST_THREADS:
-        raise InputError(f"threads {threads} must be 0 (all usable) to {MOST_THREADS}")
-
-
 class Session(ABC):
-    """A loaded network. `bind` a size once, then `run` frames of it.
+    """A loaded network. Call `bind` with a size once, then `run` with frames of that size.
 
     Frames of a size that the graph does not take, such as an odd one, are extended by reflection, and the result is
-    cropped, exactly as the PyTorch network does.
-    Arrays returned by `run` are reused by the next call.
+    cropped, exactly as the PyTorch network does. The next call of `run` overwrites the array that `run` returned.
+
+    A subclass implements `_bind`, `_run` and `executed`. They may raise any exception: callers get an ArtifactError
+    that names the file.
     """
 
     extends_fixed_sizes: ClassVar[bool] = True
-    """Whether `_run` takes frames of a static artifact's odd size, as its graph does, and not extended ones."""
+    """Whether `_run` takes frames of a static artifact's own size where that is odd, and the graph extends them."""
 
     def __init__(self, contract: Contract, where: object = "") -> None:
         """`where`: the file that was loaded, for error messages; default: the name in the contract."""
@@ -114,11 +49,11 @@ class Session(ABC):
         """Prepare for frames of this size.
 
         Raises:
-            InputError: the artifact is static and has another size.
+            InputError: the size is empty, or the artifact is static and has another size.
             ArtifactError: the runtime cannot run the graph at this size.
         """
         if min(shape.sides) < 1:
-            raise InputError(f"{shape} is no size")
+            raise InputError(f"{shape} is not a size: each side must be at least 1 pixel")
         fixed = self.contract.fixed
         if fixed is not None and fixed != shape:
             raise InputError(f"{self.contract.name} is made for {fixed}, not {shape}", "Export without --shape.")
@@ -132,10 +67,16 @@ class Session(ABC):
         self._shape = shape
 
     def run(self, frame: Frame) -> Frame:
-        """Upscale one frame of the bound size, in the artifact's layout and type.
+        """Upscale one frame of the bound size.
+
+        Args:
+            frame: in the layout and type of the artifact's input port.
+
+        Returns:
+            The result in the layout and type of the output port, `scale` times as large; overwritten by the next call.
 
         Raises:
-            InputError: the frame has another size or type than what was bound.
+            InputError: no size is bound, or the frame has another size or type.
             ArtifactError: the runtime cannot run the graph.
         """
         shape = self._accept(frame)
@@ -148,7 +89,7 @@ class Session(ABC):
         return self.contract.output.region(result, slice(target.height), slice(target.width))
 
     def place(self, frame: Frame) -> None:
-        """Put a frame where the runtime wants its input, for `compute`.
+        """Copy a frame to where the runtime reads its input, for `compute`.
 
         Raises:
             InputError: as `run`.
@@ -158,29 +99,33 @@ class Session(ABC):
         self._put(self._placed)
 
     def compute(self) -> None:
-        """Run on the frame that was placed, and leave the result where the runtime has it.
+        """Run on the frame that was placed, and leave the result on the device.
 
         Raises:
-            InputError: there is none.
+            InputError: no frame was placed.
         """
         if self._placed is None:
             raise InputError("this session has no frame yet", "Call place(frame) first.")
         self._compute(self._placed)
 
     def stages(self) -> Stages | None:
-        """Of the last frame that was run; None where frames are not copied to a device and back."""
+        """Device times of the last frame; None where frames are not copied to a device and back."""
         return None
 
     def layer_times(self, frame: Frame, frames: int) -> list[LayerTime]:
-        """Mean seconds of every layer over some frames, from the runtime's own profiler, in a session of its own.
+        """Mean seconds per frame of every layer, from the runtime's own profiler, in a separate session where possible.
+
+        Args:
+            frame: as for `run`.
+            frames: how many to average over, after one that warms up.
 
         Raises:
-            Unavailable: the runtime has none.
+            Unavailable: the runtime has no profiler.
         """
-        raise Unavailable("this runtime tells no times by layer")
+        raise Unavailable("this runtime does not report times of layers")
 
     def _accept(self, frame: Frame) -> Shape:
-        """The bound size, if the frame has it."""
+        """Check a frame, and return the bound size."""
         port, shape = self.contract.input, self._shape
         if shape is None:
             raise InputError("this session has no size yet", "Call bind(shape) first.")
@@ -190,33 +135,33 @@ class Session(ABC):
         return shape
 
     def _extended(self, frame: Frame) -> Frame:
-        """Contiguous, of a size the graph takes."""
+        """The frame as a contiguous array of a size that the graph takes."""
         if self._rows is None or self._columns is None:
             return np.ascontiguousarray(frame)
         return self.contract.input.taken(frame, self._rows, self._columns)
 
     def _put(self, frame: Frame) -> None:
-        """Put it where the runtime wants it: on a processor every array is in its place."""
+        """Copy a frame to where the runtime reads its input; a CPU runtime reads every array."""
         self._placed = frame
 
     def _compute(self, frame: Frame) -> None:
-        """Run on a frame that was placed."""
+        """Run on the frame that was placed."""
         self._run(frame)
 
     @abstractmethod
     def executed(self) -> dict[str, Executed]:
-        """Per node: device and precision that it ran with."""
+        """Device and precision that each node ran with, by node name; empty where the runtime does not report them."""
 
     @abstractmethod
     def _bind(self, shape: Shape) -> None:
-        """Prepare for frames of a size the graph takes."""
+        """Prepare for frames of a size that the graph takes."""
 
     @abstractmethod
     def _run(self, frame: Frame) -> Frame:
-        """Run on a contiguous frame of the size given to `_bind`."""
+        """Run on a contiguous frame of the size that `_bind` got."""
 
     def output_frame(self, shape: Shape) -> Frame:
-        """An empty frame for the result of an input of this size."""
+        """An uninitialised array for the result of an input of this size."""
         return self.contract.output.empty(shape.upscaled(self.contract.scale))
 
 
@@ -229,19 +174,33 @@ class ArtifactSession(Session):
 
 
 class Runtime(ABC):
-    """A way to run artifacts, and checkpoints where `runs_checkpoints`."""
+    """An inference runtime for ONNX artifacts, and for checkpoints where `runs_checkpoints`.
 
-    name: ClassVar[str]
-    description: ClassVar[str]
+    A subclass sets `name` and `description` and implements `_probe` and `_load`. To use it in every command, a package
+    registers the class as an entry point of the group `rt4ksr_toolkit.runtimes`.
+    """
+
+    name: str
+    """As on the command line: lower case, digits and hyphens."""
+    description: str
+    """One line for `toolkit doctor`."""
     runs_checkpoints: ClassVar[bool] = False
     rehearsed: ClassVar[bool] = False
-    """Whether artifacts that were not written here are loaded in a process of their own first: where a native library
-    reads the graph, and does so in seconds."""
+    """Whether artifacts that were not written here are first loaded in a separate process: where a native library reads
+    the graph, and loads it in seconds."""
     rehearsal_seconds: ClassVar[float] = SECONDS
 
-    @abstractmethod
+    @final
     def probe(self) -> Availability:
-        """Whether it works here. Never raises, and never touches a device it cannot prove is there."""
+        """Whether it works on this machine. Never raises, and uses no device that may be absent."""
+        try:
+            return self._probe()
+        except Exception as error:  # noqa: BLE001  (a runtime of another package may raise anything)
+            return Availability(False, f"its probe failed: {first_line(error)}")
+
+    @abstractmethod
+    def _probe(self) -> Availability:
+        """See `probe`. An exception makes the runtime unavailable, with its first line as the reason."""
 
     def refusal(self, artifact: Artifact, precision: Precision) -> str:
         """Why it cannot run this artifact in this precision; empty when it can."""
@@ -251,11 +210,16 @@ class Runtime(ABC):
     def load(
         self, artifact: Artifact, options: SessionOptions = SessionOptions(), precision: Precision | None = None
     ) -> Session:
-        """A session for `artifact`, in its own precision unless told otherwise.
+        """A session for an artifact. There is no fallback to another runtime, device or precision.
+
+        Args:
+            artifact: what to run.
+            options: how to run it.
+            precision: to run it in; None: its own.
 
         Raises:
-            Unavailable: the runtime does not work here, or cannot run this precision. There is no fallback.
-            ArtifactError: the runtime cannot read the graph, or crashed when it was rehearsed.
+            Unavailable: the runtime does not work here, or cannot run this precision.
+            ArtifactError: the runtime cannot read the graph, or crashed when a separate process loaded it.
         """
         require(self.name, self.probe())
         precision = precision or artifact.manifest.precision
@@ -275,7 +239,7 @@ class Runtime(ABC):
         raise InputError(f"{self.name} does not run checkpoints", "Export it first: `toolkit export`.")
 
     def rehearse(self, artifact: Artifact) -> None:
-        """See `rehearsal.rehearse`; nothing for runtimes that are not `rehearsed`."""
+        """Load an artifact in a separate process first, where this runtime is `rehearsed`; see `rehearsal.rehearse`."""
         if self.rehearsed:
             manifest = artifact.manifest
             rehearse(
@@ -285,35 +249,3 @@ class Runtime(ABC):
     @abstractmethod
     def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
         """A session for an artifact that was not refused."""
-
-
-def probe_import(module: str, remedy: str) -> Availability:
-    """Whether a package can be imported; whatever goes wrong on the way becomes the reason."""
-    try:
-        importlib.import_module(module)
-    except Exception as error:  # noqa: BLE001  (a broken native library raises anything)
-        return Availability(False, f"{module} cannot be imported: {error}", remedy)
-    return Availability(True)
-
-
-def require(what: str, available: Availability) -> None:
-    """Raise `Unavailable` with the reason and remedy, if it is not available."""
-    if not available.ok:
-        raise Unavailable(f"{what} is not available: {available.reason}", available.remedy)
-
-
-def short_precision(dtype: str) -> str:
-    """`torch.float16`, `f16`, `FP16`, `tensor(float16)` and the like by one name: fp32, fp16, bf16, int8, uint8, ..."""
-    name = dtype.lower().removeprefix("torch.").removeprefix("tensor(").rstrip(")")
-    aliases = {
-        "float": "fp32",
-        "float32": "fp32",
-        "f32": "fp32",
-        "float16": "fp16",
-        "f16": "fp16",
-        "half": "fp16",
-        "bfloat16": "bf16",
-        "i8": "int8",
-        "u8": "uint8",
-    }
-    return aliases.get(name, name)

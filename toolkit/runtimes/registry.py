@@ -1,4 +1,4 @@
-"""All runtimes, listed explicitly."""
+"""All runtimes by name, and functions that take a runtime by name: load, build, generate a script, list engines."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import msgspec
 
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError, ToolkitError, suggestion
-from toolkit.runtimes.building import BuildingRuntime, BuildOptions, Built
+from toolkit.runtimes.building import BuildingRuntime, Built
 from toolkit.runtimes.engine import Engine, find_engines
 from toolkit.runtimes.native.runtime import NativeRuntime
 from toolkit.runtimes.onnxruntime.runtime import OrtCpuRuntime, OrtCudaRuntime, OrtTensorRtRuntime
 from toolkit.runtimes.openvino.runtime import OpenVinoRuntime
-from toolkit.runtimes.protocol import Runtime, Session, SessionOptions
+from toolkit.runtimes.options import BuildOptions, SessionOptions
+from toolkit.runtimes.plugins import registered_runtimes
+from toolkit.runtimes.protocol import Runtime, Session
 from toolkit.runtimes.pytorch.runtime import (
     TorchCompileCudaRuntime,
     TorchCompileRuntime,
@@ -29,6 +31,7 @@ from toolkit.system.atomic import check_outputs, write_bytes
 from toolkit.system.progress import ProgressCallback, no_progress
 
 BASELINE = UnfusedTorchRuntime.name
+"""The runtime that all others are compared with."""
 
 RUNTIMES: dict[str, Runtime] = {
     runtime.name: runtime
@@ -47,6 +50,7 @@ RUNTIMES: dict[str, Runtime] = {
         TensorRtRtxRuntime(),
     )
 }
+"""The toolkit's own runtimes, and those that installed packages register (added at the end of this module)."""
 
 
 def find_runtime(name: str) -> Runtime:
@@ -61,9 +65,10 @@ def find_runtime(name: str) -> Runtime:
 
 
 def default_runtime(artifact: Artifact) -> str:
-    """The runtime that CPU work takes when none is named: `native` where it works and runs this artifact.
+    """The CPU runtime that is used when none is named.
 
-    Not where a verdict in the manifest says that it is over budget there; then, and where it does not work, `ort-cpu`.
+    It is `native` where that works and runs this artifact, unless a verdict in the manifest says that the artifact
+    exceeds its quality budget there; otherwise it is `ort-cpu`.
     """
     native = RUNTIMES[NativeRuntime.name]
     verdict = artifact.manifest.verdict_on(native.name)
@@ -80,12 +85,12 @@ def build(
     *,
     overwrite: bool = False,
 ) -> Built:
-    """An engine bundle built from an artifact by a runtime; see `BuildingRuntime.build`.
+    """Build an engine bundle from an artifact; see `BuildingRuntime.build`.
 
     Raises:
         InputError: there is no such runtime, or it builds no engines.
-        OutputExists: a sound bundle of that name was built from another artifact or with other options, and `overwrite`
-            is false; or what has that name is not a bundle.
+        OutputExists: a valid bundle of that name was built from another artifact or with other options, and `overwrite`
+            is false; or the existing path is not a bundle.
     """
     loaded = artifact if isinstance(artifact, Artifact) else Artifact.read(artifact)
     return _building(runtime).build(loaded, options or BuildOptions(), directory, progress, overwrite=overwrite)
@@ -100,11 +105,22 @@ def build_script(
     *,
     overwrite: bool = False,
 ) -> str:
-    """A Python script that builds the same engine without the toolkit and runs one frame of noise.
+    """Generate a Python script that builds the same engine without the toolkit and runs one frame of noise.
 
-    It needs the runtime's own package and NumPy; TensorRT's go through Polygraphy. Nothing is built, and the runtime
-    need not work here. Where `path` is given the script is written there too, and finds the artifact from there; else
-    from the current directory. Where `timing` is given, the script times frames.
+    The script needs the runtime's own package and NumPy, and Polygraphy for TensorRT. Nothing is built, and the runtime
+    need not work here.
+
+    Args:
+        artifact: an artifact, or the path of its ONNX file.
+        runtime: name.
+        options: how to build.
+        path: where to write the script, which finds the artifact relative to it; None: relative to the current
+            directory.
+        timing: how to time frames; None: run one frame.
+        overwrite: replace an existing file at `path`.
+
+    Returns:
+        The script's text.
 
     Raises:
         InputError: there is no such runtime, or it builds no engines, or not with these options; or `path` cannot be
@@ -119,7 +135,7 @@ def build_script(
     script = _building(runtime).script(loaded, options or BuildOptions(), onnx, timing)
     if path is not None:
         if re.search(rf"^(import|from) {re.escape(path.stem)}\b", script, re.MULTILINE):
-            raise InputError(f"{path} would import itself in the place of {path.stem}", "Give it another name.")
+            raise InputError(f"{path} would import itself instead of the package {path.stem}", "Give it another name.")
         write_bytes(path, script.encode(), overwrite=overwrite)
     return script
 
@@ -128,7 +144,7 @@ def load_engine(engine: Engine | Path | str, options: SessionOptions | None = No
     """A session for an engine bundle.
 
     Raises:
-        ArtifactError: it is no bundle, or was edited.
+        ArtifactError: it is not a bundle, or was edited.
         Unavailable: its runtime does not work here, or it was built for something else.
     """
     loaded = engine if isinstance(engine, Engine) else Engine.read(engine)
@@ -136,7 +152,7 @@ def load_engine(engine: Engine | Path | str, options: SessionOptions | None = No
 
 
 def engine_obstacle(engine: Engine) -> str:
-    """Why an engine cannot run here, and what to do; empty when it can."""
+    """Why an engine cannot run here, and what to do about it; empty when it can."""
     runtime = _building(engine.info.runtime)
     available = runtime.probe_engine()
     if not available.ok:
@@ -149,7 +165,10 @@ class EngineState(msgspec.Struct, frozen=True):
     """A bundle in a directory.
 
     Attributes:
-        fits: whether it is whole, made from the artifact beside it, and for this machine.
+        name: of the directory.
+        precision: of the artifact.
+        shape: (height, width) of the input that it was built for; None: any.
+        fits: whether it is valid, built from the artifact beside it, and for this machine.
         runs: whether it fits and its runtime works here.
         reason: why not; empty when it runs.
         remedy: what to do about it.
@@ -165,7 +184,7 @@ class EngineState(msgspec.Struct, frozen=True):
 
 
 def list_engines(directory: Path) -> list[EngineState]:
-    """All bundles of a directory, damaged ones included.
+    """All bundles in a directory, including damaged ones.
 
     Raises:
         InputError: there is no such directory.
@@ -198,3 +217,7 @@ def _building(name: str) -> BuildingRuntime:
             f"{name} builds no engines: it runs artifacts as they are", f"Those that do: {', '.join(able)}."
         )
     return runtime
+
+
+# At the end, so that a registered module may import this one.
+RUNTIMES.update(registered_runtimes(RUNTIMES))

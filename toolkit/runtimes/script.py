@@ -1,4 +1,4 @@
-"""What all scripts have in common: the head, the frame of noise, the command line, and what is said of the output."""
+"""The common parts of generated scripts: facts, noise frame, timing, command line, and summary of the output."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from string import Template
 from textwrap import TextWrapper
-from typing import TYPE_CHECKING
 
 from toolkit.artifact import Artifact
 from toolkit.port import Port
 from toolkit.quoting import python_docstring, python_literal, visible
 from toolkit.runtimes.engine import build_command
+from toolkit.runtimes.options import BuildOptions
 from toolkit.workloads import Shape
 
-if TYPE_CHECKING:
-    from toolkit.runtimes.building import BuildOptions
-
 FRAME = Shape(720, 1280)
-"""Of the noise, for dynamic artifacts that serve no workload."""
+"""Size of the noise frame for dynamic artifacts without a workload."""
 
 _WIDTH = 100
 _STANDARD = ("argparse", "hashlib", "sys")
@@ -72,7 +69,7 @@ if __name__ == "__main__":
 
 HAS_GPU = '''\
 def has_gpu() -> bool:
-    """Whether the NVIDIA driver is there and sees a device. Libraries may crash where it does not."""
+    """Whether the NVIDIA driver is installed and sees a device. Libraries may crash where it does not."""
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
@@ -83,7 +80,7 @@ def has_gpu() -> bool:
 
 THREADS = '''\
 def threads() -> int:
-    """Those asked for, or one for each processor this process may run on."""
+    """THREADS, or one for each CPU that this process may run on."""
     if THREADS:
         return THREADS
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -92,7 +89,7 @@ def threads() -> int:
 
 MEASURE = '''\
 def measure(step: Callable[[], object]) -> None:
-    """Frames one by one: until two windows of them take equally long, then for DURATION seconds."""
+    """Time frames one by one: warm up until two windows take equally long, then measure for DURATION seconds."""
     frames = [timed(step), timed(step)]
     window = max(2, math.ceil(0.1 / frames[-1]))
     while sum(frames) < 20:
@@ -120,10 +117,10 @@ class Timing:
     """How a script times frames.
 
     Attributes:
-        duration: seconds of frames.
-        cpus: processors that it runs on; none: any.
-        copies: whether frames come from and go back to host memory each time.
-        command: that measures the same with the toolkit.
+        duration: of the measurement in seconds.
+        cpus: numbers of the CPUs that it runs on; none: all.
+        copies: whether each frame is copied from and back to host memory.
+        command: of the toolkit that measures the same.
     """
 
     duration: float
@@ -137,12 +134,12 @@ class Subject:
     """What a script builds.
 
     Attributes:
-        runtime: our name of it.
-        artifact: what is built from.
-        shape: input size that is built for; None: any.
-        options: as they were given.
-        onnx: path of the artifact from where the script lies.
-        timing: how frames are timed; None: one frame is run.
+        runtime: name in the toolkit.
+        artifact: that it builds from.
+        shape: input size that it builds for; None: any.
+        options: as given.
+        onnx: path of the artifact from the script's directory.
+        timing: how it times frames; None: it runs one frame.
     """
 
     runtime: str
@@ -155,15 +152,15 @@ class Subject:
 
 @dataclass(frozen=True)
 class Family:
-    """What differs between runtimes.
+    """The parts of a script that differ between families of runtimes.
 
     Attributes:
-        needs: packages, as `pip` knows them.
+        needs: names of packages for `pip`.
         standard: modules of the standard library, besides those that all scripts import.
-        imports: lines that import everything else but NumPy, after the standard library.
-        constants: names and their values, as Python writes them.
+        imports: lines after the standard library that import all other modules.
+        constants: names, and values as Python literals.
         functions: definitions, one of them `run(onnx: Path, engine: Path | None) -> np.ndarray | None`.
-        engine: what the engine file is.
+        engine: description of the engine file, for the help of `--engine`.
     """
 
     needs: Sequence[str]
@@ -179,7 +176,7 @@ def source(subject: Subject, family: Family) -> str:
     manifest = subject.artifact.manifest
     return _SCRIPT.substitute(
         title=in_docstring(
-            f"{visible(manifest.name)} with {subject.runtime}: build, {_doing(subject)} of noise, say what came out."
+            f"{visible(manifest.name)} with {subject.runtime}: build, {_doing(subject)} of noise, print a summary."
         ),
         facts=_facts(subject, family),
         imports=_imports(subject, family),
@@ -210,7 +207,7 @@ def noise_source(port: Port) -> str:
 
 
 def result_shape(subject: Subject) -> dict[str, str]:
-    """The constant that holds the output's shape, where frames are timed."""
+    """The constant with the output's shape, where frames are timed."""
     if subject.timing is None:
         return {}
     manifest = subject.artifact.manifest
@@ -222,7 +219,7 @@ def _constants(subject: Subject) -> dict[str, str]:
     manifest, timing = subject.artifact.manifest, subject.timing
     timed = {} if timing is None else {"DURATION": python_literal(timing.duration)}
     return timed | {
-        "ONNX": f"{python_literal(subject.onnx.as_posix())}  # from where this script lies",
+        "ONNX": f"{python_literal(subject.onnx.as_posix())}  # relative to this script",
         "SHA256": python_literal(manifest.onnx_sha256),
         "INPUT, OUTPUT": f"{python_literal(manifest.input.name)}, {python_literal(manifest.output.name)}",
         "FRAME_SHAPE": python_literal(manifest.input.frame_shape(subject.shape or FRAME)),
@@ -257,7 +254,7 @@ def _imports(subject: Subject, family: Family) -> str:
 
 
 def _pinned(subject: Subject) -> tuple[str, ...]:
-    """Processors are set before any library makes its threads."""
+    """Lines that set the CPU affinity, before any library starts its threads."""
     if subject.timing is None or not subject.timing.cpus:
         return ()
     return (
@@ -268,7 +265,7 @@ def _pinned(subject: Subject) -> tuple[str, ...]:
 
 
 def _with_version(package: str) -> str:
-    """With the version that is installed here, if it is."""
+    """A package with the version that is installed here, if any."""
     try:
         return f"{package} (here {version(package)})"
     except PackageNotFoundError:
@@ -276,5 +273,5 @@ def _with_version(package: str) -> str:
 
 
 def in_docstring(text: str) -> str:
-    """Of a script that shows its docstring as argparse's description, where `%(prog)` would be replaced."""
+    """Text for a docstring that argparse shows as its description, where it would replace `%(prog)`."""
     return python_docstring(text.replace("%(prog)", "% (prog)"))

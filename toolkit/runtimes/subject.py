@@ -12,7 +12,8 @@ from toolkit.artifact import Artifact, Contract, Manifest, Precision
 from toolkit.errors import InputError
 from toolkit.kinds import Kind, require_kind
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.protocol import Session, SessionOptions
+from toolkit.runtimes.options import SessionOptions
+from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.pytorch.checkpoint import checkpoint_contract
 from toolkit.runtimes.references import REFERENCES, find_any
 from toolkit.runtimes.registry import BASELINE, RUNTIMES, default_runtime, engine_obstacle, load_engine

@@ -18,7 +18,8 @@ from toolkit.network.fusion import fuse
 from toolkit.network.module import numpy_function
 from toolkit.port import PLANAR, rgb_port
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.protocol import Session, SessionOptions
+from toolkit.runtimes.options import SessionOptions
+from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.registry import load_engine
 from toolkit.runtimes.subject import load_session
 from toolkit.workloads import Shape

@@ -22,7 +22,8 @@ from toolkit.graph.precision.convert import convert
 from toolkit.graph.source import source_checkpoint
 from toolkit.network.checkpoint import load_checkpoint, untrained_checkpoint
 from toolkit.network.module import numpy_function
-from toolkit.runtimes.building import BuildingRuntime, BuildOptions
+from toolkit.runtimes.building import BuildingRuntime
+from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import RUNTIMES
 from toolkit.verification.inputs import real_images, synthetic_inputs
 from toolkit.workloads import Shape

@@ -15,7 +15,8 @@ from toolkit.profiling.measuring.messages import Open
 from toolkit.profiling.measuring.schedule import Measurement, Pace, measure
 from toolkit.profiling.measuring.statistics import Interval, median_interval
 from toolkit.profiling.plan import CellPlan
-from toolkit.runtimes.building import BuildingRuntime, BuildOptions
+from toolkit.runtimes.building import BuildingRuntime
+from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import build, find_runtime
 from toolkit.system.progress import Progress, ProgressCallback, no_progress, within
 

@@ -35,7 +35,7 @@ from toolkit.profiling.measuring.messages import (
     receive,
     send,
 )
-from toolkit.runtimes.protocol import LayerTime
+from toolkit.runtimes.reported import LayerTime
 
 Expected = TypeVar("Expected", Opened, Timed, Produced, LayersTimed, Saved, Stopped)
 

@@ -13,7 +13,8 @@ import msgspec
 import psutil
 
 from toolkit.profiling.measuring.nvidia import open_nvidia
-from toolkit.system.hardware import cpu_model, cuda_devices, usable_cpus
+from toolkit.runtimes.cuda.devices import cuda_devices
+from toolkit.system.hardware import cpu_model, usable_cpus
 
 _FIRST_CPU = Path("/sys/devices/system/cpu/cpu0")
 _GOVERNOR = _FIRST_CPU / "cpufreq" / "scaling_governor"

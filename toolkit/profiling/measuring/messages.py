@@ -6,7 +6,7 @@ from typing import IO, Any, Literal
 
 import msgspec
 
-from toolkit.runtimes.protocol import LayerTime, Stages
+from toolkit.runtimes.reported import LayerTime, Stages
 
 Boundary = Literal["compute", "host", "image"]
 """What a frame time includes. `compute`: inference only; input and output stay in memory of the runtime. `host`: from

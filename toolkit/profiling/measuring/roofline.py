@@ -6,8 +6,6 @@ the two is the shortest possible frame time. Ceilings are measured once per mach
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -19,7 +17,9 @@ from toolkit.graph.analysis.work import Work
 from toolkit.profiling.measuring.environment import Environment
 from toolkit.system.atomic import sha256_of, write_bytes
 from toolkit.system.cache import cache_directory
+from toolkit.system.documents import MalformedDocument, from_json
 from toolkit.system.hardware import Ceiling
+from toolkit.system.isolated import run_isolated
 
 _METHOD_VERSION = 3
 """Incremented when the measurement of ceilings changes, so that cached ones are measured again."""
@@ -117,19 +117,17 @@ def _better(one: Ceiling, other: Ceiling) -> Ceiling:
 
 
 def _measured(threads: int, cpus: Sequence[int]) -> tuple[Ceiling, ...]:
-    command = [sys.executable, "-P", "-m", "toolkit.runtimes.pytorch.ceilings", str(threads), ",".join(map(str, cpus))]
+    arguments = ["-m", "toolkit.runtimes.pytorch.ceilings", str(threads), ",".join(map(str, cpus))]
     remedy = "Profile without a roofline: --no-roofline."
+    ended = run_isolated(arguments, seconds=_TIMEOUT)
+    if ended.end == "late":
+        raise InputError(f"the roofline of this machine was not measured within {_TIMEOUT:g} s", remedy)
+    if ended.end != "done":
+        raise InputError(f"the roofline of this machine could not be measured: {ended.reason}", remedy)
     try:
-        done = subprocess.run(command, capture_output=True, check=True, timeout=_TIMEOUT)  # noqa: S603
-        return msgspec.json.decode(done.stdout, type=tuple[Ceiling, ...])
-    except subprocess.TimeoutExpired as error:
-        raise InputError(f"the roofline of this machine was not measured within {_TIMEOUT:g} s", remedy) from error
-    except (subprocess.CalledProcessError, msgspec.DecodeError) as error:
-        words = (
-            error.stderr.decode(errors="replace").strip() if isinstance(error, subprocess.CalledProcessError) else ""
-        )
-        reason = words.splitlines()[-1] if words else str(error)
-        raise InputError(f"the roofline of this machine could not be measured: {reason}", remedy) from error
+        return from_json(ended.output, tuple[Ceiling, ...])
+    except MalformedDocument as error:
+        raise InputError(f"the roofline of this machine could not be measured: {error}", remedy) from error
 
 
 def _read(path: Path) -> tuple[Ceiling, ...]:

@@ -20,7 +20,7 @@ from toolkit.profiling.measuring.messages import Open, Opened
 from toolkit.profiling.measuring.nvidia import Nvidia
 from toolkit.profiling.measuring.statistics import median_interval
 from toolkit.profiling.measuring.steady import LIMIT_SECONDS, is_steady, window_frames
-from toolkit.runtimes.protocol import Stages
+from toolkit.runtimes.reported import Stages
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
 
 BLOCK_SECONDS = 0.5

@@ -36,8 +36,10 @@ from toolkit.profiling.measuring.messages import (
     receive,
     send,
 )
-from toolkit.runtimes.protocol import Session, SessionOptions, Stages
+from toolkit.runtimes.options import SessionOptions
+from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.registry import find_runtime, load_engine
+from toolkit.runtimes.reported import Stages
 from toolkit.workloads import Shape
 
 

@@ -23,7 +23,7 @@ from toolkit.profiling.measuring.schedule import Block
 from toolkit.profiling.measuring.statistics import Interval, Statistics
 from toolkit.profiling.settings import Settings
 from toolkit.quoting import csv_cell
-from toolkit.runtimes.protocol import LayerTime, Stages
+from toolkit.runtimes.reported import LayerTime, Stages
 from toolkit.system.hardware import Ceiling
 
 SCHEMA = 3

@@ -17,8 +17,8 @@ from toolkit.profiling.measuring.schedule import Measurement
 from toolkit.profiling.measuring.statistics import Interval, independent_ratio, paired_ratio, summarise
 from toolkit.profiling.plan import CellPlan
 from toolkit.profiling.reporting.report import CellReport, ColdStart, Memory, Throughput, WarmUp
-from toolkit.runtimes.protocol import LayerTime, Stages
 from toolkit.runtimes.registry import BASELINE
+from toolkit.runtimes.reported import LayerTime, Stages
 from toolkit.system.hardware import Ceiling
 
 

@@ -1,1 +1,1 @@
-"""The CUDA driver, through ctypes."""
+"""NVIDIA GPUs without a framework: the driver's library, devices, frames, and the base class of GPU sessions."""

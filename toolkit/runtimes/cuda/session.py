@@ -1,4 +1,4 @@
-"""What sessions on an NVIDIA GPU have in common: a frame is upload, launch, download, on one stream."""
+"""The base class of sessions on an NVIDIA GPU: a frame is upload, launch and download on one stream."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from abc import abstractmethod
 
 from toolkit.errors import Unavailable
 from toolkit.port import Frame
-from toolkit.runtimes.cuda.driver import Cuda, DeviceFrames
-from toolkit.runtimes.protocol import ArtifactSession, Stages
+from toolkit.runtimes.cuda.driver import Cuda
+from toolkit.runtimes.cuda.frames import DeviceFrames
+from toolkit.runtimes.protocol import ArtifactSession
+from toolkit.runtimes.reported import Stages
 from toolkit.workloads import Shape
 
 
 class CudaSession(ArtifactSession):
-    """A session with frames on the device and in pinned host memory, made once for a size."""
+    """A session with frames on the device and in page-locked host memory, allocated once for a size."""
 
     def _use(self, cuda: Cuda) -> None:
-        """The stream, and events around what is launched on it."""
+        """Set the context and stream, and create events around what is launched."""
         self._cuda = cuda
         self._begin, self._end = cuda.event(), cuda.event()
         self._frames: DeviceFrames | None = None
@@ -23,20 +25,20 @@ class CudaSession(ArtifactSession):
 
     @abstractmethod
     def _launch(self) -> None:
-        """Start computing the output frame on the device from the input frame there; both are bound."""
+        """Start computing the bound output frame on the device from the bound input frame."""
 
     def device_seconds(self) -> float:
-        """Device time of the last frame's inference, without copies."""
+        """Device time in seconds of the last frame's inference, without copies."""
         return self._cuda.seconds_between(self._begin, self._end)
 
     def stages(self) -> Stages | None:
-        """Device time of the last frame that was copied there and back."""
+        """Device times of the last frame that was copied to the device and back."""
         if self._frames is None or not self._stages_known:
             return None
         return self._frames.stages(self._begin, self._end)
 
     def _new_frames(self, shape: Shape) -> DeviceFrames:
-        """For inputs of this size. The old ones must have been given back."""
+        """Frames for inputs of this size. Release those of the previous size first."""
         manifest = self.artifact.manifest
         upscaled = shape.upscaled(manifest.network.scale)
         return DeviceFrames(

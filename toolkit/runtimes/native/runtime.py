@@ -1,4 +1,4 @@
-"""The toolkit's own CPU engine: an artifact compiled into a shared object by the system's C++ compiler."""
+"""The native runtime: an artifact compiled into a shared object by the system's C++ compiler."""
 
 from __future__ import annotations
 
@@ -7,72 +7,41 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError
 from toolkit.native.compiler import LONGEST, cached_library, compiled, find_compiler
 from toolkit.native.interface import LIBRARY
-from toolkit.native.library import Library, LoadedEngine
 from toolkit.native.planner import plan
 from toolkit.native.program import Program, Unsupported
 from toolkit.native.targets import NATIVE, TARGETS, Target, find_target, missing
-from toolkit.port import Frame
-from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
+from toolkit.runtimes.building import BuildingRuntime, BuildJob
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.protocol import ArtifactSession, Availability, Executed, Session, SessionOptions
+from toolkit.runtimes.native.session import NativeSession
+from toolkit.runtimes.options import BuildOptions, SessionOptions
+from toolkit.runtimes.protocol import Session
+from toolkit.system.probe import Availability
 from toolkit.workloads import Shape
 
 _INTERFACE = "1"
-"""Of the shared object; raised when its C functions change."""
-
-
-class NativeSession(ArtifactSession):
-    """A shared object, and an engine of it for the bound size."""
-
-    extends_fixed_sizes: ClassVar[bool] = False
-
-    def __init__(self, artifact: Artifact, library: Path, target: Target, threads: int) -> None:
-        super().__init__(artifact)
-        self._library = Library(library, artifact.manifest.name)
-        self._target, self._threads = target, threads
-        self._engine: LoadedEngine | None = None
-        self._output: Frame = np.empty(0)
-
-    def _bind(self, shape: Shape) -> None:
-        self._engine = self._library.engine(shape.height, shape.width, self._threads)
-        self._output = self.output_frame(shape)
-
-    def _run(self, frame: Frame) -> Frame:
-        if self._engine is None:
-            raise InputError("this session has no size yet", "Call bind(shape) first.")
-        self._engine.run(frame, self._output)
-        return self._output
-
-    @property
-    def working_bytes(self) -> int:
-        """Bytes of line buffers a thread: all the memory that a frame takes besides itself and its result."""
-        return 0 if self._engine is None else self._engine.working_bytes
-
-    def executed(self) -> dict[str, Executed]:
-        """As the shared object tells; device: the instructions it was compiled for."""
-        device = f"CPU, {self._target.name}"
-        return {node: Executed(precision, device) for node, precision in self._library.executed().items()}
+"""Version of the shared object's C functions."""
 
 
 class NativeRuntime(BuildingRuntime):
-    """Rows flow through all layers while they are in the cache; see docs/native-engine.md. An engine takes any size."""
+    """Computes all layers of a few rows while they are in the CPU cache; see docs/native-engine.md.
 
-    name: ClassVar[str] = "native"
-    description: ClassVar[str] = "the toolkit's own engine, compiled for this processor"
+    An engine takes any size.
+    """
+
+    name = "native"
+    description = "the toolkit's own engine, compiled for this CPU"
     options = frozenset({"target", "threads"})
     rehearsed: ClassVar[bool] = True
     rehearsal_seconds: ClassVar[float] = 2 * LONGEST  # with compiling
     builds_what_it_loads: ClassVar[bool] = False
 
-    def probe(self) -> Availability:
+    def _probe(self) -> Availability:
         if platform.system() != "Linux":
-            return Availability(False, "its shared objects are made for Linux", "Run on Linux.")
+            return Availability(False, "its shared objects are built for Linux", "Run on Linux.")
         compiler = find_compiler()
         if compiler is None:
             return Availability(
@@ -81,7 +50,7 @@ class NativeRuntime(BuildingRuntime):
         return Availability(True, version=f"{compiler.version}, {find_target(NATIVE).name}")
 
     def probe_engine(self) -> Availability:
-        """A built engine needs no compiler."""
+        """An engine needs no compiler."""
         return Availability(True)
 
     def refusal(self, artifact: Artifact, precision: Precision) -> str:
@@ -90,7 +59,7 @@ class NativeRuntime(BuildingRuntime):
         if precision == "fp16":
             return "it computes in fp32, bf16 and int8"
         if self.probe().ok:
-            self.rehearse(artifact)  # with its graph, which is read here already: one process does for both
+            self.rehearse(artifact)  # before its graph is read here: one separate process serves both
         try:
             _program(artifact.path, artifact.manifest.onnx_sha256)
         except Unsupported as error:
@@ -118,7 +87,7 @@ class NativeRuntime(BuildingRuntime):
         return super().settings(options) | {"target": _target(options).name}
 
     def mismatch(self, engine: Engine) -> str:
-        """An engine runs on every processor with its target's instructions, not only where it was built."""
+        """An engine runs on every CPU with its target's instructions, not only where it was built."""
         built = engine.info.identity
         if built.get("interface") != _INTERFACE or built.get("target") not in TARGETS:
             return f"it was built by another version of the toolkit ({built})"
@@ -140,9 +109,10 @@ class NativeRuntime(BuildingRuntime):
         return compiled(program, manifest, target), read_back
 
     def _load_engine(self, engine: Engine, options: SessionOptions) -> Session:
-        threads = options.threads or int(engine.info.options.get("threads", "0")) or options.resolved_threads()
         artifact = Artifact(engine.file(LIBRARY), engine.manifest)
-        return NativeSession(artifact, engine.file(LIBRARY), TARGETS[engine.info.identity["target"]], threads)
+        return NativeSession(
+            artifact, engine.file(LIBRARY), TARGETS[engine.info.identity["target"]], options.resolved_threads()
+        )
 
 
 def _target(options: BuildOptions) -> Target:

@@ -1,4 +1,4 @@
-"""ONNX Runtime on an NVIDIA GPU: frames that stay on the device, on a stream of ours."""
+"""ONNX Runtime sessions on an NVIDIA GPU: bound device memory, one CUDA stream."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from toolkit.workloads import Shape
 
 
 class OrtGpuSession(CudaSession, OrtSession):
-    """InferenceSession with input and output bound to device memory. A frame is upload, run, download, on one stream.
+    """An InferenceSession with input and output bound to device memory. A frame is upload, run, download on one stream.
 
-    All memory is allocated when a size is bound; there too kernels are chosen and, where the provider does so, captured
-    as a CUDA graph.
+    Binding a size allocates all memory, selects kernels and, where the provider does so, captures a CUDA graph.
     """
 
     def __init__(self, artifact: Artifact, provider: Provider, threads: int) -> None:
@@ -31,11 +30,11 @@ class OrtGpuSession(CudaSession, OrtSession):
         self._bound = 0
 
     def _bind(self, shape: Shape) -> None:
-        self._frames = None  # gives its memory back; the graph of the size before is not replayed any more
+        self._frames = None  # frees its memory; the graph of the previous size is not replayed any more
         self._stages_known = False
         manifest, frames = self.artifact.manifest, self._new_frames(shape)
         if self._bound and self._provider.captures_graphs and self._provider.name == TENSORRT:
-            # This provider knows one graph only, and would replay it on the memory of the size before.
+            # This provider keeps only one graph, and would replay it on the memory of the previous size.
             self._session = self._open(self._provider)
         self._binding = self._session.io_binding()
         for port, bind, sides, address in (
@@ -48,7 +47,7 @@ class OrtGpuSession(CudaSession, OrtSession):
         try:
             self._launch()
             self._cuda.synchronise()
-        except Exception as error:  # ONNX Runtime has a class of its own for every status code
+        except Exception as error:  # ONNX Runtime has one class per status code
             reason = str(error).strip().splitlines()[0]
             raise Unavailable(f"{self._provider.name} cannot run {manifest.name} at {shape}: {reason}") from error
         self._frames = frames
@@ -58,7 +57,7 @@ class OrtGpuSession(CudaSession, OrtSession):
 
 
 class OrtEngineCacheSession(OrtGpuSession):
-    """From the caches of a bundle, copied to a directory of the session's own: the provider writes to its caches."""
+    """A session that uses the caches of a bundle, copied to a private directory: the provider writes to its caches."""
 
     def __init__(self, engine: Engine, model: str, provider: Provider, threads: int) -> None:
         self._place = tempfile.TemporaryDirectory(prefix="ort-tensorrt-")
@@ -72,7 +71,7 @@ class OrtEngineCacheSession(OrtGpuSession):
     def _bind(self, shape: Shape) -> None:
         super()._bind(shape)
         if _engine_files(Path(self._place.name)) != self._copied:
-            # It builds anew, and says nothing, where it cannot use an engine or a size is out of its range.
+            # It silently builds again where it cannot use an engine or a size is out of its range.
             raise Unavailable(
                 f"{self._provider.name} did not take the engine of {self._bundle.path} for {shape}",
                 f"Build it again: {self._bundle.rebuild_command}",
@@ -80,12 +79,12 @@ class OrtEngineCacheSession(OrtGpuSession):
 
 
 def _engine_files(directory: Path) -> dict[str, int]:
-    """Engines, and when they were written."""
+    """Names of engines, and their modification times."""
     return {path.name: path.stat().st_mtime_ns for path in directory.glob(f"*{ENGINE_CACHE}")}
 
 
 def _run_options(graph: int) -> Any:
-    """For one bound size: a graph of its own, since a graph holds sizes and addresses. Waiting is left to us."""
+    """Run options for one bound size: its own CUDA graph, as a graph holds sizes and addresses; no synchronisation."""
     import onnxruntime
 
     options = onnxruntime.RunOptions()

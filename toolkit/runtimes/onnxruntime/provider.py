@@ -1,4 +1,4 @@
-"""What ONNX Runtime's CUDA and TensorRT execution providers are told, as pure functions."""
+"""Options of ONNX Runtime's CUDA and TensorRT execution providers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from toolkit.artifact import Artifact
-from toolkit.runtimes.building import BuildOptions
-from toolkit.runtimes.tensorrt.runtime import optimization_profile
+from toolkit.runtimes.options import BuildOptions
+from toolkit.runtimes.tensorrt.shapes import optimization_profile
 from toolkit.workloads import Shape
 
 CUDA = "CUDAExecutionProvider"
@@ -17,7 +17,7 @@ TENSORRT = "TensorrtExecutionProvider"
 
 ENGINE_CACHE, TIMING_CACHE = ".engine", ".timing"
 CACHES = (ENGINE_CACHE, ".profile", TIMING_CACHE)
-"""Suffixes of what the TensorRT provider writes: engines, the shapes they are for, and kernel timings."""
+"""Suffixes of the files that the TensorRT provider writes: engines, their shapes, and kernel timings."""
 
 _OPTIMIZATION_LEVEL = 3
 """TensorRT's own default."""
@@ -42,11 +42,11 @@ class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Provider(self.name, {name: value for name, value in self.options.items() if name != _GRAPHS[self.name]})
 
     def on_stream(self, stream: int) -> Provider:
-        """Running on a CUDA stream of ours; that there is one is implied."""
+        """The same, on a CUDA stream of the caller."""
         return self._with({"user_compute_stream": str(stream)})
 
     def caching_in(self, directory: Path) -> Provider:
-        """With the caches of the TensorRT provider in a directory."""
+        """The same, with the TensorRT provider's caches in a directory."""
         return self._with({"trt_engine_cache_path": str(directory), "trt_timing_cache_path": str(directory)})
 
     def _with(self, options: Mapping[str, str]) -> Provider:
@@ -54,7 +54,7 @@ class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def cuda_provider(options: BuildOptions) -> Provider:
-    """CUDA. TF32 is off unless asked for: it keeps 10 of 23 mantissa bits."""
+    """The CUDA provider. TF32, which keeps 10 of 23 mantissa bits, is off by default."""
     return Provider(
         CUDA,
         {
@@ -66,10 +66,10 @@ def cuda_provider(options: BuildOptions) -> Provider:
 
 
 def tensorrt_provider(artifact: Artifact, shape: Shape | None, options: BuildOptions) -> Provider:
-    """TensorRT, for the same shapes as the native TensorRT runtime builds for.
+    """The TensorRT provider, for the same shapes as the `tensorrt` runtime builds for.
 
-    The provider makes a strongly typed network exactly when no precision flag is set (its source, `network_flags`), and
-    with any of them TensorRT would choose types as it likes. So none is, and the artifact's own types are what runs.
+    The provider creates a strongly typed network exactly when no precision flag is set (`network_flags` in its source);
+    with any of them, TensorRT would choose types freely. So none is set, and the artifact's own types run.
     """
     level = _OPTIMIZATION_LEVEL if options.optimization_level is None else options.optimization_level
     given = {
@@ -82,9 +82,8 @@ def tensorrt_provider(artifact: Artifact, shape: Shape | None, options: BuildOpt
         "trt_engine_hw_compatible": str(options.hardware_compatible),
         _GRAPHS[TENSORRT]: str(options.cuda_graph is not False),
     }
-    shapes = optimization_profile(artifact, shape)
-    if shapes is not None:
-        for name, sides in zip(("min", "opt", "max"), shapes, strict=True):
+    if (profile := optimization_profile(artifact, shape)) is not None:
+        for name, sides in (("min", profile.smallest), ("opt", profile.best), ("max", profile.largest)):
             given[f"trt_profile_{name}_shapes"] = _named(artifact.manifest.input.name, sides)
     return Provider(TENSORRT, given)
 
@@ -94,5 +93,5 @@ def _named(name: str, sides: Sequence[int]) -> str:
 
 
 def _digit(value: bool) -> str:
-    """How the CUDA provider takes truth; TensorRT's wants `True` and `False`."""
+    """A truth value for the CUDA provider; the TensorRT provider takes `True` and `False`."""
     return "1" if value else "0"

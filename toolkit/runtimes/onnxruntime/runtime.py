@@ -1,4 +1,4 @@
-"""ONNX Runtime on its CPU, CUDA and TensorRT execution providers."""
+"""ONNX Runtime with its CPU, CUDA and TensorRT execution providers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,14 @@ from typing import ClassVar
 
 from toolkit.artifact import Artifact, Precision, encode
 from toolkit.errors import ArtifactError, Unavailable
-from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
-from toolkit.runtimes.child import DRIVER_REMEDY, ask
+from toolkit.runtimes.building import BuildingRuntime, BuildJob
+from toolkit.runtimes.cuda.devices import (
+    LIBRARIES_REMEDY,
+    NO_DEVICE_REMEDY,
+    cuda_devices,
+    device_identity,
+    device_machine,
+)
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.onnxruntime.gpu_session import OrtEngineCacheSession, OrtGpuSession
 from toolkit.runtimes.onnxruntime.provider import (
@@ -31,19 +37,14 @@ from toolkit.runtimes.onnxruntime.provider import (
     cuda_provider,
     tensorrt_provider,
 )
-from toolkit.runtimes.onnxruntime.script import ort_script
+from toolkit.runtimes.onnxruntime.script import generate_script
 from toolkit.runtimes.onnxruntime.session import CPU, OrtSession
-from toolkit.runtimes.protocol import Availability, Session, SessionOptions, probe_import
+from toolkit.runtimes.options import BuildOptions, SessionOptions
+from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.script import Subject
 from toolkit.system.documents import MalformedDocument, from_json
-from toolkit.system.hardware import (
-    cpu_identity,
-    cpu_model,
-    cuda_devices,
-    device_identity,
-    device_machine,
-    usable_cpus,
-)
+from toolkit.system.hardware import cpu_identity, cpu_model, usable_cpus
+from toolkit.system.probe import Availability, probe_code, probe_import
 from toolkit.workloads import Shape
 
 _PACKAGES = ("onnxruntime-gpu", "onnxruntime")
@@ -51,7 +52,7 @@ _MODEL, _PROVIDER = "model.onnx", "provider.json"
 
 _START = """
 import sys, numpy, onnxruntime
-# One node is not worth an engine to TensorRT, which would take seconds: it goes to the CPU.
+# Building an engine for one node would take seconds: TensorRT leaves so small a graph to the CPU.
 limits = {{"trt_min_subgraph_size": "1000"}} if {provider!r}.startswith("Tensorrt") else {{}}
 options = onnxruntime.SessionOptions()
 options.log_severity_level = 4
@@ -62,20 +63,20 @@ if session.get_providers()[0] != {provider!r}:
     sys.exit("ONNX Runtime chose " + session.get_providers()[0] + " instead of {provider}")
 session.run(None, {{"x": numpy.zeros(1, numpy.float32)}})
 """
-"""Starts an execution provider, in a process of its own."""
+"""Starts an execution provider, in a separate process."""
 
 
 class OrtCpuRuntime(BuildingRuntime):
-    """ONNX Runtime, CPU. An engine is the graph as it was optimised for this processor."""
+    """ONNX Runtime, CPU. An engine is the graph after ONNX Runtime's optimisations for this CPU."""
 
-    name: ClassVar[str] = "ort-cpu"
-    description: ClassVar[str] = "ONNX Runtime, CPU execution provider"
+    name = "ort-cpu"
+    description = "ONNX Runtime, CPU execution provider"
     options = frozenset({"threads"})
     rehearsed: ClassVar[bool] = True
     rehearses_engines: ClassVar[bool] = True
 
-    def probe(self) -> Availability:
-        return _probe(CPU, 'pip install "rt4ksr-toolkit[cpu]"')
+    def _probe(self) -> Availability:
+        return _probe_provider(CPU, 'pip install "rt4ksr-toolkit[cpu]"')
 
     def identity(self, options: BuildOptions) -> dict[str, str]:
         return {"version": _version(), **cpu_identity()}
@@ -95,14 +96,14 @@ class OrtCpuRuntime(BuildingRuntime):
         return OrtSession(artifact, Provider(CPU, {}), options.resolved_threads())
 
     def _script(self, subject: Subject) -> str:
-        return ort_script(subject, CPU, {})
+        return generate_script(subject, CPU, {})
 
 
 class OrtGpuRuntime(BuildingRuntime):
     """ONNX Runtime on an NVIDIA GPU. Every node runs there, or the session is refused.
 
-    An engine is the graph as it is, which ONNX Runtime rewrites as it loads it, the options of its provider, and
-    whatever caches that has.
+    An engine holds the graph, which ONNX Runtime optimises when it loads it, the options of the provider, and the
+    provider's caches.
     """
 
     provider: ClassVar[str]
@@ -111,16 +112,16 @@ class OrtGpuRuntime(BuildingRuntime):
     def _provider(self, artifact: Artifact, shape: Shape | None, options: BuildOptions) -> Provider:
         """The provider and its options."""
 
-    def probe(self) -> Availability:
+    def _probe(self) -> Availability:
         devices, reason = cuda_devices()
         if not devices:
-            # get_available_providers says what was compiled in, not what works.
-            return Availability(False, reason, "Run on a machine with an NVIDIA GPU and its driver.")
-        found = _probe(self.provider, 'pip install "rt4ksr-toolkit[gpu]"')
+            # get_available_providers lists what was compiled in, not what works.
+            return Availability(False, reason, NO_DEVICE_REMEDY)
+        found = _probe_provider(self.provider, 'pip install "rt4ksr-toolkit[gpu]"')
         if not found.ok:
             return found
-        # Its libraries are loaded with the first session, and what they miss or break shows only there.
-        started = ask(_START.format(provider=self.provider), DRIVER_REMEDY, _tiny_graph())
+        # A provider loads its libraries with the first session; missing or broken ones fail only then.
+        started = probe_code(_START.format(provider=self.provider), LIBRARIES_REMEDY, _tiny_graph())
         return replace(started, version=found.version) if started.ok else started
 
     def identity(self, options: BuildOptions) -> dict[str, str]:
@@ -139,7 +140,7 @@ class OrtGpuRuntime(BuildingRuntime):
         return files, {"provider": provider.name, **read_back}
 
     def _run_once(self, job: BuildJob, provider: Provider, directory: Path) -> dict[str, str]:
-        """Load the graph and run a frame, which fills the caches in `directory`."""
+        """Load the graph and run a frame, which writes the caches in `directory`."""
         session = OrtGpuSession(_copied(job.artifact, directory), provider, usable_cpus())
         session.bind(job.shape or job.artifact.manifest.sizes.extended(Shape(1, 1)))
         ran = Counter(node.precision for node in session.executed().values())
@@ -161,14 +162,14 @@ class OrtGpuRuntime(BuildingRuntime):
 
     def _script(self, subject: Subject) -> str:
         provider = self._provider(subject.artifact, subject.shape, subject.options)
-        return ort_script(subject, provider.name, provider.options)
+        return generate_script(subject, provider.name, provider.options)
 
 
 class OrtCudaRuntime(OrtGpuRuntime):
     """ONNX Runtime, CUDA."""
 
-    name: ClassVar[str] = "ort-cuda"
-    description: ClassVar[str] = "ONNX Runtime, CUDA execution provider, NVIDIA GPU"
+    name = "ort-cuda"
+    description = "ONNX Runtime, CUDA execution provider, NVIDIA GPU"
     provider: ClassVar[str] = CUDA
     options = frozenset({"tf32", "cuda-graph", "nhwc"})
     rehearsed: ClassVar[bool] = True
@@ -182,10 +183,10 @@ class OrtCudaRuntime(OrtGpuRuntime):
 
 
 class OrtTensorRtRuntime(OrtGpuRuntime):
-    """ONNX Runtime, TensorRT. onnxruntime-gpu brings its own TensorRT major version along."""
+    """ONNX Runtime, TensorRT. Each onnxruntime-gpu needs one TensorRT major version."""
 
-    name: ClassVar[str] = "ort-tensorrt"
-    description: ClassVar[str] = "ONNX Runtime, TensorRT execution provider, NVIDIA GPU"
+    name = "ort-tensorrt"
+    description = "ONNX Runtime, TensorRT execution provider, NVIDIA GPU"
     provider: ClassVar[str] = TENSORRT
     options = frozenset({"optimization-level", "hardware-compatible", "cuda-graph"})
 
@@ -197,7 +198,7 @@ class OrtTensorRtRuntime(OrtGpuRuntime):
 
     def _run_once(self, job: BuildJob, provider: Provider, directory: Path) -> dict[str, str]:
         timings = [path for engine in job.earlier(self.name) for path in engine.path.glob(f"*{TIMING_CACHE}")]
-        for path in timings:  # named after the kind of GPU: the newest stays
+        for path in timings:  # named after the GPU model: the newest replaces the others
             shutil.copy(path, directory)
         with _without_tf32():
             read_back = super()._run_once(job, provider.caching_in(directory), directory)
@@ -229,7 +230,7 @@ def _tiny_graph() -> bytes:
 
 
 def _copied(artifact: Artifact, directory: Path) -> Artifact:
-    """Under the name it will have in the bundle: TensorRT's engines are named after the graph's file, too."""
+    """A copy with the name that it has in the bundle: TensorRT's engines are named after the graph's file."""
     path = directory / _MODEL
     path.write_bytes(artifact.path.read_bytes())
     return Artifact(path, artifact.manifest)
@@ -237,7 +238,10 @@ def _copied(artifact: Artifact, directory: Path) -> Artifact:
 
 @contextmanager
 def _without_tf32() -> Iterator[None]:
-    """The TensorRT provider has no option for TF32. NVIDIA's libraries look at this when an engine is built."""
+    """Disable TF32 by the environment variable that NVIDIA's libraries read when an engine is built.
+
+    The TensorRT provider has no option for it.
+    """
     name = "NVIDIA_TF32_OVERRIDE"
     before = os.environ.get(name)
     os.environ[name] = "0"
@@ -250,7 +254,7 @@ def _without_tf32() -> Iterator[None]:
             os.environ[name] = before
 
 
-def _probe(provider: str, remedy: str) -> Availability:
+def _probe_provider(provider: str, remedy: str) -> Availability:
     found = probe_import("onnxruntime", remedy)
     if not found.ok:
         return found
@@ -262,7 +266,7 @@ def _probe(provider: str, remedy: str) -> Availability:
 
 
 def _version() -> str:
-    """Which of the two distributions of the same module is installed, and which version."""
+    """Version and name of the installed distribution, of the two that provide the module."""
     for package in _PACKAGES:
         try:
             return f"{version(package)} ({package})"

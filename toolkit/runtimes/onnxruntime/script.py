@@ -1,4 +1,4 @@
-"""Scripts for ONNX Runtime."""
+"""Generates scripts that run ONNX Runtime without the toolkit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ $before    options = onnxruntime.SessionOptions()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
 $settings    providers = [(PROVIDER, $provider_options)]
-    # enable_fallback=0: no other provider in the place of this one.
+    # enable_fallback=0: no other provider in place of this one.
     session = onnxruntime.InferenceSession(onnx, options, providers=providers, enable_fallback=0)
     if session.get_providers()[0] != PROVIDER:
         sys.exit(f"error: ONNX Runtime chose {session.get_providers()[0]} instead of {PROVIDER}")
@@ -53,7 +53,7 @@ _CACHES = """\
 _HOST_FRAME = "    return session.run([OUTPUT], {INPUT: noise()})[0]"
 
 _DEVICE_FRAME = Template("""\
-    # A CUDA graph wants its frames where they stay, on the device.
+    # A CUDA graph needs its frames at fixed addresses on the device.
     given = onnxruntime.OrtValue.ortvalue_from_numpy(noise(), "cuda", 0)
     returned = onnxruntime.OrtValue.ortvalue_from_shape_and_type(RESULT_SHAPE, np.dtype(FRAME_TYPE).type, "cuda", 0)
     binding = session.io_binding()
@@ -85,8 +85,8 @@ _TIMED_COPIES = """\
     measure(step)"""
 
 
-def ort_script(subject: Subject, provider: str, provider_options: Mapping[str, str]) -> str:
-    """A script for one execution provider, with no other to fall back to."""
+def generate_script(subject: Subject, provider: str, provider_options: Mapping[str, str]) -> str:
+    """A script for one execution provider, without a fallback to another."""
     on_gpu, caching = provider != _CPU, provider == _TENSORRT
     run = _RUN.substitute(
         before=(_GPU_ONLY if on_gpu else "") + (_NO_TF32 if caching else ""),
@@ -125,6 +125,6 @@ def _frame(subject: Subject, on_gpu: bool) -> str:
 
 
 def _mapping(values: Mapping[str, str]) -> str:
-    """One line an entry."""
+    """A dict literal with one line per entry."""
     lines = (f"    {python_literal(name)}: {python_literal(value)},\n" for name, value in values.items())
     return f"{{\n{''.join(lines)}}}" if values else "{}"

@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions: one provider, no fallback, bound memory."""
+"""ONNX Runtime sessions: one execution provider, no fallback, bound host memory."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from toolkit.errors import Unavailable
 from toolkit.port import Frame
 from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
 from toolkit.runtimes.onnxruntime.provider import Provider
-from toolkit.runtimes.protocol import ArtifactSession, Executed, LayerTime, short_precision
+from toolkit.runtimes.protocol import ArtifactSession
+from toolkit.runtimes.reported import Executed, LayerTime, short_precision
 from toolkit.workloads import Shape
 
 CPU = "CPUExecutionProvider"
 _SMALL = Shape(16, 16)
 _KERNEL = "_kernel_time"
 _FUSED = "TRTKernel"
-"""How the TensorRT provider calls the nodes that stand for a whole engine."""
+"""Prefix of the TensorRT provider's nodes, each of which is a whole engine."""
 
 
 class OrtSession(ArtifactSession):
-    """InferenceSession with input and output bound to host memory; the toolkit allocates nothing between frames."""
+    """An InferenceSession with input and output bound to host memory; no memory is allocated between frames."""
 
     def __init__(self, artifact: Artifact, provider: Provider, threads: int) -> None:
         super().__init__(artifact)
@@ -48,11 +49,11 @@ class OrtSession(ArtifactSession):
     def executed(self) -> dict[str, Executed]:
         """Provider and element type of every node of the optimised graph, from ONNX Runtime's own profile.
 
-        What goes on inside the engines of the TensorRT provider it does not tell.
+        For the TensorRT provider the profile holds whole engines, without the precision of their layers.
         """
         manifest = self.artifact.manifest
         shape = manifest.sizes.extended(_SMALL) if manifest.shape is None else Shape(*manifest.shape)
-        # A replayed CUDA graph has no nodes.
+        # The profile of a replayed CUDA graph has no nodes.
         provider = self._provider.without_graphs() if self._provider.captures_graphs else self._provider
         blank = manifest.input.zeros(shape)
         return {
@@ -61,9 +62,9 @@ class OrtSession(ArtifactSession):
         }
 
     def layer_times(self, frame: Frame, frames: int) -> list[LayerTime]:
-        """Per node of the optimised graph, from ONNX Runtime's own profile."""
+        """Times of the nodes of the optimised graph, from ONNX Runtime's own profile."""
         if self._provider.name != CPU:
-            raise Unavailable("on a GPU, ONNX Runtime's profile holds launches and no kernel times")
+            raise Unavailable("on a GPU, ONNX Runtime's profile holds launches instead of kernel times")
         clock = LayerClock()
         for event in self._profile(self._provider, self._extended(frame), frames + 1):
             clock.note(_node_name(event), event["args"].get("op_name", ""), event["dur"] / 1e6)
@@ -71,7 +72,7 @@ class OrtSession(ArtifactSession):
         return clock.layers(frames, lambda name: nodes_in(name, known))
 
     def _profile(self, provider: Provider, frame: Frame, frames: int) -> list[dict[str, Any]]:
-        """Events of all nodes, in the order in which they ran."""
+        """Profile events of all nodes, in the order in which they ran."""
         with tempfile.TemporaryDirectory() as directory:
             session = self._open(provider, enable_profiling=True, profile_file_prefix=str(Path(directory) / "profile"))
             for _ in range(frames):
@@ -80,17 +81,17 @@ class OrtSession(ArtifactSession):
         return [event for event in events if event.get("cat") == "Node" and event["name"].endswith(_KERNEL)]
 
     def optimised(self) -> bytes:
-        """The graph as ONNX Runtime rewrote it for this provider and processor."""
+        """The graph as ONNX Runtime rewrote it for this provider and CPU."""
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "optimised.onnx"
             self._open(self._provider, optimized_model_filepath=str(path))
             return path.read_bytes()
 
     def _open(self, provider: Provider, **settings: Any) -> Any:
-        """An InferenceSession on the provider, or an error.
+        """An InferenceSession on the provider. `settings`: attributes of `onnxruntime.SessionOptions`.
 
         Raises:
-            Unavailable: ONNX Runtime refused the model, or would run it, or a node of it, somewhere else.
+            Unavailable: ONNX Runtime refused the model, or would run a node of it on another provider.
         """
         import onnxruntime
 
@@ -98,7 +99,7 @@ class OrtSession(ArtifactSession):
         options.intra_op_num_threads, options.inter_op_num_threads = self._threads, 1
         options.log_severity_level = 4
         if provider.name != CPU:
-            # Otherwise nodes a GPU provider cannot take would run on the CPU with only a line in the log.
+            # Otherwise nodes that a GPU provider cannot take would run on the CPU with only a line in the log.
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
             options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         for name, value in settings.items():
@@ -108,7 +109,7 @@ class OrtSession(ArtifactSession):
             session = onnxruntime.InferenceSession(
                 self.artifact.path, options, providers=[(provider.name, provider.options)], enable_fallback=0
             )
-        except Exception as error:  # ONNX Runtime has a class of its own for every status code
+        except Exception as error:  # ONNX Runtime has one class per status code
             reason = str(error).strip().splitlines()[0]
             raise Unavailable(f"ONNX Runtime cannot run {name} on {provider.name}: {reason}") from error
         if session.get_providers()[0] != provider.name:
@@ -124,9 +125,9 @@ def _node_name(event: dict[str, Any]) -> str:
 
 
 def _nodes_elsewhere(session: Any, provider: Provider) -> list[str]:
-    """Nodes that were assigned to another provider, and to which."""
+    """Nodes that were assigned to another provider, each with that provider."""
     if provider.name == CPU or not hasattr(session, "get_provider_graph_assignment_info"):
-        return []  # before 1.24 it could not be asked, and there is only the ban on the CPU
+        return []  # before 1.24 there is no such information, only the option that forbids the CPU
     return [
         f"{node.name} is on {part.ep_name}"
         for part in session.get_provider_graph_assignment_info()
@@ -136,7 +137,7 @@ def _nodes_elsewhere(session: Any, provider: Provider) -> list[str]:
 
 
 def _element_type(event: dict[str, Any]) -> str:
-    """The type a node computed in: int8 for the integer convolutions, whatever they return; else its output's."""
+    """The type that a node computed in: int8 for integer convolutions, else the type of its output."""
     operator = event.get("op_name", "")
     if operator in {"QLinearConv", "ConvInteger"}:
         return "int8"

@@ -5,21 +5,22 @@ from __future__ import annotations
 import tempfile
 import weakref
 from pathlib import Path
-from typing import ClassVar
 
 from toolkit.artifact import Artifact, Precision
 from toolkit.checks import SIMULATED
 from toolkit.runtimes.onnxruntime.runtime import OrtCpuRuntime
-from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions
+from toolkit.runtimes.options import SessionOptions
+from toolkit.runtimes.protocol import Runtime, Session
+from toolkit.system.probe import Availability
 
 
 class SimulatedRuntime(Runtime):
     """ONNX Runtime in float32, with every tensor rounded to the type that it has in the artifact."""
 
-    name: ClassVar[str] = SIMULATED
-    description: ClassVar[str] = "ONNX Runtime, roundings of the artifact's precision simulated, CPU"
+    name = SIMULATED
+    description = "ONNX Runtime, roundings of the artifact's precision simulated, CPU"
 
-    def probe(self) -> Availability:
+    def _probe(self) -> Availability:
         return OrtCpuRuntime().probe()
 
     def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:

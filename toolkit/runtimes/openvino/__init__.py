@@ -1,1 +1,1 @@
-"""OpenVINO."""
+"""OpenVINO, on the CPU."""

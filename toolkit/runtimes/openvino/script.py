@@ -1,4 +1,4 @@
-"""Scripts for OpenVINO."""
+"""Generates scripts that run OpenVINO without the toolkit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def run(onnx: Path, engine: Path | None) -> np.ndarray:
     core = openvino.Core()
     model = core.read_model(onnx)
     model.reshape(list(FRAME_SHAPE))
-    # A hint that the processor cannot follow would mean bfloat16.
+    # A hint that the CPU cannot follow would mean bfloat16.
     hint = PRECISION if CAPABILITY in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
     config = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads(), **SCHEDULING}
     compiled = core.compile_model(model, "CPU", config)
@@ -37,14 +37,14 @@ _TIMED = """\
     return returned"""
 
 
-def openvino_script(subject: Subject, scheduling: Mapping[str, str | int], precision: str, capability: str) -> str:
+def generate_script(subject: Subject, scheduling: Mapping[str, str | int], precision: str, capability: str) -> str:
     """A script for the CPU device.
 
     Args:
-        subject: what is built.
+        subject: what the script builds.
         scheduling: properties of `compile_model`, besides precision and threads.
-        precision: the hint.
-        capability: of the device, without which the hint is float32.
+        precision: the inference precision hint.
+        capability: of the device; where it is missing, the hint is float32.
     """
     return source(
         subject,

@@ -1,9 +1,10 @@
-"""What the machine can do at best, by PyTorch's copies, matrix products, and on a processor convolutions.
+"""Measures the highest memory bandwidth and arithmetic rates of this machine with PyTorch.
 
-MKL, which multiplies float32 matrices, uses half of what some processors offer; oneDNN, which convolves, all of it.
+Bandwidth by copies of memory; arithmetic by matrix products, and on a CPU also by convolutions: on some CPUs MKL, which
+multiplies float32 matrices, reaches half of the rate that oneDNN's convolutions reach.
 
-`python -m toolkit.runtimes.pytorch.ceilings THREADS [CPU,CPU,...]` prints it as JSON: in a process of its own, as
-thread counts and CPU affinity belong to a process.
+`python -m toolkit.runtimes.pytorch.ceilings THREADS [CPU,CPU,...]` prints the result as JSON. It is a separate process
+because thread counts and CPU affinity belong to a process.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from collections.abc import Callable
 import msgspec
 import torch
 
+from toolkit.runtimes.cuda.devices import cuda_devices
 from toolkit.runtimes.pytorch.session import without_tf32
-from toolkit.system.hardware import Ceiling, computes_in, cuda_devices
+from toolkit.system.hardware import Ceiling, computes_in
 
 _SIDE = {"cpu": 2048, "cuda": 8192}
 _CHANNELS, _EXTENT = 256, 56
@@ -25,14 +27,14 @@ _COPIED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30}
 _SECONDS = 0.5
 _FEWEST = 3
 _TRIAL_SIDE, _SLOWEST = 256, 4.0
-"""On a CPU a small product shows first how long a large one would take. Where that is more than `_SLOWEST` seconds,
+"""On a CPU a small product first shows how long a large one would take. Where that is more than `_SLOWEST` seconds,
 PyTorch has only a reference loop: int8 on CPUs without VNNI is 100 times slower than float32 and takes minutes. That is
-not what the CPU does at best."""
+not the highest rate of the CPU."""
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def measure_ceilings(threads: int) -> list[Ceiling]:
-    """The best of repeated runs: of the processor, and of the first NVIDIA GPU where PyTorch can use it."""
+    """The best of repeated runs: of the CPU, and of the first NVIDIA GPU where PyTorch can use it."""
     torch.set_num_threads(threads)
     found = [_ceiling("cpu")]
     if cuda_devices()[0] and torch.cuda.is_available():
@@ -81,7 +83,7 @@ def _product(precision: str, side: int, device: str) -> Callable[[], object]:
 
 
 def _convolution_rate(dtype: torch.dtype) -> float:
-    """Of a 3x3 convolution on the processor."""
+    """Multiply-adds per second of a 3x3 convolution on the CPU."""
     image = torch.randn(1, _CHANNELS, _EXTENT, _EXTENT).to(dtype, memory_format=torch.channels_last)
     weight = torch.randn(_CHANNELS, _CHANNELS, 3, 3).to(dtype, memory_format=torch.channels_last)
     with torch.inference_mode():
@@ -90,7 +92,7 @@ def _convolution_rate(dtype: torch.dtype) -> float:
 
 
 def _best(work: Callable[[], object], device: str) -> float:
-    """Fewest seconds of some repetitions."""
+    """Shortest time in seconds of some repetitions."""
     work()
     seconds: list[float] = []
     while len(seconds) < _FEWEST or sum(seconds) < _SECONDS:
@@ -105,7 +107,7 @@ def _best(work: Callable[[], object], device: str) -> float:
 
 
 def main() -> None:
-    """Ceilings on standard output."""
+    """Print the ceilings as JSON."""
     threads, cpus = int(sys.argv[1]), [int(cpu) for cpu in sys.argv[2].split(",") if cpu]
     if cpus and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cpus)

@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from toolkit.artifact import Artifact, Contract, Precision
 from toolkit.port import Frame, rgb_port
-from toolkit.runtimes.protocol import Availability, Executed, Runtime, Session, SessionOptions, probe_import
+from toolkit.runtimes.options import SessionOptions
+from toolkit.runtimes.protocol import Runtime, Session
+from toolkit.runtimes.reported import Executed
+from toolkit.system.probe import Availability, probe_import
 from toolkit.workloads import Shape
 
 if TYPE_CHECKING:
@@ -37,11 +40,11 @@ class CheckpointSession(Session):
 class Float64Runtime(Runtime):
     """The network as trained, computed in float64: the reference of comparisons, and never a product."""
 
-    name: ClassVar[str] = "float64"
-    description: ClassVar[str] = "PyTorch in float64, network as trained: the reference, CPU"
+    name = "float64"
+    description = "PyTorch in float64, network as trained: the reference, CPU"
     runs_checkpoints: ClassVar[bool] = True
 
-    def probe(self) -> Availability:
+    def _probe(self) -> Availability:
         return probe_import("torch", "pip install torch")
 
     def refusal(self, artifact: Artifact, precision: Precision) -> str:

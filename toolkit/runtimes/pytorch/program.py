@@ -1,4 +1,4 @@
-"""The network as PyTorch evaluates it, eager or compiled, from frame to frame as the artifact's ports say."""
+"""The network evaluated by PyTorch, eager or compiled, with the frames of the artifact's ports."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from torch.fx import GraphModule
 from toolkit.artifact import Manifest
 from toolkit.errors import Unavailable
 from toolkit.network.module import NetworkModule
-from toolkit.runtimes.protocol import Executed, short_precision
+from toolkit.runtimes.reported import Executed, short_precision
 
 _LAYER = "layer: "
 _COMPILED = ("graph_", "cpp_fused", "aten::convolution")
-"""How names begin in PyTorch's profiler: of Inductor's marks, and of the convolutions it leaves to oneDNN."""
+"""Prefixes of names in PyTorch's profiler: Inductor's marks, and the convolutions that it leaves to oneDNN."""
 
 _GRAPH_WARM_UP = 3
-"""With CUDA graphs the first run warms up, the second is recorded, the third is the first that is replayed."""
+"""With CUDA graphs, the first run warms up, the second is recorded, and the third is the first replay."""
 
 
 class FrameNetwork(nn.Module):
@@ -64,29 +64,29 @@ class FrameNetwork(nn.Module):
 
 
 class Program(ABC):
-    """A way to evaluate a frame network. Frames and results are on the network's device."""
+    """Evaluates a frame network. Frames and results are on the network's device."""
 
     def __init__(self, network: FrameNetwork) -> None:
         self.network = network
 
     @abstractmethod
     def prepare(self, frame: Tensor) -> None:
-        """Make ready for frames of this size, so that none of it is left to the first of them."""
+        """Prepare for frames of this size, so that the first one takes no longer than the others."""
 
     @abstractmethod
     def __call__(self, frame: Tensor) -> Tensor:
-        """Upscale a frame of the size that was prepared for."""
+        """Upscale a frame of the prepared size."""
 
     @abstractmethod
     def executed(self) -> dict[str, Executed]:
-        """Per node: dtype and device."""
+        """Dtype and device of each node."""
 
     @abstractmethod
     def layer_seconds(self, frame: Tensor, frames: int) -> list[tuple[str, float]]:
-        """Name and seconds of every part, in the order in which they ran, over some frames.
+        """Name and seconds of every layer run, in order, over some frames.
 
         Raises:
-            Unavailable: it has no parts that can be told apart.
+            Unavailable: PyTorch's profiler does not show layers of this program.
         """
 
 
@@ -94,7 +94,7 @@ class EagerProgram(Program):
     """Operator by operator, as written."""
 
     def prepare(self, frame: Tensor) -> None:
-        """There is nothing to prepare."""
+        """Eager mode needs no preparation."""
 
     @torch.no_grad()
     def __call__(self, frame: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ class EagerProgram(Program):
 
     @torch.no_grad()
     def executed(self) -> dict[str, Executed]:
-        """Dtype and device of every leaf module's output, seen on a small frame."""
+        """Dtype and device of every leaf module's output, observed on a small frame."""
         seen: dict[str, Executed] = {}
 
         def note(name: str) -> Callable[[object, object, Tensor], None]:
@@ -123,7 +123,7 @@ class EagerProgram(Program):
 
     @torch.no_grad()
     def layer_seconds(self, frame: Tensor, frames: int) -> list[tuple[str, float]]:
-        """By leaf module. What is computed between them, outside any module, is not in it."""
+        """Times of leaf modules. Operations outside them are not included."""
         opened: dict[str, Any] = {}
 
         def begin(name: str) -> Callable[[object, object], None]:
@@ -165,10 +165,10 @@ class CompiledProgram(Program):
 
     @torch.no_grad()
     def prepare(self, frame: Tensor) -> None:
-        """Compile for frames of this size, and of this address where a CUDA graph is made.
+        """Compile for frames of this size, and for this address where a CUDA graph is captured.
 
         Raises:
-            Unavailable: Inductor, or a compiler that it calls, refuses.
+            Unavailable: Inductor, or a compiler that it calls, fails.
         """
         network, graphs = self.network, self._options.get("triton.cudagraphs", False)
         if graphs:
@@ -179,8 +179,8 @@ class CompiledProgram(Program):
             result: Tensor = network(frame)
             return result
 
-        # What is compiled is kept on the function's code, for at most eight sizes of all sessions together:
-        # each size gets code of its own, which goes when it is no longer needed.
+        # PyTorch caches compiled code on the function's code object, for at most eight sizes of all sessions together:
+        # each size gets its own code object, which is freed when it is no longer needed.
         own = FunctionType(upscale.__code__.replace(), globals(), network.name, None, upscale.__closure__)
         compiled = torch.compile(own, backend=self._inductor, fullgraph=True, dynamic=False)
         try:
@@ -200,7 +200,7 @@ class CompiledProgram(Program):
         return self._compiled(frame)
 
     def executed(self) -> dict[str, Executed]:
-        """Dtype and device of every operation that Inductor was handed.
+        """Dtype and device of every operation that Inductor was given.
 
         Each result has that precision or better: between operations that Inductor fuses into one kernel it may keep
         float32. Empty before `prepare`.
@@ -208,7 +208,7 @@ class CompiledProgram(Program):
         return dict(_operations(self._graph)) if self._graph is not None else {}
 
     def layer_seconds(self, frame: Tensor, frames: int) -> list[tuple[str, float]]:
-        """By kernel that Inductor generated or called, in a program compiled with marks around them."""
+        """Times of the kernels that Inductor generated or called, in a program compiled with marks around them."""
         if self.network.device.type != "cpu":
             raise Unavailable("a CUDA graph is one piece to PyTorch's profiler")
         marked = CompiledProgram(self.network, self._options | {"cpp.enable_kernel_profile": True})
@@ -220,15 +220,17 @@ class CompiledProgram(Program):
         return kernels
 
     def _inductor(self, graph: GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
-        """Inductor, with a note of what it is given."""
+        """Compile with Inductor, and keep the graph that it got."""
         self._graph = graph
         compiled: Callable[..., Any] = torch._inductor.compile(graph, list(inputs), options=self._options)
         return compiled
 
 
 def _profiled(run: Callable[[], object], frames: int) -> list[tuple[str, float]]:
-    """Name and seconds of everything PyTorch's profiler saw, in the order in which it began: of the processor's events,
-    or of the device that they were waited for."""
+    """Name and seconds of all events of PyTorch's profiler, in the order in which they began.
+
+    Seconds are device time where an event has any, else CPU time.
+    """
     with torch.profiler.profile() as profiler:
         for _ in range(frames):
             run()
@@ -250,7 +252,7 @@ def _executed(value: Tensor) -> Executed:
 
 
 def _first_useful_line(error: Exception) -> str:
-    """What a compiler complains of, rather than the command it was called with."""
+    """A compiler's error message, rather than the command that called it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    complaints = (line for line in lines if "error: " in line)
-    return next(complaints, lines[0] if lines else type(error).__name__)
+    errors = (line for line in lines if "error: " in line)
+    return next(errors, lines[0] if lines else type(error).__name__)

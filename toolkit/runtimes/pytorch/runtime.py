@@ -1,5 +1,4 @@
-"""PyTorch on the CPU and on an NVIDIA GPU: the fused network, eager and compiled, and the unfused one as the baseline
-everything is compared with."""
+"""PyTorch on the CPU and on an NVIDIA GPU: the fused network, eager and compiled, and the unfused one as baseline."""
 
 from __future__ import annotations
 
@@ -12,9 +11,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, ClassVar
 
 from toolkit.artifact import Artifact, Precision
-from toolkit.runtimes.protocol import Availability, Runtime, Session, SessionOptions, probe_import
+from toolkit.runtimes.cuda.devices import NO_DEVICE_REMEDY, cuda_devices
+from toolkit.runtimes.options import SessionOptions
+from toolkit.runtimes.protocol import Runtime, Session
 from toolkit.runtimes.pytorch.checkpoint import CheckpointSession, checkpoint_contract
-from toolkit.system.hardware import computes_in, cuda_devices
+from toolkit.system.hardware import computes_in
+from toolkit.system.probe import Availability, probe_import
 
 if TYPE_CHECKING:
     from toolkit.network.checkpoint import Checkpoint
@@ -27,13 +29,13 @@ _CPU, _CUDA = "cpu", "cuda:0"
 class TorchRuntime(Runtime):
     """Fused network, eager."""
 
-    name: ClassVar[str] = "torch"
-    description: ClassVar[str] = "PyTorch, eager, fused network, CPU"
+    name = "torch"
+    description = "PyTorch, eager, fused network, CPU"
     fused: ClassVar[bool] = True
     device: ClassVar[str] = _CPU
     runs_checkpoints: ClassVar[bool] = True
 
-    def probe(self) -> Availability:
+    def _probe(self) -> Availability:
         found = probe_import("torch", "pip install torch")
         return replace(found, version=version("torch")) if found.ok else found
 
@@ -60,7 +62,7 @@ class TorchRuntime(Runtime):
         """Why the device does not compute in fp16 or bf16; empty when it does."""
         if computes_in(precision):
             return ""
-        return f"this processor has no {precision} arithmetic, and PyTorch emulates it some thirty times slower"
+        return f"this processor has no {precision} arithmetic, and PyTorch emulates it about thirty times slower"
 
     def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
         import torch
@@ -84,23 +86,23 @@ class TorchRuntime(Runtime):
 
 
 class UnfusedTorchRuntime(TorchRuntime):
-    """Training form, eager: what one has before doing anything."""
+    """Training form, eager: the baseline that all others are compared with."""
 
-    name: ClassVar[str] = "torch-unfused"
-    description: ClassVar[str] = "PyTorch, eager, network as trained (the baseline), CPU"
+    name = "torch-unfused"
+    description = "PyTorch, eager, network as trained (the baseline), CPU"
     fused: ClassVar[bool] = False
 
 
 class TorchCompileRuntime(TorchRuntime):
     """Fused network, compiled by Inductor through the machine's C++ compiler when a size is bound."""
 
-    name: ClassVar[str] = "torch-compile"
-    description: ClassVar[str] = "PyTorch, torch.compile (Inductor), fused network, CPU"
+    name = "torch-compile"
+    description = "PyTorch, torch.compile (Inductor), fused network, CPU"
     runs_checkpoints: ClassVar[bool] = False
 
-    def probe(self) -> Availability:
-        found = super().probe()
-        # As Inductor looks for it, which takes a second to import.
+    def _probe(self) -> Availability:
+        found = super()._probe()
+        # The lookup that Inductor does; importing Inductor would take a second.
         compiler = os.environ.get("CXX", {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++"))
         if not found.ok or shutil.which(compiler):
             return found
@@ -116,16 +118,16 @@ class TorchCompileRuntime(TorchRuntime):
 class TorchCudaRuntime(TorchRuntime):
     """Fused network, eager, on the first NVIDIA GPU. It runs there or is refused."""
 
-    name: ClassVar[str] = "torch-cuda"
-    description: ClassVar[str] = "PyTorch, eager, fused network, NVIDIA GPU"
+    name = "torch-cuda"
+    description = "PyTorch, eager, fused network, NVIDIA GPU"
     device: ClassVar[str] = _CUDA
     runs_checkpoints: ClassVar[bool] = False
 
-    def probe(self) -> Availability:
+    def _probe(self) -> Availability:
         devices, reason = cuda_devices()
         if not devices:
-            return Availability(False, reason, "Run on a machine with an NVIDIA GPU and its driver.")
-        found = super().probe()
+            return Availability(False, reason, NO_DEVICE_REMEDY)
+        found = super()._probe()
         if not found.ok:
             return found
         import torch
@@ -149,11 +151,11 @@ class TorchCudaRuntime(TorchRuntime):
 class TorchCompileCudaRuntime(TorchCudaRuntime):
     """Fused network, compiled by Inductor with its kernels tuned, replayed as a CUDA graph."""
 
-    name: ClassVar[str] = "torch-compile-cuda"
-    description: ClassVar[str] = "PyTorch, torch.compile (max-autotune, CUDA graphs), NVIDIA GPU"
+    name = "torch-compile-cuda"
+    description = "PyTorch, torch.compile (max-autotune, CUDA graphs), NVIDIA GPU"
 
-    def probe(self) -> Availability:
-        found = super().probe()
+    def _probe(self) -> Availability:
+        found = super()._probe()
         if not found.ok or importlib.util.find_spec("triton"):
             return found
         return Availability(False, "torch.compile needs Triton to compile for a GPU", "pip install triton")

@@ -1,4 +1,4 @@
-"""PyTorch sessions: frames in host memory, or carried to an NVIDIA GPU and back."""
+"""PyTorch sessions: frames in host memory, or copied to an NVIDIA GPU and back."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
 from toolkit.port import Frame
 from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
-from toolkit.runtimes.protocol import ArtifactSession, Executed, LayerTime, Stages
+from toolkit.runtimes.protocol import ArtifactSession
 from toolkit.runtimes.pytorch.program import Program
+from toolkit.runtimes.reported import Executed, LayerTime, Stages
 from toolkit.workloads import Shape
 
 _SMALL = Shape(16, 16)
@@ -30,21 +31,21 @@ class TorchSession(ArtifactSession):
         self._settle()
 
     def executed(self) -> dict[str, Executed]:
-        """Dtype and device per node, as the program tells."""
+        """Dtype and device of each node, as the program reports them."""
         if not (found := self._program.executed()):
             self.bind(_SMALL if self.artifact.manifest.shape is None else Shape(*self.artifact.manifest.shape))
             found = self._program.executed()
         return found
 
     def layer_times(self, frame: Frame, frames: int) -> list[LayerTime]:
-        """Per module or compiled kernel, from PyTorch's profiler."""
+        """Times of modules or compiled kernels, from PyTorch's profiler."""
         self._settle()
         known = graph_nodes(self.artifact)
         given = torch.from_numpy(np.array(self._extended(frame))).to(self._program.network.device)
         clock = LayerClock()
         for name, seconds in self._program.layer_seconds(given, frames + 1):
             clock.note(name, "", seconds)
-        # A module is a node, or stands before the names of its nodes.
+        # A module is a node, or its name is the prefix of its nodes' names.
         return clock.layers(
             frames, lambda name: nodes_in(name, known) or tuple(node for node in known if node.startswith(f"{name}."))
         )
@@ -57,19 +58,19 @@ class TorchSession(ArtifactSession):
     def _run(self, frame: Frame) -> Frame:
         self._settle()
         writeable = frame if frame.flags.writeable else frame.copy()
-        # Through one dimension: NumPy leaves strides of dimensions of 1 open, and programs are compiled for strides.
+        # Through one dimension: NumPy does not define strides of sides of 1, and programs are compiled for strides.
         array: Frame = self._program(torch.from_numpy(writeable.reshape(-1)).view(frame.shape)).numpy()
         return array
 
     def _settle(self) -> None:
-        """Threads are the process's, or a thread's own: whoever ran in between may have changed them."""
+        """Set the number of threads, which belongs to the process or thread: other code may have changed it."""
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
 
 
 @dataclass(frozen=True)
 class _Buffers:
-    """Page-locked frames with NumPy's view of them, and the input's place on the device."""
+    """Page-locked frames with their NumPy views, and the input on the device."""
 
     given: torch.Tensor
     returned: torch.Tensor
@@ -81,8 +82,8 @@ class _Buffers:
 class TorchCudaSession(TorchSession):
     """A program on the first NVIDIA GPU. A frame is upload, program, download on one stream; float32 without TF32.
 
-    Page-locked frames and the device's input are allocated in `bind`; what the program allocates, PyTorch's caching
-    allocator hands out again, frame for frame.
+    Page-locked frames and the device's input are allocated in `bind`. PyTorch's caching allocator reuses the memory
+    that the program allocates in every frame.
     """
 
     def __init__(self, artifact: Artifact, program: Program, threads: int) -> None:
@@ -92,11 +93,11 @@ class TorchCudaSession(TorchSession):
         self._buffers: _Buffers | None = None
 
     def device_seconds(self) -> float:
-        """Device time of the last frame's inference, without copies."""
+        """Device time in seconds of the last frame's inference, without copies."""
         return float(self._begin.elapsed_time(self._end)) / 1000
 
     def stages(self) -> Stages | None:
-        """Device time of the last frame that was copied there and back."""
+        """Device times of the last frame that was copied to the device and back."""
         if not self._stages_known:
             return None
         events = (self._started, self._begin, self._end, self._finished)
@@ -155,7 +156,7 @@ class TorchCudaSession(TorchSession):
 
 def without_tf32() -> None:
     """Compute float32 in float32: TF32 keeps 10 of 23 mantissa bits, and is PyTorch's default for convolutions."""
-    # The older switches first: Inductor still reads them, and reading is an error while they disagree with the new.
+    # The older switches first: Inductor still reads them, which is an error while they disagree with the new ones.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.fp32_precision = "ieee"
 

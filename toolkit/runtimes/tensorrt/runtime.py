@@ -1,6 +1,6 @@
-"""TensorRT and TensorRT for RTX: one module for two flavours of the same API.
+"""TensorRT and TensorRT for RTX, which have almost the same Python API.
 
-Networks are strongly typed: an artifact's precision is what runs, and there is no precision flag to set.
+Networks are strongly typed: an artifact runs in its own precision, and there is no precision flag.
 """
 
 from __future__ import annotations
@@ -15,18 +15,30 @@ from typing import Any, ClassVar
 
 from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError, Unavailable
-from toolkit.runtimes.building import BuildingRuntime, BuildJob, BuildOptions
-from toolkit.runtimes.child import DRIVER_REMEDY, ask
-from toolkit.runtimes.engine import PLAN, Engine
-from toolkit.runtimes.protocol import Availability, Session, SessionOptions, probe_import
+from toolkit.runtimes.building import BuildingRuntime, BuildJob
+from toolkit.runtimes.cuda.devices import (
+    LIBRARIES_REMEDY,
+    NO_DEVICE_REMEDY,
+    compute_capability,
+    cuda_devices,
+    device_identity,
+    device_machine,
+)
+from toolkit.runtimes.engine import Engine
+from toolkit.runtimes.options import BuildOptions, SessionOptions
+from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.script import Subject
-from toolkit.runtimes.tensorrt.script import Shapes, tensorrt_rtx_script, tensorrt_script
-from toolkit.system.hardware import compute_capability, cuda_devices, device_identity, device_machine
+from toolkit.runtimes.tensorrt.script import (
+    generate_rtx_script,
+    generate_script,
+)
+from toolkit.runtimes.tensorrt.shapes import LARGEST, optimization_profile
+from toolkit.system.probe import Availability, probe_code, probe_import
 from toolkit.system.progress import Progress
 from toolkit.workloads import Shape
 
-_LARGEST = Shape(2160, 3840)
-"""Of the optimization profile for dynamic artifacts without a workload."""
+_PLAN = "plan"
+"""File with the serialised engine, which TensorRT calls a plan."""
 
 _START = """
 import {module} as trt
@@ -53,37 +65,34 @@ engine = None if plan is None else runtime.deserialize_cuda_engine(plan)
 if engine is None:
     raise SystemExit(" ".join(logger.errors[:1]) or "it builds no engine")
 """
-"""Builds and loads an engine that does nothing, in a process of its own: with a driver that is too old it may crash."""
+"""Builds and loads an engine that does nothing, in a separate process: with an old driver it may crash."""
 
 _TIMING_CACHE, _RUNTIME_CACHE, _LAYERS = "timing.cache", "runtime.cache", "layers.json"
 
 
 class TensorRtRuntime(BuildingRuntime):
-    """TensorRT on an NVIDIA GPU; builds where it runs."""
+    """TensorRT on an NVIDIA GPU; engines are built on the machine that runs them."""
 
-    name: ClassVar[str] = "tensorrt"
-    description: ClassVar[str] = "TensorRT, NVIDIA GPU"
+    name = "tensorrt"
+    description = "TensorRT, NVIDIA GPU"
     module: ClassVar[str] = "tensorrt"
     remedy: ClassVar[str] = 'pip install "rt4ksr-toolkit[gpu]" on a machine with an NVIDIA GPU'
     options = frozenset({"optimization-level", "version-compatible", "hardware-compatible", "tf32"})
     keeps_timings: ClassVar[bool] = True
-    """Whether it measures kernels as it builds."""
+    """Whether a build measures kernels, and their timings help the next one."""
 
-    def probe(self) -> Availability:
+    def _probe(self) -> Availability:
         devices, reason = cuda_devices()
         if not devices:
-            return Availability(False, reason, "Run on a machine with an NVIDIA GPU and its driver.")
+            return Availability(False, reason, NO_DEVICE_REMEDY)
         found = self._installed()
         if not found.ok:
             return found
-        started = ask(_START.format(module=self.module), DRIVER_REMEDY)
+        started = probe_code(_START.format(module=self.module), LIBRARIES_REMEDY)
         return replace(started, version=found.version) if started.ok else started
 
-    def probe_build(self) -> Availability:
-        return self.probe()
-
     def _installed(self) -> Availability:
-        """Whether the Python package can be imported. Nothing of it is called."""
+        """Whether the Python package can be imported. No function of it is called."""
         found = probe_import(self.module, self.remedy)
         return replace(found, version=self._version()) if found.ok else found
 
@@ -110,9 +119,9 @@ class TensorRtRuntime(BuildingRuntime):
         from toolkit.runtimes.tensorrt.session import TensorRtSession
 
         cached = engine.file(_RUNTIME_CACHE).read_bytes() if _RUNTIME_CACHE in engine.info.files else b""
-        artifact, trt = Artifact(engine.file(PLAN), engine.manifest), importlib.import_module(self.module)
+        artifact, trt = Artifact(engine.file(_PLAN), engine.manifest), importlib.import_module(self.module)
         return TensorRtSession(
-            artifact, trt, artifact.path.read_bytes(), cached, host_code="version-compatible" in engine.info.options
+            artifact, trt, artifact.path.read_bytes(), cached, host_code=engine.options.version_compatible
         )
 
     def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
@@ -129,23 +138,23 @@ class TensorRtRuntime(BuildingRuntime):
         plan = builder.build_serialized_network(network, config)
         if plan is None:
             raise Unavailable(f"{self.name} cannot build {job.artifact.manifest.name}: {logger.last()}")
-        files = {PLAN: bytes(plan)}
+        files = {_PLAN: bytes(plan)}
         read_back = {"typing": "strong", "network layers": str(network.num_layers)}
         if self.keeps_timings:
             files[_TIMING_CACHE] = bytes(config.get_timing_cache().serialize())
             read_back |= {"timing cache": _TIMING_CACHE, "timings from": ", ".join(sources) or "none"}
-        inspected, seen = self._inspect(trt, job, files[PLAN])
+        inspected, seen = self._inspect(trt, job, files[_PLAN])
         return files | inspected, read_back | seen
 
     def _inspect(self, trt: Any, job: BuildJob, plan: bytes) -> tuple[dict[str, bytes], dict[str, str]]:
-        """Layers of the engine, and what was compiled as it was loaded and run: where there is a device."""
+        """Layers of the engine, and the kernels that loading and running it compiled, where there is a device."""
         if not cuda_devices()[0]:
             return {}, {"layers": "unknown without a GPU"}
         from toolkit.runtimes.tensorrt.session import TensorRtSession, layer_precisions
 
         try:
             session = TensorRtSession(job.artifact, trt, plan, host_code=job.options.version_compatible)
-            session.bind(job.shape or _LARGEST)
+            session.bind(job.shape or LARGEST)
         except Unavailable as error:
             if not job.options.target:
                 raise
@@ -159,39 +168,39 @@ class TensorRtRuntime(BuildingRuntime):
         return files, read_back
 
     def _script(self, subject: Subject) -> str:
-        return tensorrt_script(subject, optimization_profile(subject.artifact, subject.shape))
+        return generate_script(subject, optimization_profile(subject.artifact, subject.shape))
 
     def _set_targets(self, trt: Any, config: Any, targets: Sequence[str]) -> None:
-        """Only TensorRT for RTX builds for GPUs that are not here."""
+        """Set the GPUs to build for. Only TensorRT for RTX builds for GPUs that are not present."""
 
 
 class TensorRtRtxRuntime(TensorRtRuntime):
-    """TensorRT for RTX; builds ahead of time for GPUs that need not be here."""
+    """TensorRT for RTX; builds ahead of time for GPUs that need not be present."""
 
-    name: ClassVar[str] = "tensorrt-rtx"
-    description: ClassVar[str] = "TensorRT for RTX, NVIDIA GPU; builds without one"
+    name = "tensorrt-rtx"
+    description = "TensorRT for RTX, NVIDIA GPU; builds without one"
     module: ClassVar[str] = "tensorrt_rtx"
     remedy: ClassVar[str] = 'pip install "rt4ksr-toolkit[rtx]"'
     options = frozenset({"target", "optimization-level", "tf32"})
-    keeps_timings: ClassVar[bool] = False  # its timing cache does nothing; it compiles as it loads
+    keeps_timings: ClassVar[bool] = False  # its timing cache has no effect; it compiles kernels when it loads an engine
 
     def probe_build(self) -> Availability:
         return self._installed()
 
     def identity(self, options: BuildOptions) -> dict[str, str]:
-        """Of an engine for targets that were named, these are its options; else it is for GPUs like the one here."""
+        """With named targets the GPU here does not matter; otherwise the engine is for GPUs like the one here."""
         found = {"version": self._version() if self._installed().ok else "not installed"}
         return found if options.target else found | {"compute capability": compute_capability() or "none"}
 
     def mismatch(self, engine: Engine) -> str:
-        targets, here = engine.info.options.get("target", "").lower(), compute_capability().replace(".", "")
+        targets, here = engine.options.target, compute_capability().replace(".", "")
         wrong = [super().mismatch(engine)]
-        if targets and here and f"sm{here}" not in targets.split(","):
-            wrong.append(f"the GPU here is sm{here}, and it was built for {targets}")
+        if targets and here and f"sm{here}" not in targets:
+            wrong.append(f"the GPU here is sm{here}, and it was built for {','.join(targets)}")
         return "; ".join(filter(None, wrong))
 
     def _script(self, subject: Subject) -> str:
-        return tensorrt_rtx_script(
+        return generate_rtx_script(
             subject,
             optimization_profile(subject.artifact, subject.shape),
             [_capability(name) for name in subject.options.target],
@@ -219,7 +228,7 @@ def _capability(target: str) -> tuple[int, int]:
 
 
 def _network_flags(trt: Any) -> int:
-    """Strongly typed where that is still a choice; TensorRT 11 knows nothing else."""
+    """Strongly typed, where that is still an option: in TensorRT 11 all networks are."""
     flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     return 0 if flag is None else 1 << int(flag)
 
@@ -236,7 +245,7 @@ def _parse(trt: Any, network: Any, logger: Any, artifact: Artifact, name: str) -
 def _configure(trt: Any, config: Any, options: BuildOptions) -> None:
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if not options.tf32:
-        config.clear_flag(trt.BuilderFlag.TF32)  # on by default: float32 would quietly keep 10 bits of mantissa
+        config.clear_flag(trt.BuilderFlag.TF32)  # on by default: float32 would silently keep 10 bits of mantissa
     if options.optimization_level is not None:
         config.builder_optimization_level = options.optimization_level
     if options.version_compatible:
@@ -246,7 +255,7 @@ def _configure(trt: Any, config: Any, options: BuildOptions) -> None:
 
 
 def start_timings(config: Any, job: BuildJob, runtime: str) -> list[str]:
-    """Give a builder the kernel timings of earlier bundles; returns the names of those that had some to give."""
+    """Give a builder the kernel timings of earlier bundles, and return the names of the bundles that had any."""
     timings, sources = config.create_timing_cache(b""), []
     for engine in job.earlier(runtime):
         if _TIMING_CACHE not in engine.info.files:
@@ -268,19 +277,8 @@ def _set_profile(builder: Any, config: Any, artifact: Artifact, shape: Shape | N
     config.add_optimization_profile(profile)
 
 
-def optimization_profile(artifact: Artifact, shape: Shape | None) -> Shapes | None:
-    """Smallest, best and largest input shape; None for a static artifact, which needs no profile."""
-    manifest = artifact.manifest
-    if manifest.shape is not None:
-        return None
-    best = shape or _LARGEST
-    largest = Shape(*(max(sides) for sides in zip(best.sides, _LARGEST.sides, strict=True)))
-    port, smallest = manifest.input, manifest.sizes.extended(Shape(1, 1))
-    return port.frame_shape(smallest), port.frame_shape(best), port.frame_shape(largest)
-
-
 def _collecting_logger(trt: Any) -> Any:
-    """A logger that keeps what TensorRT says instead of printing it."""
+    """A logger that collects TensorRT's messages instead of printing them."""
 
     class Collecting(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -1,21 +1,19 @@
-"""Scripts for TensorRT and TensorRT for RTX, through Polygraphy."""
+"""Generates scripts that run TensorRT and TensorRT for RTX through Polygraphy, without the toolkit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from string import Template
-from typing import TYPE_CHECKING
 
 from toolkit.errors import InputError
+from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.script import HAS_GPU, Family, Subject, source
-
-if TYPE_CHECKING:
-    from toolkit.runtimes.building import BuildOptions
+from toolkit.runtimes.tensorrt.shapes import OptimizationProfile
 
 _BUILD = Template('''\
 def build(onnx: Path) -> bytes:
-    """The plan. Strongly typed: the graph's own types are what runs."""
-$gpu_only    typed = hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")  # TensorRT 11 knows nothing else
+    """The plan. Strongly typed: the graph's own types run."""
+$gpu_only    typed = hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")  # always so in TensorRT 11
     network = NetworkFromOnnxPath(str(onnx), strongly_typed=typed)
     config = $config(
 $arguments
@@ -25,7 +23,7 @@ $arguments
 
 _GPU_ONLY = """\
     if not has_gpu():
-        sys.exit("error: TensorRT builds for the GPU that is here, and there is none")
+        sys.exit("error: TensorRT builds for the GPU of this machine, and there is none")
 """
 
 _WITHOUT_TF32 = '''\
@@ -52,11 +50,9 @@ _TIMED = """\
         measure(lambda: runner.infer({INPUT: frame}, check_inputs=False))
 """
 
-Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
-
-def tensorrt_script(subject: Subject, profile: Shapes | None) -> str:
-    """A script for TensorRT. `profile` is smallest, best and largest input shape; None for a static artifact."""
+def generate_script(subject: Subject, profile: OptimizationProfile | None) -> str:
+    """A script for TensorRT. `profile`: None for a static artifact."""
     build = _BUILD.substitute(
         gpu_only=_GPU_ONLY,
         config="CreateConfig",
@@ -74,8 +70,10 @@ def tensorrt_script(subject: Subject, profile: Shapes | None) -> str:
     return source(subject, family)
 
 
-def tensorrt_rtx_script(subject: Subject, profile: Shapes | None, targets: Sequence[tuple[int, int]]) -> str:
-    """A script for TensorRT for RTX. `targets` are compute capabilities; none: that of the GPU it is run on."""
+def generate_rtx_script(
+    subject: Subject, profile: OptimizationProfile | None, targets: Sequence[tuple[int, int]]
+) -> str:
+    """A script for TensorRT for RTX. `targets`: compute capabilities; none: that of the GPU that runs the script."""
     tf32 = subject.options.tf32
     capabilities = f"compute_capabilities={list(targets)!r}" if targets else "use_gpu=True"
     build = _BUILD.substitute(
@@ -88,7 +86,7 @@ def tensorrt_rtx_script(subject: Subject, profile: Shapes | None, targets: Seque
         needs=("tensorrt-rtx", "polygraphy"),
         standard=("ctypes", "os"),
         imports=(
-            'os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1"  # Polygraphy asks when it is imported',
+            'os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1"  # Polygraphy reads this when it is imported',
             "",
             "import numpy as np",
             "import tensorrt_rtx as trt",
@@ -115,11 +113,11 @@ def _loaders(*more: str) -> str:
     return "\n".join(("from polygraphy.backend.trt import (", *(f"    {name}," for name in sorted(names)), ")"))
 
 
-def _profiles(profile: Shapes | None) -> str:
+def _profiles(profile: OptimizationProfile | None) -> str:
     if profile is None:
-        return "profiles=[]"  # by default there would be one of Polygraphy's
-    smallest, best, largest = profile
-    return f"profiles=[Profile().add(INPUT, min={smallest}, opt={best}, max={largest})]"
+        return "profiles=[]"  # Polygraphy would add one of its own by default
+    shapes = f"min={profile.smallest}, opt={profile.best}, max={profile.largest}"
+    return f"profiles=[Profile().add(INPUT, {shapes})]"
 
 
 def _tuning(options: BuildOptions) -> list[str]:

@@ -1,4 +1,4 @@
-"""Running a TensorRT engine: buffers made once, one stream, a CUDA graph."""
+"""TensorRT sessions: buffers allocated once, one stream, a CUDA graph."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from toolkit.port import Frame
 from toolkit.runtimes.cuda.driver import Cuda, CudaGraph
 from toolkit.runtimes.cuda.session import CudaSession
 from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
-from toolkit.runtimes.protocol import Executed, LayerTime, short_precision
+from toolkit.runtimes.reported import Executed, LayerTime, short_precision
 from toolkit.workloads import Shape
 
 _PRECISIONS = {"fp32", "fp16", "bf16", "int8", "uint8"}
 
 
 class TensorRtSession(CudaSession):
-    """A plan with device-resident buffers and pinned host frames. A frame is upload, graph launch, download."""
+    """A plan with buffers on the device and page-locked host frames. A frame is upload, graph launch, download."""
 
     def __init__(
         self, artifact: Artifact, trt: Any, plan: bytes, runtime_cache: bytes = b"", *, host_code: bool = False
     ) -> None:
         """
         Args:
-            artifact: what the plan was built from.
+            artifact: that the plan was built from.
             trt: `tensorrt` or `tensorrt_rtx`.
             plan: the serialised engine.
-            runtime_cache: kernels that TensorRT for RTX compiled before, on this machine or another.
-            host_code: let the plan run code of its own: version-compatible ones bring a runtime along.
+            runtime_cache: kernels that TensorRT for RTX compiled earlier, on this machine or another.
+            host_code: allow the plan to run its own host code: a version-compatible plan contains a runtime.
         """
         super().__init__(artifact)
         self._trt = trt
@@ -47,13 +47,13 @@ class TensorRtSession(CudaSession):
         self._graph: CudaGraph | None = None
 
     def layers(self) -> str:
-        """What the engine inspector says of every layer, as JSON; at the bound size, if one is bound."""
+        """The engine inspector's report on every layer, as JSON; for the bound size, if one is bound."""
         inspector = self._engine.create_engine_inspector()
         inspector.execution_context = self._context
         return str(inspector.get_engine_information(self._trt.LayerInformationFormat.JSON))
 
     def layer_times(self, frame: Frame, frames: int) -> list[LayerTime]:
-        """Per layer of the engine, from TensorRT's own profiler; without the CUDA graph, which would hide them."""
+        """Times of the engine's layers, from TensorRT's own profiler; without the CUDA graph, which would hide them."""
         self.place(frame)
         clock = LayerClock()
 
@@ -70,23 +70,23 @@ class TensorRtSession(CudaSession):
             self._enqueue()
             self._cuda.synchronise()
         names = self._graph_names()
-        # The profiler stays with the context, and would slow down what comes after.
+        # The profiler stays attached to the context, and would slow down later frames.
         self._context = self._new_context(b"")
         if self._shape is not None:
             self.bind(self._shape)
         return clock.layers(frames, lambda name: nodes_in(name, names))
 
     def _graph_names(self) -> tuple[str, ...]:
-        """Of the nodes that the engine was made of, as the graph beside it tells."""
+        """Names of the nodes of the graph that the engine was built from, where it is beside the bundle."""
         origin = self.artifact.path.parent.parent / f"{self.artifact.manifest.name}.onnx"
         return graph_nodes(Artifact(origin, self.artifact.manifest)) if origin.is_file() else ()
 
     def executed(self) -> dict[str, Executed]:
-        """Type that each layer computes in, from the engine inspector."""
+        """Precision of each layer, from the engine inspector."""
         return {name: Executed(precision, "cuda:0") for name, precision in layer_precisions(self.layers()).items()}
 
     def runtime_cache(self) -> bytes:
-        """Kernels that TensorRT for RTX compiled as it loaded the engine; empty for TensorRT, which did so before."""
+        """Kernels that TensorRT for RTX compiled as it loaded the engine; empty for TensorRT."""
         return b"" if self._runtime_cache is None else bytes(self._runtime_cache.serialize())
 
     def _new_context(self, runtime_cache: bytes) -> Any:
@@ -95,16 +95,17 @@ class TensorRtSession(CudaSession):
             return self._engine.create_execution_context()
         self._runtime_cache = config.create_runtime_cache()
         if runtime_cache:
-            # Refused, and left empty, where device, driver or version are others. Then kernels are compiled anew.
+            # Refused, and left empty, where device, driver or version differ. Then kernels are compiled again.
             self._runtime_cache.deserialize(runtime_cache)
         config.set_runtime_cache(self._runtime_cache)
-        # Sizes are bound before the first frame. Lazily, the CUDA graph would capture the slow kernels for any size.
+        # Sizes are bound before the first frame. With lazy specialization, the CUDA graph would capture the slow
+        # kernels for any size.
         strategies = self._trt.DynamicShapesKernelSpecializationStrategy
         config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
         return self._engine.create_execution_context(config)
 
     def _bind(self, shape: Shape) -> None:
-        self._graph = self._frames = None  # gives their memory back
+        self._graph = self._frames = None  # frees their memory
         self._stages_known = False
         manifest = self.artifact.manifest
         if not self._context.set_input_shape(manifest.input.name, manifest.input.frame_shape(shape)):
@@ -112,7 +113,7 @@ class TensorRtSession(CudaSession):
         frames = self._new_frames(shape)
         self._context.set_tensor_address(manifest.input.name, frames.input_address)
         self._context.set_tensor_address(manifest.output.name, frames.output_address)
-        self._enqueue()  # TensorRT wants one plain run before a capture
+        self._enqueue()  # TensorRT needs one run before a capture
         self._cuda.synchronise()
         self._graph = self._cuda.capture(self._enqueue)
         self._frames = frames
@@ -130,19 +131,19 @@ class TensorRtSession(CudaSession):
 def layer_precisions(layers: str) -> dict[str, str]:
     """Precision of each layer of the engine inspector's JSON."""
     found = json.loads(layers)["Layers"]
-    # Engines that were built without detail give names only.
+    # Engines that were built without detailed verbosity give names only.
     named = [{"Name": layer} if isinstance(layer, str) else layer for layer in found]
     return {layer["Name"]: _layer_precision(layer) for layer in named}
 
 
 def _layer_precision(layer: dict[str, Any]) -> str:
-    """By our names: of the weights where there are some, as an int8 convolution may return fp16; else of the output.
+    """Precision of the weights where there are some, as an int8 convolution may return fp16; else of the output.
 
     The inspector writes `Half`, or "Row major linear FP16 format", or "N/A due to dynamic shapes".
     """
     weights, outputs = layer.get("Weights"), layer.get("Outputs") or [{}]
-    told = [weights.get("Type", "")] if isinstance(weights, dict) else []
-    told.append(outputs[0].get("Format/Datatype", outputs[0].get("Datatype", "")))
-    words = " ".join(map(str, told)).replace(",", " ").split()
+    types = [weights.get("Type", "")] if isinstance(weights, dict) else []
+    types.append(outputs[0].get("Format/Datatype", outputs[0].get("Datatype", "")))
+    words = " ".join(map(str, types)).replace(",", " ").split()
     known = (short_precision(word.rstrip(".")) for word in words)
     return next((name for name in known if name in _PRECISIONS), "unknown")

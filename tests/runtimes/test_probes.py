@@ -1,4 +1,4 @@
-"""Probes that crash do not crash who probes."""
+"""Probes run in a separate process: a crash there is a reason, not the end of this process."""
 
 import os
 import time
@@ -7,11 +7,11 @@ import pytest
 
 from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
-from toolkit.runtimes.child import ask
+from toolkit.runtimes.cuda.devices import cuda_devices
 from toolkit.runtimes.onnxruntime import runtime as ort
 from toolkit.runtimes.registry import RUNTIMES
 from toolkit.runtimes.tensorrt import runtime as tensorrt
-from toolkit.system.hardware import cuda_devices
+from toolkit.system.probe import probe_code
 
 without_gpu = pytest.mark.skipif(bool(cuda_devices()[0]), reason="there is a GPU: it would be used")
 
@@ -26,23 +26,23 @@ without_gpu = pytest.mark.skipif(bool(cuda_devices()[0]), reason="there is a GPU
     ],
 )
 def test_what_went_wrong_is_said(code: str, reason: str) -> None:
-    found = ask(code, "install it")
+    found = probe_code(code, "install it")
     assert (found.ok, found.reason, found.remedy) == (False, reason, "install it")
 
 
 def test_an_answer_is_remembered_and_what_was_given_is_read() -> None:
     code = "import os, sys; print(sys.stdin.read(), os.getpid())"
-    found = ask(code, "", b"given")
+    found = probe_code(code, "", b"given")
     assert found.ok
     assert found.version.startswith("given ")
     assert str(os.getpid()) not in found.version
-    assert ask(code, "", b"given") == found
-    assert ask(code, "", b"another").version.startswith("another ")
+    assert probe_code(code, "", b"given") == found
+    assert probe_code(code, "", b"another").version.startswith("another ")
 
 
 def test_one_that_hangs_is_ended() -> None:
     begin = time.monotonic()
-    found = ask("import time; time.sleep(600)", "", b"", 0.5)
+    found = probe_code("import time; time.sleep(600)", "", b"", 0.5)
     assert time.monotonic() - begin < 60
     assert found.reason == "it did not answer within 0.5 s"
 
