@@ -16,7 +16,7 @@ MAY_IMPORT_TORCH = ("network/", "training/", "graph/export.py", "runtimes/pytorc
 LAYERS = (
     {"errors", "kinds", "quoting", "workloads"},
     {"system"},
-    {"checks", "images", "manifest_schema1", "pages", "port", "sizes"},
+    {"checks", "conversion", "images", "manifest_upgrade", "pages", "port", "sizes"},
     {"network"},
     {"artifact"},
     {"graph"},

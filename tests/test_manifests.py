@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from toolkit.artifact import Artifact, CurveCost, decode_manifest, encode
+from toolkit.artifact import Artifact, decode_manifest, encode
 from toolkit.checks import Check, Limits, Spent, Verdict
+from toolkit.conversion import CurveCost
 from toolkit.errors import ArtifactError
 from toolkit.quality.verdict import record_verdict
 
@@ -65,6 +66,95 @@ def test_names_of_schema_1_become_facts(small_artifact: Artifact, tmp_path: Path
         Check.of("mean error", "bf16", 0.1, 0.2),
     )
     assert manifest.verdicts == ()
+
+
+def before_details(document: dict[str, Any]) -> dict[str, Any]:
+    """A manifest as it was when facts of RT4KSR were among those of every network."""
+    network = dict(document["network"])
+    details = network.pop("details")
+    assert (details.pop("architecture"), network.pop("size_multiple")) == ("rt4ksr", 2)
+    return document | {"network": network | details, "smallest": network.pop("smallest")}
+
+
+@pytest.mark.parametrize("schema", [1, 2])
+def test_facts_of_one_architecture_are_set_apart(schema: int, small_artifact: Artifact, tmp_path: Path) -> None:
+    document = before_details(json.loads(encode(small_artifact.manifest))) | {"schema": schema}
+    assert {"channels", "blocks", "high_frequency", "scale"} <= document["network"].keys()
+    if schema == 1:
+        del document["verdicts"]
+        document["checks"] = []
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    read = decode_manifest(tmp_path / "a.json")
+    assert read.network == small_artifact.manifest.network
+    assert read.network.details is not None
+    assert read.network.details.architecture == "rt4ksr"
+    assert encode(msgspec.structs.replace(read, checks=small_artifact.manifest.checks)) == encode(
+        small_artifact.manifest
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda old: old["network"].update(charm=1),
+        lambda old: old["network"].pop("channels"),
+        lambda old: old.update(network=7),
+        lambda old: old.update(smallest=0),
+        lambda old: old.update(smallest=None),
+    ],
+)
+def test_what_older_manifests_did_not_have_is_refused(change: Any, small_artifact: Artifact, tmp_path: Path) -> None:
+    document = before_details(json.loads(encode(small_artifact.manifest)))
+    change(document)
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    with pytest.raises(ArtifactError, match="is not a manifest"):
+        decode_manifest(tmp_path / "a.json")
+
+
+NO_WEIGHTS = {"weights": None, "weights_sha256": None}
+
+
+@pytest.mark.parametrize(
+    ("part", "values", "message"),
+    [
+        ("", {"onnx_bytes": -1}, "onnx_bytes -1"),
+        ("", {"onnx_bytes": 0}, "onnx_bytes 0"),
+        ("", {"opset": 0}, "opset 0"),
+        ("", {"shape": [0, 8]}, "side of the input 0"),
+        ("", {"shape": [8, 1 << 17]}, "side of the input 131072"),
+        ("network", {"scale": 0}, "scale 0"),
+        ("network", {"parameters": -1}, "parameters -1"),
+        ("network", {"size_multiple": 0}, "size multiple 0"),
+        ("network", {"smallest": -2}, "smallest -2"),
+        ("network", {"receptive_field": -1}, "receptive field -1"),
+        ("network", {"receptive_field": "far"}, "receptive_field"),
+        ("input", {"value_range": [1.0, 0.0]}, "empty or not finite"),
+        ("input", {"value_range": [0.0, None]}, "value_range"),
+        ("source", {"parameters": -1}, "parameters of the source -1"),
+        ("source", {"weights": None}, "only one of weights"),
+        ("source", NO_WEIGHTS, "is a checkpoint, and has no weights"),
+        ("source", {"weights": "../a.safetensors"}, "not a plain file name"),
+    ],
+)
+def test_nonsense_is_refused(
+    part: str, values: dict[str, Any], message: str, small_artifact: Artifact, tmp_path: Path
+) -> None:
+    document = json.loads(encode(small_artifact.manifest))
+    (document[part] if part else document).update(values)
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    with pytest.raises(ArtifactError, match=message):
+        decode_manifest(tmp_path / "a.json")
+
+
+def test_an_artifact_may_come_from_a_graph(small_artifact: Artifact, tmp_path: Path) -> None:
+    source = msgspec.structs.replace(small_artifact.manifest.source, kind="onnx", **NO_WEIGHTS)
+    manifest = msgspec.structs.replace(small_artifact.manifest, source=source)
+    with pytest.raises(ValueError, match="contradict"):
+        Artifact.write(tmp_path, small_artifact.path.read_bytes(), manifest, b"weights")
+    Artifact.write(tmp_path, small_artifact.path.read_bytes(), manifest, None)
+    read = Artifact.read(tmp_path / f"{manifest.name}.onnx")
+    assert read.manifest == manifest
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".onnx"]
 
 
 def test_verdicts_of_schema_1(small_artifact: Artifact, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The ONNX artifact: one file a precision, and a manifest that says what is known about it."""
+"""The artifact: one ONNX file per precision, with a manifest of what is known about it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any, Literal
 import msgspec
 
 from toolkit.checks import Check, Verdict
+from toolkit.conversion import Conversion
 from toolkit.errors import ArtifactError, OutputExists
 from toolkit.kinds import require_kind
-from toolkit.manifest_schema1 import upgraded, with_details
+from toolkit.manifest_upgrade import upgraded
 from toolkit.network.architectures.registry import AnyDetails
 from toolkit.port import Port
 from toolkit.quoting import visible
@@ -24,17 +25,17 @@ from toolkit.system.trust import WRITTEN_HERE, remember, was_written_here
 from toolkit.workloads import Shape
 
 SCHEMA = 2
-"""Of the manifests that are written; those of schema 1 are read too (`toolkit.manifest_schema1`)."""
+"""Schema of the manifests that are written; older ones are read too (`toolkit.manifest_upgrade`)."""
 
 DEFAULT_DIRECTORY = Path("exported")
 
 _LONGEST_NAME = 200
-"""Bytes of a name; file systems take 255."""
+"""Bytes of a name; file systems allow 255."""
 
 # Far beyond any network and display: a manifest cannot ask for more memory than a machine has.
 _LARGEST_SIDE = 1 << 16
 _LARGEST_SCALE = 16
-_LARGEST_HALO = 1 << 12
+_LARGEST_MARGIN = 1 << 12
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 
@@ -60,20 +61,31 @@ class Contract:
     fixed: Shape | None = None
 
 
-class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The exported network.
+class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The exported network: facts that every network has, and those that only its architecture knows.
 
     Attributes:
-        scale: upscaling factor of height and width.
+        scale: output pixels per input pixel, along each axis.
         parameters: trainable scalars after merging.
         variant: the preset that it is, or `custom`; the source weights beside the artifact hold the configuration.
+        size_multiple: the graph takes heights and widths that are multiples of this many pixels.
+        smallest: and that are at least this many pixels.
         details: what only its architecture can say; None for a graph of unknown architecture.
+        receptive_field: how far, in input pixels to each side, an output pixel looks; `whole frame` where it depends
+            on all of the input, which then cannot be upscaled in parts. None: it is derived from the graph
+            (`toolkit.graph.analysis.locality`).
+
+    Raises:
+        ValueError: a number is out of range.
     """
 
     scale: int
     parameters: int
     variant: str
+    size_multiple: int
+    smallest: int
     details: AnyDetails | None = None
+    receptive_field: int | Literal["whole frame"] | None = None
 
     def __str__(self) -> str:
         """For people: `RT4KSR x2 (rt4ksr), 24 channels, 4 blocks`."""
@@ -81,68 +93,60 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return f"unknown architecture x{self.scale}"
         return ", ".join(filter(None, (f"{self.details.title} x{self.scale} ({self.variant})", self.details.size)))
 
+    @property
+    def sizes(self) -> SizeRule:
+        """The input sizes that the graph takes as they are."""
+        return SizeRule(self.size_multiple, self.smallest)
 
-class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The checkpoint that an artifact was exported from.
+    def __post_init__(self) -> None:
+        _require("scale", self.scale, 1, _LARGEST_SCALE)
+        _require("parameters", self.parameters, 0)
+        _require("size multiple", self.size_multiple, 1, _LARGEST_MARGIN)
+        _require("smallest", self.smallest, 1, _LARGEST_MARGIN)
+        if isinstance(self.receptive_field, int):
+            _require("receptive field", self.receptive_field, 0, _LARGEST_MARGIN)
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The file that an artifact was made from.
 
     Attributes:
         file: its name.
         sha256: of the file.
-        layout: how it names tensors, in the terms of the architecture.
+        layout: how a checkpoint names tensors, in the terms of the architecture.
         parameters: trainable scalars before merging.
-        weights: the name of its copy in safetensors form, beside the artifact.
+        weights: the name of a copy of the weights in safetensors form, beside the artifact; None: there is no copy, as
+            for a graph whose network cannot be built here.
         weights_sha256: of the copy.
         merged: its blocks had been merged before, so that there is no unfused form.
+        kind: of the file.
+
+    Raises:
+        ValueError: parts of it contradict each other.
     """
 
     file: str
     sha256: str
     layout: str
     parameters: int
-    weights: str
-    weights_sha256: str
+    weights: str | None = None
+    weights_sha256: str | None = None
     merged: bool = False
+    kind: Literal["checkpoint", "onnx"] = "checkpoint"
 
+    @property
+    def network_sha256(self) -> str:
+        """The same for all artifacts of a network, whatever their precision: of the weights, or of the source graph."""
+        return self.sha256 if self.weights_sha256 is None else self.weights_sha256
 
-class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A mix of precisions that a tuning measured: names kept in float32, what that costs (a share, of what the
-    conversion says), and the share of the network's gain that the mix spends."""
-
-    kept: tuple[str, ...]
-    cost: float
-    spent: float
-
-
-class CurveCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the costs of a tuning's curve are shares of.
-
-    multiply-adds: those of the graph, of which some stay in float32.
-    time: of the fp32 graph on `runtime`, for an input of `shape` (height, width).
-    """
-
-    kind: Literal["multiply-adds", "time"]
-    runtime: str = ""
-    shape: tuple[int, int] | None = None
-
-    def __str__(self) -> str:
-        if self.kind == "multiply-adds" or self.shape is None:
-            return self.kind
-        return f"time on {self.runtime}, {Shape(*self.shape)}"
-
-
-class Conversion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a lower precision was made from the fp32 artifact `parent_sha256`.
-
-    `kept_fp32` and `excluded` are node names as given; `calibration` says what int8 ranges were measured on and how;
-    `curve` is what a tuning measured on the way to these names, and `curve_cost` what its costs are shares of.
-    """
-
-    parent_sha256: str
-    kept_fp32: tuple[str, ...] = ()
-    excluded: tuple[str, ...] = ()
-    calibration: str = ""
-    curve: tuple[CurvePoint, ...] = ()
-    curve_cost: CurveCost | None = None
+    def __post_init__(self) -> None:
+        _require("parameters of the source", self.parameters, 0)
+        if (self.weights is None) != (self.weights_sha256 is None):
+            raise ValueError("the source has only one of weights and their sha256")
+        if self.weights is None and self.kind == "checkpoint":
+            raise ValueError("the source is a checkpoint, and has no weights")
+        if self.weights is not None and not is_plain_name(self.weights):
+            raise ValueError(f"{visible(self.weights)!r} is not a plain file name")
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -154,8 +158,12 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is known about an artifact. The fields are DESIGN's contract; times and local paths are left out on purpose:
-    the same checkpoint and tools give the same bytes."""
+    """What is known about an artifact. Times and local paths are left out on purpose: the same checkpoint and tools
+    give the same bytes.
+
+    Raises:
+        ValueError: something in it makes no sense.
+    """
 
     name: str
     precision: Precision
@@ -165,8 +173,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     output: Port
     opset: int
     shape: tuple[int, int] | None
-    """Height and width of the input, or None when they are dynamic (even, and at least `smallest`)."""
-    smallest: int
+    """Height and width of the input; None: they are dynamic, within `sizes`."""
     workload: str | None
     onnx_sha256: str
     onnx_bytes: int
@@ -182,7 +189,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def sizes(self) -> SizeRule:
         """The input sizes that the network takes as they are."""
-        return SizeRule(2, self.smallest)
+        return self.network.sizes
 
     def verdict_on(self, runtime: str) -> Verdict | None:
         """What was found about the quality on a runtime; None: nothing was measured there."""
@@ -194,15 +201,12 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Contract(self.name, self.input, self.output, self.network.scale, self.sizes, fixed)
 
     def __post_init__(self) -> None:
-        for name in (self.name, self.source.weights):
-            if not is_plain_name(name):
-                raise ValueError(f"{visible(name)!r} is not a plain file name")
-        if self.shape is not None and not (min(self.shape) >= 1 and max(self.shape) <= _LARGEST_SIDE):
-            raise ValueError(f"shape {self.shape} is no size")
-        if not 1 <= self.network.scale <= _LARGEST_SCALE:
-            raise ValueError(f"scale {self.network.scale} is not between 1 and {_LARGEST_SCALE}")
-        if not 1 <= self.smallest <= _LARGEST_HALO:
-            raise ValueError(f"smallest {self.smallest} is not between 1 and {_LARGEST_HALO}")
+        if not is_plain_name(self.name):
+            raise ValueError(f"{visible(self.name)!r} is not a plain file name")
+        for side in self.shape or ():
+            _require("side of the input", side, 1, _LARGEST_SIDE)
+        _require("opset", self.opset, 1)
+        _require("onnx_bytes", self.onnx_bytes, 1)
 
 
 @dataclass(frozen=True)
@@ -217,8 +221,10 @@ class Artifact:
         return self.manifest.contract
 
     @property
-    def weights_path(self) -> Path:
-        return self.path.with_name(self.manifest.source.weights)
+    def weights_path(self) -> Path | None:
+        """Of the source weights; None: the artifact has none."""
+        name = self.manifest.source.weights
+        return None if name is None else self.path.with_name(name)
 
     @classmethod
     def read(cls, path: Path | str, *, edited: bool = False) -> Artifact:
@@ -245,10 +251,17 @@ class Artifact:
         return cls(onnx, manifest)
 
     @classmethod
-    def write(cls, directory: Path, model: bytes, manifest: Manifest, weights: bytes) -> Artifact:
-        """Write model, manifest and source weights; each appears whole, the manifest last."""
+    def write(cls, directory: Path, model: bytes, manifest: Manifest, weights: bytes | None) -> Artifact:
+        """Write model, manifest and source weights; each appears whole, the manifest last.
+
+        Raises:
+            ValueError: there are weights that the manifest does not name, or none where it names some.
+        """
         path = directory / f"{manifest.name}.onnx"
-        write_bytes(directory / manifest.source.weights, weights)
+        if (weights is None) != (manifest.source.weights is None):
+            raise ValueError(f"{manifest.name}: weights and manifest contradict each other")
+        if weights is not None and manifest.source.weights is not None:
+            write_bytes(directory / manifest.source.weights, weights)
         # Without its manifest an older model is no artifact; with it, a torn pair would look like a damaged one.
         with writable(path):
             path.with_suffix(".json").unlink(missing_ok=True)
@@ -263,9 +276,14 @@ class Artifact:
         """Path of the source weights, checked.
 
         Raises:
-            ArtifactError: they are missing or were edited.
+            ArtifactError: the artifact has none, or they are missing or were edited.
         """
         weights = self.weights_path
+        if weights is None:
+            raise ArtifactError(
+                f"{self.path.name} has no source weights: it was made from the graph {self.manifest.source.file}",
+                "Use a runtime that runs ONNX files.",
+            )
         if not weights.is_file():
             raise ArtifactError(
                 f"{weights}, the weights {self.path.name} was made from, is missing", "Export it again."
@@ -296,6 +314,13 @@ def check_replaceable(directory: Path, name: str, same: Callable[[Manifest], boo
         raise OutputExists(f"{path} exists, and its manifest cannot be read") from None
     if not same(known):
         raise OutputExists(f"{path} exists, and was made from other weights or with other options")
+
+
+def _require(name: str, value: int, lowest: int, highest: int | None = None) -> None:
+    """Raise ValueError if a number of a manifest is out of range."""
+    if value < lowest or (highest is not None and value > highest):
+        allowed = f"at least {lowest}" if highest is None else f"between {lowest} and {highest}"
+        raise ValueError(f"{name} {value} is not {allowed}")
 
 
 def is_plain_name(name: str) -> bool:
@@ -349,6 +374,6 @@ def decode_manifest(path: Path) -> Manifest:
         if schema not in (1, SCHEMA):
             raise ArtifactError(f"{path} has schema {schema}, this version reads 1 to {SCHEMA}", "Export it again.")
         with foreign(f"{path} is not a manifest", "Export it again."):
-            return msgspec.convert(with_details(upgraded(document) if schema == 1 else document), Manifest)
+            return msgspec.convert(upgraded(document), Manifest)
     except MalformedDocument as error:
         raise ArtifactError(f"{path} is not a manifest: {error}", "Export it again.") from error

@@ -71,6 +71,12 @@ class Port(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         if not one_picture or self.shape[self.channel_axis] != self.channels:
             raise ValueError(f"shape {list(self.shape)} is not that of one {self.layout} picture in {self.order}")
 
+    def __str__(self) -> str:
+        """For people: `float32 NCHW [1, 3, 'height', 'width'], RGB 0..1`."""
+        low, high = self.value_range
+        clamped = ", clamped" if self.clamped else ""
+        return f"{self.dtype} {self.layout} {list(self.shape)}, {self.order} {low:g}..{high:g}{clamped}"
+
     @property
     def channels(self) -> int:
         return 1 if self.order == "Y" else 3

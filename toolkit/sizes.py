@@ -27,6 +27,12 @@ class SizeRule:
         if min(self.multiple, self.smallest) < 1:
             raise ValueError(f"size multiple {self.multiple} and smallest size {self.smallest} must be at least 1")
 
+    def __str__(self) -> str:
+        """For people: `even`, `multiples of 4, at least 16`."""
+        names = {1: "any", 2: "even"}
+        smallest = f", at least {self.padded(1)}" if self.smallest > self.multiple else ""
+        return names.get(self.multiple, f"multiples of {self.multiple}") + smallest
+
     def padded(self, side: int) -> int:
         """The smallest height or width >= `side` that the network takes."""
         return -(-max(side, self.smallest) // self.multiple) * self.multiple

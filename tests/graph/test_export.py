@@ -160,7 +160,7 @@ def test_a_live_high_frequency_branch(uint8, tmp_path: Path) -> None:
     source = checkpoint(config)
     artifact = export(source, ExportOptions(uint8=uint8), tmp_path)
     assert artifact.manifest.network.details.high_frequency
-    assert artifact.manifest.smallest == 4
+    assert artifact.manifest.network.smallest == 4
     model = onnx.load(artifact.path)
     assert "Pad" in {node.op_type for node in model.graph.node}
     assert not {"Shape", "Reshape", "Gather"} & {node.op_type for node in model.graph.node}

@@ -1,5 +1,6 @@
 """How far graphs look, against what happens when a pixel changes."""
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -7,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 from samples import checkpoint, small_preset
 
 from toolkit.artifact import Artifact
-from toolkit.graph.analysis.locality import Locality, bytes_per_pixel, locality
+from toolkit.graph.analysis.locality import Locality, bytes_per_pixel, locality, network_locality
 from toolkit.graph.export import export
 from toolkit.runtimes.subject import load_session
 from toolkit.workloads import Shape
@@ -96,3 +97,23 @@ def test_memory_counts_what_lives_at_once() -> None:
     made.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 3
     # Of 3 floats a pixel: x and a, then a and y.
     assert bytes_per_pixel(made) == 24
+
+
+def test_a_manifest_may_state_the_receptive_field(small_artifact: Artifact) -> None:
+    """Never less than what the graph shows, and of graphs that the analysis does not understand."""
+    network, model = small_artifact.manifest.network, onnx.load(small_artifact.path)
+    found = locality(model)
+    assert isinstance(found, Locality)
+
+    def stating(field: object, multiple: int = 2) -> object:
+        return network_locality(model, msgspec.structs.replace(network, receptive_field=field, size_multiple=multiple))
+
+    assert stating(None) == found
+    assert stating(1) == found
+    assert stating(100) == Locality(100, 100, found.alignment)
+    assert stating(None, 6) == Locality(found.above, found.below, 6)
+    assert "whole frame" in str(stating("whole frame"))
+    unknown = graph(helper.make_node("Det", ["x"], ["y"]))
+    assert isinstance(network_locality(unknown, network), str)
+    stated = msgspec.structs.replace(network, receptive_field=7, size_multiple=4)
+    assert network_locality(unknown, stated) == Locality(7, 7, 4)

@@ -10,8 +10,9 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 from samples import needs_data
 
-from toolkit.artifact import Artifact, CurvePoint
+from toolkit.artifact import Artifact
 from toolkit.checks import SIMULATED, Limits, Spent, Verdict
+from toolkit.conversion import CurvePoint
 from toolkit.errors import CheckFailed, InputError, Unavailable
 from toolkit.graph.precision.convert import ConvertOptions, convert, rewritten
 from toolkit.graph.precision.simulate import simulated

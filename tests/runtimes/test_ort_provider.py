@@ -64,7 +64,7 @@ def test_options_of_cuda(options: BuildOptions, expected: dict[str, str]) -> Non
 
 def test_options_of_tensorrt(small_artifact: Artifact, tmp_path: Path) -> None:
     provider = tensorrt_provider(small_artifact, SHAPE, BuildOptions())
-    given, smallest = provider.options, small_artifact.manifest.smallest
+    given, smallest = provider.options, small_artifact.manifest.network.smallest
     name = small_artifact.manifest.input.name
     assert given["trt_profile_min_shapes"] == f"{name}:1x3x{smallest}x{smallest}"
     assert given["trt_profile_opt_shapes"] == f"{name}:1x3x720x1280"

@@ -55,22 +55,18 @@ def _print(artifact: Artifact) -> None:
 
 def _facts(artifact: Artifact) -> list[tuple[str, str]]:
     manifest, network, source = artifact.manifest, artifact.manifest.network, artifact.manifest.source
-    ports = [
-        (end.name, f"{end.dtype} {end.layout} {list(end.shape)}, RGB {end.value_range[0]:g}..{end.value_range[1]:g}")
-        for end in (manifest.input, manifest.output)
-    ]
     return [
         ("file", f"{artifact.path} ({manifest.onnx_bytes:,} bytes, sha256 {manifest.onnx_sha256[:12]}…)"),
         ("precision", manifest.precision),
         ("network", str(network)),
         ("parameters", f"{network.parameters:,} (in training: {source.parameters:,})"),
         *(() if network.details is None else network.details.facts),
-        *ports,
-        ("input size", "dynamic, even" if manifest.shape is None else size(manifest.shape)),
+        *((port.name, str(port)) for port in (manifest.input, manifest.output)),
+        ("input size", f"dynamic, {manifest.sizes}" if manifest.shape is None else size(manifest.shape)),
         ("workload", manifest.workload or "none of the 4K workloads"),
         ("opset", str(manifest.opset)),
         ("source", f"{source.file} ({source.layout} layout, sha256 {source.sha256[:12]}…)"),
-        ("weights", source.weights),
+        ("weights", source.weights or "none: the source is a graph"),
         ("created with", ", ".join(f"{tool} {number}" for tool, number in manifest.tools.items())),
     ]
 

@@ -157,6 +157,8 @@ def _facts(
         scale=config.scale,
         parameters=parameter_count(fused),
         variant=checkpoint.architecture.variant(config),
+        size_multiple=config.sizes.multiple,
+        smallest=config.sizes.smallest,
         details=cast(AnyDetails, checkpoint.details),  # a Details of a registered architecture
     )
     source = Source(
@@ -189,7 +191,6 @@ def _manifest(
         output=_port(graph.output[0], options),
         opset=options.opset,
         shape=None if options.shape is None else (options.shape.height, options.shape.width),
-        smallest=config.sizes.smallest,
         workload=_workload(config.scale, options.shape),
         onnx_sha256=sha256_of(model),
         onnx_bytes=len(model),

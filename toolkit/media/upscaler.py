@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.artifact import Network
 from toolkit.errors import InputError
-from toolkit.graph.analysis.locality import Locality, bytes_per_pixel, locality
+from toolkit.graph.analysis.locality import Locality, bytes_per_pixel, network_locality
 from toolkit.graph.reading import read_model
 from toolkit.media.model import Model
 from toolkit.media.strips import Strip, cut, highest
@@ -157,7 +158,7 @@ class Upscaler:
         source = self.model.source.path
         if source.suffix != ".onnx":
             return "an engine is built for one size"
-        return _read_locality(source)[0]
+        return _read_locality(source, self.model.manifest.network)[0]
 
     def _plan(self, shape: Shape) -> None:
         self._shape = shape
@@ -170,7 +171,7 @@ class Upscaler:
         if isinstance(local, str) or self.model.manifest.shape is not None:
             self._demand_memory(shape, local)
             return
-        per_pixel = _read_locality(self.model.source.path)[1]
+        per_pixel = _read_locality(self.model.source.path, self.model.manifest.network)[1]
         rows = highest(self.model.memory, shape, per_pixel, local)
         self._strips = cut(shape.height, rows, local)
         if len(self._strips) == 1 and self.reuse:
@@ -183,7 +184,7 @@ class Upscaler:
         """Where there can be no strips, the whole frame must fit."""
         if self.model.source.path.suffix != ".onnx" or not isinstance(reason, str):
             return
-        needed = _read_locality(self.model.source.path)[1] * shape.height * shape.width
+        needed = _read_locality(self.model.source.path, self.model.manifest.network)[1] * shape.height * shape.width
         if needed > self.model.memory:
             raise InputError(
                 f"{shape} takes about {needed / 2**20:.0f} MiB at once, and cannot be cut into strips: {reason}",
@@ -207,7 +208,7 @@ class Upscaler:
 
 
 @lru_cache(maxsize=16)
-def _read_locality(path: Path) -> tuple[Locality | str, float]:
+def _read_locality(path: Path, network: Network) -> tuple[Locality | str, float]:
     model = read_model(path)
     with foreign(f"cannot find out what {path} needs around a pixel"):
-        return locality(model), bytes_per_pixel(model)
+        return network_locality(model, network), bytes_per_pixel(model)

@@ -50,7 +50,7 @@ class CellPlan:
     @property
     def network(self) -> tuple[str, str]:
         """Workload and weights: a speed-up is only computed between cells with the same ones."""
-        return self.workload.name, "" if self.manifest is None else self.manifest.source.weights_sha256
+        return self.workload.name, "" if self.manifest is None else self.manifest.source.network_sha256
 
 
 def plan(

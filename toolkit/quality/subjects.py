@@ -54,7 +54,7 @@ class Subject:
     @property
     def weights(self) -> str:
         """What precisions of the same network share."""
-        return self.source.manifest.source.weights_sha256
+        return self.source.manifest.source.network_sha256
 
     @property
     def fixed(self) -> Shape | None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import onnx
 
-from toolkit.artifact import Artifact, CurveCost, CurvePoint, Precision
+from toolkit.artifact import Artifact, Precision
 from toolkit.checks import SIMULATED, Limits, Spent, Verdict
+from toolkit.conversion import CurveCost, CurvePoint
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.precision.convert import (
     ConvertOptions,

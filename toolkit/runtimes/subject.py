@@ -170,7 +170,7 @@ class Subject:
         """sha256 of the source weights, which all precisions of a network share."""
         match self.source:
             case Artifact() | Engine() as exported:
-                return exported.manifest.source.weights_sha256
+                return exported.manifest.source.network_sha256
             case checkpoint:
                 from toolkit.network.checkpoint import serialised_weights
 

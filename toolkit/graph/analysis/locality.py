@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from toolkit.artifact import Network
 from toolkit.graph.analysis.shapes import inferred_tensors, small_frame
 
 Attributes = dict[str, object]
@@ -57,6 +58,22 @@ class _Reach:
 
 class _WholeFrame(Exception):
     """A node depends on every row, or on rows that cannot be told."""
+
+
+def network_locality(model: onnx.ModelProto, network: Network) -> Locality | str:
+    """The receptive field of an artifact's graph, or why there is none to speak of.
+
+    The manifest may state it, for graphs that the analysis does not understand. What the analysis finds is never made
+    smaller by it: a strip with too few rows around it would show at its edges.
+    """
+    stated, found = network.receptive_field, locality(model)
+    if stated == "whole frame":
+        return "its manifest says that a pixel depends on the whole frame"
+    if isinstance(found, str):
+        return found if stated is None else Locality(stated, stated, network.size_multiple)
+    # A strip is an input of the graph: it begins where the graph's blocks do, and has a size that the graph takes.
+    alignment = math.lcm(found.alignment, network.size_multiple)
+    return Locality(max(found.above, stated or 0), max(found.below, stated or 0), alignment)
 
 
 def locality(model: onnx.ModelProto) -> Locality | str:

@@ -12,8 +12,9 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from toolkit.artifact import Artifact, Conversion, CurveCost, CurvePoint, Manifest, Precision, Step, check_replaceable
+from toolkit.artifact import Artifact, Manifest, Precision, Step, check_replaceable
 from toolkit.checks import Check
+from toolkit.conversion import Conversion, CurveCost, CurvePoint
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.analysis.numerics import Probes
 from toolkit.graph.editing import copied
@@ -164,7 +165,7 @@ class Converted:
 
     def write(self, directory: Path | None = None) -> Artifact:
         """Write it, beside its parent unless told otherwise."""
-        weights = self.parent.read_weights().read_bytes()
+        weights = None if self.parent.weights_path is None else self.parent.read_weights().read_bytes()
         return Artifact.write(directory or self.parent.path.parent, self.content, self.manifest, weights)
 
 

@@ -1,6 +1,7 @@
-"""Older manifests in terms of the current one: schema 1, whose checks were sentences, and networks without `details`.
+"""Converts older manifests to the current form.
 
-This is the only place that parses the names of checks.
+Checks of schema 1 were sentences; this is the only module that parses them. Until schema 2 was complete, `network` held
+facts of RT4KSR among those of every network, and `smallest` was beside it.
 """
 
 from __future__ import annotations
@@ -45,14 +46,33 @@ _TIME = re.compile(r"time on (?P<runtime>[\w-]+), (?P<height>\d+)x(?P<width>\d+)
 
 
 def upgraded(document: dict[str, Any]) -> dict[str, Any]:
-    """The same manifest in schema 2.
-
-    Args:
-        document: a decoded manifest of schema 1.
+    """A decoded manifest of any known form in the current one, where it is returned as it is.
 
     Raises:
-        msgspec.ValidationError: it has something in it that schema 1 did not have.
+        msgspec.ValidationError: it has something in it that its schema did not have.
     """
+    typed = _with_typed_checks(document) if document.get("schema") == 1 else document
+    return _with_details(typed) if "smallest" in typed else typed
+
+
+def _with_details(document: dict[str, Any]) -> dict[str, Any]:
+    """With facts of RT4KSR apart from those of every network. Every older manifest is of an RT4KSR network."""
+    network = msgspec.convert(document.get("network"), dict[str, Any])
+    general = {name: value for name, value in network.items() if name not in _RT4KSR_DETAILS}
+    details = {name: network[name] for name in _RT4KSR_DETAILS if name in network}
+    general |= {
+        "size_multiple": 2,
+        "smallest": document["smallest"],
+        "details": {"architecture": "rt4ksr", **details},
+    }
+    source = document.get("source")
+    if isinstance(source, dict) and source.get("layout") == "rep_conv":
+        source = {**source, "merged": True}  # the layout of merged weights was known by its name
+    others = {name: value for name, value in document.items() if name not in ("network", "smallest")}
+    return {**others, "network": general, "source": source}
+
+
+def _with_typed_checks(document: dict[str, Any]) -> dict[str, Any]:
     named = msgspec.convert(document.get("checks"), tuple[_NamedCheck, ...])
     budgets = [(match, check) for check in named if (match := _BUDGET.fullmatch(check.name))]
     judged = {check for _, check in budgets}
@@ -65,22 +85,6 @@ def upgraded(document: dict[str, Any]) -> dict[str, Any]:
     if isinstance(conversion, dict):
         facts["conversion"] = {**conversion, "curve_cost": _curve_cost(conversion.get("curve_cost", ""))}
     return {**document, **facts}
-
-
-def with_details(document: dict[str, Any]) -> dict[str, Any]:
-    """The same manifest, with facts that only RT4KSR networks have in `network.details`.
-
-    Args:
-        document: a decoded manifest. Where it has `details`, or is malformed, it is returned as it is.
-    """
-    network, source = document.get("network"), document.get("source")
-    if not isinstance(network, dict) or not isinstance(source, dict) or network.keys().isdisjoint(_RT4KSR_DETAILS):
-        return document
-    details = {"architecture": "rt4ksr", **{name: network[name] for name in _RT4KSR_DETAILS if name in network}}
-    common = {name: value for name, value in network.items() if name not in _RT4KSR_DETAILS}
-    # The layout of merged weights was known by its name.
-    merged = {"merged": True} if source.get("layout") == "rep_conv" else {}
-    return {**document, "network": {**common, "details": details}, "source": {**source, **merged}}
 
 
 def _check(check: _NamedCheck) -> Check:
