@@ -203,7 +203,7 @@ def test_pairs_are_found_in_the_usual_places(photos: Path, tmp_path: Path) -> No
     with pytest.raises(InputError, match="has no counterpart"):
         find_items([tmp_path / "set"], 2)
     Image.new("RGB", (30, 30)).save(tmp_path / "set" / "x2" / "LR" / "b.png")
-    with pytest.raises(InputError, match="no pair for x2"):
+    with pytest.raises(InputError, match="not a pair for x2"):
         load_pair(find_items([tmp_path / "set"], 2)[1], 2, Degradation())
 
 
@@ -230,7 +230,7 @@ def test_an_original_that_is_much_larger_is_no_partner(tmp_path: Path) -> None:
         (tmp_path / part).mkdir()
         Image.new("RGB", (side, side)).save(tmp_path / part / "a.png")
     (item,) = find_items([tmp_path], 2)
-    with pytest.raises(InputError, match="no pair for x2"):
+    with pytest.raises(InputError, match="not a pair for x2"):
         load_pair(item, 2, Degradation())
     assert load_pair(item, 3, Degradation()).low.shape == (12, 12, 3)
 
