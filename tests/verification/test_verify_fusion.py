@@ -120,7 +120,7 @@ def test_a_fused_checkpoint_has_nothing_to_prove(tmp_path: Path) -> None:
 
 
 def test_an_artifact_of_another_checkpoint_is_refused(small_artifact: Artifact) -> None:
-    with pytest.raises(InputError, match="was not made from"):
+    with pytest.raises(InputError, match="was not exported from"):
         toolkit.verify_fusion(checkpoint(seed=5), small_artifact)
 
 

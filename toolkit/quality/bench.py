@@ -1,4 +1,4 @@
-"""The share of a network's gain that a graph spends, measured over and over on the same images."""
+"""Measures how much of a network's gain over bicubic a graph loses, repeatedly on the same images."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ from toolkit.system.hardware import usable_cpus
 from toolkit.workloads import Shape
 
 _CROP = 256
-"""High-resolution pixels to a side: enough to feel every layer, small enough to be measured hundreds of times."""
+"""Height and width of high-resolution crops: larger than the receptive field, and small enough for hundreds of
+measurements."""
 
 _MOST = 20
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Images, and what fp32 and bicubic reach on them.
+    """Images, and the results of the fp32 graph on them.
 
     Attributes:
         data: names of the image sets.
-        pairs: crops, all of which count alike.
-        input: of the graph.
-        output: of the graph.
-        border: pixels left out at each edge.
+        pairs: crops, with equal weights.
+        input: input port of the graph.
+        output: output port of the graph.
+        border: pixels that are ignored at each edge.
         exact: results of the fp32 graph.
-        scores: their PSNR-Y.
-        gain: how much these are more than bicubic's, on average.
+        scores: PSNR-Y of `exact` for each pair, in dB.
+        gain: mean of `scores` minus the mean PSNR-Y of bicubic, in dB.
     """
 
     data: str
@@ -57,10 +58,11 @@ class Bench:
     def of(
         cls, model: onnx.ModelProto, manifest: Manifest, data: Sequence[Path], calibration: Path | None = None
     ) -> Bench:
-        """Measure the fp32 graph on image sets, else on calibration images: those of a directory, or the toolkit's.
+        """Measure the fp32 graph on image sets or, if there are none, on calibration images: of a directory, or bundled
+        ones.
 
         Raises:
-            InputError: an image set or directory that cannot be used.
+            InputError: an image set or directory cannot be used.
         """
         scale = manifest.network.scale
         data_names, pairs = _pairs(data, calibration, manifest)
@@ -72,22 +74,24 @@ class Bench:
 
     @property
     def images(self) -> str:
-        """For people: how many images of which sets."""
+        """Number of images and names of their sets, for messages."""
         return f"{len(self.pairs)} images of {self.data}"
 
     def require_gain(self) -> None:
-        """Raise InputError if the network gains nothing over bicubic on these images: then it has no share to lose."""
+        """Raise InputError unless the network gains something over bicubic on these images; losses are shares of
+        that gain.
+        """
         if not self.gain > 0:
             raise InputError(
                 f"the network is no better than bicubic on {self.images}: {self.gain:.2f} dB",
-                "A budget is a share of the gain: take a trained network, and images it is good at.",
+                "A budget is a share of that gain. Use a trained network and images like its training data.",
             )
 
     def spent(self, model: onnx.ModelProto) -> Spent:
-        """What a graph loses.
+        """What a graph loses compared with the fp32 graph.
 
         Raises:
-            InputError: the fp32 graph gains nothing.
+            InputError: the fp32 graph gains nothing over bicubic.
         """
         self.require_gain()
         results = self.results(model)
@@ -95,13 +99,13 @@ class Bench:
         return spent_of(self.scores, self.scored(results), self.gain, [patch.difference for patch in patches])
 
     def results(self, model: onnx.ModelProto) -> tuple[Pixels, ...]:
-        """What a graph makes of the low-resolution crops."""
+        """Upscale the low-resolution crops."""
         run = _function(model)
         results = (run({self.input.name: self.input.from_image(pair.low)}) for pair in self.pairs)
         return tuple(self.output.to_image(result) for result in results)
 
     def scored(self, results: Sequence[Pixels]) -> tuple[float, ...]:
-        """PSNR-Y of results."""
+        """PSNR-Y of results in dB, one per pair."""
         inner = slice(self.border, -self.border or None)
         return tuple(
             min(psnr(squared_error(luma(result[inner, inner]), luma(pair.high[inner, inner]))), BEST_PSNR)
@@ -110,7 +114,7 @@ class Bench:
 
 
 def _pairs(data: Sequence[Path], calibration: Path | None, manifest: Manifest) -> tuple[str, tuple[Pair, ...]]:
-    """Some image pairs, of all sets alike, and which they are."""
+    """Crops of image pairs, evenly distributed over all sets, and the names of the sets."""
     scale, sizes = manifest.network.scale, manifest.sizes
     if data:
         items = find_items(data, scale)
@@ -141,7 +145,7 @@ def _cropped(pair: Pair, manifest: Manifest) -> Pair:
 
 
 def _function(model: onnx.ModelProto) -> Callable[[dict[str, Frame]], Frame]:
-    """A graph, run by ONNX Runtime where it is installed, else by ONNX's own implementation."""
+    """A function that runs a graph, with ONNX Runtime if installed, otherwise with ONNX's reference implementation."""
     try:
         import onnxruntime
     except ImportError:

@@ -1,4 +1,4 @@
-"""How much of the network's own gain over bicubic a precision may spend."""
+"""Quality budgets: how much of the network's gain over bicubic a precision may lose."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ BUDGETS: Mapping[Precision, Limits] = MappingProxyType(
         "int8": Limits(mean=0.10, worst_image=0.30, worst_patch=4.0),
     }
 )
-"""Where no file says otherwise."""
+"""Default limits."""
 
 
 def read_budgets(path: Path | None = None) -> Mapping[Precision, Limits]:
-    """Limits from a TOML file with a table for each precision it speaks of.
+    """Read limits from a TOML file with one table per precision; precisions without a table have the default limits.
 
     Args:
-        path: default: `validation/budgets.toml` where that is there, else `BUDGETS`.
+        path: None: `validation/budgets.toml` if that exists, otherwise `BUDGETS`.
 
     Raises:
-        InputError: it cannot be read, or names a precision or limit there is none of.
+        InputError: the file cannot be read, or contains an unknown precision or limit.
     """
     if path is None:
         if not DEFAULT_FILE.is_file():
@@ -46,20 +46,20 @@ def read_budgets(path: Path | None = None) -> Mapping[Precision, Limits]:
         read = msgspec.convert(read_toml(path), dict[Precision, Limits])
     except (OSError, MalformedDocument, msgspec.ValidationError) as error:
         raise InputError(
-            f"{path} holds no budgets: {error}",
-            f"It needs a table for {', '.join(get_args(Precision))}, each with mean, worst_image and worst_patch.",
+            f"{path} is not a file of budgets: {error}",
+            f"It needs tables named {', '.join(get_args(Precision))}, each with mean, worst_image and worst_patch.",
         ) from error
     return {**BUDGETS, **read}
 
 
 def spent_of(exact: Sequence[float], scores: Sequence[float], gain: float, patches: Sequence[float]) -> Spent:
-    """What a network loses against its fp32 form on some images.
+    """What a network loses compared with its fp32 form.
 
     Args:
         exact: PSNR-Y of fp32 on each image, in dB.
-        scores: PSNR-Y of what is judged, on the same images.
-        gain: of fp32 over bicubic in mean PSNR-Y on these images, in dB; more than 0.
-        patches: on each image, how far the worst patch is from fp32, in grey levels.
+        scores: PSNR-Y of the network on the same images, in dB.
+        gain: of fp32 over bicubic in mean PSNR-Y on these images, in dB; must be positive.
+        patches: for each image, the difference from fp32 in the worst patch, in grey levels.
     """
     losses = np.subtract(exact, scores) / gain
     return Spent(float(losses.mean()), float(losses.max()), max(patches))

@@ -1,4 +1,4 @@
-"""`toolkit convert`: an artifact in another precision, and what that costs of its gain over bicubic."""
+"""`toolkit convert`: converts an artifact to another precision and measures what that loses."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ def convert(
     allow_worse_than_bicubic: bool = False,
     overwrite: bool = False,
 ) -> Artifact:
-    """Write `artifact` in another precision, beside it unless told otherwise.
+    """Convert an artifact to another precision.
 
-    Its error against float64, and the share of the network's gain over bicubic that it loses, go into the manifest. The
-    share is measured on the calibration images, as hardware with float32 accumulators computes it. It is a first
-    answer: `toolkit evaluate` gives the one for your images and runtimes.
+    The manifest of the result records its error against float64 and the share of the network's gain over bicubic that
+    it loses. That share is measured on the calibration images, simulating hardware with float32 accumulators. It is an
+    estimate: `toolkit evaluate` measures it on your images and runtimes.
 
     Args:
         artifact: fp32.
         precision: fp16, bf16 or int8.
         options: see `ConvertOptions`.
-        directory: where it is written; None: beside `artifact`.
+        directory: where the result is written; None: the directory of `artifact`.
         progress: called as each step begins.
-        allow_worse_than_bicubic: write it even if bicubic upscaling is better.
-        overwrite: replace an artifact of the same name that was made from other weights or with other options.
+        allow_worse_than_bicubic: write the result even if bicubic upscaling is better.
+        overwrite: replace an artifact of the same name that has other weights or options.
 
     Raises:
-        InputError: the artifact is not fp32, an option does not fit the precision, or a name fits no node.
+        InputError: the artifact is not fp32, an option does not apply to the precision, or a node name matches nothing.
         OutputExists: there is such an artifact.
-        Unavailable: int8 without ONNX Runtime, whose calibrators are used.
-        CheckFailed: it is worse than bicubic, or its error against float64 is beyond what this precision should cost;
+        Unavailable: int8 needs ONNX Runtime for calibration, and it is not installed.
+        CheckFailed: the result is worse than bicubic, or its error against float64 exceeds the bound of the precision;
             nothing is written.
     """
     options = options or ConvertOptions()
@@ -59,14 +59,14 @@ def convert(
         raise CheckFailed(
             f"{made.manifest.name} is worse than bicubic: {precision} {lost(verdict.spent.mean)} on {verdict.images} "
             f"images of {verdict.data}; nothing was written",
-            "Keep sensitive nodes in float32 (`toolkit tune`), or keep the result as it is with "
+            "Keep sensitive nodes in float32 (`toolkit tune`), or write the result anyway with "
             "--allow-worse-than-bicubic.",
         )
     return replace(made, manifest=msgspec.structs.replace(made.manifest, verdicts=(verdict,))).write(directory)
 
 
 def _judged(made: Converted, precision: Precision, calibration: Path | None) -> Verdict:
-    """What a conversion costs. A network without a gain has nothing to lose: its verdict has no share."""
+    """The verdict on a conversion. For a network without a gain over bicubic it has no share."""
     manifest = msgspec.structs.replace(made.manifest, shape=None)  # the images are smaller than most fixed sizes
     exact = sizeless(read_model(made.parent.path), made.manifest)
     bench = Bench.of(exact, manifest, (), calibration)

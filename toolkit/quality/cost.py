@@ -1,4 +1,4 @@
-"""Parts of a graph whose precision can be chosen, and what they cost."""
+"""Units of a graph whose precision can be chosen separately, and their costs."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from toolkit.graph.analysis.shapes import inferred_tensors, small_frame
 from toolkit.graph.analysis.work import multiply_adds
 
 _SIDE = 64
-"""Pixels of the frame that costs are counted for; only their proportions matter."""
+"""Height and width of the frame that costs are counted for; only their ratios matter."""
 
 _ELEMENTWISE = 1.0
 """Operations per element of a node that is not a convolution."""
 
 _MOVES = {"DepthToSpace", "Transpose", "Identity"}
-"""Operators that compute nothing: they stay in the type of what they move, or it would be rounded for nothing."""
+"""Operators that only move data. They keep the type of their input; another type would round it without any benefit."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A node, or all nodes of a norm or attention, under one name.
+    """A node, or all nodes of a norm or an attention.
 
     Attributes:
-        name: of the node, or the group.
-        cost: in multiply-adds or elements.
-        moves: names of the nodes behind it that only move its result.
+        name: of the node or group.
+        cost: in multiply-adds; for elementwise operators in elements.
+        moves: names of the following nodes that only move its result.
     """
 
     name: str
@@ -36,11 +36,11 @@ class Unit:
 
 
 def units(model: onnx.ModelProto, *, convolutions_only: bool) -> list[Unit]:
-    """What can be kept in float32, in graph order.
+    """Units that can be kept in float32, in graph order.
 
     Args:
-        model: an fp32 artifact's graph.
-        convolutions_only: for int8, which lowers nothing else.
+        model: the graph of an fp32 artifact.
+        convolutions_only: for int8, which only lowers convolutions.
 
     Raises:
         InputError: the shapes inside the graph cannot be inferred.
@@ -66,7 +66,7 @@ def units(model: onnx.ModelProto, *, convolutions_only: bool) -> list[Unit]:
 
 
 def _group(name: str) -> str:
-    """`body.0.norm` for `body.0.norm.mean`; other nodes are groups of their own."""
+    """Name of the unit of a node: `body.0.norm` for `body.0.norm.mean`; most nodes are units of their own."""
     for part in (".norm.", ".attention."):
         if part in name:
             return name.partition(part)[0] + part.rstrip(".")

@@ -1,4 +1,4 @@
-"""What graphs cost in time on a runtime, side by side."""
+"""Measures the run time of several graphs on a runtime, side by side."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from toolkit.system.progress import Progress, ProgressCallback
 from toolkit.workloads import Shape
 
 _SHAPE = Shape(540, 960)
-"""A quarter of 1080p: a dozen graphs are loaded at once, and take turns many times."""
+"""A quarter of 1080p: about a dozen graphs are loaded together and measured many times in turns."""
 
 _WARM_UP = 2
 _ROUNDS = 15
@@ -50,10 +50,10 @@ class Stopwatch:
         return _SHAPE if fixed is None else Shape(*fixed)
 
     def require(self, lowered: onnx.ModelProto) -> None:
-        """Make sure that this runtime computes in the precision whose time is asked for.
+        """Make sure that the runtime computes in the precision whose time is measured.
 
         Raises:
-            Unavailable: it does not, or does not work here.
+            Unavailable: it computes in another precision, or is not available.
         """
         with tempfile.TemporaryDirectory() as directory:
             executed = self._load(Path(directory), lowered, self.precision).executed()
@@ -61,17 +61,17 @@ class Stopwatch:
         if self.precision not in ran:
             computed = "+".join(sorted(ran - {"uint8"}))
             raise Unavailable(
-                f"{self.runtime} computes {self.precision} graphs in {computed} here: its times would be another's",
-                "Time on another runtime, or let multiply-adds count.",
+                f"{self.runtime} computes {self.precision} graphs in {computed} here: its times would not apply",
+                "Measure time on another runtime, or use multiply-adds as the cost.",
             )
 
     def shares(
         self, graphs: Mapping[str, onnx.ModelProto], activity: str, progress: ProgressCallback
     ) -> dict[str, float]:
-        """Time of each graph as a share of the fp32 graph's: the median over rounds in which all run once.
+        """Time of each graph relative to the fp32 graph: median over rounds, in each of which all graphs run once.
 
         Raises:
-            Unavailable: the runtime does not work here, or refuses a graph.
+            Unavailable: the runtime is not available, or does not support a graph.
         """
         with tempfile.TemporaryDirectory() as directory:
             base = find_runtime(self.runtime).load(self.artifact, SessionOptions(self.threads), "fp32")

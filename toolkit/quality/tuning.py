@@ -1,4 +1,4 @@
-"""`toolkit tune`: which nodes must stay in float32 for a precision to keep within its budget."""
+"""`toolkit tune`: finds the nodes that must stay in float32 to keep a precision within its quality budget."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from toolkit.system.progress import Progress, ProgressCallback, no_progress
 SUFFIX = "_tuned"
 
 _TIMED = 12
-"""Mixes that are timed in the end."""
+"""Number of mixes that are timed at the end."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,16 @@ class Tuned:
     """The outcome of a tuning.
 
     Attributes:
-        artifact: in the mix that was chosen; its manifest holds the curve and the verdict.
-        images: what quality was measured on.
+        artifact: with the chosen mix; its manifest holds the curve and the verdict.
+        images: images that quality was measured on.
         gain: of the fp32 network over bicubic on them, in dB of mean PSNR-Y.
-        alone: what is spent when each unit alone is lowered.
-        raised: what is spent when each unit alone stays in float32.
-        curve: of all mixes that were measured the cheapest for each quality, from all low to all high.
+        alone: for each unit, the loss if it is the only lowered one.
+        raised: for each unit, the loss if it is the only one in float32.
+        curve: the cheapest of the measured mixes for each quality, from all lowered to all float32.
         chosen: the mix of the artifact.
-        spent: what it spends.
-        limits: what it may spend.
-        cost: what the costs of the curve are shares of.
+        spent: what it loses.
+        limits: what it may lose.
+        cost: kind of cost; costs of the curve are shares of that of the fp32 graph.
     """
 
     artifact: Artifact
@@ -79,38 +79,38 @@ def tune(
     overwrite: bool = False,
     progress: ProgressCallback = no_progress,
 ) -> Tuned:
-    """Find the cheapest mix of `precision` and float32 that keeps within `limits`.
+    """Find the cheapest mix of `precision` and float32 that stays within `limits`, and write it as an artifact.
 
-    Cost is counted in multiply-adds of nodes in float32 (of norms and activations, their elements), or in time on a
-    runtime. Every unit is lowered alone and raised alone. Up to eight units all mixes are measured; beyond that units
-    are ranked by how much they help for their cost, the ranking is bisected for its shortest beginning that fits, and
-    that is improved by leaving units out and exchanging them.
+    The cost of a mix is the share of multiply-adds in float32 (for norms and activations, of their elements), or its
+    time on a runtime. See `search.py` for the search.
 
     Args:
         artifact: fp32.
         precision: fp16 and bf16 are simulated with float32 accumulators; int8 is run by ONNX Runtime.
-        limits: what may be spent of the network's gain.
-        data: image sets, as for `evaluate`; default: the images that ship with the toolkit.
-        options: for int8: how it is calibrated.
-        directory: where the artifact is written; default: beside the other one.
-        time_on: name of a runtime whose time is to be saved; None: multiply-adds count.
-        threads: of that runtime; 0: all usable.
-        overwrite: replace an artifact that was tuned before.
+        limits: what the mix may lose of the network's gain over bicubic.
+        data: image sets, as for `evaluate`; default: the bundled images.
+        options: of the conversion, for example the calibration of int8.
+        directory: where the artifact is written; default: the directory of `artifact`.
+        time_on: name of a runtime whose time is minimised; None: multiply-adds are.
+        threads: of that runtime; 0: all CPUs available to this process.
+        overwrite: replace the result of an earlier tuning.
         progress: called as mixes are measured.
 
     Raises:
         InputError: the artifact is not fp32, or the network gains nothing over bicubic on these images.
-        OutputExists: there is a tuned artifact already: whether it is the same is known only in the end.
-        CheckFailed: within the limits nothing can be lowered, or nothing that saves time.
-        Unavailable: the runtime does not work here, or computes in another precision.
+        OutputExists: there is a tuned artifact already, and `overwrite` is false.
+        CheckFailed: nothing can be lowered within the limits, or no mix within them is faster.
+        Unavailable: the runtime is not available, or computes in another precision.
     """
     if artifact.manifest.precision != "fp32" or precision == "fp32":
-        raise InputError(f"{artifact.manifest.name} cannot be tuned to {precision}", "Tune an fp32 artifact lower.")
+        raise InputError(
+            f"{artifact.manifest.name} cannot be tuned to {precision}", "Give an fp32 artifact, and a lower precision."
+        )
     if not 0 < limits.mean < 1 or not min(limits.worst_image, limits.worst_patch) > 0:
         raise InputError(
             f"a budget of {limits.mean:.3g} for the mean, {limits.worst_image:.3g} for an image and "
-            f"{limits.worst_patch:.3g} for a patch is none",
-            "The mean is a share of the gain between 0 and 1 (5% is 0.05), the others are more than 0.",
+            f"{limits.worst_patch:.3g} for a patch is out of range",
+            "The mean is a share of the gain between 0 and 1 (5% is 0.05), the others must be positive.",
         )
     check_request(artifact.manifest, precision, options or ConvertOptions())
     tuned = replace(options or ConvertOptions(), suffix=SUFFIX)
@@ -141,7 +141,7 @@ def tune(
 
 
 def pareto(points: Iterable[CurvePoint]) -> tuple[CurvePoint, ...]:
-    """Those that no other point beats in both cost and quality, by cost."""
+    """Points that no other point beats in both cost and quality, ordered by cost."""
     best: list[CurvePoint] = []
     for point in sorted(points, key=lambda point: (point.cost, point.spent)):
         if not best or point.spent < best[-1].spent:
@@ -151,7 +151,7 @@ def pareto(points: Iterable[CurvePoint]) -> tuple[CurvePoint, ...]:
 
 @dataclass(frozen=True)
 class _Mixer:
-    """Makes graphs of an artifact in mixes of precisions."""
+    """Converts an artifact's graph to mixes of precisions."""
 
     artifact: Artifact
     precision: Precision
@@ -170,7 +170,7 @@ class _Mixer:
         return cls(artifact, precision, model, found, options, magnitudes, prepared)
 
     def graph(self, kept: Mix) -> onnx.ModelProto:
-        """With these units in float32."""
+        """The graph with these units in float32."""
         options, manifest = self.options_for(kept), self.artifact.manifest
         return rewritten(self.model, manifest, self.precision, options, self.magnitudes, self.prepared)[0]
 
@@ -181,18 +181,18 @@ class _Mixer:
         return replace(self.options, keep_fp32=tuple(name for unit in chosen for name in (unit.name, *unit.moves)))
 
     def multiply_adds(self) -> dict[str, float]:
-        """Of each unit, as a share of all."""
+        """Multiply-adds of each unit, as a share of the total."""
         total = sum(unit.cost for unit in self.units)
         return {unit.name: unit.cost / total for unit in self.units}
 
 
 def _seconds(mixer: _Mixer, watch: Stopwatch, progress: ProgressCallback) -> dict[str, float]:
-    """What time each unit costs in float32 where all others are low, as a share of the fp32 graph's."""
+    """Time that each unit costs in float32 while all others are lowered, as a share of the fp32 graph's time."""
     lowered = mixer.graph(frozenset())
     watch.require(lowered)
     graphs = {unit.name: mixer.graph(frozenset({unit.name})) for unit in mixer.units}
     shares = watch.shares({"": lowered, **graphs}, f"timing units on {watch.runtime}", progress)
-    # Differences within the noise are nothing; work breaks the tie.
+    # Differences below the noise are clamped to 0; the number of multiply-adds breaks ties.
     work = mixer.multiply_adds()
     return {unit.name: max(shares[unit.name] - shares[""], 0.0) + 1e-3 * work[unit.name] for unit in mixer.units}
 
@@ -202,7 +202,7 @@ def _points(search: Search) -> dict[Mix, CurvePoint]:
 
 
 def _timed(search: Search, mixer: _Mixer, watch: Stopwatch, progress: ProgressCallback) -> dict[Mix, CurvePoint]:
-    """The likeliest mixes, timed side by side: what units cost does not add up exactly."""
+    """The most promising mixes, timed side by side, because times of units do not add up exactly."""
     points = _points(search)
     line = [frozenset(point.kept) for point in pareto(points.values())]
     fitting = sorted((mix for mix in points if search.fits(mix)), key=lambda mix: (search.price(mix), sorted(mix)))
@@ -220,7 +220,7 @@ def _point(search: Search, kept: Mix, cost: float) -> CurvePoint:
 
 
 def _curve(points: dict[Mix, CurvePoint], kept: Mix) -> tuple[CurvePoint, ...]:
-    """The best mixes, and the one that was chosen: that may have been beaten by less than it leaves in reserve."""
+    """The best mixes and the chosen one, which may cost slightly more than the best because of its larger reserve."""
     return tuple(sorted({*pareto(points.values()), points[kept]}, key=lambda point: (point.cost, -point.spent)))
 
 
@@ -228,14 +228,14 @@ def _chosen(search: Search, points: dict[Mix, CurvePoint], precision: Precision,
     fitting = [mix for mix in points if search.fits(mix)]
     if not fitting or fitting == [search.everything]:
         raise CheckFailed(
-            f"within this budget nothing can be lowered to {precision}", "Ship fp32, or allow a larger share."
+            f"nothing can be lowered to {precision} within this budget", "Use fp32, or allow a larger loss."
         )
     kept = min(fitting, key=lambda mix: (search.price(mix, points[mix].cost), sorted(mix)))
     if time_on is not None and (kept == search.everything or points[kept].cost >= 1):
         best = min(points[mix].cost for mix in fitting if mix != search.everything)
         raise CheckFailed(
-            f"within this budget no mix of {precision} and float32 is faster than float32 alone on {time_on}: the best "
-            f"takes {best:.2f} of its time",
-            "Ship fp32 for this runtime, or allow a larger share.",
+            f"no mix of {precision} and float32 within this budget is faster than float32 on {time_on}: the best takes "
+            f"{best:.2f} times as long",
+            "Use fp32 on this runtime, or allow a larger loss.",
         )
     return kept

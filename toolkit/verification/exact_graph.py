@@ -1,4 +1,4 @@
-"""An exported graph computed in float64: what its stored constants mean, without any machine's float32."""
+"""Runs an exported graph in float64: the function that its stored constants define, without float32 arithmetic."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from toolkit.sizes import reflected_indices
 
 
 class ExactGraph:
-    """The graph of an fp32 artifact in float64, by ONNX's reference implementation: exact, and slow."""
+    """The graph of an fp32 artifact in float64, run by ONNX's reference implementation; exact, but slow."""
 
     def __init__(self, artifact: Artifact) -> None:
         self._manifest = artifact.manifest
         self._function = float64_function(in_float64(onnx.load(artifact.path)))
 
     def run(self, frame: Frame) -> NDArray[np.float64]:
-        """Upscale a frame of any size that the artifact takes.
+        """Upscale a frame of any size that the artifact supports.
 
         Args:
-            frame: as the input port has it, but float64 where that is a floating-point port.
+            frame: as described by the input port; float64 for a floating-point port.
 
         Returns:
-            What the output port holds, as float64.
+            The frame of the output port, as float64.
         """
         manifest = self._manifest
         shape = manifest.input.size_of(frame)
-        if manifest.shape is None:  # a graph of fixed size extends odd ones itself
+        if manifest.shape is None:  # graphs of fixed size extend odd sizes themselves
             rows, columns = (reflected_indices(side, manifest.sizes.padded(side)) for side in shape.sides)
             frame = manifest.input.taken(frame, rows, columns)
         result = self._function(frame).astype(np.float64)

@@ -1,9 +1,9 @@
-"""`verify-fusion`: each block proved, then the whole network and the exported graph compared with it.
+"""`toolkit verify-fusion`: proves the merge of each block, then compares the whole network and the exported graph.
 
-Equality is judged in float64, where bounds are the same on every machine: unfused and fused network to 1e-11, and the
-exported graph, computed in float64 with the constants that it stores, to what rounding these constants to float32 may
-change. The forms in float32, the graph on a runtime among them, show what float32 costs here; their bound is what it
-may cost on any CPU (`toolkit.network.rounding`).
+Equality is tested in float64, where bounds are the same on every machine: 1e-11 between unfused and fused network. The
+exported graph, computed in float64 with its stored constants, may differ by what rounding those constants to float32
+can change. The comparisons in float32, including the graph on a runtime, show what float32 costs on this machine; their
+bound is what it can cost on any CPU (`toolkit.network.rounding`).
 """
 
 from __future__ import annotations
@@ -40,29 +40,29 @@ from toolkit.workloads import Shape, workload_for_scale
 _EXECUTORS = ("ort-cpu", "openvino")
 
 _FLOAT64_VALUES = 1_000_000
-"""Larger inputs are compared in float32 only: a full frame in float64 costs gigabytes and shows nothing new."""
+"""Larger inputs are compared in float32 only: a full frame in float64 needs gigabytes and shows nothing new."""
 
 _REFERENCE_VALUES = 20_000
-"""Larger inputs are not given to ONNX's reference implementation, which takes seconds for 256x256 pixels."""
+"""Larger inputs are not run by ONNX's reference implementation, which takes seconds for 256x256 pixels."""
 
 _UINT8_BOUND = 1.0
-"""Grey levels: a value near a half may round either way in float32."""
+"""In grey levels: a value near a half may be rounded either way in float32."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One input through every form of the network.
+    """One input, run by all forms of the network.
 
-    Errors are as `difference` measures them; None where there is nothing to compare: a full frame in float64, or values
-    that the exported graph cannot take (outside a uint8 image).
+    Errors are those of `difference`. None if not compared: a full frame in float64, or values outside 0..1 for a uint8
+    graph.
 
     Attributes:
-        input: its name.
-        shape: its height and width.
+        input: name of the input.
+        shape: its size in pixels.
         float64: fused against unfused network, both in float64.
         float32: the same in float32, by PyTorch.
-        graph_float64: the exported graph, computed in float64, against the unfused network in float64; of a uint8
-            graph what it exceeds half a grey level by, as a share of 255.
+        graph_float64: the exported graph, computed in float64, against the unfused network in float64; for a
+            uint8 graph, the excess over half a grey level, divided by 255.
         graph_unfused: the exported graph on a runtime against the unfused network in float32.
         graph_fused: the same against the fused network.
     """
@@ -78,12 +78,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Bounds:
-    """What is allowed, the same on every machine.
+    """Largest allowed errors, the same on every machine.
 
     Attributes:
         graph: for the exported graph on a runtime; in grey levels for uint8 artifacts.
-        graph_float64: for the exported graph in float64: what rounding its constants to float32 may change.
-        float32: for forms in float32 against each other: what float32 may cost either of them on any CPU.
+        graph_float64: for the exported graph in float64: what rounding its constants to float32 can change.
+        float32: between two forms in float32: what float32 can cost both of them on any CPU.
         block: of `BlockProof.measured`.
         rounding: of `BlockProof.rounding`.
         float64: for unfused against fused in float64.
@@ -98,7 +98,7 @@ class Bounds:
 
     @classmethod
     def of(cls, network: NetworkModule, dtype: PortType) -> Bounds:
-        """Computed from the network's weights, on small inputs."""
+        """Compute the bounds from the network's weights, on small inputs."""
         costs = [FloatCost(form, difference) for form in (network, fuse(network))]
         inputs = [item.array for item in synthetic_inputs()]
         float32 = max(sum(cost.arithmetic(array) for cost in costs) for array in inputs)
@@ -108,9 +108,9 @@ class Bounds:
 
 @dataclass(frozen=True)
 class FusionReport:
-    """Everything `verify-fusion` found out; `passed` only if every measurement is within its bound.
+    """All measurements of `verify-fusion`; `passed` if every one is within its bound.
 
-    `graph` names the runtime that ran the exported graph.
+    `graph` is the name of the runtime that ran the exported graph.
     """
 
     blocks: tuple[BlockProof, ...]
@@ -149,23 +149,23 @@ def verify_fusion(
     full_frame: bool = True,
     progress: ProgressCallback = no_progress,
 ) -> FusionReport:
-    """Prove every block of a checkpoint, then compare unfused, fused and exported network.
+    """Prove the merge of every block of a checkpoint, then compare the unfused, fused and exported network.
 
     Args:
         checkpoint: in training form.
-        artifact: exported from it; default: one made for the occasion and thrown away.
+        artifact: exported from it; default: a temporary export.
         images: real images; default: `real_images()`.
         full_frame: also compare one frame of the 4K workload of the network's scale.
         progress: called before each measurement.
 
     Raises:
-        InputError: the checkpoint is fused already, or the artifact was made from another one.
-        Unavailable: no runtime that could run the exported graph is installed.
+        InputError: the checkpoint is fused already, or the artifact was exported from another one.
+        Unavailable: no runtime for the exported graph is installed.
     """
     network = checkpoint.network
     if checkpoint.merged:
         raise InputError(
-            f"{checkpoint.file} is already fused: there is nothing left to compare the merge with",
+            f"{checkpoint.file} is already fused: there is no unfused network to compare with",
             "Give the checkpoint in training form, before its blocks were merged.",
         )
     progress(Progress("blocks"))
@@ -175,11 +175,11 @@ def verify_fusion(
             artifact = export(checkpoint, directory=directory, progress=progress)
         elif artifact.manifest.precision != "fp32":
             raise InputError(
-                f"{artifact.path.name} is {artifact.manifest.precision}; fusion is proved on the fp32 artifact",
-                "Its conversion was measured when it was made: see `toolkit inspect`.",
+                f"{artifact.path.name} is {artifact.manifest.precision}; fusion is verified on the fp32 artifact",
+                "The error of its conversion is in its manifest: see `toolkit inspect`.",
             )
         elif not is_made_from(artifact, checkpoint):
-            raise InputError(f"{artifact.path} was not made from {checkpoint.file}")
+            raise InputError(f"{artifact.path} was not exported from {checkpoint.file}")
         return _compare(network, artifact, blocks, images, full_frame, progress)
 
 
@@ -195,9 +195,9 @@ def _compare(
     shape = None if artifact.manifest.shape is None else Shape(*artifact.manifest.shape)
     given = real_images(shape=shape) if images is None else images
     if not given:
-        notes.append("no real images were compared: give some with --images")
+        notes.append("no real images were compared; specify some with --images")
     if not blocks:
-        notes.append("this network has no reparameterizable blocks: there is nothing to merge, only a graph to compare")
+        notes.append("this network has no reparameterizable blocks: only the graph was compared")
     session, graph = _graph_session(artifact)
     comparer = _Comparer(network, session, ExactGraph(artifact))
     comparisons = []
@@ -205,13 +205,13 @@ def _compare(
         progress(Progress(item.name))
         comparisons.append(comparer.compare(item))
     if all(item.graph_float64 is None for item in comparisons):
-        notes.append(f"the graph was not computed in float64: its fixed size {shape} is too large for that")
+        notes.append(f"the graph was not computed in float64: its fixed size {shape} is too large")
     bounds = Bounds.of(network, artifact.manifest.input.dtype)
     return FusionReport(blocks, tuple(comparisons), graph, bounds, tuple(notes))
 
 
 class _Comparer:
-    """The forms of one network, made once."""
+    """All forms of one network, created once."""
 
     def __init__(self, network: NetworkModule, session: Session, graph: ExactGraph) -> None:
         exact = copy.deepcopy(network).double()
@@ -250,7 +250,7 @@ class _Comparer:
             return None, None
         frame = given.from_image(_picture(item.array))
         if given.dtype == "uint8":
-            # The networks were given values between grey levels; compare what the graph can be given.
+            # A uint8 graph takes whole grey levels only, so all forms are compared on quantised values.
             held = PLANAR.from_image(given.to_image(frame, np.float64))
             unfused, fused = (function(held) for function in self._single)
         session.bind(shape)
@@ -273,13 +273,13 @@ def _planar(picture: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def difference(result: NDArray[Any], reference: NDArray[Any], nominal: float = 1.0) -> float:
-    """Largest absolute difference; where the reference exceeds its nominal range, in proportion to that excess."""
+    """Largest absolute difference; if the reference exceeds its nominal range, divided by that excess."""
     distance = np.abs(np.subtract(result, reference, dtype=np.float64)).max()
     return float(distance / np.maximum(1.0, np.abs(reference).max() / nominal))
 
 
 def _full_frame(network: NetworkModule, shape: Shape | None) -> Iterable[TestInput]:
-    """One frame of noise of the 4K workload's size, unless the artifact is made for another."""
+    """One frame of noise in the size of the 4K workload, unless the artifact has another fixed size."""
     workload = workload_for_scale(network.config.scale)
     if workload is None or shape not in (None, workload.shape):
         return
@@ -288,11 +288,11 @@ def _full_frame(network: NetworkModule, shape: Shape | None) -> Iterable[TestInp
 
 
 def _graph_session(artifact: Artifact) -> tuple[Session, str]:
-    """A session on the first runtime that works, and its name."""
+    """A session on the first runtime that is available, and the runtime's name."""
     for name in _EXECUTORS:
         if RUNTIMES[name].probe().ok:
             return RUNTIMES[name].load(artifact), name
     raise Unavailable(
-        f"the exported graph cannot be compared: none of {', '.join(_EXECUTORS)} is installed",
+        f"the exported graph cannot be run: none of {', '.join(_EXECUTORS)} is installed",
         'pip install "rt4ksr-toolkit[cpu]"',
     )

@@ -1,4 +1,4 @@
-"""What networks are compared on: real images, noise, and the inputs that find mistakes."""
+"""Test inputs for comparisons: real images, noise, and edge cases."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SIZE = Shape(48, 64)
 
 @dataclass(frozen=True)
 class TestInput:
-    """A named input: float32 (1, 3, H, W). `image` says that all values lie in 0..1."""
+    """A named input: float32 (1, 3, H, W). `image`: all values are in 0..1."""
 
     name: str
     array: NDArray[np.float32]
@@ -33,7 +33,7 @@ class TestInput:
 
 
 def synthetic_inputs(shape: Shape | None = None) -> Iterator[TestInput]:
-    """Noise, constants, extremes, and (unless a shape is given) odd and tiny sizes."""
+    """Noise, constants, extreme values and, unless a shape is given, odd and tiny sizes."""
     random = np.random.default_rng(0)
     base = shape or _SIZE
     full = (1, 3, base.height, base.width)
@@ -52,12 +52,11 @@ def real_images(directory: Path | None = None, shape: Shape | None = None) -> li
     """Up to five images as inputs: centre crops of at most 256x256 pixels, or of `shape`.
 
     Args:
-        directory: where to look, recursively; default: Set5 below $RT4KSR_DATA when that is there, else images that
-            ship with the toolkit.
-        shape: take exactly this size, repeating smaller images.
+        directory: searched recursively; default: Set5 below $RT4KSR_DATA if it exists, otherwise the bundled images.
+        shape: crop to exactly this size, and repeat smaller images.
 
     Raises:
-        InputError: a directory was given and holds no readable image.
+        InputError: the given directory has no readable image.
     """
     if directory is None:
         directory = Path(os.environ.get(DATA_VARIABLE, "../shared")) / "images" / "Set5" / "x2" / "LR"

@@ -2,8 +2,8 @@
 #include <system_error>
 #include <thread>
 
-// The names that C sees come from a file. They are labels of the linker only, so that none of them can meet a name of
-// this program or of the C library (an artifact called "timer" would define timer_create).
+// The exported names contain the artifact's name, which comes from a file. They are assembler labels only, so that they
+// cannot collide with names of this program or of the C library (an artifact "timer" would define timer_create).
 #define EXPORTED(result, function, parameters)                                                              \
   extern "C" __attribute__((visibility("default"))) result function parameters __asm__("@SYMBOL@_" #function); \
   result function parameters

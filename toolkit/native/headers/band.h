@@ -1,7 +1,8 @@
-// The schedule: rows are computed when a row below them in the network asks for them.
+// Demand-driven schedule: a row is computed when a later stage needs it.
 //
-// To write rows of the output, the last stage asks the stages it reads for the rows it needs, they ask theirs, and so on
-// up to the input. Each row is computed once, and its line buffer holds it until the last reader is past it.
+// To write rows of the output, the last stage requests the rows it reads from earlier stages, these request the rows
+// they read, and so on up to the input. Each row is computed once, and its line buffer keeps it until all readers are
+// past it.
 #pragma once
 #include <memory>
 #include <vector>
@@ -18,7 +19,7 @@ struct Source {
 
 class Band;
 
-// A stage makes one row of one or more buffers, or of the output.
+// A stage computes one row of one or more buffers, or of the output.
 struct StagePlan {
   int num, den;  // its height and width: the input's times num / den
   const Source* sources;
@@ -32,17 +33,17 @@ struct NetworkPlan {
   const BufferPlan* buffers;
   int buffer_count;
   int scale;         // of the output's height and width
-  int unit;          // input rows a row of the last stage stands for
-  int tile_columns;  // columns of the last stage at a time, so that line buffers stay in the cache
+  int unit;          // input rows per row of the last stage
+  int tile_columns;  // columns of the last stage per tile, so that line buffers stay in the cache
   int halo;          // rows of the last stage that a band reads beyond its own
 };
 
-// Where a stage is in the part of the frame that is being computed: columns first..last-1, rows from `next` on.
+// Progress of a stage in the current part of the frame: columns first..last-1, rows from `next` on.
 struct Progress {
   int height, width, first, last, next;
 };
 
-// Line buffers of one thread, and the part of a frame that it computes with them.
+// Line buffers of one thread, and the part of the frame that it computes with them.
 class Band {
  public:
   Band(const NetworkPlan& plan, int height, int width) : plan_(plan), progress_(plan.stage_count) {
@@ -60,7 +61,7 @@ class Band {
       buffers_.push_back(std::make_unique<LineBuffer>(plan.buffers[i], columns[plan.buffers[i].stage]));
   }
 
-  // Into how many parts the width is cut.
+  // Number of parts that the width is divided into.
   int parts() const { return (progress_.back().width + plan_.tile_columns - 1) / plan_.tile_columns; }
 
   std::size_t bytes() const {
@@ -87,7 +88,8 @@ class Band {
   LineBuffer& buffer(int index) { return *buffers_[index]; }
 
  private:
-  // Where every stage begins, from the last to the first.
+  // Sets the first row and the columns of every stage, from the last stage to the first: a stage covers everything that
+  // its readers need.
   void place(int row, int part) {
     for (Progress& stage : progress_) stage.first = stage.width, stage.last = 0, stage.next = stage.height;
     Progress& end = progress_.back();
@@ -108,7 +110,7 @@ class Band {
     }
   }
 
-  // Have rows of a stage computed, up to and with `row`.
+  // Computes rows of a stage up to and including `row`.
   void need(int stage, int row) {
     Progress& progress = progress_[stage];
     const StagePlan& plan = plan_.stages[stage];

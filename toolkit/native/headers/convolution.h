@@ -1,13 +1,14 @@
 // Convolutions of a tile: kTile neighbouring pixels of one row, all output channels.
 //
-// A tile is float[channels][kTile]. Sums run over inputs, then ky, then kx, in that order for every pixel, whatever the
-// vector width: so a pixel's value depends neither on where its tile begins nor on who computes it.
+// A tile is float[channels][kTile]. Sums run over input channels, then ky, then kx, in this order for every pixel and
+// every vector width. So the value of a pixel depends neither on the position of its tile nor on the thread or target.
 #pragma once
 #include "line_buffer.h"
 
 namespace rows {
 
-// `Count` outputs: Count x 2 vectors of sums stay in registers while inputs and weights pass by.
+// `Count` output channels: Count x 2 vectors of sums stay in registers while pixels and weights are loaded. Each loaded
+// vector of pixels is used Count times, and each broadcast weight twice.
 template <class Dot, int Planes, int KY, int KX, int Count>
 inline void convolve_block(const Window<typename Dot::Lane, KY>& in, const Kernel<Dot>& kernel, const int output,
                            const bool prefetch, const typename Dot::Lane* weights, float* tile) {
@@ -42,7 +43,7 @@ inline void convolve_block(const Window<typename Dot::Lane, KY>& in, const Kerne
   }
 }
 
-// Dense convolution, stride 1. `Counts`: how many outputs each register tile takes.
+// Dense convolution, stride 1. `Counts`: number of output channels of each register tile.
 template <class Dot, int Inputs, int KY, int KX, int... Counts>
 inline void convolve(const Window<typename Dot::Lane, KY>& in, const Kernel<Dot>& kernel, float* tile) {
   constexpr int kPlanes = (Inputs + Dot::kChannels - 1) / Dot::kChannels;
@@ -53,7 +54,7 @@ inline void convolve(const Window<typename Dot::Lane, KY>& in, const Kernel<Dot>
    ...);
 }
 
-// Each channel with a kernel of its own, stride 1. Weights [channel][ky][kx].
+// Depthwise convolution, stride 1. Weights [channel][ky][kx].
 template <int Channels, int KY, int KX>
 inline void convolve_depthwise(const Window<float, KY>& in, const Kernel<Float>& kernel, float* tile) {
   const float* weights = kernel.weights;
@@ -72,7 +73,7 @@ inline void convolve_depthwise(const Window<float, KY>& in, const Kernel<Float>&
   }
 }
 
-// The same with a stride: output pixel x reads columns Stride * x + kx.
+// Depthwise convolution with a stride: output pixel x reads columns Stride * x + kx.
 template <int Channels, int KY, int KX, int Stride>
 inline void convolve_depthwise_strided(const Window<float, KY>& in, const Kernel<Float>& kernel, float* tile) {
   const float* weights = kernel.weights;

@@ -1,4 +1,4 @@
-// Both ends: frames in the caller's memory, RGB, float32 planes (NCHW) or bytes in planes or interleaved (NHWC).
+// Input and output frames in the caller's memory: RGB, float32 or uint8, in planes (NCHW) or interleaved (NHWC).
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -13,8 +13,8 @@ enum class Layout { kPlanes, kInterleaved };
 
 constexpr int kColours = 3;
 
-// Tile of an input frame, unshuffled by `Factor`: channel (c, dy, dx) of pixel x is colour c of pixel Factor * x + dx of
-// row Factor * row + dy. `count` pixels; beyond them zeros.
+// Reads a tile of the input frame with pixel unshuffle by `Factor`: channel (c, dy, dx) of pixel x is colour c of pixel
+// Factor * x + dx of row Factor * row + dy. `count`: pixels up to the edge of the frame; the rest is filled with zeros.
 template <class Sample, Layout layout, int Factor>
 inline void read_frame(const Sample* frame, int height, int width, int row, int column, int count, float* tile) {
   constexpr int kStep = layout == Layout::kInterleaved ? kColours : 1;
@@ -35,7 +35,7 @@ inline void read_frame(const Sample* frame, int height, int width, int row, int 
     }
 }
 
-// `Group` neighbouring samples of the output a pixel of the tile, `channel[i]` being where sample i lies in the tile.
+// Writes `Group` neighbouring output samples per pixel of the tile; `channel[i]` points to sample i in the tile.
 template <int Group>
 inline void write_samples(const float* const (&channel)[Group], int count, std::uint8_t* to) {
   constexpr int kWords = (Group + 3) / 4;
@@ -67,8 +67,8 @@ inline void write_samples(const float* const (&channel)[Group], int count, float
   else write(count);
 }
 
-// Pixel shuffle by `Factor` into the output frame: colour c of pixel Factor * x + dx of row Factor * row + dy is channel
-// (c, dy, dx) of pixel x. Bytes are rounded to nearest, ties to even, and limited to 0..255.
+// Writes a tile to the output frame with pixel shuffle by `Factor`: colour c of pixel Factor * x + dx of row Factor *
+// row + dy is channel (c, dy, dx) of pixel x. uint8 is rounded to nearest, ties to even, and clamped to 0..255.
 template <class Sample, Layout layout, int Factor>
 inline void write_frame(const float* tile, Sample* frame, int height, int width, int row, int column, int count) {
   const std::ptrdiff_t plane = static_cast<std::ptrdiff_t>(height) * width;

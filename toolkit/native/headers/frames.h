@@ -1,4 +1,4 @@
-// Frames: bands of rows, a thread each.
+// An engine computes frames in bands of rows, one per thread.
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -16,7 +16,7 @@ class Engine {
  public:
   Engine(const NetworkPlan& plan, int height, int width, int threads)
       : plan_(plan), height_(height), width_(width), pool_(threads) {
-    // A band computes about `halo` rows that its neighbours compute too; a shorter one would be worth no thread.
+    // A band recomputes about `halo` rows of its neighbours; a band shorter than that would not be worth a thread.
     const int rows = height / plan.unit;
     bands_ = std::max(1, std::min(threads, rows / std::max(1, plan.halo)));
     for (int i = 0; i < bands_; ++i) idle_.push_back(std::make_unique<Band>(plan, height, width));
@@ -30,7 +30,7 @@ class Engine {
   int scale() const { return plan_.scale; }
   std::size_t bytes() const { return bytes_; }
 
-  // The whole frame, by the engine's threads; callers wait for each other. False: there was no memory.
+  // Computes the whole frame with the engine's threads; concurrent calls wait for each other. False: out of memory.
   bool run(const void* input, void* output) {
     const std::lock_guard<std::mutex> lock(running_);
     const int rows = height_ / plan_.unit;
@@ -43,7 +43,7 @@ class Engine {
     return done;
   }
 
-  // The output of input rows first..first+count-1, by the calling thread alone; any number of callers at a time.
+  // Computes the output of input rows first..first+count-1 in the calling thread; calls may be concurrent.
   bool run_rows(const void* input, void* output, int first, int count) {
     return compute(input, output, first / plan_.unit, (first + count) / plan_.unit, 0, parts_);
   }

@@ -1,4 +1,4 @@
-// What a convolution reads: rows of 32-bit lanes, one lane a pixel, holding 1, 2 or 4 channels.
+// Arithmetic of convolutions on 32-bit lanes, one lane per pixel, with 1, 2 or 4 channels in each lane.
 #pragma once
 #include <cstdint>
 
@@ -6,16 +6,16 @@ namespace rows {
 
 constexpr int kTile = 2 * simd::kWidth;  // pixels that are computed together: two vectors
 
-// Constants of a convolution. Weights are ordered as they are used: [block of outputs][inputs][ky][kx][output].
+// Constants of a convolution. Weights are in order of use: [register tile][input lane][ky][kx][output channel].
 template <class Dot>
 struct Kernel {
   const typename Dot::Lane* weights;
   const float* bias;           // (outputs)
-  const float* scale;          // (outputs): int8 only: what 1 of a sum stands for
-  const std::int32_t* offset;  // (outputs): int8 only: what sums begin with
+  const float* scale;          // (outputs), int8 only: real value of 1 in the integer sum
+  const std::int32_t* offset;  // (outputs), int8 only: initial value of the integer sum
 };
 
-// float32: one channel a lane, float32 sums.
+// float32: one channel per lane, float32 sums.
 struct Float {
   using Lane = float;
   using Sum = simd::Vec;
@@ -26,7 +26,7 @@ struct Float {
   static simd::Vec value(const Kernel<Float>&, int, Sum sum) { return sum; }
 };
 
-// bf16: two channels a lane, float32 sums.
+// bf16: two channels per lane, float32 sums.
 struct Bf16 {
   using Lane = std::uint32_t;
   using Sum = simd::Vec;
@@ -37,8 +37,8 @@ struct Bf16 {
   static simd::Vec value(const Kernel<Bf16>&, int, Sum sum) { return sum; }
 };
 
-// int8: four channels a lane, int32 sums. The instruction wants pixels unsigned, so 128 is added to them; what that adds
-// to a sum depends on the weights only, and `offset` takes it off again.
+// int8: four channels per lane, int32 sums. The instruction multiplies unsigned by signed bytes, so pixels are stored
+// with 128 added. This adds 128 * (sum of the weights) to the result, which `offset` subtracts.
 struct Int8 {
   using Lane = std::uint32_t;
   using Sum = simd::Lanes;

@@ -1,7 +1,8 @@
-// Line buffers: the last few rows of one tensor, in a ring.
+// Line buffers: a ring of the latest rows of one tensor.
 //
-// A row is planes x (margin, columns, slack) lanes. The margin and what follows the last column are the border of the
-// image where the buffer reaches it: zeros, or a mirror. One more row, never written, is the border above and below.
+// A row consists of planes x (margin, columns, slack) lanes. At the left and right edge of the image, the margin and
+// the lanes after the last column hold its border: zeros or a reflection. One additional row, which is never written,
+// is the zero border above and below the image.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -13,25 +14,25 @@
 
 namespace rows {
 
-constexpr int kMargin = 16;               // lanes before the first column; a cache line
-constexpr int kSlack = 2 * kTile + 64;    // lanes after the last: what whole tiles read and write beyond it
+constexpr int kMargin = 16;               // lanes before the first column: one cache line
+constexpr int kSlack = 2 * kTile + 64;    // lanes after the last column, which whole tiles read and write
 
 enum class Border { kZero, kReflect };
 
-// What the planner says of a buffer. Lanes are 32 bits; `zero` is the lane that stands for zeros.
+// A buffer as planned. Lanes have 32 bits; `zero` is the lane with the value zero in all channels.
 struct BufferPlan {
-  int stage;  // that fills it
+  int stage;  // that writes it
   int planes;
   int ring;  // rows
   std::uint32_t zero;
   Border border;
 };
 
-// Rows that lie one below the other in the image, from some column on.
+// KY consecutive rows of the image, from some column on.
 template <class Lane, int KY>
 struct Window {
   const Lane* row[KY];
-  std::ptrdiff_t plane;  // lanes from one channel plane to the next
+  std::ptrdiff_t plane;  // lanes between channel planes
 
   Window from(std::ptrdiff_t column) const {
     Window moved = *this;
@@ -43,7 +44,8 @@ struct Window {
 class LineBuffer {
  public:
   LineBuffer(const BufferPlan& plan, int columns) : plan_(plan) {
-    // An odd number of cache lines a plane spreads the planes over all sets of the cache.
+    // An odd number of cache lines per plane distributes the planes over all sets of the cache: with a power of two,
+    // the same column of all planes would fall into the same few sets.
     plane_ = ((kMargin + columns + kSlack + 15) / 16 | 1) * 16;
     lanes_ = static_cast<std::size_t>(plane_) * plan.planes * (plan.ring + 1);
     memory_ = static_cast<std::uint32_t*>(::operator new(bytes(), std::align_val_t{64}));
@@ -55,12 +57,12 @@ class LineBuffer {
 
   std::size_t bytes() const { return lanes_ * sizeof(std::uint32_t); }
 
-  // Which part of the image it holds from now on: columns first..last-1 of a tensor of this size.
+  // Sets the part of the image that it holds: columns first..last-1 of a tensor of this size.
   void cover(int height, int width, int first, int last) {
     height_ = height, width_ = width, first_ = first, last_ = last;
   }
 
-  // Rows `row`, row + 1, ... from the image's column 0 on; columns it does not hold must not be read.
+  // Rows `row`, row + 1, ..., addressed by image columns; only columns that it holds may be read.
   template <class Lane, int KY>
   Window<Lane, KY> window(int row) const {
     Window<Lane, KY> found;
@@ -69,14 +71,14 @@ class LineBuffer {
     return found;
   }
 
-  // Where to write `row`, from the image's column 0 on.
+  // Where to write `row`, addressed by image columns.
   template <class Lane>
   Lane* row(int row) {
     return line<Lane>(row % plan_.ring) - first_;
   }
   std::ptrdiff_t plane() const { return plane_; }
 
-  // Makes the border to the left and right of a row that was written.
+  // Fills the left and right border of a row that was written.
   void finish(int row) {
     std::uint32_t* begin = line<std::uint32_t>(row % plan_.ring);
     const int columns = last_ - first_;
@@ -94,7 +96,7 @@ class LineBuffer {
   }
 
  private:
-  // Where in the ring a row of the image is; above and below it, the mirrored row or the one of zeros.
+  // Index in the ring of an image row; above and below the image, of the reflected row or the zero row.
   int source(int row) const {
     if (row >= 0 && row < height_) return row % plan_.ring;
     if (plan_.border == Border::kZero) return plan_.ring;

@@ -1,4 +1,4 @@
-// What happens to a tile between being computed and being stored: activations, norms, sums. float[channels][kTile].
+// Operations on a tile float[channels][kTile] between its computation and its storage: activations, norms, sums.
 #pragma once
 #include "line_buffer.h"
 
@@ -10,8 +10,10 @@ inline void map(float* tile, Operation operation) {
   for (int i = 0; i < Channels * kTile; i += simd::kWidth) simd::store(tile + i, operation(simd::load(tile + i)));
 }
 
-// GELU(x) = x Phi(x) = max(x, 0) - |x| Phi(-|x|), and Phi(-a)^(1/8) is so smooth that a short polynomial has it. Largest
-// error 2.5e-7 for the exact Phi, 4e-7 for the one of the tanh form (weighted least squares on Chebyshev nodes, 0..5.4).
+// GELU(x) = x Phi(x) = max(x, 0) - |x| Phi(-|x|). The second term matters for small a = |x| only: Phi(-a) vanishes
+// beyond kGeluLimit. Phi(-a)^(1/8) is so smooth that a polynomial of low degree approximates it (weighted least squares
+// on Chebyshev nodes, 0..5.4); three squarings give the eighth power. Largest error 2.5e-7 for the exact Phi, 4e-7 for
+// that of the tanh form.
 constexpr float kGeluLimit = 5.4f;
 constexpr float kErfGelu[] = {0x1.d581b4p-1f,  -0x1.76ab6ep-4f,  -0x1.050cd0p-5f,  -0x1.9f865cp-11f,
                               0x1.ab65fep-10f, -0x1.4ef7aap-15f, -0x1.2b68bap-15f, 0x1.b2a452p-19f};
@@ -49,7 +51,7 @@ inline void clip(float* tile, float low, float high) {
   map<Channels>(tile, [=](simd::Vec x) { return simd::min(simd::max(x, simd::broadcast(low)), simd::broadcast(high)); });
 }
 
-// To whole steps within -128..127, still as floats. `steps`: how many of them 1.0 is.
+// Rounds to integer quantisation steps in -128..127, kept as floats. `steps`: number of steps in 1.0.
 template <int Channels>
 inline void quantise(float* tile, float steps) {
   map<Channels>(tile, [=](simd::Vec x) {
@@ -58,7 +60,7 @@ inline void quantise(float* tile, float steps) {
   });
 }
 
-// tile * scale + shift, constants of a channel each.
+// tile * scale + shift, per channel.
 template <int Channels>
 inline void affine(float* tile, const float* scale, const float* shift) {
   for (int channel = 0; channel < Channels; ++channel, tile += kTile) {
@@ -68,7 +70,7 @@ inline void affine(float* tile, const float* scale, const float* shift) {
   }
 }
 
-// tile = tile * a + other row * b, a and b being 1 or -1.
+// tile = tile * a + row * b, where a and b are 1 or -1.
 template <int Channels>
 inline void combine(float* tile, float a, const Window<float, 1>& row, float b) {
   const float* pixels = row.row[0];
@@ -80,7 +82,8 @@ inline void combine(float* tile, float a, const Window<float, 1>& row, float b) 
   }
 }
 
-// Sum over channels of one pixel each, in four strands: shorter waits, and the same order everywhere.
+// Sum over the channels of each pixel, in four independent partial sums: it shortens the dependency chain, and the
+// order of additions is the same on all targets.
 template <int Channels, class Term>
 inline simd::Vec sum_over_channels(Term term) {
   simd::Vec strand[4] = {simd::zero(), simd::zero(), simd::zero(), simd::zero()};
@@ -89,8 +92,8 @@ inline simd::Vec sum_over_channels(Term term) {
   return simd::add(simd::add(strand[0], strand[1]), simd::add(strand[2], strand[3]));
 }
 
-// Layer norm over the channels of every pixel: (x - mean) / sqrt(mean square + epsilon) * scale + shift. Without `Centre`
-// the mean is taken to be zero already; without `Scaled` the scale is 1.
+// Layer norm over the channels of each pixel: (x - mean) / sqrt(variance + epsilon) * scale + shift. Without `Centre`
+// the mean is not subtracted; without `Scaled` the scale is 1.
 template <int Channels, bool Centre, bool Scaled>
 inline void normalise(float* tile, float epsilon, const float* scale, const float* shift) {
   const simd::Vec share = simd::broadcast(1.0f / Channels);
@@ -116,7 +119,7 @@ inline void normalise(float* tile, float epsilon, const float* scale, const floa
   }
 }
 
-// A tile becomes part of a row of a line buffer. `to`: the row at the tile's first column.
+// Stores a tile in a row of a line buffer. `to`: the row at the tile's first column.
 template <int Channels>
 inline void store_float(const float* tile, float* to, std::ptrdiff_t plane) {
   for (int channel = 0; channel < Channels; ++channel, tile += kTile, to += plane) {
@@ -125,7 +128,7 @@ inline void store_float(const float* tile, float* to, std::ptrdiff_t plane) {
   }
 }
 
-// Channel `channel` of a tile, or zeros where it has no such channel.
+// A channel of a tile; zeros beyond the last one.
 template <int Channels>
 inline simd::Vec channel_or_zero(const float* tile, int channel, int x) {
   return channel < Channels ? simd::load(tile + channel * kTile + x) : simd::zero();
@@ -139,7 +142,7 @@ inline void store_bf16(const float* tile, std::uint32_t* to, std::ptrdiff_t plan
                                           channel_or_zero<Channels>(tile, channel + 1, x)));
 }
 
-// `steps`: how many steps of the quantisation 1.0 is.
+// `steps`: number of quantisation steps in 1.0.
 template <int Channels>
 inline void store_int8(const float* tile, std::uint32_t* to, std::ptrdiff_t plane, float steps) {
   const simd::Vec factor = simd::broadcast(steps);

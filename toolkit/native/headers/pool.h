@@ -1,4 +1,4 @@
-// Threads that wait for work. No OpenMP: a caller with threads of its own gets no surprises.
+// A thread pool. Not OpenMP, whose settings and threads an application would share with the engine.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -22,7 +22,7 @@ class Pool {
   }
   ~Pool() { stop(); }
 
-  // Runs job(0) .. job(jobs - 1), each once, and returns when all are done. Not for two callers at a time.
+  // Runs job(0) .. job(jobs - 1), each once, and returns when all are done. Must not be called concurrently.
   void run(int jobs, const std::function<void(int)>& job) {
     {
       const std::lock_guard<std::mutex> lock(mutex_);

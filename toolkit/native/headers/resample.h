@@ -1,4 +1,4 @@
-// Tiles that are read from rows of another resolution, or as they are.
+// Copies and resamples rows of line buffers to tiles.
 #pragma once
 #include "line_buffer.h"
 

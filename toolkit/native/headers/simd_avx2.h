@@ -1,4 +1,4 @@
-// AVX2 and FMA: 8 pixels a vector. bf16 and int8 are computed with what there is, to the same sums.
+// AVX2 and FMA: 8 pixels per vector. bf16 and int8 use baseline instructions, with the same results.
 #pragma once
 #include <immintrin.h>
 
@@ -6,10 +6,10 @@
 
 namespace simd {
 
-constexpr int kWidth = 8;  // pixels a vector
+constexpr int kWidth = 8;  // pixels per vector
 
-using Vec = __m256;     // float a pixel
-using Lanes = __m256i;  // 32 bits a pixel: two bf16, four int8, or an int32 sum
+using Vec = __m256;     // one float per pixel
+using Lanes = __m256i;  // 32 bits per pixel: two bf16, four int8, or an int32 sum
 
 inline Vec zero() { return _mm256_setzero_ps(); }
 inline Vec broadcast(float value) { return _mm256_set1_ps(value); }
@@ -47,7 +47,7 @@ inline Lanes dot_int8(Lanes sum, Lanes x, Lanes w) {
   return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
 }
 
-// Two channels as a pair of bf16 a pixel, rounded to nearest, ties to even; the first in the lower half.
+// Packs two channels to a pair of bf16 per pixel, rounded to nearest, ties to even; the first in the lower half.
 inline Lanes pack_bf16(Vec first, Vec second) {
   const auto rounded = [](Vec value) {
     const Lanes bits = _mm256_castps_si256(value);
@@ -58,23 +58,23 @@ inline Lanes pack_bf16(Vec first, Vec second) {
                          _mm256_and_si256(rounded(second), broadcast(0xffff0000u)));
 }
 
-// 128-bit parts hold four bytes each of a, b, c, d: make it one of each a pixel.
+// From four bytes each of a, b, c, d per 128-bit part to one of each per pixel.
 inline Lanes interleave_bytes(Lanes packed) {
   const __m128i order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   return _mm256_shuffle_epi8(packed, _mm256_broadcastsi128_si256(order));
 }
 
-// As integers; from above limited here, because what no integer holds would become the lowest one.
+// Rounds to integers. The upper limit is applied before, because values beyond int32 would become the lowest integer.
 inline Lanes nearest(Vec value, float highest) { return _mm256_cvtps_epi32(min(value, broadcast(highest))); }
 
-// Four channels, rounded to nearest (ties to even) and limited to -128..127, as bytes a pixel with 128 added.
+// Packs four channels to bytes per pixel: rounded to nearest (ties to even), clamped to -128..127, with 128 added.
 inline Lanes pack_int8(Vec a, Vec b, Vec c, Vec d) {
   const Lanes ab = _mm256_packs_epi32(nearest(a, 127.0f), nearest(b, 127.0f));
   const Lanes cd = _mm256_packs_epi32(nearest(c, 127.0f), nearest(d, 127.0f));
   return _mm256_xor_si256(interleave_bytes(_mm256_packs_epi16(ab, cd)), broadcast(0x80808080u));
 }
 
-// The same limited to 0..255: four neighbouring samples of an image.
+// Packs four neighbouring samples of an image to bytes, clamped to 0..255.
 inline Lanes pack_uint8(Vec a, Vec b, Vec c, Vec d) {
   const Lanes ab = _mm256_packs_epi32(nearest(a, 255.0f), nearest(b, 255.0f));
   const Lanes cd = _mm256_packs_epi32(nearest(c, 255.0f), nearest(d, 255.0f));

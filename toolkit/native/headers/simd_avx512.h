@@ -1,4 +1,5 @@
-// AVX-512: 16 pixels a vector. BF16 and VNNI instructions where the target has them, the same arithmetic where not.
+// AVX-512: 16 pixels per vector. BF16 and VNNI instructions if the target has them, otherwise the same arithmetic
+// without them.
 #pragma once
 #include <immintrin.h>
 
@@ -6,10 +7,10 @@
 
 namespace simd {
 
-constexpr int kWidth = 16;  // pixels a vector
+constexpr int kWidth = 16;  // pixels per vector
 
-using Vec = __m512;     // float a pixel
-using Lanes = __m512i;  // 32 bits a pixel: two bf16, four int8, or an int32 sum
+using Vec = __m512;     // one float per pixel
+using Lanes = __m512i;  // 32 bits per pixel: two bf16, four int8, or an int32 sum
 
 inline Vec zero() { return _mm512_setzero_ps(); }
 inline Vec broadcast(float value) { return _mm512_set1_ps(value); }
@@ -55,7 +56,7 @@ inline Lanes dot_int8(Lanes sum, Lanes x, Lanes w) {
 #endif
 }
 
-// Two channels as a pair of bf16 a pixel, rounded to nearest, ties to even; the first in the lower half.
+// Packs two channels to a pair of bf16 per pixel, rounded to nearest, ties to even; the first in the lower half.
 inline Lanes pack_bf16(Vec first, Vec second) {
 #ifdef __AVX512BF16__
   const Lanes packed = (Lanes)_mm512_cvtne2ps_pbh(second, first);  // 16 of the first, then 16 of the second
@@ -73,23 +74,23 @@ inline Lanes pack_bf16(Vec first, Vec second) {
 #endif
 }
 
-// 128-bit parts hold four bytes each of a, b, c, d: make it one of each a pixel.
+// From four bytes each of a, b, c, d per 128-bit part to one of each per pixel.
 inline Lanes interleave_bytes(Lanes packed) {
   const __m128i order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   return _mm512_shuffle_epi8(packed, _mm512_broadcast_i32x4(order));
 }
 
-// As integers; from above limited here, because what no integer holds would become the lowest one.
+// Rounds to integers. The upper limit is applied before, because values beyond int32 would become the lowest integer.
 inline Lanes nearest(Vec value, float highest) { return _mm512_cvtps_epi32(min(value, broadcast(highest))); }
 
-// Four channels, rounded to nearest (ties to even) and limited to -128..127, as bytes a pixel with 128 added.
+// Packs four channels to bytes per pixel: rounded to nearest (ties to even), clamped to -128..127, with 128 added.
 inline Lanes pack_int8(Vec a, Vec b, Vec c, Vec d) {
   const Lanes ab = _mm512_packs_epi32(nearest(a, 127.0f), nearest(b, 127.0f));
   const Lanes cd = _mm512_packs_epi32(nearest(c, 127.0f), nearest(d, 127.0f));
   return _mm512_xor_si512(interleave_bytes(_mm512_packs_epi16(ab, cd)), broadcast(0x80808080u));
 }
 
-// The same limited to 0..255: four neighbouring samples of an image.
+// Packs four neighbouring samples of an image to bytes, clamped to 0..255.
 inline Lanes pack_uint8(Vec a, Vec b, Vec c, Vec d) {
   const Lanes ab = _mm512_packs_epi32(nearest(a, 255.0f), nearest(b, 255.0f));
   const Lanes cd = _mm512_packs_epi32(nearest(c, 255.0f), nearest(d, 255.0f));

@@ -1,4 +1,4 @@
-// NEON of ARMv8: 4 pixels a vector. bf16 and int8 are computed with what every such processor has, to the same sums.
+// NEON of ARMv8: 4 pixels per vector. bf16 and int8 use baseline instructions, with the same results.
 #pragma once
 #include <arm_neon.h>
 
@@ -6,10 +6,10 @@
 
 namespace simd {
 
-constexpr int kWidth = 4;  // pixels a vector
+constexpr int kWidth = 4;  // pixels per vector
 
-using Vec = float32x4_t;   // float a pixel
-using Lanes = uint32x4_t;  // 32 bits a pixel: two bf16, four int8, or an int32 sum
+using Vec = float32x4_t;   // one float per pixel
+using Lanes = uint32x4_t;  // 32 bits per pixel: two bf16, four int8, or an int32 sum
 
 inline Vec zero() { return vdupq_n_f32(0.0f); }
 inline Vec broadcast(float value) { return vdupq_n_f32(value); }
@@ -50,7 +50,7 @@ inline Lanes dot_int8(Lanes sum, Lanes x, Lanes w) {
   return sum;
 }
 
-// Two channels as a pair of bf16 a pixel, rounded to nearest, ties to even; the first in the lower half.
+// Packs two channels to a pair of bf16 per pixel, rounded to nearest, ties to even; the first in the lower half.
 inline Lanes pack_bf16(Vec first, Vec second) {
   const auto rounded = [](Vec value) {
     const Lanes bits = vreinterpretq_u32_f32(value);
@@ -60,7 +60,7 @@ inline Lanes pack_bf16(Vec first, Vec second) {
   return vorrq_u32(vshrq_n_u32(rounded(first), 16), vandq_u32(rounded(second), broadcast(0xffff0000u)));
 }
 
-// Four values, rounded to nearest (ties to even) and limited, as bytes of a lane.
+// Packs four values to the bytes of a lane: rounded to nearest (ties to even) and clamped.
 inline Lanes pack_bytes(const Vec (&values)[4], float lowest, float highest, int added) {
   Lanes packed = broadcast(0u);
   for (int i = 0; i < 4; ++i) {
@@ -71,10 +71,10 @@ inline Lanes pack_bytes(const Vec (&values)[4], float lowest, float highest, int
   return packed;
 }
 
-// Limited to -128..127, with 128 added.
+// Clamped to -128..127, with 128 added.
 inline Lanes pack_int8(Vec a, Vec b, Vec c, Vec d) { return pack_bytes({a, b, c, d}, -128.0f, 127.0f, 128); }
 
-// Limited to 0..255: four neighbouring samples of an image.
+// Clamped to 0..255: four neighbouring samples of an image.
 inline Lanes pack_uint8(Vec a, Vec b, Vec c, Vec d) { return pack_bytes({a, b, c, d}, 0.0f, 255.0f, 0); }
 
 }  // namespace simd

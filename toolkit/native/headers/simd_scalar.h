@@ -1,4 +1,4 @@
-// No vectors: one pixel at a time, in portable C++. What the other levels are tested against, and what to read first.
+// Portable C++ without vectors, one pixel at a time: the reference for the other targets, and the one to read first.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -7,10 +7,10 @@
 
 namespace simd {
 
-constexpr int kWidth = 1;  // pixels a vector
+constexpr int kWidth = 1;  // pixels per vector
 
-using Vec = float;            // float a pixel
-using Lanes = std::uint32_t;  // 32 bits a pixel: two bf16, four int8, or an int32 sum
+using Vec = float;            // one float per pixel
+using Lanes = std::uint32_t;  // 32 bits per pixel: two bf16, four int8, or an int32 sum
 
 inline Vec zero() { return 0.0f; }
 inline Vec broadcast(float value) { return value; }
@@ -54,7 +54,7 @@ inline Lanes dot_int8(Lanes sum, Lanes x, Lanes w) {
   return sum;
 }
 
-// Two channels as a pair of bf16, rounded to nearest, ties to even; the first in the lower half.
+// Packs two channels to a pair of bf16, rounded to nearest, ties to even; the first in the lower half.
 inline Lanes pack_bf16(Vec first, Vec second) {
   const auto rounded = [](float value) {
     std::uint32_t bits;
@@ -64,7 +64,7 @@ inline Lanes pack_bf16(Vec first, Vec second) {
   return rounded(first) >> 16 | (rounded(second) & 0xffff0000u);
 }
 
-// Four values, rounded to nearest (ties to even) and limited, as bytes.
+// Packs four values to bytes: rounded to nearest (ties to even) and clamped.
 inline Lanes pack_bytes(const Vec (&values)[4], float lowest, float highest, int added) {
   Lanes packed = 0;
   for (int i = 0; i < 4; ++i) {
@@ -74,10 +74,10 @@ inline Lanes pack_bytes(const Vec (&values)[4], float lowest, float highest, int
   return packed;
 }
 
-// Limited to -128..127, with 128 added.
+// Clamped to -128..127, with 128 added.
 inline Lanes pack_int8(Vec a, Vec b, Vec c, Vec d) { return pack_bytes({a, b, c, d}, -128.0f, 127.0f, 128); }
 
-// Limited to 0..255: four neighbouring samples of an image.
+// Clamped to 0..255: four neighbouring samples of an image.
 inline Lanes pack_uint8(Vec a, Vec b, Vec c, Vec d) { return pack_bytes({a, b, c, d}, 0.0f, 255.0f, 0); }
 
 }  // namespace simd
