@@ -45,13 +45,17 @@ class Session(ABC):
         self._columns: list[int] | None = None
         self._placed: Frame | None = None
 
-    def bind(self, shape: Shape) -> None:
+    def bind(self, shape: Shape | tuple[int, int]) -> None:
         """Prepare for frames of this size.
+
+        Args:
+            shape: height and width in pixels.
 
         Raises:
             InputError: the size is empty, or the artifact is static and has another size.
             ArtifactError: the runtime cannot run the graph at this size.
         """
+        shape = shape if isinstance(shape, Shape) else Shape(*shape)
         if min(shape.sides) < 1:
             raise InputError(f"{shape} is not a size: each side must be at least 1 pixel")
         fixed = self.contract.fixed
