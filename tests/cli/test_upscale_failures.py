@@ -182,7 +182,9 @@ def test_names_do_not_break_lines(home: Path, run: Run) -> None:
     code, out, err = run("odd")
     assert code == 1
     assert "odd_x2/a\\nfailed: b.png in " in out
-    assert [line for line in err.splitlines() if line.startswith("failed: ")] == ["failed: odd/c\\nd.png is empty"]
+    assert [line for line in err.splitlines() if line.startswith("failed: ")] == [
+        "failed: cannot read image odd/c\\nd.png: the file is empty"
+    ]
     code, _, err = run("odd/no\nsuch.png")
     assert code == 2
     assert err.splitlines()[0] == "error: there is no file or directory odd/no\\nsuch.png"
@@ -193,4 +195,5 @@ def test_an_empty_file_is_called_empty(name: str, home: Path, run: Run) -> None:
     (home / name).write_bytes(b"")
     code, _, err = run(name)
     assert code == 2
-    assert err.splitlines()[0] == f"error: {name} is empty"
+    kind = "image" if name.endswith(".png") else "video"
+    assert err.splitlines()[0] == f"error: cannot read {kind} {name}: the file is empty"

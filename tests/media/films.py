@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from photographs import picture
 
+from toolkit.media.options import UpscaleOptions
+from toolkit.media.report import FileReport
+from toolkit.media.upscale import upscale
 from toolkit.media.videos.decoding import Damage, Decoding, decoded
 from toolkit.media.videos.video_file import Segment, VideoFile
 
@@ -97,3 +100,16 @@ def decoded_luma(video: VideoFile, segments: tuple[Segment, ...]) -> list[tuple[
         for _, made in decoded(video, segments, Decoding(), Damage())
         for item in made
     ]
+
+
+def done(source: Path, output: Path, options: UpscaleOptions) -> FileReport:
+    (report,) = upscale([source], output, options).files
+    assert report.outcome == "done"
+    assert not list(output.parent.glob(".*")), "nothing is left behind"
+    return report
+
+
+def packets(path: Path, kind: str) -> list[tuple[Fraction, bytes]]:
+    with av.open(str(path)) as container:
+        stream = next(stream for stream in container.streams if stream.type == kind)
+        return [(packet.pts * packet.time_base, bytes(packet)) for packet in container.demux(stream) if packet.size]

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from media.films import moving, write_film
-from media.nearest import nearest_artifact
 from photographs import picture
 from PIL import Image
 
@@ -19,11 +18,6 @@ from toolkit.media.pictures.output import PictureFormat
 from toolkit.media.report import UpscaleReport
 from toolkit.media.upscale import upscale
 from toolkit.media.videos.encoding import VideoFormat
-
-
-@pytest.fixture(scope="module")
-def nearest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return nearest_artifact(tmp_path_factory.mktemp("nearest")).path
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from media.films import moving, write_film
-from media.nearest import nearest_artifact
 from photographs import picture
 from PIL import Image
 
@@ -46,11 +45,6 @@ def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plant:
         monkeypatch.setenv("PYTHONPATH", f"{home}{os.pathsep}{before}" if before else str(home))
 
     return planted
-
-
-@pytest.fixture(scope="module")
-def nearest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return nearest_artifact(tmp_path_factory.mktemp("nearest")).path
 
 
 @pytest.fixture

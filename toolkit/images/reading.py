@@ -95,7 +95,7 @@ def _read_head(path: Path) -> bytes:
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if not head:
-        raise InputError(f"{path} is empty", "Copy or download it again.")
+        raise InputError(f"cannot read image {path}: the file is empty", "Copy or download it again.")
     return head
 
 

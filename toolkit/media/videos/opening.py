@@ -63,7 +63,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
     if not path.is_file():
         raise InputError(f"there is no file {path}")
     if not path.stat().st_size:
-        raise InputError(f"{path} is empty", "Copy or download it again.")
+        raise InputError(f"cannot read video {path}: the file is empty", "Copy or download it again.")
     try:
         container = av.open(local_url(path), "r", options=_LIMITS, metadata_errors="replace")
     except av.ArgumentError as error:

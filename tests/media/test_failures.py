@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from media.films import moving, write_film
-from media.nearest import nearest_artifact
 from photographs import picture
 from PIL import Image
 
@@ -24,11 +23,6 @@ from toolkit.media.videos import video_file
 from toolkit.media.videos.encoding import VideoFormat
 from toolkit.system.atomic import publish
 from toolkit.system.progress import Counter
-
-
-@pytest.fixture(scope="module")
-def nearest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return nearest_artifact(tmp_path_factory.mktemp("nearest")).path
 
 
 @pytest.fixture

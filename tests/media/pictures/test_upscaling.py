@@ -23,11 +23,6 @@ from toolkit.media.upscale import upscale
 from toolkit.workloads import Shape
 
 
-@pytest.fixture(scope="module")
-def nearest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return nearest_artifact(tmp_path_factory.mktemp("nearest")).path
-
-
 @pytest.fixture
 def options(nearest: Path) -> UpscaleOptions:
     return UpscaleOptions(models=(nearest,), threads=1)
