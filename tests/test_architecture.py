@@ -5,10 +5,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import toolkit
+from toolkit.artifact import Precision
 
 PACKAGE = Path(toolkit.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -146,6 +148,16 @@ def test_shapes_are_inferred_in_one_module() -> None:
 def test_measuring_knows_nothing_of_reports(path: Path) -> None:
     later = ("toolkit.profiling.reporting", "toolkit.profiling.profile", "toolkit.profiling.gate", "toolkit.pages")
     assert not {name for name in imports(path) if name.startswith(later)}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_what_is_true_of_a_precision_is_asked_of_its_object(path: Path) -> None:
+    """Training has precisions of its own (autocast), which are no artifacts'."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Compare) and not relative(path).startswith("training/"):
+            words = {word.value for word in ast.walk(node) if isinstance(word, ast.Constant)}
+            names = {getattr(word, "id", getattr(word, "attr", "")) for word in ast.walk(node)}
+            assert not (words & set(get_args(Precision)) and "precision" in names), ast.unparse(node)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)

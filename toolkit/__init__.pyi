@@ -12,7 +12,7 @@ from toolkit.errors import ToolkitError as ToolkitError
 from toolkit.errors import Unavailable as Unavailable
 from toolkit.graph.export import ExportOptions as ExportOptions
 from toolkit.graph.export import export as export
-from toolkit.graph.precision.convert import ConvertOptions as ConvertOptions
+from toolkit.graph.precision.options import ConvertOptions as ConvertOptions
 from toolkit.media.image_upscaler import Upscaler as Upscaler
 from toolkit.media.options import UpscaleOptions as UpscaleOptions
 from toolkit.media.target import Target as Target

@@ -38,6 +38,10 @@ _LARGEST_SCALE = 16
 _LARGEST_MARGIN = 1 << 12
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
+"""Names of precisions. What is known about each is in `toolkit.graph.precision`."""
+
+FULL_PRECISION: Precision = "fp32"
+"""What networks are exported in, and what the other precisions are made from and compared with."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +194,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def sizes(self) -> SizeRule:
         """The input sizes that the network takes as they are."""
         return self.network.sizes
+
+    @property
+    def lowered(self) -> bool:
+        """Whether it is in another precision than networks are exported in."""
+        return self.precision != FULL_PRECISION
 
     def verdict_on(self, runtime: str) -> Verdict | None:
         """What was found about the quality on a runtime; None: nothing was measured there."""

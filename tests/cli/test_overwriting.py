@@ -16,7 +16,8 @@ from samples import checkpoint
 import toolkit
 from toolkit.artifact import Artifact
 from toolkit.errors import OutputExists
-from toolkit.graph.precision.convert import ConvertOptions, convert
+from toolkit.graph.precision.convert import convert
+from toolkit.graph.precision.options import ConvertOptions
 from toolkit.pages.drawing import drawn
 from toolkit.profiling.reporting.pages import write_pages
 from toolkit.profiling.reporting.side_by_side import TitledReport

@@ -18,8 +18,10 @@ from toolkit.graph.analysis.float64 import float64_function, in_float64
 from toolkit.graph.analysis.tensors import tensor_function
 from toolkit.graph.export import export
 from toolkit.graph.precision.centring import CentreOutputs, output_means
-from toolkit.graph.precision.convert import ConvertOptions, convert, prepare, rewritten
+from toolkit.graph.precision.convert import convert
 from toolkit.graph.precision.keeping import kept_nodes
+from toolkit.graph.precision.options import ConvertOptions
+from toolkit.graph.precision.registry import find_target
 from toolkit.graph.precision.scaling import ScaleChannels, channel_factors
 from toolkit.graph.precision.simulate import simulated
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
@@ -147,10 +149,10 @@ def test_what_low_nodes_read_is_not_centred(offset_artifact: Artifact) -> None:
 def test_large_offsets_cost_nothing_any_more(precision: str, offset_artifact: Artifact) -> None:
     model, frame = onnx.load(offset_artifact.path), frames()[0]
     exact, manifest = run(model, frame), offset_artifact.manifest
-    prepared = prepare(model, manifest, precision)
+    prepared = find_target(precision).prepare(model, manifest, ConvertOptions())
     errors = []
     for keep in (("between",), ("norm",), ()):
-        made, _ = rewritten(model, manifest, precision, ConvertOptions(keep_fp32=keep), prepared=prepared)
+        made = prepared.rewrite(ConvertOptions(keep_fp32=keep)).model
         errors.append(np.abs(run(simulated(made), frame) - exact).mean())
     assert errors[0] < 0.5 * errors[1] < errors[2]
 

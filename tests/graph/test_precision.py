@@ -16,10 +16,12 @@ from toolkit.artifact import Artifact
 from toolkit.errors import CheckFailed, InputError, Unavailable
 from toolkit.graph.analysis.nodes import list_nodes
 from toolkit.graph.export import ExportOptions, export
-from toolkit.graph.precision import convert as convert_module
+from toolkit.graph.precision.base import Bounds
 from toolkit.graph.precision.calibration import activation_magnitudes, calibration_images
-from toolkit.graph.precision.convert import ConvertOptions, convert
+from toolkit.graph.precision.convert import convert
 from toolkit.graph.precision.lower import LowerPrecision
+from toolkit.graph.precision.options import ConvertOptions
+from toolkit.graph.precision.registry import find_target, split_options
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.fusion import fuse
 from toolkit.network.module import numpy_function
@@ -315,11 +317,11 @@ def test_int8_without_onnxruntime_says_so(small_artifact: Artifact, monkeypatch:
     ("precision", "options", "message"),
     [
         ("fp32", ConvertOptions(), "nothing to convert"),
-        ("int8", ConvertOptions(keep_fp32=("norm",)), "goes with fp16 and bf16"),
-        ("fp16", ConvertOptions(exclude=("head",)), "exclude: only int8 is calibrated, not fp16"),
-        ("bf16", ConvertOptions(calibration=Path("x")), "calibration: only int8"),
-        ("fp16", ConvertOptions(method="entropy"), "method: only int8"),
-        ("fp16", ConvertOptions(percentile=99), "percentile: only int8"),
+        ("int8", ConvertOptions(keep_fp32=("norm",)), "keep-fp32 applies to fp16 and bf16, not to int8"),
+        ("fp16", ConvertOptions(exclude=("head",)), "exclude applies to int8, not to fp16"),
+        ("bf16", ConvertOptions(calibration=Path("x")), "calibration applies to int8"),
+        ("fp16", ConvertOptions(method="entropy"), "method applies to int8"),
+        ("fp16", ConvertOptions(percentile=99), "percentile applies to int8"),
         ("int8", ConvertOptions(method="entropy", percentile=99), "goes with method percentile, not entropy"),
         ("fp16", ConvertOptions(keep_fp32=("body.9",)), "no node is called 'body.9'"),
         ("int8", ConvertOptions(exclude=("body.9.conv",)), r"no convolution \['body.9.conv'\]"),
@@ -337,7 +339,7 @@ def test_bad_requests(
 
 def test_options_go_to_the_precisions_they_are_for() -> None:
     given = ConvertOptions(keep_fp32=("norm",), exclude=("head",), method="entropy")
-    shared = given.shared_out(["fp16", "int8"])
+    shared = split_options(given, ["fp16", "int8"])
     assert shared == {
         "fp16": ConvertOptions(keep_fp32=("norm",)),
         "int8": ConvertOptions(exclude=("head",), method="entropy", keep_fp32=()),
@@ -365,7 +367,7 @@ def test_only_fp32_is_converted(converted: dict[str, Artifact]) -> None:
 def test_a_conversion_that_breaks_the_function_is_caught(
     small_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(convert_module.BOUNDS, "bf16", (1e-4, 1e-5))
+    monkeypatch.setattr(find_target("bf16"), "bounds", Bounds(1e-4, 1e-5))
     with pytest.raises(CheckFailed, match="bf16: the largest error against float64"):
         convert(small_artifact, "bf16", directory=tmp_path)
     assert not list(tmp_path.iterdir())

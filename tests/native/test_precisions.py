@@ -12,7 +12,9 @@ from native.running import Native
 from onnx.reference import ReferenceEvaluator
 
 from toolkit.artifact import Artifact, Precision
-from toolkit.graph.precision.convert import ConvertOptions, rewritten
+from toolkit.graph.precision.integers import PreparedIntegers
+from toolkit.graph.precision.options import ConvertOptions
+from toolkit.graph.precision.registry import find_target
 
 RANGE = 3.0
 
@@ -27,9 +29,13 @@ def lowered(
 
     def convert(precision: Precision) -> Native:
         if precision not in made:
-            magnitudes = {name: RANGE for node in model.graph.node for name in (*node.input, *node.output)}
-            low, _ = rewritten(model, small_artifact.manifest, precision, ConvertOptions(), magnitudes)
-            made[precision] = native(low)
+            target, manifest = find_target(precision), small_artifact.manifest
+            if target.floating:
+                prepared = target.prepare(model, manifest, ConvertOptions())
+            else:
+                magnitudes = {name: RANGE for node in model.graph.node for name in (*node.input, *node.output)}
+                prepared = PreparedIntegers(target, model, manifest, magnitudes)
+            made[precision] = native(prepared.rewrite(ConvertOptions()).model)
         return made[precision]
 
     return convert

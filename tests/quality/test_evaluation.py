@@ -17,7 +17,8 @@ from toolkit.checks import Limits, Spent
 from toolkit.cli.evaluate import _exit
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.export import ExportOptions, export
-from toolkit.graph.precision.convert import ConvertOptions, convert
+from toolkit.graph.precision.convert import convert
+from toolkit.graph.precision.options import ConvertOptions
 from toolkit.images import read_rgb
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.quality import evaluation

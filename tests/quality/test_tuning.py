@@ -14,7 +14,9 @@ from toolkit.artifact import Artifact
 from toolkit.checks import SIMULATED, Limits, Spent, Verdict
 from toolkit.conversion import CurvePoint
 from toolkit.errors import CheckFailed, InputError, Unavailable
-from toolkit.graph.precision.convert import ConvertOptions, convert, rewritten
+from toolkit.graph.precision.convert import convert
+from toolkit.graph.precision.options import ConvertOptions
+from toolkit.graph.precision.registry import find_target
 from toolkit.graph.precision.simulate import simulated
 from toolkit.quality.bench import Bench
 from toolkit.quality.budget import BUDGETS
@@ -215,6 +217,8 @@ def test_what_is_not_worth_shipping_is_refused() -> None:
 def test_int8_ranges_are_measured_once(small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     model = onnx.load(small_artifact.path)
     ranges = {node.input[0]: 1.0 for node in model.graph.node if node.op_type == "Conv"}
-    monkeypatch.setattr("toolkit.graph.precision.convert.calibrated", lambda *_: pytest.fail("measured again"))
-    made, _ = rewritten(model, small_artifact.manifest, "int8", ConvertOptions(exclude=("head",)), ranges)
+    monkeypatch.setattr("toolkit.graph.precision.integers.activation_magnitudes", lambda *_: ranges)
+    prepared = find_target("int8").prepare(model, small_artifact.manifest, ConvertOptions())
+    monkeypatch.setattr("toolkit.graph.precision.integers.activation_magnitudes", lambda *_: pytest.fail("again"))
+    made = prepared.rewrite(ConvertOptions(exclude=("head",))).model
     assert sum(node.op_type == "QuantizeLinear" for node in made.graph.node) == 4

@@ -187,14 +187,14 @@ def test_a_precision_the_artifact_does_not_have_is_refused(name: str, small_arti
 def test_torch_lowers_the_network_where_the_processor_can(
     small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from toolkit.runtimes.pytorch import runtime as torch_runtime
-
-    monkeypatch.setattr(torch_runtime, "computes_in", lambda _: False)
+    monkeypatch.setattr("toolkit.graph.precision.base.instruction_sets", frozenset)
     with pytest.raises(Unavailable, match="no fp16 arithmetic"):
         RUNTIMES["torch"].load(small_artifact, precision="fp16")
     with pytest.raises(Unavailable, match="int8"):
         RUNTIMES["torch"].load(small_artifact, precision="int8")
-    monkeypatch.setattr(torch_runtime, "computes_in", lambda _: True)
+    monkeypatch.setattr(
+        "toolkit.graph.precision.base.instruction_sets", lambda: frozenset({"avx512_bf16", "avx512_fp16"})
+    )
     session = RUNTIMES["torch"].load(small_artifact, precision="fp16")
     session.bind(Shape(8, 8))
     result = session.run(noise(Shape(8, 8)))

@@ -112,7 +112,9 @@ def test_what_inductor_was_handed(compiled: Session, small_artifact: Artifact, m
     executed = compiled.executed()
     assert {(node.precision, node.device) for node in executed.values()} == {("fp32", "cpu")}
     assert sum(name.startswith("conv2d") for name in executed) >= 3
-    monkeypatch.setattr(torch_runtimes, "computes_in", lambda _: True)
+    monkeypatch.setattr(
+        "toolkit.graph.precision.base.instruction_sets", lambda: frozenset({"avx512_bf16", "avx512_fp16"})
+    )
     lowered = RUNTIMES["torch-compile"].load(small_artifact, precision="bf16")
     lowered.bind(SHAPE)
     result = run_compiled(lowered, noise(SHAPE))
@@ -132,7 +134,7 @@ def test_a_program_runs_only_what_was_compiled(small_artifact: Artifact) -> None
 def test_precisions_the_device_does_not_compute_in(
     name: str, small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch_runtimes, "computes_in", lambda _: False)
+    monkeypatch.setattr("toolkit.graph.precision.base.instruction_sets", frozenset)
     runtime = RUNTIMES[name]
     assert "no int8" in runtime.refusal(small_artifact, "int8")
     assert not runtime.refusal(small_artifact, "fp32")
@@ -140,7 +142,7 @@ def test_precisions_the_device_does_not_compute_in(
         assert "this processor has no fp16" in runtime.refusal(small_artifact, "fp16")
         return
     monkeypatch.setattr(type(runtime), "probe", lambda self: Availability(True))
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation: including_emulation)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
     assert not runtime.refusal(small_artifact, "fp16")
     assert "compute capability 8.0" in runtime.refusal(small_artifact, "bf16")
 

@@ -57,7 +57,8 @@ def convert(
         For int8: comma-separated convolutions that stay in float32.
     """
     source = Artifact.read(artifact)
-    from toolkit.graph.precision.convert import ConvertOptions
+    from toolkit.graph.precision.options import ConvertOptions
+    from toolkit.graph.precision.registry import split_options
     from toolkit.quality.conversion import convert as run
 
     options = ConvertOptions(
@@ -67,7 +68,7 @@ def convert(
         method=calibration.method,
         percentile=calibration.percentile,
     )
-    wanted = options.shared_out(precisions(precision))
+    wanted = split_options(options, precisions(precision))
     attempts, made = Attempts(alone=len(wanted) == 1), []
     converted = partial(run, source, allow_worse_than_bicubic=allow_worse_than_bicubic, overwrite=overwrite)
     try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from toolkit.artifact import FULL_PRECISION
 from toolkit.cli.console import styled, table, verdict
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def print_report(report: QualityReport, console: Console) -> None:
         console.print(_quality(network))
         if len(network.subjects) > 1:
             console.print(_losses(network))
-        elif network.subjects[0].precision == "fp32" and not network.not_run:
+        elif network.subjects[0].precision == FULL_PRECISION and not network.not_run:
             console.print("fp32 is the reference: alone it has nothing to lose", style="dim")
         for subject in network.subjects:
             if subject.ran:

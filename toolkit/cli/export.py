@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from toolkit.artifact import DEFAULT_DIRECTORY, Artifact
+from toolkit.artifact import DEFAULT_DIRECTORY, FULL_PRECISION, Artifact
 from toolkit.cli.attempts import Attempts
 from toolkit.cli.console import err, out, print_documents, progress_bar, styled, table, verdict, warn
 from toolkit.cli.convert import describe
@@ -85,7 +85,7 @@ class Lower:
             "from it, as by `toolkit convert`, which has more options. If one fails, the others are still written; "
             "the exit code is then 1."
         ),
-    ] = "fp32"
+    ] = FULL_PRECISION
     within_budget: WithinBudget = False
     budgets: BudgetFile = None
     images: Images | None = None
@@ -102,7 +102,7 @@ class Lower:
         self, artifact: Artifact, progress: ProgressCallback, attempts: Attempts, *, overwrite: bool
     ) -> list[Artifact]:
         """The artifact in the precisions whose conversion succeeds."""
-        wanted = [name for name in precisions(self.precision) if name != "fp32"]
+        wanted = [name for name in precisions(self.precision) if name != FULL_PRECISION]
         if not wanted:
             return []
         from toolkit.quality.conversion import convert

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from toolkit.artifact import DEFAULT_DIRECTORY, Precision
+from toolkit.artifact import DEFAULT_DIRECTORY, FULL_PRECISION, Precision
 from toolkit.cli.console import err, out, print_json, progress_bar, styled
 from toolkit.cli.options import ArtifactDirectory, NetworkPath, Precisions, WithinBudget, flag
 from toolkit.cli.paths import STDOUT
@@ -49,7 +49,7 @@ def profile(
             help="Comma-separated precisions: fp32, fp16, bf16, int8. Missing ones are converted from fp32 for this "
             "run."
         ),
-    ] = "fp32",
+    ] = FULL_PRECISION,
     runtime: str | None = None,
     workload: str | None = None,
     preset: str | None = None,

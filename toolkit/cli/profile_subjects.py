@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from toolkit.artifact import Artifact, Precision
+from toolkit.artifact import FULL_PRECISION, Artifact, Precision
 from toolkit.cli.console import progress_bar, warn
 from toolkit.cli.values import find_artifacts, split
 from toolkit.errors import InputError
@@ -51,8 +51,10 @@ def lowered(found: Sequence[Subject], precisions: Sequence[Precision], scratch: 
     made: list[Subject] = []
     for artifact in artifacts:
         manifest = artifact.manifest
-        missing = [name for name in precisions if name != "fp32" and (name, manifest.onnx_sha256) not in present]
-        if manifest.precision != "fp32" or not missing:
+        missing = [
+            name for name in precisions if name != FULL_PRECISION and (name, manifest.onnx_sha256) not in present
+        ]
+        if manifest.lowered or not missing:
             continue
         with progress_bar(f"convert {manifest.name}") as progress:
             # Only its speed is measured here, and the report shows its quality: it may be worse than bicubic.

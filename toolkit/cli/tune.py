@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from toolkit.artifact import Artifact
+from toolkit.artifact import Artifact, Precision
 from toolkit.cli.console import err, out, print_documents, progress_bar, styled, table
 from toolkit.cli.options import (
     ArtifactPath,
@@ -56,7 +56,7 @@ class Search:
     ] = None
     threads: Threads = 0
 
-    def limits(self, precision: Literal["fp16", "bf16", "int8"]) -> Limits:
+    def limits(self, precision: Precision) -> Limits:
         """What the precision may lose.
 
         Raises:
@@ -79,7 +79,7 @@ def tune(
     artifact: ArtifactPath,
     /,
     *,
-    precision: Literal["fp16", "bf16", "int8"],
+    precision: Precision,
     search: Search = _SEARCH,
     calibration: Calibration = _CALIBRATION,
     output: BesideArtifact = None,
@@ -103,7 +103,7 @@ def tune(
     """
     source, limits = Artifact.read(artifact), search.limits(precision)
     check_outputs(plot, overwrite=overwrite)
-    from toolkit.graph.precision.convert import ConvertOptions
+    from toolkit.graph.precision.options import ConvertOptions
     from toolkit.quality.curve import plot_curve
     from toolkit.quality.tuning import tune as run
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from toolkit.artifact import DEFAULT_DIRECTORY, Precision
+from toolkit.artifact import DEFAULT_DIRECTORY, FULL_PRECISION, Precision
 from toolkit.cli.console import err, out, print_documents, progress_bar, styled
 from toolkit.cli.options import (
     ArtifactDirectory,
@@ -59,7 +59,9 @@ class Network:
             "supports the network, otherwise ort-cpu."
         ),
     ] = None
-    precision: Annotated[Precision, Parameter(help="Precision of the artifact to look up in --directory.")] = "fp32"
+    precision: Annotated[Precision, Parameter(help="Precision of the artifact to look up in --directory.")] = (
+        FULL_PRECISION
+    )
     directory: ArtifactDirectory = DEFAULT_DIRECTORY
     memory: Annotated[
         int,

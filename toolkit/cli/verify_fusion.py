@@ -148,7 +148,7 @@ def _of_checkpoint(source: Path, directory: Path, options: CheckpointOptions) ->
     from toolkit.network.checkpoint import load_checkpoint
 
     loaded = load_checkpoint(source, high_frequency=options.high_frequency, scale=options.scale, entry=options.entry)
-    made = [item for item in find_artifacts(directory) if item.manifest.precision == "fp32"]
+    made = [item for item in find_artifacts(directory) if not item.manifest.lowered]
     matching = [item for item in made if is_made_from(item, loaded)]
     return [_Target(lambda: loaded, item) for item in matching] or [_Target(lambda: loaded)]
 
@@ -159,7 +159,7 @@ def _of_directory(directory: Path, attempts: Attempts) -> list[_Target]:
     from toolkit.network.bundled import bundled_checkpoint
 
     found = find_artifacts(directory, lambda error: attempts.fail(str(directory), error))
-    made = [item for item in found if item.manifest.precision == "fp32"]
+    made = [item for item in found if not item.manifest.lowered]
     if not made:
         return [] if attempts.failed else [_Target(bundled_checkpoint)]
     provable = [item for item in made if not item.manifest.source.merged]

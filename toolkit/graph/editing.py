@@ -11,6 +11,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
+from toolkit.artifact import Manifest
 from toolkit.graph.matching import constant, consumers
 
 # Constants
@@ -139,6 +140,20 @@ def copied(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     return copy
+
+
+def sizeless(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
+    """A copy of an artifact's graph that takes any even size.
+
+    A static graph of even size mentions the size only in its input and output: FixShape adds no nodes to it.
+    """
+    free = copied(model)
+    if manifest.shape is not None:
+        for end, port in ((free.graph.input[0], manifest.input), (free.graph.output[0], manifest.output)):
+            dims = end.type.tensor_type.shape.dim
+            for index, name in zip(port.spatial_axes, ("h", "w"), strict=True):
+                dims[index].dim_param = f"{end.name}_{name}"
+    return free
 
 
 def replace_nodes(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> None:

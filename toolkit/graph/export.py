@@ -18,7 +18,16 @@ import msgspec
 import onnx
 import torch
 
-from toolkit.artifact import DEFAULT_DIRECTORY, Artifact, Manifest, Network, Source, check_replaceable, is_plain_name
+from toolkit.artifact import (
+    DEFAULT_DIRECTORY,
+    FULL_PRECISION,
+    Artifact,
+    Manifest,
+    Network,
+    Source,
+    check_replaceable,
+    is_plain_name,
+)
 from toolkit.checks import Check
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.analysis.numerics import relative_error
@@ -184,7 +193,7 @@ def _manifest(
     config, graph = checkpoint.config, deployed.model.graph
     return Manifest(
         name=f"{_stem(checkpoint, options)}_fp32{_variant(options)}",
-        precision="fp32",
+        precision=FULL_PRECISION,
         network=network,
         source=source,
         input=_port(graph.input[0], options),
@@ -257,7 +266,7 @@ def _serialised(model: onnx.ModelProto, checkpoint: Checkpoint) -> bytes:
     model.doc_string = ""
     model.graph.name = f"{checkpoint.architecture.name}_x{checkpoint.config.scale}"
     essentials = {
-        "rt4ksr.precision": "fp32",
+        "rt4ksr.precision": FULL_PRECISION,
         "rt4ksr.scale": checkpoint.config.scale,
         **{f"rt4ksr.{key}": value for key, value in checkpoint.details.metadata},
         "rt4ksr.source_sha256": checkpoint.sha256,

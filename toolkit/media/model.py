@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.artifact import Artifact, Manifest, Precision, encode, find_artifacts
+from toolkit.artifact import FULL_PRECISION, Artifact, Manifest, Precision, encode, find_artifacts
 from toolkit.errors import InputError
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.options import SessionOptions
@@ -92,7 +92,7 @@ def find_model_source(
         return fitting[0]
     if given:
         return None
-    if precision != "fp32":
+    if precision != FULL_PRECISION:
         raise InputError(
             f"{directory} has no x{scale} network in {precision}",
             "Make one: `toolkit export`, then `toolkit convert`; or name one with --model.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from toolkit.artifact import DEFAULT_DIRECTORY, Precision
+from toolkit.artifact import DEFAULT_DIRECTORY, FULL_PRECISION, Precision
 from toolkit.errors import InputError
 from toolkit.media.model import MEMORY
 from toolkit.media.pictures.output import FORMATS, PictureFormat
@@ -46,7 +46,7 @@ class UpscaleOptions:
     target: Target = field(default_factory=Target)
     models: tuple[Path, ...] = ()
     directory: Path = DEFAULT_DIRECTORY
-    precision: Precision = "fp32"
+    precision: Precision = FULL_PRECISION
     runtime: str | None = None
     threads: int = 0
     memory: int = MEMORY

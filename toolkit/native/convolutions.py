@@ -20,7 +20,8 @@ from toolkit.native.builder import ProgramBuilder
 from toolkit.native.program import Affine, Convolution, Depthwise, Floats, Format, Quantise, Source
 from toolkit.native.values import Image, Padded, Quantised, Tensor, unsupported
 
-_PRECISIONS: dict[Format, Precision] = {"float": "fp32", "bf16": "bf16", "int8": "int8"}
+PRECISIONS: dict[Format, Precision] = {"float": "fp32", "bf16": "bf16", "int8": "int8"}
+"""What convolutions compute in, by the format of the line buffer that they read."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def convolution(builder: ProgramBuilder, node: ir.Node) -> Tensor:
     if isinstance(known, Quantised):
         step, known = known.step, known.tensor
     weights = _weights(node, step)
-    builder.executed[str(node.name)] = _PRECISIONS[weights.format]
+    builder.executed[str(node.name)] = PRECISIONS[weights.format]
     pads, reflect = ints(node, "pads", (0, 0, 0, 0)), False
     if isinstance(known, Padded):
         pads, reflect = _sum_of_pads(node, pads, known), known.reflect

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from toolkit.artifact import Artifact, Manifest, Precision
+from toolkit.artifact import FULL_PRECISION, Artifact, Manifest, Precision
 from toolkit.errors import ToolkitError
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.registry import BASELINE, engine_obstacle, find_runtime
@@ -92,9 +92,9 @@ def _with_baselines(cells: Iterable[CellPlan]) -> list[CellPlan]:
     ordered: list[CellPlan] = []
     for group in groups.values():
         artifact = next((cell.artifact for cell in group if cell.artifact is not None), None)
-        others = [cell for cell in group if (cell.runtime, cell.precision) != (BASELINE, "fp32")]
+        others = [cell for cell in group if (cell.runtime, cell.precision) != (BASELINE, FULL_PRECISION)]
         if artifact is not None:
-            ordered.append(_cell(BASELINE, group[0].workload, "fp32", artifact))
+            ordered.append(_cell(BASELINE, group[0].workload, FULL_PRECISION, artifact))
         ordered += others if artifact is not None else group
     return ordered
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from toolkit.artifact import Artifact, Manifest, Precision
+from toolkit.artifact import FULL_PRECISION, Artifact, Manifest, Precision
 from toolkit.errors import CheckFailed, InputError
 from toolkit.kinds import ENGINE_SUFFIX
 from toolkit.profiling.measuring.builds import measure_builds
@@ -38,7 +38,7 @@ def profile(
     artifacts: Sequence[Artifact | Engine | Path | str],
     runtimes: Sequence[str] = tuple(RUNTIMES),
     workloads: Sequence[str] | None = None,
-    precisions: Sequence[Precision] = ("fp32",),
+    precisions: Sequence[Precision] = (FULL_PRECISION,),
     *,
     duration: float = 5.0,
     threads: int = 0,
@@ -242,7 +242,7 @@ def _read(item: Artifact | Engine | Path | str) -> Artifact | Engine:
 def _require_budget(manifests: Sequence[Manifest]) -> None:
     """Raise CheckFailed unless all lowered artifacts have only passed quality verdicts, at least one."""
     for manifest in manifests:
-        if manifest.precision == "fp32":
+        if not manifest.lowered:
             continue  # the reference of all verdicts
         remedy = "Measure it: `toolkit evaluate --data IMAGES --budget --record`, or tune it: `toolkit tune`."
         if not manifest.verdicts:

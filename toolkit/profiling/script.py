@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from toolkit.artifact import Artifact, Precision
+from toolkit.artifact import FULL_PRECISION, Artifact, Precision
 from toolkit.errors import InputError
 from toolkit.profiling.measuring.environment import choose_cpus
 from toolkit.profiling.measuring.messages import Boundary
@@ -23,7 +23,7 @@ def profile_script(
     artifacts: Sequence[Artifact | Path | str],
     runtimes: Sequence[str],
     workloads: Sequence[str] | None = None,
-    precisions: Sequence[Precision] = ("fp32",),
+    precisions: Sequence[Precision] = (FULL_PRECISION,),
     *,
     duration: float = 5.0,
     threads: int = 0,

@@ -13,19 +13,13 @@ import numpy as np
 from toolkit.artifact import Precision
 from toolkit.checks import Limits, Spent
 from toolkit.errors import InputError
+from toolkit.graph.precision.registry import PRECISIONS
 from toolkit.system.documents import MalformedDocument, read_toml
 
 DEFAULT_FILE = Path("validation/budgets.toml")
 
 
-BUDGETS: Mapping[Precision, Limits] = MappingProxyType(
-    {
-        "fp32": Limits(mean=0.001, worst_image=0.003, worst_patch=0.3),
-        "fp16": Limits(mean=0.01, worst_image=0.03, worst_patch=0.6),
-        "bf16": Limits(mean=0.05, worst_image=0.15, worst_patch=2.0),
-        "int8": Limits(mean=0.10, worst_image=0.30, worst_patch=4.0),
-    }
-)
+BUDGETS: Mapping[Precision, Limits] = MappingProxyType({found.name: found.budget for found in PRECISIONS})
 """Default limits."""
 
 

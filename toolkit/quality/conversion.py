@@ -10,7 +10,9 @@ import msgspec
 from toolkit.artifact import Artifact, Precision
 from toolkit.checks import SIMULATED, Verdict, lost
 from toolkit.errors import CheckFailed
-from toolkit.graph.precision.convert import Converted, ConvertOptions, check_output, converted, sizeless
+from toolkit.graph.editing import sizeless
+from toolkit.graph.precision.convert import Converted, Request
+from toolkit.graph.precision.options import ConvertOptions
 from toolkit.graph.precision.simulate import simulated
 from toolkit.graph.reading import read_model
 from toolkit.quality.bench import Bench
@@ -50,11 +52,11 @@ def convert(
         CheckFailed: the result is worse than bicubic, or its error against float64 exceeds the bound of the precision;
             nothing is written.
     """
-    options = options or ConvertOptions()
-    check_output(artifact, precision, options, directory, overwrite=overwrite)
-    made = converted(artifact, precision, options, progress)
+    request = Request.of(artifact, precision, options or ConvertOptions())
+    request.check_output(directory, overwrite=overwrite)
+    made = request.converted(progress)
     progress(Progress("measuring the quality"))
-    verdict = _judged(made, precision, options.calibration)
+    verdict = _judged(made, precision, request.options.calibration)
     if verdict.spent is not None and not verdict.spent.mean <= 1 and not allow_worse_than_bicubic:
         raise CheckFailed(
             f"{made.manifest.name} is worse than bicubic: {precision} {lost(verdict.spent.mean)} on {verdict.images} "

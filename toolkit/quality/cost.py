@@ -40,7 +40,7 @@ def units(model: onnx.ModelProto, *, convolutions_only: bool) -> list[Unit]:
 
     Args:
         model: the graph of an fp32 artifact.
-        convolutions_only: for int8, which only lowers convolutions.
+        convolutions_only: for precisions that only lower convolutions.
 
     Raises:
         InputError: the shapes inside the graph cannot be inferred.
@@ -62,6 +62,8 @@ def units(model: onnx.ModelProto, *, convolutions_only: bool) -> list[Unit]:
             made = tensors.get(node.output[0])
             costs[name] = costs.get(name, 0.0) + _ELEMENTWISE * ((made and made.elements) or 1)
         origins[node.output[0]] = name
+    if convolutions_only:
+        return [Unit(name, cost) for name, cost in costs.items()]
     return [Unit(name, cost, tuple(moves.get(name, ()))) for name, cost in costs.items()]
 
 

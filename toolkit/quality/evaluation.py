@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from toolkit.artifact import Artifact, Precision
+from toolkit.artifact import FULL_PRECISION, Artifact, Precision
 from toolkit.checks import Limits, Verdict
 from toolkit.errors import InputError, Unavailable, described
 from toolkit.quality.budget import spent_of
@@ -140,7 +140,7 @@ def _only_size(group: list[Subject]) -> Shape | None:
 
 
 def _reference_first(group: list[Subject]) -> list[Subject]:
-    exact = [subject for subject in group if subject.precision == "fp32"]
+    exact = [subject for subject in group if subject.precision == FULL_PRECISION]
     if exact:
         return [exact[0], *(subject for subject in group if subject is not exact[0])]
     artifact = next((subject.source for subject in group if isinstance(subject.source, Artifact)), None)
@@ -231,10 +231,10 @@ def _run(
         result, high = upscale(store.get("low", index)), store.get("high", index)
         measured = measure(result, high, plan.border)
         if exact is None:
-            store.put("fp32", index, result)
+            store.put(FULL_PRECISION, index, result)
             worst = measured.worst
         else:
-            worst = worst_patch(result, store.get("fp32", index), plan.border)
+            worst = worst_patch(result, store.get(FULL_PRECISION, index), plan.border)
         item, size = plan.items[index], (high.shape[1], high.shape[0])
         images.append(
             ImageReport(item.group, item.name, *size, measured.metrics, bases[index], worst.corner, worst.difference)
@@ -263,7 +263,7 @@ def _views(plan: _Plan, store: _Store, index: int, result: Pixels, corner: tuple
         low=low[small],
         bicubic=bicubic(low, plan.scale)[rows, columns],
         result=result[rows, columns],
-        fp32=store.get("fp32", index)[rows, columns],
+        fp32=store.get(FULL_PRECISION, index)[rows, columns],
         original=store.get("high", index)[rows, columns],
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnx
 
-from toolkit.artifact import Artifact, Precision
+from toolkit.artifact import FULL_PRECISION, Artifact, Precision
 from toolkit.checks import SIMULATED
 from toolkit.graph.precision.simulate import simulated
 from toolkit.graph.reading import read_model
@@ -45,7 +45,7 @@ class Subject:
 
     @property
     def precision(self) -> Precision:
-        return "fp32" if self.as_fp32 else self.source.manifest.precision
+        return FULL_PRECISION if self.as_fp32 else self.source.manifest.precision
 
     @property
     def scale(self) -> int:

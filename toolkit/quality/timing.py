@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from toolkit.artifact import Artifact, Precision
+from toolkit.artifact import FULL_PRECISION, Artifact, Precision
 from toolkit.errors import Unavailable
 from toolkit.runtimes.options import SessionOptions
 from toolkit.runtimes.protocol import Session
@@ -74,7 +74,7 @@ class Stopwatch:
             Unavailable: the runtime is not available, or does not support a graph.
         """
         with tempfile.TemporaryDirectory() as directory:
-            base = find_runtime(self.runtime).load(self.artifact, SessionOptions(self.threads), "fp32")
+            base = find_runtime(self.runtime).load(self.artifact, SessionOptions(self.threads), FULL_PRECISION)
             sessions = [base, *(self._load(Path(directory), graph, self.precision) for graph in graphs.values())]
             seconds = self._rounds(sessions, activity, progress)
         ratios = np.median(seconds[:, 1:] / seconds[:, :1], axis=0)

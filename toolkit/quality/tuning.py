@@ -8,20 +8,13 @@ from pathlib import Path
 
 import onnx
 
-from toolkit.artifact import Artifact, Precision
+from toolkit.artifact import FULL_PRECISION, Artifact, Precision
 from toolkit.checks import SIMULATED, Limits, Spent, Verdict
 from toolkit.conversion import CurveCost, CurvePoint
 from toolkit.errors import CheckFailed, InputError
-from toolkit.graph.precision.convert import (
-    ConvertOptions,
-    Prepared,
-    calibrated,
-    check_output,
-    check_request,
-    convert,
-    prepare,
-    rewritten,
-)
+from toolkit.graph.precision.base import Prepared, TargetPrecision
+from toolkit.graph.precision.convert import Request, convert
+from toolkit.graph.precision.options import ConvertOptions
 from toolkit.graph.precision.simulate import simulated
 from toolkit.graph.reading import read_model
 from toolkit.quality.bench import Bench
@@ -102,7 +95,7 @@ def tune(
         CheckFailed: nothing can be lowered within the limits, or no mix within them is faster.
         Unavailable: the runtime is not available, or computes in another precision.
     """
-    if artifact.manifest.precision != "fp32" or precision == "fp32":
+    if artifact.manifest.lowered or precision == FULL_PRECISION:
         raise InputError(
             f"{artifact.manifest.name} cannot be tuned to {precision}", "Give an fp32 artifact, and a lower precision."
         )
@@ -112,11 +105,10 @@ def tune(
             f"{limits.worst_patch:.3g} for a patch is out of range",
             "The mean is a share of the gain between 0 and 1 (5% is 0.05), the others must be positive.",
         )
-    check_request(artifact.manifest, precision, options or ConvertOptions())
-    tuned = replace(options or ConvertOptions(), suffix=SUFFIX)
-    check_output(artifact, precision, tuned, directory, overwrite=overwrite)
+    request = Request.of(artifact, precision, replace(options or ConvertOptions(), suffix=SUFFIX))
+    request.check_output(directory, overwrite=overwrite)
     progress(Progress("float32", 0.0))
-    mixer = _Mixer.of(artifact, precision, options or ConvertOptions())
+    mixer = _Mixer.of(request)
     bench = Bench.of(mixer.model, artifact.manifest, data)
     bench.require_gain()
     watch = None if time_on is None else Stopwatch(artifact, precision, time_on, threads)
@@ -132,7 +124,7 @@ def tune(
     kept = _chosen(search, points, precision, time_on)
     curve, spent = _curve(points, kept), search.spent(kept)
     what = CurveCost("multiply-adds") if watch is None else CurveCost("time", watch.runtime, watch.shape.sides)
-    mixed = replace(mixer.options_for(kept), suffix=SUFFIX, curve=curve, curve_cost=what)
+    mixed = replace(mixer.options_for(kept), curve=curve, curve_cost=what)
     made = convert(artifact, precision, mixed, directory, overwrite=True)
     recorded = record_verdict(made, Verdict.of(SIMULATED, bench.data, len(bench.pairs), spent, limits))
     return Tuned(
@@ -153,32 +145,27 @@ def pareto(points: Iterable[CurvePoint]) -> tuple[CurvePoint, ...]:
 class _Mixer:
     """Converts an artifact's graph to mixes of precisions."""
 
-    artifact: Artifact
-    precision: Precision
+    precision: TargetPrecision
+    options: ConvertOptions
     model: onnx.ModelProto
     units: tuple[Unit, ...]
-    options: ConvertOptions
-    magnitudes: dict[str, float] | None
-    prepared: Prepared | None
+    prepared: Prepared
 
     @classmethod
-    def of(cls, artifact: Artifact, precision: Precision, options: ConvertOptions) -> _Mixer:
-        model, int8 = read_model(artifact.path), precision == "int8"
-        magnitudes = calibrated(model, artifact.manifest, options) if int8 else None
-        prepared = None if int8 else prepare(model, artifact.manifest, precision)
-        found = tuple(units(model, convolutions_only=int8))
-        return cls(artifact, precision, model, found, options, magnitudes, prepared)
+    def of(cls, request: Request) -> _Mixer:
+        precision, manifest = request.precision, request.artifact.manifest
+        model = read_model(request.artifact.path)
+        found = tuple(units(model, convolutions_only=precision.convolutions_only))
+        prepared = precision.prepare(model, manifest, request.options)
+        return cls(precision, request.options, model, found, prepared)
 
     def graph(self, kept: Mix) -> onnx.ModelProto:
         """The graph with these units in float32."""
-        options, manifest = self.options_for(kept), self.artifact.manifest
-        return rewritten(self.model, manifest, self.precision, options, self.magnitudes, self.prepared)[0]
+        return self.prepared.rewrite(self.options_for(kept)).model
 
     def options_for(self, kept: Mix) -> ConvertOptions:
         chosen = [unit for unit in self.units if unit.name in kept]
-        if self.precision == "int8":
-            return replace(self.options, exclude=tuple(unit.name for unit in chosen))
-        return replace(self.options, keep_fp32=tuple(name for unit in chosen for name in (unit.name, *unit.moves)))
+        return self.precision.keeping(self.options, [name for unit in chosen for name in (unit.name, *unit.moves)])
 
     def multiply_adds(self) -> dict[str, float]:
         """Multiply-adds of each unit, as a share of the total."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from toolkit.graph.precision.registry import common_name
+
 
 @dataclass(frozen=True)
 class Executed:
@@ -44,20 +46,7 @@ class LayerTime(msgspec.Struct, frozen=True):
     nodes: tuple[str, ...] = ()
 
 
-_ALIASES = {
-    "float": "fp32",
-    "float32": "fp32",
-    "f32": "fp32",
-    "float16": "fp16",
-    "f16": "fp16",
-    "half": "fp16",
-    "bfloat16": "bf16",
-    "i8": "int8",
-    "u8": "uint8",
-}
-
-
 def short_precision(dtype: str) -> str:
     """One name for `torch.float16`, `f16`, `FP16`, `tensor(float16)` and so on: fp32, fp16, bf16, int8, uint8, ..."""
     name = dtype.lower().removeprefix("torch.").removeprefix("tensor(").rstrip(")")
-    return _ALIASES.get(name, name)
+    return "uint8" if name == "u8" else common_name(name)

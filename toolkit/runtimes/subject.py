@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolkit.artifact import Artifact, Contract, Manifest, Precision
+from toolkit.artifact import FULL_PRECISION, Artifact, Contract, Manifest, Precision
 from toolkit.errors import InputError
 from toolkit.kinds import Kind, require_kind
 from toolkit.runtimes.engine import Engine
@@ -158,7 +158,7 @@ class Subject:
     @property
     def precision(self) -> Precision:
         """The precision that is asked for; `Session.executed` has the precision of each node."""
-        return self.lowered_to or ("fp32" if self.manifest is None else self.manifest.precision)
+        return self.lowered_to or (FULL_PRECISION if self.manifest is None else self.manifest.precision)
 
     @property
     def from_weights(self) -> bool:

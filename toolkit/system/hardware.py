@@ -13,10 +13,6 @@ _FLAGS = (
     *("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16"),
     *("amx_bf16", "amx_int8", "amx_fp16", "asimd", "asimdhp", "asimddp", "bf16", "i8mm", "sve"),
 )
-_ARITHMETIC = {
-    "fp16": {"avx512_fp16", "amx_fp16", "asimdhp"},
-    "bf16": {"avx512_bf16", "amx_bf16", "bf16"},
-}
 
 
 class Ceiling(msgspec.Struct, frozen=True):
@@ -67,11 +63,6 @@ INSTRUCTIONS = "instructions"
 def cpu_identity() -> dict[str, str]:
     """What an engine with kernels for this CPU depends on."""
     return {INSTRUCTIONS: " ".join(cpu_model()[1])}
-
-
-def computes_in(precision: str) -> bool:
-    """Whether the CPU has arithmetic in fp16 or bf16, rather than only conversions."""
-    return not _ARITHMETIC[precision].isdisjoint(cpu_model()[1])
 
 
 def usable_cpus() -> int:

@@ -173,7 +173,7 @@ def verify_fusion(
     with tempfile.TemporaryDirectory() as directory:
         if artifact is None:
             artifact = export(checkpoint, directory=directory, progress=progress)
-        elif artifact.manifest.precision != "fp32":
+        elif artifact.manifest.lowered:
             raise InputError(
                 f"{artifact.path.name} is {artifact.manifest.precision}; fusion is verified on the fp32 artifact",
                 "The error of its conversion is in its manifest: see `toolkit inspect`.",

@@ -1,4 +1,4 @@
-"""Every tensor inside a graph, by name: for finding out where two graphs part."""
+"""Values of every tensor inside a graph, by name: for finding out where two graphs begin to differ."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from toolkit.errors import InputError, Unavailable
@@ -16,8 +17,6 @@ from toolkit.port import Port
 from toolkit.system.openvino_core import openvino_core
 
 Tensors = Mapping[str, NDArray[Any]]
-
-_FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
 
 
 def exposed(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -34,7 +33,7 @@ def exposed(model: onnx.ModelProto) -> onnx.ModelProto:
                 continue
             if name not in known:
                 copy.graph.output.append(onnx.ValueInfoProto(name=name))
-            elif known[name].dtype in _FLOATS:
+            elif ir.DataType(known[name].dtype).is_floating_point():
                 copy.graph.output.append(onnx.helper.make_tensor_value_info(name, known[name].dtype, None))
     return copy
 

@@ -24,6 +24,7 @@ class GraphPass(ir.passes.InPlacePass):
         title: what reports call the step.
         refused: why a place was left alone, by the name of its node.
         port: how the graph's input and output hold pictures after the pass, if it changes that.
+        notes: what users of the result should know.
     """
 
     title: str = ""
@@ -35,6 +36,10 @@ class GraphPass(ir.passes.InPlacePass):
     def refuse(self, node: ir.Node, reason: str) -> None:
         """Note why a place that looked like a match is left alone."""
         self.refused[str(node.name)] = reason
+
+    @property
+    def notes(self) -> list[str]:
+        return []
 
     @property
     def refusals(self) -> list[str]:

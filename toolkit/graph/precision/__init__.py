@@ -1,1 +1,1 @@
-"""A precision is a rewrite of the graph: half and bfloat16 tensors, or quantised convolutions."""
+"""Precisions: one object for each, and the rewrites that turn a float32 graph into one of them."""

@@ -1,4 +1,4 @@
-"""Which nodes stay in float32, by the names a person gives."""
+"""Which nodes stay in float32, by the names in `ConvertOptions.keep_fp32`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import onnx
 
 from toolkit.errors import InputError
-
-BETWEEN = "between"
-"""Everything but the dense convolutions and matrix products: norms and activations, which cost little and lose much."""
+from toolkit.graph.precision.options import BETWEEN
 
 _NORM = "norm"
 _MULTIPLY = {"MatMul", "Gemm"}
@@ -19,10 +17,15 @@ Kept = Callable[[str], bool]
 
 
 def kept_nodes(model: onnx.ModelProto, wanted: Sequence[str]) -> Kept:
-    """A name means its node and everything below it (`body.0.norm`); `norm` means every norm, `between` see there.
+    """Whether a node stays in float32, as a function of its name.
+
+    Args:
+        model: whose nodes the names are looked up in; it may be rewritten afterwards.
+        wanted: a name means its node and everything below it (`body.0.norm`); `norm` means every norm, and `between`
+            everything but dense convolutions and matrix products.
 
     Raises:
-        InputError: no node is meant.
+        InputError: a name matches no node.
     """
     names = [node.name for node in model.graph.node]
     for item in wanted:

@@ -1,11 +1,10 @@
-"""float16 and bfloat16: the same graph with smaller numbers, strongly typed."""
+"""Rewrites a float32 graph to a smaller floating-point type, strongly typed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -27,19 +26,19 @@ Keep = Callable[[ir.Node], bool]
 """Whether a node stays in float32."""
 
 _FLOAT = ir.DataType.FLOAT
-_NUMPY = {ir.DataType.FLOAT16: np.dtype(np.float16), ir.DataType.BFLOAT16: np.dtype(ml_dtypes.bfloat16)}
 _ALWAYS_FLOAT = {("Resize", 2)}
-"""Inputs, by operator and index, that ONNX wants in float32 whatever the data's type: scales of sizes."""
+"""Inputs, by operator and index, that ONNX defines as float32 for every type of data: scales of sizes."""
 
 _BYTE_SCALE = 256.0
 """A power of two, so that moving it between an image and a weight changes no bit of either."""
 
 
 class LowerPrecision(GraphPass):
-    """Compute in `target`, but for the nodes that `keep` names; input and output keep their types.
+    """Compute in `target`, except for the nodes that `keep` selects; input and output keep their types.
 
-    Casts are inserted exactly where a tensor passes between nodes of different types, one a tensor and type. Weights
-    that read uint8 images hold 1/255, which half precision would store with few bits; 1/256 of it moves to the image.
+    Casts are inserted exactly where a tensor passes between nodes of different types, one per tensor and type. Weights
+    that read uint8 images contain the factor 1/255 (see Uint8IO), which makes them so small that half precision stores
+    them with few bits; 1/256 of the factor moves to the image.
 
     Requires: all floating-point tensors are float32.
     Ensures: every node's floating-point inputs have one type (strongly typed).
@@ -50,15 +49,15 @@ class LowerPrecision(GraphPass):
 
     title = "lower precision"
 
-    def __init__(self, target: ir.DataType, keep: Keep = lambda _: False) -> None:
+    def __init__(self, target: ir.DataType, keep: Keep = lambda _: False, title: str = title) -> None:
         super().__init__()
-        self.title = f"{'fp16' if target == ir.DataType.FLOAT16 else 'bf16'} tensors"
+        self.title = title
         self.target, self._keep = target, keep
         self.losses: dict[tuple[str, str], str] = {}
 
     def requires(self, model: ir.Model) -> None:
         for value in [*model.graph.initializers.values(), *model.graph.inputs]:
-            if value.dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE):
+            if value.dtype is not None and value.dtype.is_floating_point() and value.dtype != _FLOAT:
                 raise ir.passes.PreconditionError(f"{value.name} is already {value.dtype}")
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -82,7 +81,7 @@ class LowerPrecision(GraphPass):
         return ir.passes.PassResult(model, modified=True)
 
     def ensures(self, model: ir.Model) -> None:
-        floating = {_FLOAT, *_NUMPY}
+        floating = {_FLOAT, self.target}
         for node in model.graph:
             kinds = {
                 value.dtype
@@ -109,7 +108,7 @@ class LowerPrecision(GraphPass):
             if array is not None:
                 if array.dtype == np.float32 and wanted != _FLOAT:
                     node.replace_input_with(index, self._lowered(model, node, value, array))
-            elif types.get(value) in (_FLOAT, *_NUMPY) and types[value] != wanted:
+            elif types.get(value) in (_FLOAT, self.target) and types[value] != wanted:
                 node.replace_input_with(index, _cast(model, value, wanted, types))
 
     def _lowered(self, model: ir.Model, node: ir.Node, value: ir.Value, array: NDArray[Any]) -> ir.Value:
@@ -117,12 +116,16 @@ class LowerPrecision(GraphPass):
         if name in model.graph.initializers:
             return model.graph.initializers[name]
         with np.errstate(over="ignore"):
-            lowered = array.astype(_NUMPY[self.target])
+            lowered = array.astype(self.target.numpy())
         self._note_losses((str(node.name), str(value.name)), array, lowered.astype(np.float64))
         made = ir.Value(name=name, const_value=ir.tensor(lowered, dtype=self.target, name=name))
         made.type, made.shape = ir.TensorType(self.target), ir.Shape(array.shape)
         model.graph.register_initializer(made)
         return made
+
+    @property
+    def notes(self) -> list[str]:
+        return [f"node {node}, {constant}: {loss}" for (node, constant), loss in self.losses.items()]
 
     def _note_losses(self, name: tuple[str, str], array: NDArray[Any], lowered: NDArray[np.float64]) -> None:
         beyond = int((~np.isfinite(lowered)).sum())
@@ -135,7 +138,7 @@ class LowerPrecision(GraphPass):
     def _restore_outputs(self, model: ir.Model, types: dict[ir.Value, ir.DataType | None]) -> None:
         """Float outputs are float32 again."""
         for index, result in enumerate(model.graph.outputs):
-            if result.producer() is None or types[result] not in _NUMPY:
+            if result.producer() is None or types[result] != self.target:
                 continue
             restored = extend_output(model, _to_float, index)
             restored.shape, restored.type = result.shape, ir.TensorType(_FLOAT)

@@ -1,7 +1,7 @@
-"""A float16 or bfloat16 graph as a float32 graph that rounds where the former would.
+"""Simulates a float16 or bfloat16 graph by a float32 graph that rounds where the original does.
 
-Runtimes on processors without such arithmetic refuse these graphs, or compute them otherwise. Here every tensor is
-rounded to the type it has in the graph after it was computed in float32: what hardware with float32 accumulators does.
+Runtimes refuse these graphs on CPUs without such arithmetic, or compute them differently. Here every tensor is computed
+in float32 and then rounded to its type in the original graph, which is what hardware with float32 accumulators does.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import onnx
 
 from toolkit.graph.analysis.shapes import inferred_tensors
 from toolkit.graph.editing import copied, replace_nodes
+from toolkit.graph.precision.registry import TARGETS
 
-_LOW = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+_LOW = {onnx.TensorProto.DataType.Value(target.onnx_type) for target in TARGETS if target.floating}
 
 
 def simulated(model: onnx.ModelProto) -> onnx.ModelProto:

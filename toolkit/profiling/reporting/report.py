@@ -11,7 +11,7 @@ import io
 
 import msgspec
 
-from toolkit.artifact import Precision, encode
+from toolkit.artifact import FULL_PRECISION, Precision, encode
 from toolkit.graph.analysis.work import Work
 from toolkit.kinds import ENGINE_SUFFIX
 from toolkit.profiling.measuring.builds import Build
@@ -205,7 +205,7 @@ class ProfileReport(msgspec.Struct, frozen=True):
         return stream.getvalue()
 
 
-_NO_CELL = CellReport("", "", "fp32", "", "")
+_NO_CELL = CellReport("", "", FULL_PRECISION, "", "")
 
 
 def _csv_row(cell: CellReport) -> dict[str, object]:

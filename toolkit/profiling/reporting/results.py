@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
+from toolkit.artifact import FULL_PRECISION
 from toolkit.checks import SIMULATED
 from toolkit.errors import InputError
 from toolkit.graph.analysis.work import Work, count_work
@@ -112,7 +113,7 @@ def with_speed_ups(cells: Sequence[CellPlan], reports: Sequence[CellReport]) -> 
     baselines = {
         cell.network: report
         for cell, report in zip(cells, reports, strict=True)
-        if (cell.runtime, cell.precision) == (BASELINE, "fp32") and report.statistics is not None
+        if (cell.runtime, cell.precision) == (BASELINE, FULL_PRECISION) and report.statistics is not None
     }
     return [
         _with_speed_up(cell, report, baselines.get(cell.network)) for cell, report in zip(cells, reports, strict=True)
@@ -154,7 +155,7 @@ def _median_stages(stages: Sequence[Stages]) -> Stages | None:
 
 def _spent(cell: CellPlan) -> float | None:
     """Share of the gain over bicubic that the precision loses: measured on this runtime, else simulated; 0 for fp32."""
-    if cell.precision == "fp32":
+    if cell.precision == FULL_PRECISION:
         return 0.0
     if cell.manifest is None:
         return None

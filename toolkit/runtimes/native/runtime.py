@@ -10,6 +10,7 @@ from typing import ClassVar
 from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError
 from toolkit.native.compiler import LONGEST, cached_library, compiled, find_compiler
+from toolkit.native.convolutions import PRECISIONS
 from toolkit.native.interface import LIBRARY
 from toolkit.native.planner import plan
 from toolkit.native.program import Program, Unsupported
@@ -56,8 +57,9 @@ class NativeRuntime(BuildingRuntime):
     def refusal(self, artifact: Artifact, precision: Precision) -> str:
         if other := super().refusal(artifact, precision):
             return other
-        if precision == "fp16":
-            return "it computes in fp32, bf16 and int8"
+        if precision not in PRECISIONS.values():
+            *others, last = PRECISIONS.values()
+            return f"it computes in {', '.join(others)} and {last}"
         if self.probe().ok:
             self.rehearse(artifact)  # before its graph is read here: one separate process serves both
         try:

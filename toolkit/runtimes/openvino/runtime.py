@@ -8,13 +8,13 @@ from typing import ClassVar
 
 from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError
+from toolkit.graph.precision.registry import find_precision
 from toolkit.runtimes.building import BuildingRuntime, BuildJob
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.openvino.script import generate_script
 from toolkit.runtimes.openvino.session import (
     BLOB,
     CAPABILITIES,
-    HINTS,
     SCHEDULING,
     OpenVinoEngineSession,
     OpenVinoSession,
@@ -77,7 +77,7 @@ class OpenVinoRuntime(BuildingRuntime):
 
     def _script(self, subject: Subject) -> str:
         _required(subject.shape, subject.artifact)
-        hint = HINTS[subject.artifact.manifest.precision]
+        hint = find_precision(subject.artifact.manifest.precision).openvino_hint
         return generate_script(subject, SCHEDULING, hint, CAPABILITIES[hint])
 
 

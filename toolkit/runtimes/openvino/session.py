@@ -9,6 +9,7 @@ import numpy as np
 
 from toolkit.artifact import Artifact, Precision
 from toolkit.errors import InputError
+from toolkit.graph.precision.registry import find_precision
 from toolkit.port import Frame
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
@@ -17,11 +18,9 @@ from toolkit.runtimes.reported import Executed, LayerTime, short_precision
 from toolkit.system.openvino_core import openvino_core
 from toolkit.workloads import Shape
 
-# OpenVINO lowers float32 to bfloat16 by default where the CPU has it. The hint is the only way to prevent that; but a
-# hint that the CPU cannot follow also means bfloat16. With f32, OpenVINO computes in bfloat16 where the graph has that
-# type; with bf16, it would also lower the nodes that were kept in float32.
-HINTS: dict[Precision, str] = {"fp32": "f32", "fp16": "f16", "bf16": "f32", "int8": "f32"}
-"""Inference precision hint for each precision of an artifact."""
+# OpenVINO lowers float32 to bfloat16 by default where the CPU has it. The hint (of the precision's object) alone can
+# prevent that; but a hint that the CPU cannot follow also means bfloat16. With f32, OpenVINO computes in bfloat16 where
+# the graph has that type; with bf16, it would also lower the nodes that were kept in float32.
 
 CAPABILITIES = {"f32": "FP32", "f16": "FP16"}
 """Optimization capability of the device that each hint needs."""
@@ -126,7 +125,7 @@ class OpenVinoEngineSession(OpenVinoSession):
 
 
 def _config(core: Any, precision: Precision, threads: int) -> dict[str, Any]:
-    hint = HINTS[precision]
+    hint = find_precision(precision).openvino_hint
     if CAPABILITIES[hint] not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         hint = "f32"
     return {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads, **SCHEDULING}

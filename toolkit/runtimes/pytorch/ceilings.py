@@ -17,9 +17,11 @@ from collections.abc import Callable
 import msgspec
 import torch
 
+from toolkit.artifact import Precision
+from toolkit.graph.precision.registry import PRECISIONS, find_precision
 from toolkit.runtimes.cuda.devices import cuda_devices
 from toolkit.runtimes.pytorch.session import without_tf32
-from toolkit.system.hardware import Ceiling, computes_in
+from toolkit.system.hardware import Ceiling
 
 _SIDE = {"cpu": 2048, "cuda": 8192}
 _CHANNELS, _EXTENT = 256, 56
@@ -30,7 +32,6 @@ _TRIAL_SIDE, _SLOWEST = 256, 4.0
 """On a CPU a small product first shows how long a large one would take. Where that is more than `_SLOWEST` seconds,
 PyTorch has only a reference loop: int8 on CPUs without VNNI is 100 times slower than float32 and takes minutes. That is
 not the highest rate of the CPU."""
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def measure_ceilings(threads: int) -> list[Ceiling]:
@@ -47,16 +48,19 @@ def _ceiling(device: str) -> Ceiling:
     source = torch.ones(_COPIED_BYTES[device] // 4, device=device)
     target = torch.empty_like(source)
     seconds = _best(lambda: target.copy_(source), device)
-    rates = {name: rate for name in (*_DTYPES, "int8") if (rate := _rate(name, device)) is not None}
+    rates: dict[str, float] = {
+        found.name: rate for found in PRECISIONS if (rate := _rate(found.name, device)) is not None
+    }
     method = f"torch {torch.__version__}: copy_ of {_COPIED_BYTES[device] >> 20} MiB, products of side {_SIDE[device]}"
     if device == "cpu":
         method += f", 3x3 convolutions of {_CHANNELS} channels, {_EXTENT}x{_EXTENT}"
     return Ceiling(device, 2 * _COPIED_BYTES[device] / seconds, rates, method)
 
 
-def _rate(precision: str, device: str) -> float | None:
+def _rate(precision: Precision, device: str) -> float | None:
     """Multiply-adds per second; None where the device, or PyTorch on it, has no such arithmetic."""
-    if device == "cpu" and precision in {"fp16", "bf16"} and not computes_in(precision):
+    facts = find_precision(precision)
+    if device == "cpu" and not facts.cpu_computes():
         return None
     side = _SIDE[device]
     multiply = _product(precision, side, device)
@@ -70,15 +74,18 @@ def _rate(precision: str, device: str) -> float | None:
     except RuntimeError:  # PyTorch has no kernel for it
         return None
     rate = side**3 / _best(multiply, device)
-    return rate if device == "cuda" or precision == "int8" else max(rate, _convolution_rate(_DTYPES[precision]))
+    convolves = device == "cpu" and facts.floating
+    return max(rate, _convolution_rate(getattr(torch, facts.storage))) if convolves else rate
 
 
-def _product(precision: str, side: int, device: str) -> Callable[[], object]:
+def _product(precision: Precision, side: int, device: str) -> Callable[[], object]:
     """A product of two square matrices."""
-    if precision == "int8":
-        given = torch.randint(-127, 127, (side, side), dtype=torch.int8, device=device)
+    facts = find_precision(precision)
+    dtype: torch.dtype = getattr(torch, facts.storage)
+    if not facts.floating:
+        given = torch.randint(-127, 127, (side, side), dtype=dtype, device=device)
         return lambda: torch._int_mm(given, given)
-    factor = torch.randn(side, side, device=device).to(_DTYPES[precision])
+    factor = torch.randn(side, side, device=device).to(dtype)
     return lambda: factor @ factor
 
 

@@ -10,19 +10,18 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, ClassVar
 
-from toolkit.artifact import Artifact, Precision
+from toolkit.artifact import FULL_PRECISION, Artifact, Precision
+from toolkit.graph.precision.registry import find_precision
 from toolkit.runtimes.cuda.devices import NO_DEVICE_REMEDY, cuda_devices
 from toolkit.runtimes.options import SessionOptions
 from toolkit.runtimes.protocol import Runtime, Session
 from toolkit.runtimes.pytorch.checkpoint import CheckpointSession, checkpoint_contract
-from toolkit.system.hardware import computes_in
 from toolkit.system.probe import Availability, probe_import
 
 if TYPE_CHECKING:
     from toolkit.network.checkpoint import Checkpoint
     from toolkit.runtimes.pytorch.program import FrameNetwork, Program
 
-_DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 _CPU, _CUDA = "cpu", "cuda:0"
 
 
@@ -40,9 +39,9 @@ class TorchRuntime(Runtime):
         return replace(found, version=version("torch")) if found.ok else found
 
     def refusal(self, artifact: Artifact, precision: Precision) -> str:
-        if precision not in _DTYPES:
+        if not find_precision(precision).floating:
             return f"PyTorch has no {precision} for this network"
-        if precision != "fp32" and (reason := self._no_arithmetic(precision)):
+        if reason := self._no_arithmetic(precision):
             return reason
         if not self.fused and artifact.manifest.source.merged:
             return "its checkpoint was already fused"
@@ -56,11 +55,11 @@ class TorchRuntime(Runtime):
 
         network = fuse(checkpoint.network) if self.fused else checkpoint.network
         function = numpy_function(network, "float32", options.threads)
-        return CheckpointSession(checkpoint_contract(checkpoint), function, "fp32")
+        return CheckpointSession(checkpoint_contract(checkpoint), function, FULL_PRECISION)
 
     def _no_arithmetic(self, precision: Precision) -> str:
-        """Why the device does not compute in fp16 or bf16; empty when it does."""
-        if computes_in(precision):
+        """Why the device does not compute in this precision; empty when it does."""
+        if find_precision(precision).cpu_computes():
             return ""
         return f"this processor has no {precision} arithmetic, and PyTorch emulates it about thirty times slower"
 
@@ -74,7 +73,7 @@ class TorchRuntime(Runtime):
 
         source = source_checkpoint(artifact).network
         network = fuse(source) if self.fused else source
-        dtype: torch.dtype = getattr(torch, _DTYPES[precision])
+        dtype: torch.dtype = getattr(torch, find_precision(precision).storage)
         program = self._program(FrameNetwork(network, artifact.manifest, dtype, self.device))
         session = TorchSession if self.device == _CPU else TorchCudaSession
         return session(artifact, program, options.resolved_threads())
@@ -142,10 +141,11 @@ class TorchCudaRuntime(TorchRuntime):
     def _no_arithmetic(self, precision: Precision) -> str:
         import torch
 
+        needed = find_precision(precision).cuda_capability
         # Asking touches the device, which must be there.
-        if precision != "bf16" or not self.probe().ok or torch.cuda.is_bf16_supported(including_emulation=False):
+        if not any(needed) or not self.probe().ok or torch.cuda.get_device_capability() >= needed:
             return ""
-        return "this GPU has no bf16 arithmetic: it comes with compute capability 8.0"
+        return f"this GPU has no {precision} arithmetic: it comes with compute capability {needed[0]}.{needed[1]}"
 
 
 class TorchCompileCudaRuntime(TorchCudaRuntime):

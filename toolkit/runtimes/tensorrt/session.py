@@ -7,6 +7,7 @@ from typing import Any
 
 from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
+from toolkit.graph.precision.registry import PRECISIONS
 from toolkit.port import Frame
 from toolkit.runtimes.cuda.driver import Cuda, CudaGraph
 from toolkit.runtimes.cuda.session import CudaSession
@@ -14,7 +15,7 @@ from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
 from toolkit.runtimes.reported import Executed, LayerTime, short_precision
 from toolkit.workloads import Shape
 
-_PRECISIONS = {"fp32", "fp16", "bf16", "int8", "uint8"}
+_PRECISIONS = {"uint8", *(precision.name for precision in PRECISIONS)}
 
 
 class TensorRtSession(CudaSession):
