@@ -1,1 +1,1 @@
-"""What is found out about a graph: shapes, costs, locality, and its values in float64."""
+"""What can be found out about a graph without changing it: shapes, work, receptive field, values, and errors."""

@@ -1,4 +1,12 @@
-"""How far a graph looks: which rows of its input decide a row of its output, and how much memory a pixel takes."""
+"""The receptive field of a graph, and the memory that it needs per pixel.
+
+Both decide how an image is upscaled in strips: a strip needs as many rows above and below it as the receptive field
+reaches, and as many strips are made as memory requires.
+
+Rows are tracked as arithmetic: for each tensor, row i depends on the input rows from step·i - above to step·i + below.
+`step` is how many input rows one row stands for: 2 after a stride of 2, 1/2 after DepthToSpace(4) of that. Fractions
+stay exact, which floats would not after a scale of 3.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +33,7 @@ _ELEMENTWISE = frozenset(
     }
 )
 _PROBE = 64
-"""Side of the image that memory is counted on."""
+"""Height and width, in pixels, of the image that memory is counted for."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ class Locality:
 
 @dataclass(frozen=True)
 class _Reach:
-    """Of a tensor: row i depends on input rows step*i - above … step*i + below."""
+    """Of a tensor: row i depends on the input rows step·i - above to step·i + below. `axis`: where its rows are."""
 
     step: Fraction
     above: Fraction
@@ -57,7 +65,7 @@ class _Reach:
 
 
 class _WholeFrame(Exception):
-    """A node depends on every row, or on rows that cannot be told."""
+    """A node depends on every row, or on rows that are not known; the message says why."""
 
 
 def network_locality(model: onnx.ModelProto, network: Network) -> Locality | str:
@@ -77,12 +85,12 @@ def network_locality(model: onnx.ModelProto, network: Network) -> Locality | str
 
 
 def locality(model: onnx.ModelProto) -> Locality | str:
-    """The receptive field of a graph's one output, or why there is none to speak of.
+    """The receptive field of a graph's one output, or the reason why it has none smaller than the frame.
 
-    Computed node by node: a convolution adds its kernel, in steps of what the strides before it have made a row;
-    DepthToSpace and Resize divide the step. Padding needs no care: it lies outside of the frame, where a strip at the
-    frame's edge has it too. A node that is not known to be local (a mean over the frame, an unknown operator) makes
-    the answer a reason, never a guess.
+    Computed node by node: a convolution adds its kernel, in units of the step that the strides before it have left;
+    DepthToSpace and Resize divide the step. Padding needs no special care: it lies outside the frame, and a strip at
+    the edge of the frame has the same padding there. A node that is not known to be local (a mean over the frame, an
+    unknown operator) gives a reason, never a guess.
     """
     graph = model.graph
     constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
@@ -109,7 +117,7 @@ def locality(model: onnx.ModelProto) -> Locality | str:
 
 
 def _through(node: onnx.NodeProto, inputs: list[_Reach], constants: dict[str, np.ndarray]) -> _Reach:
-    """What a node's output depends on."""
+    """The reach of a node's output."""
     attributes: Attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
     reach = _union(inputs)
     if node.op_type in _ELEMENTWISE:
@@ -137,11 +145,11 @@ def _channel_axis(reach: _Reach) -> int:
 
 
 def _window(reach: _Reach, attributes: Attributes, kernel: int) -> _Reach:
-    """A convolution or pooling of `kernel` rows."""
+    """A convolution or pooling of `kernel` rows: row i reads rows stride·i - pad to stride·i - pad + span."""
     if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b""):
         raise _WholeFrame("pads automatically")
     if reach.axis != 2:
-        raise _WholeFrame("reads a layout it cannot")
+        raise _WholeFrame("reads a layout that is not NCHW")
     stride = _first(attributes, "strides", 1)
     pad = _first(attributes, "pads", 0)
     span = (kernel - 1) * _first(attributes, "dilations", 1)
@@ -170,7 +178,10 @@ def _pool(reach: _Reach, attributes: Attributes, _constants: list[np.ndarray | N
 
 
 def _finer(reach: _Reach, by: int) -> _Reach:
-    """Every row becomes `by` rows: row i comes from row i // by."""
+    """Every row becomes `by` rows: row i comes from row i // by.
+
+    step·(i // by) lies between step/by·i - step/by·(by - 1) and step/by·i, hence the addition to `above`.
+    """
     step = reach.step / by
     return _Reach(step, reach.above + step * (by - 1), reach.below, reach.axis)
 
@@ -197,8 +208,8 @@ def _resize(reach: _Reach, attributes: Attributes, constants: list[np.ndarray | 
         raise _WholeFrame("interpolates")
     by = float(scales[reach.axis])
     if by < 1 or by != int(by):
-        raise _WholeFrame("scales by no whole number")
-    # Whatever the rounding and the coordinates, nearest reads the row itself or the one next to it.
+        raise _WholeFrame("does not scale by a whole number")
+    # Whatever the rounding and coordinate modes, nearest reads the row itself or one next to it.
     finer = _finer(reach, int(by))
     return _Reach(finer.step, finer.above + reach.step, finer.below + reach.step, reach.axis)
 
@@ -206,7 +217,7 @@ def _resize(reach: _Reach, attributes: Attributes, constants: list[np.ndarray | 
 def _pad(reach: _Reach, _attributes: Attributes, constants: list[np.ndarray | None]) -> _Reach:
     pads = constants[1] if len(constants) > 1 else None
     if pads is None or pads.size != 8:
-        raise _WholeFrame("pads by what cannot be told")
+        raise _WholeFrame("pads by an amount that is not constant")
     before = int(pads[reach.axis])
     return _Reach(reach.step, reach.above + reach.step * before, reach.below - reach.step * before, reach.axis)
 
@@ -248,10 +259,10 @@ _HANDLERS: dict[str, Callable[[_Reach, Attributes, list[np.ndarray | None]], _Re
 
 
 def bytes_per_pixel(model: onnx.ModelProto) -> float:
-    """Bytes of tensors that live at once while the graph runs, input and output included, per input pixel.
+    """Largest number of bytes of tensors that exist at once while the graph runs, per input pixel.
 
-    Each tensor lives from the node that makes it to the last one that reads it, as in a runtime that computes in place
-    where it can. Tensors of unknown size count as nothing.
+    Input and output are included. Each tensor exists from the node that computes it to the last one that reads it, as
+    in a runtime that frees memory as soon as it can. Tensors of unknown size count as nothing.
     """
     graph, frame = model.graph, small_frame(model, _PROBE)
     tensors = inferred_tensors(model, frame)

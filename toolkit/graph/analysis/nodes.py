@@ -1,4 +1,4 @@
-"""The nodes of an artifact's graph: what can be named to `convert` and is seen in reports."""
+"""Lists the nodes of an artifact's graph, by the names that `convert` accepts and reports show."""
 
 from __future__ import annotations
 

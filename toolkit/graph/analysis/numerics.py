@@ -1,4 +1,4 @@
-"""Is it still the same function? Graphs are run by ONNX's reference implementation and compared with the network."""
+"""Measures whether a graph still computes the network's function, by ONNX's reference implementation."""
 
 from __future__ import annotations
 

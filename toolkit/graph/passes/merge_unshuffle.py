@@ -1,4 +1,9 @@
-"""PixelUnshuffle(2) followed by a 3x3 convolution is one 6x6 convolution with stride 2."""
+"""Merges PixelUnshuffle(b) and the 3x3 convolution that reads it into one convolution of 3b x 3b with stride b.
+
+The unshuffle moves the pixel (b·y + dy, b·x + dx) of channel c to channel c·b² + b·dy + dx at (y, x). A kernel position
+(ky, kx) over the unshuffled channel therefore reads the pixel (b·ky + dy, b·kx + dx) relative to the block: weights
+only change their places. Padding by one unshuffled pixel is padding by b pixels.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,7 @@ from toolkit.graph.editing import remove_unused_nodes, replace_constant
 from toolkit.graph.matching import constant, ints, operators
 from toolkit.graph.passes.base import GraphPass
 
-# What an exporter may build a pixel unshuffle from: moving data, and arithmetic on sizes.
+# What exporters build a pixel unshuffle from: moving data, and arithmetic on sizes.
 _MOVES = {"Reshape", "Transpose", "Identity", "Squeeze", "Unsqueeze"}
 _SIZES = {"Shape", "Concat", "Div", "Mul", "Gather", "Slice", "Constant", "Size"}
 _PROBE_SIZES = ((8, 12), (12, 4))
@@ -22,11 +27,11 @@ _PROBE_SIZES = ((8, 12), (12, 4))
 class MergeUnshuffle(GraphPass):
     """Replace unshuffle + conv by a strided conv; removes the only nodes that depend on the image's size.
 
+    The chain before the convolution is not matched by its form, which changes with every version of the exporter. It is
+    run on index arrays of several sizes, and is an unshuffle if the indices come out where PixelUnshuffle puts them.
+
     Requires: convolutions have constant weights.
     Ensures: no node reads a shape.
-
-    The chain before the convolution is not matched by pattern, which changes with every exporter version: it is run on
-    index arrays of several sizes, and it is an unshuffle when the indices come out where PixelUnshuffle puts them.
     """
 
     title = "unshuffle + conv as one 6x6 conv"
@@ -53,7 +58,7 @@ class MergeUnshuffle(GraphPass):
             return False
         block = math.isqrt(weight.shape[1] // 3)
         if block < 2:
-            return False  # something else is moved here
+            return False  # something else than an unshuffle
         geometry = ints(conv, "kernel_shape", ()), ints(conv, "strides", (1, 1)), ints(conv, "pads", (0,) * 4)
         if geometry != ((3, 3), (1, 1), (1, 1, 1, 1)) or ints(conv, "dilations", (1, 1)) != (1, 1):
             self.refuse(conv, f"kernel, stride, padding {geometry} is not a plain 3x3")
@@ -84,7 +89,8 @@ def pixel_unshuffle(x: NDArray[np.generic], block: int) -> NDArray[np.generic]:
 
 
 def _chain_before(value: ir.Value | None) -> tuple[list[ir.Node], ir.Value | None, list[ir.Value]]:
-    """Moving and size nodes that `value` is made by, where its data comes from, and other values whose size is read."""
+    """Nodes that only move data or compute sizes and lead to `value`, the value whose data they move, and other values
+    whose size they read."""
     chain: dict[ir.Node, None] = {}
     ends: dict[ir.Value, None] = {}
     pending = [] if value is None else [value]
@@ -124,7 +130,7 @@ def _is_unshuffle(
     graph.output.add().name = result.name
     evaluator = ReferenceEvaluator(proto)
     for height, width in _PROBE_SIZES:
-        # Not whole numbers, which a detour through integers would survive.
+        # Fractions, so that a chain that casts to integers and back is not mistaken for one that only moves data.
         index = 0.5 + np.arange(3 * height * width, dtype=np.float32).reshape(1, 3, height, width)
         (moved,) = evaluator.run(None, dict.fromkeys(names, index))
         if not np.array_equal(moved, pixel_unshuffle(index, block)):

@@ -1,4 +1,9 @@
-"""What a low-precision convolution makes, without its mean: small numbers lose little when they are rounded."""
+"""Moves the means of what low-precision convolutions compute to nodes in float32.
+
+The output of a convolution is stored in the low precision, and the rounding error of a floating-point number grows with
+its magnitude. The channels of these networks vary little around means that are far from zero, so most of the error
+comes from the means. Subtracted from the bias of the convolution, and added again in float32, they are not rounded.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +24,18 @@ from toolkit.port import Port
 
 
 class CentreOutputs(GraphPass):
-    """conv(x) + b becomes (conv(x) + b') + m in float32, b' being b - m in the target's numbers and m + b' exactly b.
+    """conv(x) + b becomes (conv(x) + b') + m, where b' is b - m rounded to the target, and m = b - b' exactly.
 
-    Of convolutions that will be lowered and that only nodes read which stay in float32.
+    Applied to convolutions that will be lowered and whose output is read only by nodes that stay in float32. If a
+    convolution reads it, the addition would be computed in the low precision and gain nothing; besides, the next
+    convolution pads with zeros, where there would have to be means.
 
-    Requires: biases are constant. Ensures: nothing; `means` of what is no longer there have no effect.
+    Requires: biases are constant.
+    Ensures: nothing. Means of convolutions that are not in the graph have no effect.
 
     Attributes:
-        means: (C,) of what convolutions make, by their names.
-        added: names of the nodes that add them, which must stay in float32.
+        means: (C,) of what a convolution computes, by its name.
+        added: names of the nodes that add the means, which must stay in float32.
     """
 
     title = "outputs of convolutions centred"
@@ -39,11 +47,11 @@ class CentreOutputs(GraphPass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         for conv in list(model.graph):
-            if conv.name in self.means and self._pays(conv):
+            if conv.name in self.means and self._helps(conv):
                 self._centre(model, conv, self.means[str(conv.name)])
         return ir.passes.PassResult(model, modified=bool(self.added))
 
-    def _pays(self, conv: ir.Node) -> bool:
+    def _helps(self, conv: ir.Node) -> bool:
         made = conv.outputs[0]
         readers = consumers(made)
         low = not self._kept(str(conv.name)) and all(self._kept(str(node.name)) for node in readers)
@@ -56,9 +64,10 @@ class CentreOutputs(GraphPass):
         with np.errstate(over="ignore", invalid="ignore"):
             left = (bias.astype(np.float64) - mean).astype(self._target).astype(np.float32)
         if not np.isfinite(left).all():
-            return  # beyond the target's range with or without its mean
+            return  # b - m is beyond the range of the target: the check of the conversion reports it
         replace_constant(model, conv, 2, left, f"{conv.name}.bias.centred")
         name = f"{conv.name}.mean"
+        # Not the mean itself: what rounding changed in b' goes into the addition, so that the sum stays exact.
         added = (bias.astype(np.float64) - left).astype(np.float32).reshape(-1, 1, 1)
         add = named_node("Add", [made, add_constant(model, f"{name}.value", added)], name)
         result = insert_between(model, made, [add])
@@ -68,7 +77,7 @@ class CentreOutputs(GraphPass):
 
 
 def output_means(model: onnx.ModelProto, port: Port, images: Sequence[NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
-    """Of what every convolution with a bias makes: the mean of each channel, (C,), by the convolution's name.
+    """The mean of each channel that a convolution with a bias computes, (C,), by the convolution's name.
 
     Args:
         model: float32, takes any size.

@@ -1,4 +1,4 @@
-"""int8 convolutions as QuantizeLinear and DequantizeLinear pairs, the way every runtime accepts them."""
+"""Quantises convolutions to int8, as QuantizeLinear and DequantizeLinear pairs that every runtime accepts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from toolkit.graph.matching import constant
 from toolkit.graph.passes.base import GraphPass
 
 _LARGEST = 127
-"""Symmetric: -128 is not used, so that a negated weight has the same distance from its float value."""
+"""Symmetric: -128 is not used, so that a weight and its negative are rounded alike."""
 
 
 class QuantiseConvs(GraphPass):

@@ -1,9 +1,15 @@
-"""bf16 weights whose rounding errors make up for one another, instead of each weight's nearest bf16 number.
+"""bf16 weights whose rounding errors compensate each other, instead of each weight's nearest bf16 value.
 
-A convolution's output is a sum, and what rounding one weight adds to it, the weights after it can largely take off
-again, because neighbouring pixels and channels resemble each other. How much they do is measured on calibration images
-(the method of GPTQ, Frantar et al., ICLR 2023). Layers are rounded one after the other, each against what it should
-have made of the image, so that later ones also make up for earlier ones.
+A convolution computes y = W a at every pixel: a is 1 (which the bias is multiplied with) followed by the K - 1 values
+under the kernel, W is (O, K). The rounding error of one weight can largely be corrected by the weights after it,
+because the values in a are correlated: neighbouring pixels and channels are similar. How correlated they are is
+measured on calibration images, and this is the error that is minimised, with H = E[a aT]:
+
+    E |W a - Q a|^2  =  sum over outputs of  (w - q) H (w - q)T          W: exact weights, Q: weights that bf16 holds
+
+This is GPTQ (Frantar et al., ICLR 2023), with one difference: a is what the convolution reads in the rounded network,
+while y is what it computes in the exact one. Layers are rounded in the order in which they are computed, so each layer
+also corrects for the error of the layers before it.
 """
 
 from __future__ import annotations
@@ -28,35 +34,42 @@ from toolkit.port import Port
 Doubles = NDArray[np.float64]
 
 _POSITIONS = 8192
-"""Pixels an image that errors are measured at."""
+"""Pixels per image that errors are measured at. More do not change the result visibly, and cost time."""
 
 _DAMPING = 1e-4
-"""Of the mean square of what a convolution reads: how firmly weights are held to their old values."""
+"""Share of the mean square of a that is added to the diagonal of H. It keeps H invertible where channels are constant
+or equal, and keeps weights that the images say little about close to their old values."""
 
 
 @dataclass(frozen=True)
 class _Conv:
-    """A convolution whose weights are to be rounded."""
+    """A convolution whose weights are to be rounded: weight (O, I, KY, KX), bias (O,)."""
 
     node: onnx.NodeProto
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
 
+    @property
+    def flat(self) -> Doubles:
+        """W, (O, K): the bias, then the weights in the order in which `_samples` reads their inputs."""
+        rows = len(self.weight)
+        return np.concatenate([self.bias[:, None], self.weight.reshape(rows, -1)], 1).astype(np.float64)
+
 
 @dataclass(frozen=True)
 class RoundedWeights:
-    """A float32 graph, and what its convolutions' weights and biases become in bf16.
+    """A float32 graph, and the same graph with the weights and biases that its convolutions get when they are lowered.
 
     Attributes:
         model: the graph.
-        rounded: the same with bf16 numbers, still float32.
+        rounded: the graph with rounded weights, stored as float32.
     """
 
     model: onnx.ModelProto
     rounded: onnx.ModelProto
 
     def keeping(self, kept: Kept) -> onnx.ModelProto:
-        """With rounded weights in all convolutions but those that are kept."""
+        """The graph with rounded weights in all convolutions except those that stay in float32."""
         made = copied(self.model)
         new = {tensor.name: tensor for tensor in self.rounded.graph.initializer}
         inputs = {node.name: list(node.input) for node in self.rounded.graph.node if node.op_type == "Conv"}
@@ -78,38 +91,38 @@ def round_weights(
     images: Sequence[NDArray[Any]],
     kept: Kept = lambda _: False,
 ) -> onnx.ModelProto:
-    """The float32 graph with weights and biases of dense convolutions replaced by bf16 numbers, still float32.
+    """The float32 graph with weights and biases of dense convolutions replaced by bf16 values, stored as float32.
 
     Args:
         model: takes any size; nothing in it is lowered yet.
         port: its input.
         images: frames to measure on, as the port says.
-        kept: names of nodes that will stay in float32.
+        kept: whether the node of a name will stay in float32.
 
     Raises:
         InputError: there is no image.
     """
     if not images:
-        raise InputError("weights are rounded by what they do to images, and there is none", "Name some.")
+        raise InputError("weights are rounded on images, and there is none", "Name some.")
     rounded = copied(model)
     _round_inputs(rounded, kept)
     for conv in list(_dense(model, kept)):
-        error = _Error.measured(conv, model, rounded, port, images)
-        if not np.isfinite(error.inputs).all() or not np.isfinite(error.missing).all():
-            continue  # what leaves float32's range in the network is no matter of rounding
-        weight, bias = error.rounded(conv)
+        statistics = _Statistics.measured(conv, model, rounded, port, images)
+        if not np.isfinite(statistics.inputs).all() or not np.isfinite(statistics.missing).all():
+            continue  # the network itself leaves float32's range here, which no rounding repairs
+        weight, bias = statistics.rounded(conv)
         for index, array in ((1, weight), (2, bias)):
             _replace(rounded, conv.node, index, array)
     return RoundedWeights(model, rounded).keeping(kept)
 
 
 @dataclass(frozen=True)
-class _Error:
-    """What is known of a convolution's inputs and of what is missing from its outputs.
+class _Statistics:
+    """What rounding a convolution needs to know, in the notation of the module's docstring.
 
     Attributes:
-        inputs: (K, K) mean products of what it reads, K = 1 + I·KY·KX: first the 1 that the bias is multiplied with.
-        missing: (O, K) mean products of what is missing from its outputs and what it reads.
+        inputs: H, (K, K): mean of a aT over all sampled pixels.
+        missing: (O, K): mean of (y - W a) aT. It is zero as long as no layer before was rounded.
     """
 
     inputs: Doubles
@@ -123,14 +136,13 @@ class _Error:
         rounded: onnx.ModelProto,
         port: Port,
         images: Sequence[NDArray[Any]],
-    ) -> _Error:
-        """Of the convolution with its old weights, reading what rounded layers before it make."""
+    ) -> _Statistics:
+        """Measure a convolution with its exact weights: a from the `rounded` graph, y from the `exact` one."""
         random = np.random.default_rng(0)
         reads = next(node for node in rounded.graph.node if node.name == conv.node.name).input[0]
         inputs, outputs = tensor_function(rounded, reads), tensor_function(exact, conv.node.output[0])
-        size = 1 + conv.weight[0].size
-        products, missing, count = np.zeros((size, size)), np.zeros((len(conv.weight), size)), 0
-        flat = np.concatenate([conv.bias[:, None], conv.weight.reshape(len(conv.weight), -1)], 1).astype(np.float64)
+        flat = conv.flat
+        products, missing, count = np.zeros((flat.shape[1],) * 2), np.zeros(flat.shape), 0
         for image in images:
             patches, wanted = _samples(conv, inputs(image, port), outputs(image, port), random)
             products += patches.T @ patches
@@ -139,21 +151,26 @@ class _Error:
         return cls(products / count, missing / count)
 
     def rounded(self, conv: _Conv) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Weights and biases as bf16 numbers."""
+        """The weights (O, I, KY, KX) and biases (O,) that minimise the error, all of them bf16 values."""
         size = len(self.inputs)
-        held = self.inputs + _DAMPING * np.trace(self.inputs) / size * np.eye(size)
-        flat = np.concatenate([conv.bias[:, None], conv.weight.reshape(len(conv.weight), -1)], 1).astype(np.float64)
-        flat += np.linalg.solve(held, self.missing.T).T
-        spread = np.linalg.cholesky(np.linalg.inv(held)).T
+        damped = self.inputs + _DAMPING * np.trace(self.inputs) / size * np.eye(size)
+        # First the real-valued weights that come closest to y given the errors in a: the least-squares correction of W
+        # is missing H^-1. Rounding W itself would keep the errors of the layers before.
+        flat = conv.flat + np.linalg.solve(damped, self.missing.T).T
+        # Then one column after the other is rounded to nearest, and the columns after it take the change that minimises
+        # the error given the columns that are fixed. With the upper Cholesky factor U of H^-1 = UT U, that change for
+        # column i is -(w_i - q_i) / U_ii * U_i: the row of U already accounts for the columns before i being fixed.
+        upper = np.linalg.cholesky(np.linalg.inv(damped)).T
         for index in range(size):
             nearest = _nearest(flat[:, index])
-            error = (flat[:, index] - nearest) / spread[index, index]
-            flat[:, index:] -= error[:, None] * spread[index, index:]
-            flat[:, index] = nearest
+            error = (flat[:, index] - nearest) / upper[index, index]
+            flat[:, index:] -= error[:, None] * upper[index, index:]
+            flat[:, index] = nearest  # exactly, whatever the subtraction above left in its last digits
         return flat[:, 1:].reshape(conv.weight.shape).astype(np.float32), flat[:, 0].astype(np.float32)
 
 
 def _nearest(values: Doubles) -> Doubles:
+    """The nearest bf16 value of each."""
     return values.astype(np.float32).astype(ml_dtypes.bfloat16).astype(np.float64)
 
 
@@ -175,7 +192,7 @@ def _dense(model: onnx.ModelProto, kept: Kept) -> Iterator[_Conv]:
 def _samples(
     conv: _Conv, inputs: NDArray[Any], outputs: NDArray[Any], random: np.random.Generator
 ) -> tuple[Doubles, Doubles]:
-    """What the convolution reads at some pixels, (N, K), and what it should make of it there, (N, O)."""
+    """At N random pixels: what the convolution reads (a, (N, K)), and what it should compute (y, (N, O))."""
     attributes: dict[str, Any] = {item.name: helper.get_attribute_value(item) for item in conv.node.attribute}
     top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
     stride = attributes.get("strides", [1, 1])[0]
@@ -189,7 +206,7 @@ def _samples(
 
 
 def _round_inputs(model: onnx.ModelProto, kept: Kept) -> None:
-    """Convolutions read bf16, in float32."""
+    """Let convolutions read bf16 values, in a float32 graph, as they will when the graph is lowered."""
     nodes = []
     for node in model.graph.node:
         if node.op_type == "Conv" and not kept(node.name):

@@ -1,9 +1,10 @@
-"""Channels scaled to where bf16 numbers lie closest, before convolutions read them.
+"""Scales channels to where bf16 values lie closest together, before convolutions read them.
 
-A bf16 number has eight bits, so just below a power of two the next one is half as far away, for its size, as just above
-it. A channel whose values keep close to its mean, as after a norm, loses up to four times less (of its error's square)
-where a factor moves it there. The factor goes into the norm, or the convolution before; the weights that read the
-channel are divided by it.
+A bf16 value has 8 significant bits: between 2^k and 2^(k+1) neighbours are 2^(k-7) apart, wherever in between they lie.
+Relative to its size, a value just below a power of two is therefore rounded half as coarsely as one just above it. A
+channel whose values stay close to its mean, as after a norm, has an up to four times smaller mean square error after
+being multiplied by a factor that moves it there. The factor goes into the norm or convolution that computes the
+channel, and the weights that read it are divided by the factor, so the function stays the same.
 """
 
 from __future__ import annotations
@@ -25,16 +26,17 @@ from toolkit.graph.passes.base import GraphPass
 from toolkit.port import Port
 
 _FACTORS = 1 + np.arange(32) / 32
-"""What a channel can be multiplied with: bf16 numbers themselves. A power of two would change nothing."""
+"""What a channel can be multiplied with: bf16 values from 1 to 2. A power of two would change no rounding error."""
 
 
 class ScaleChannels(GraphPass):
     """conv(n + b) becomes conv'(s * n + s * b), conv(conv(x)) becomes conv'(s * conv(x)): the same function.
 
-    Requires: nothing. Ensures: nothing; `factors` of what is no longer there have no effect.
+    Requires: nothing.
+    Ensures: nothing. Factors of tensors that are not in the graph have no effect.
 
     Attributes:
-        factors: (C,) of each tensor that is to be scaled, by its name; see `channel_factors`.
+        factors: (C,) for each tensor that is to be scaled, by its name; see `channel_factors`.
     """
 
     title = "channels scaled for bf16"
@@ -50,20 +52,22 @@ class ScaleChannels(GraphPass):
             for conv in place.convs:
                 _scale_constant(model, conv, 1, 1 / factor.reshape(1, -1, 1, 1))
             _scale_made(model, place.made_by, factor)
-            place.value.name = f"{place.value.name}.scaled"  # it is another tensor: not to be compared with the old one
+            # A new name, because tools that compare graphs tensor by tensor must not compare it with the old one.
+            place.value.name = f"{place.value.name}.scaled"
         return ir.passes.PassResult(model, modified=bool(found))
 
 
 def channel_factors(
     model: onnx.ModelProto, port: Port, images: Sequence[NDArray[Any]]
 ) -> dict[str, NDArray[np.float64]]:
-    """The factor of every channel that loses least by rounding, for each tensor that can be scaled.
+    """For each tensor that can be scaled, the factor of each channel whose rounding error is smallest, (C,).
 
     Args:
         model: float32, takes any size.
         port: its input.
         images: frames to measure on, as the port says.
     """
+    # The mean square over all images is minimised; images of different sizes count alike.
     factors = {}
     for name in [str(place.value.name) for place in _places(ir.from_proto(model))]:
         function = tensor_function(model, name)
@@ -110,14 +114,14 @@ def _is_dense(node: ir.Node) -> bool:
 
 
 def _scale_made(model: ir.Model, node: ir.Node, factor: NDArray[np.float64]) -> None:
-    """What a convolution makes, or a norm and its shift."""
+    """Multiply what a convolution computes, or a norm and its shift."""
     if node.op_type == "Conv":
         _scale_constant(model, node, 1, factor.reshape(-1, 1, 1, 1))
         _scale_constant(model, node, 2, factor)
         return
     shifting = per_channel(node)
     if shifting is None:
-        raise ir.passes.PreconditionError(f"{node.name} has no shift a channel")
+        raise ir.passes.PreconditionError(f"{node.name} has no shift per channel")
     data, index = shifting.tensor, shifting.index
     column = factor.astype(np.float32).reshape(-1, 1, 1)
     _scale_constant(model, node, index, column)
@@ -126,6 +130,7 @@ def _scale_made(model: ir.Model, node: ir.Node, factor: NDArray[np.float64]) -> 
     if scaling is not None and scaled is not None:
         _scale_constant(model, scaling, scaled.index, column)
         return
+    # FoldNormScale removed the norm's own scale, so there is no Mul that could take the factor.
     name = f"{str(node.name).rpartition('.')[0]}.scale"
     scale = named_node("Mul", [data, add_constant(model, f"{name}.factor", column)], name)
     scale.outputs[0].type, scale.outputs[0].shape = data.type, data.shape
@@ -143,7 +148,10 @@ def _scale_constant(model: ir.Model, node: ir.Node, index: int, factor: NDArray[
 
 
 def _errors(tensor: NDArray[Any]) -> NDArray[np.float64]:
-    """Mean squares of what rounding does to each channel of a (C, H, W), for each factor: (factors, C)."""
+    """Mean square of the rounding error of each channel of a (C, H, W), for each factor: (factors, C).
+
+    In units of the channel before scaling: the weights that read it divide the error by the factor, too.
+    """
     pixels = tensor.reshape(len(tensor), -1).astype(np.float32)
     found = []
     for factor in _FACTORS.astype(np.float32):
