@@ -30,6 +30,7 @@ fuzz: $(READY)
 	$(BIN)/python tests/fuzz/long.py $(FUZZ_SECONDS) $(FUZZ_KINDS)
 
 bench: $(READY)
+	$(BIN)/python validation/bench/startup.py
 	$(BIN)/python validation/bench/export.py
 	$(BIN)/python validation/bench/harness.py
 	$(BIN)/python validation/bench/native.py

@@ -1,4 +1,4 @@
-"""What was measured against a bound, as typed facts: checks of a graph, and verdicts on its quality."""
+"""Checks of a graph and verdicts on its quality: a measured value, its bound and whether it passed."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ float64, float32, graph against …: forms of one network on one input (`toolkit
 """
 
 SIMULATED = "simulated"
-"""In the place of a runtime: the artifact's own arithmetic with float32 accumulators, run by ONNX Runtime."""
+"""Name used in place of a runtime: the artifact's own arithmetic with float32 accumulators, run by ONNX Runtime."""
 
 
 class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Something measured against a bound: `passed` is measured <= bound.
+    """A measured value and its bound; `passed` means measured <= bound.
 
-    `detail` is for people: under what conditions it was measured. Nothing is decided by it.
+    `detail` describes the conditions of the measurement; it is text only.
     """
 
     kind: CheckKind
@@ -58,7 +58,7 @@ class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def name(self) -> str:
-        """For people: what was measured, of what and how."""
+        """Text: kind, subject and detail."""
         return f"{self.kind}: {self.subject}{f' ({self.detail})' if self.detail else ''}"
 
     @classmethod
@@ -68,7 +68,7 @@ class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Spent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a precision costs.
+    """The quality that a precision loses.
 
     Attributes:
         mean: share of the mean gain over bicubic that is lost, over all images, in PSNR-Y; more than 1 is worse than
@@ -83,7 +83,7 @@ class Spent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a precision may cost; the fields mean what those of `Spent` do. All are positive and finite."""
+    """The quality that a precision may lose. The fields are those of `Spent`; all are positive and finite."""
 
     mean: float
     worst_image: float
@@ -96,7 +96,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"{name} = {value} is not a positive number")
 
     def used(self, spent: Spent) -> float:
-        """The largest share of a limit that is spent; more than 1 is too much, and so is NaN."""
+        """The largest share of a limit that is used; above 1 a limit is exceeded. NaN counts as infinity."""
         shares = (
             spent.mean / self.mean,
             spent.worst_image / self.worst_image,
@@ -105,7 +105,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return math.inf if any(math.isnan(share) for share in shares) else max(shares)
 
     def kept(self, spent: Spent) -> tuple[bool, bool, bool]:
-        """Whether each limit is kept: mean, worst image, worst patch. NaN keeps none."""
+        """Whether each limit is kept: mean, worst image, worst patch. NaN keeps no limit."""
         return (
             spent.mean <= self.mean,
             spent.worst_image <= self.worst_image,
@@ -114,15 +114,15 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an artifact was found to cost on a runtime, and whether that is within its limits.
+    """The measured quality loss of an artifact on a runtime, and whether it is within limits.
 
     Attributes:
         runtime: where it was measured: a runtime's name, or `SIMULATED`.
         data: the image sets.
-        images: how many images; 0 where an older manifest does not say.
-        spent: None where the network gains nothing over bicubic on these images: there is no share of it to lose.
+        images: number of images; 0: unknown, from an older manifest.
+        spent: None if the network gains nothing over bicubic on these images, so that no share of it can be lost.
         allowed: the limits.
-        passed: all three limits are kept; never where `spent` is None.
+        passed: all three limits are kept; False if `spent` is None.
     """
 
     runtime: str
@@ -152,13 +152,13 @@ class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def measured_on(self) -> str:
-        """For people: `native, 5 images of Set5`."""
+        """Text, for example `native, 5 images of Set5`."""
         count = f"{self.images} image{'' if self.images == 1 else 's'} of " if self.images else ""
         return ", ".join(part for part in (self.runtime, f"{count}{self.data}") if part)
 
 
 def lost(share: float) -> str:
-    """For people: what a share of the gain means."""
+    """Text for a share of the gain over bicubic that is lost."""
     if share <= 0:
         return "loses nothing of the gain over bicubic"
     return f"loses {share:.{0 if share >= 0.995 else 2}%} of the gain over bicubic"

@@ -1,4 +1,4 @@
-"""`toolkit doctor`: what is installed, what works here, and what would make the rest work."""
+"""`toolkit doctor`: the machine, the installed software, and which runtimes work here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from toolkit.runtimes.registry import RUNTIMES
 
 
 class RuntimeDiagnosis(msgspec.Struct, frozen=True):
-    """Whether a runtime works here; if not, why and what would make it work."""
+    """Whether a runtime works here; if not, why, and how to make it work."""
 
     name: str
     description: str
@@ -24,7 +24,7 @@ class RuntimeDiagnosis(msgspec.Struct, frozen=True):
 
 
 class ExtraDiagnosis(msgspec.Struct, frozen=True):
-    """Whether a package is there that only some commands need, and what installs it."""
+    """Whether an optional package is installed, and how to install it."""
 
     package: str
     serves: str
@@ -34,7 +34,7 @@ class ExtraDiagnosis(msgspec.Struct, frozen=True):
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
-    """The machine, the software, every runtime, and what only some commands need."""
+    """The machine, its software, all runtimes and optional packages."""
 
     environment: Environment
     gpu: str
@@ -65,13 +65,13 @@ def diagnose() -> Diagnosis:
 
 
 _EXTRAS = (
-    ("av", "video", "videos, and pictures with 16 bits a colour (PyAV)"),
-    ("ray", "ray", "upscaling on many machines"),
-    ("matplotlib", "plot", "pictures of curves"),
-    ("tensorboard", "train", "logs of training"),
+    ("av", "video", "videos, and images with 16 bits per colour (PyAV)"),
+    ("ray", "ray", "upscaling on several machines"),
+    ("matplotlib", "plot", "plots"),
+    ("tensorboard", "train", "training logs"),
     ("nvidia-ml-py", "nvidia", "clocks and energy of an NVIDIA GPU"),
 )
-"""Package, extra, and what it serves."""
+"""Package, extra that installs it, and purpose."""
 
 
 def _extras() -> tuple[ExtraDiagnosis, ...]:

@@ -1,4 +1,4 @@
-"""Errors a person can act on: what happened, where, and what to do. Each kind has the command line's exit code."""
+"""Errors of the toolkit: each names the thing, what is wrong and what to do, and has an exit code."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import ClassVar
 
 
 class ToolkitError(Exception):
-    """Base of everything the toolkit raises on purpose.
+    """Base class of the errors that the toolkit raises deliberately.
 
     The message is one line: a line break in it, as of a file's name, is shown as an escape.
 
     Attributes:
-        remedy: what the reader can do about it; may be empty, or have several lines.
+        remedy: what the user can do about it; may be empty, or have several lines.
     """
 
     exit_code: ClassVar[int] = 2
@@ -28,53 +28,53 @@ class ToolkitError(Exception):
 
 
 class InputError(ToolkitError):
-    """Bad usage or bad input: a file that is not what it should be, a value out of range."""
+    """Bad usage or bad input: a file of the wrong kind, a value out of range (exit code 2)."""
 
 
 class OutputExists(InputError):
-    """A file with the name of the output is there already, and was not to be overwritten."""
+    """The output file exists already and overwriting was not requested."""
 
     def __init__(self, message: str, remedy: str = "Name another output, or give --overwrite to replace it.") -> None:
         super().__init__(message, remedy)
 
 
 class CheckpointError(InputError):
-    """A file that is not a usable RT4KSR checkpoint."""
+    """A file that is not a usable checkpoint."""
 
 
 class ArtifactError(InputError):
-    """An ONNX artifact or manifest that is missing, malformed, or does not match its other half."""
+    """An ONNX artifact or manifest that is missing or malformed, or two that do not belong together."""
 
 
 class CheckFailed(ToolkitError):
-    """A proof, check, budget or gate did not hold."""
+    """A proof, check, budget or gate failed (exit code 1)."""
 
     exit_code = 1
 
 
 class Unavailable(ToolkitError):
-    """The runtime or hardware that was asked for is not available here. Never answered with a fallback."""
+    """The requested runtime or hardware is not available here (exit code 3). There is no fallback."""
 
     exit_code = 3
 
 
 class UnexpectedError(ToolkitError):
-    """An exception that nobody foresaw, from the toolkit or from a library, while one input was worked on.
+    """An unexpected exception, from the toolkit or a library, while one input was processed.
 
-    Its exit code is 1, as of every run that was started correctly and did not end well. It is not 2: nothing shows that
-    the input is bad, and another command line would not help.
+    Its exit code is 1, as for every run that was started correctly and failed. It is not 2: nothing shows that the
+    input is bad, and another command line would not help.
     """
 
     exit_code = 1
 
 
 def described(error: Exception) -> str:
-    """One line about an exception: a ToolkitError's message, of others the class too."""
+    """One line that describes an exception: the message of a ToolkitError, class and message of others."""
     return str(error.args[0]) if isinstance(error, ToolkitError) else f"{type(error).__name__}: {error}"
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """A remedy for an unknown name: the nearest known ones first, then all of them."""
+    """A remedy for an unknown name: the most similar known names, then all of them."""
     names = list(known)
     near = get_close_matches(name, names, 3)
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
@@ -82,6 +82,6 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 class Inconclusive(ToolkitError):
-    """A gate could not tell: the measurements are too noisy, or too few, for either answer."""
+    """A gate cannot decide, because the measurements are too noisy or too few (exit code 4)."""
 
     exit_code = 4

@@ -1,7 +1,7 @@
-"""Text that came from a file, quoted for where it goes: one function for each target.
+"""Escaping of untrusted text: one function per target.
 
-Names of nodes, metadata, file names and messages of libraries are written by others. Generated source, pages, tables,
-commands and the terminal take them through the function of their target, and nothing else escapes text.
+Names of nodes, metadata, file names and messages of libraries are untrusted. They reach generated source, pages,
+tables, commands and the terminal only through the function of that target; no other module escapes text.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Control, format (bidirectional ones included), surrogate, and separators of lines and paragraphs."""
 
 _JOINERS = "\u200c\u200d"
-"""Invisible, but part of how Persian and emoji are written."""
+"""Invisible, but needed to write Persian and emoji."""
 
 _LONGEST_NAME = 100
-"""Bytes; file systems take 255, and callers add their own."""
+"""Bytes. File systems allow 255, and callers add suffixes."""
 
 _COMMENT = frozenset(" !#$%&'()+,-./:;=@[]^_{|}~→")
-"""Beside letters and digits. Not *, which could end a comment; not ? and \\, of which trigraphs and spliced lines are
-made."""
+"""Characters kept beside letters and digits. Not *, which could end a comment; not ? and \\, which form trigraphs and
+spliced lines."""
 
 _MARKDOWN = frozenset("\\`*[]<>|~&$")
 
 
 def visible(text: str, keep: str = "") -> str:
-    r"""Text in which what cannot be seen is written as Python's escapes do (`\x1b`, `\u202e`), except for `keep`."""
+    r"""Text with invisible characters written as Python escapes (`\x1b`, `\u202e`), except those in `keep`."""
     if text.isprintable():
         return text
     kept = keep + _JOINERS
@@ -40,44 +40,44 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def terminal(text: str) -> str:
-    """For a terminal: no control sequence and no change of direction; lines and tabs stay."""
+    """For a terminal: no control sequences and no change of direction; newlines and tabs are kept."""
     return visible(text, "\n\t")
 
 
 def html(text: str) -> str:
-    """As text or as a quoted attribute of an HTML page or an SVG drawing."""
+    """For text or a quoted attribute in HTML or SVG."""
     return _html.escape(visible(text, "\n"))
 
 
 def markdown(text: str) -> str:
-    """Inline text of a Markdown document or table: one line, that nothing in it formats."""
+    """For inline text in a Markdown document or table: one line without formatting."""
     line = visible(" ".join(text.split()))
     quoted = "".join(f"\\{c}" if c in _MARKDOWN else c for c in line)
-    # Underscores inside of a word mark nothing.
+    # Underscores inside a word have no meaning.
     quoted = re.sub(r"(?<!\w)_+|_+(?!\w)", lambda found: found[0].replace("_", r"\_"), quoted)
-    # What would begin a heading, list, rule, underline or number at the start of a line; and links without brackets.
+    # Characters that start a heading, list, rule, underline or number at the beginning of a line, and bare links.
     quoted = re.sub(r"^([#+=-]|\d+(?=[.)]))", lambda found: _first(found[0]), quoted)
     return re.sub(r"(?i)(?<=www)\.|:(?=//)|@", lambda found: f"\\{found[0]}", quoted)
 
 
 def _first(mark: str) -> str:
-    """A digit takes no backslash, so that a number is written as a character reference."""
+    """Escape the first character. A digit cannot be escaped by a backslash and becomes a character reference."""
     return f"&#{ord(mark[0])};{mark[1:]}" if mark[0].isdigit() else f"\\{mark}"
 
 
 def csv_cell(text: str) -> str:
-    """A cell that spreadsheets take for text, and not for a formula; the `csv` module adds quotes."""
+    """For a CSV cell that spreadsheets must not interpret as a formula; the `csv` module adds quotes."""
     shown = visible(text, "\n")
     return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown
 
 
 def plot(text: str) -> str:
-    """A title or label of matplotlib, where a pair of dollars means mathematics."""
+    """For a title or label in matplotlib, where a pair of dollar signs means mathematics."""
     return visible(text, "\n").replace("$", r"\$")
 
 
 def json_document(text: str) -> str:
-    """A valid JSON document that shows on a terminal as any text: the same document, with what is hidden escaped."""
+    """The same JSON document with invisible characters escaped, so that it is safe to print on a terminal."""
     return "".join(
         "".join(f"\\u{unit:04x}" for unit in _utf16(c)) if _is_hidden(c) and c not in "\n\t" else c
         for c in text.replace("\r", "")
@@ -85,19 +85,19 @@ def json_document(text: str) -> str:
 
 
 def cpp_comment(text: str) -> str:
-    """Inside of a C or C++ comment of either kind: it neither ends the comment nor joins the next line to it."""
+    """For a C or C++ comment of either kind: cannot end the comment or join the next line to it."""
     return "".join(c if c.isalnum() or c in _COMMENT else f"<{ord(c):04X}>" for c in text)
 
 
 def cpp_string(text: str) -> str:
-    """A C or C++ string literal in UTF-8; text must have no lone surrogates."""
-    # Octal escapes end after three digits, whatever follows; hexadecimal ones do not.
+    """A C or C++ string literal in UTF-8. The text must not contain lone surrogates."""
+    # Octal escapes end after three digits; hexadecimal ones continue as long as digits follow.
     shown = (chr(b) if 0x20 <= b < 0x7F and b not in b'"\\?' else f"\\{b:03o}" for b in text.encode())
     return f'"{"".join(shown)}"'
 
 
 def python_literal(value: object) -> str:
-    """A Python expression that evaluates to the same text, number, None, or tuple, list, set or mapping of these."""
+    """A Python expression for a string, number, None, or a tuple, list, set or mapping of these."""
     if isinstance(value, str):
         return f'"{_python(value, keep="")}"'
     if isinstance(value, Mapping):
@@ -116,24 +116,24 @@ def python_literal(value: object) -> str:
 
 
 def python_docstring(text: str) -> str:
-    """Inside of a docstring with three double quotes; lines stay lines."""
+    """For a docstring in triple double quotes; newlines are kept."""
     return _python(text, keep="\n")
 
 
 def toml_value(value: object) -> str:
     """A TOML string, number, boolean, or array of these."""
-    # As JSON writes it, but that JSON allows U+007F in a string.
+    # The same as JSON, except that JSON allows U+007F in a string.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")
 
 
 def shell(words: Iterable[str | Path]) -> str:
-    """A command line for a POSIX shell, from its words. A path is never taken for an option."""
+    """A command line for a POSIX shell. Paths cannot be mistaken for options."""
     return " ".join(_word(str(word), is_path=isinstance(word, Path)) for word in words)
 
 
 def file_name(text: str) -> str:
-    """Part of a file name: letters, digits and `._+-`, not hidden, no option, of limited length. Text that had to be
-    changed is told apart by its hash."""
+    """Part of a file name: letters, digits and `._+-`, of limited length, neither hidden nor an option. If the text had
+    to be changed, a hash of it is appended."""
     plain = "".join(c if c.isalnum() or c in "._+-" else "_" for c in text).lstrip("-.")
     short = plain.encode()[:_LONGEST_NAME].decode(errors="ignore")
     if short == text and short:
@@ -146,7 +146,7 @@ def _word(word: str, *, is_path: bool) -> str:
         word = f"./{word}"
     if not any(_is_hidden(c) for c in word):
         return shlex.quote(word)
-    # $'…' takes escapes: bytes, as a word may hold what is no UTF-8.
+    # $'…' supports escapes. They are bytes, because a word may not be valid UTF-8.
     shown = (c if not _is_hidden(c) and c not in "'\\" else _octal(c) for c in word)
     return f"$'{''.join(shown)}'"
 
@@ -160,7 +160,7 @@ def _is_hidden(character: str) -> bool:
 
 
 def _utf16(character: str) -> Iterable[int]:
-    """Code units."""
+    """UTF-16 code units."""
     units = character.encode("utf-16-be", "surrogatepass")
     return (int.from_bytes(units[start : start + 2]) for start in range(0, len(units), 2))
 

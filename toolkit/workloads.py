@@ -1,6 +1,6 @@
-"""The two jobs RT4KSR was made for, and how sizes are written.
+"""Sizes of images, and the two 4K workloads.
 
-People type and read WIDTHxHEIGHT, as is usual for video; arrays, manifests and JSON hold (height, width).
+Text shows WIDTHxHEIGHT, as is usual for video; arrays, manifests and JSON hold (height, width).
 """
 
 from __future__ import annotations
@@ -17,18 +17,24 @@ _SIZE = re.compile(r"(\d{1,6})[xX](\d{1,6})", re.ASCII)
 
 @dataclass(frozen=True)
 class Shape:
-    """Height and width of an image in pixels."""
+    """Height and width of an image in pixels.
+
+    Example:
+        >>> shape = toolkit.Shape(height=1080, width=1920)
+        >>> print(shape, shape.upscaled(2).sides)
+        1920x1080 (2160, 3840)
+    """
 
     height: int
     width: int
 
     def __str__(self) -> str:
-        """For people: WIDTHxHEIGHT. `parse_shape` reads it."""
+        """WIDTHxHEIGHT, which `parse_shape` reads."""
         return f"{self.width}x{self.height}"
 
     @property
     def in_words(self) -> str:
-        """To repeat a size that a person typed: neither order can be mistaken for the other."""
+        """The size with the order stated, to confirm a size that a user typed."""
         return f"{self.width} wide, {self.height} high"
 
     @property
@@ -41,7 +47,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Workload:
-    """An input size; for the two 4K workloads also the scale that brings it to 4K (None: any scale)."""
+    """An input size. `scale` is the upscaling factor that gives 4K; None: any scale."""
 
     name: str
     shape: Shape
@@ -85,7 +91,7 @@ def parse_shape(text: str) -> Shape:
 def parse_workload(text: str) -> Workload:
     """A 4K workload by name, or the size of an input, WIDTHxHEIGHT, for networks of any scale.
 
-    Names of sizes are no workloads: `4k` could be the input or the result.
+    Named sizes are not workloads: `4k` could be the input or the result.
 
     Raises:
         InputError: it is neither.
@@ -102,5 +108,5 @@ def parse_workload(text: str) -> Workload:
 
 
 def workload_for_scale(scale: int) -> Workload | None:
-    """The 4K workload a network of this scale was made for, if there is one."""
+    """The 4K workload for networks of this scale; None: there is none."""
     return next((workload for workload in WORKLOADS.values() if workload.scale == scale), None)

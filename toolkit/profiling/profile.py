@@ -244,7 +244,7 @@ def _require_budget(manifests: Sequence[Manifest]) -> None:
     for manifest in manifests:
         if not manifest.lowered:
             continue  # the reference of all verdicts
-        remedy = "Measure it: `toolkit evaluate --data IMAGES --budget --record`, or tune it: `toolkit tune`."
+        remedy = "Measure it: `toolkit evaluate --images PATH --within-budget --record`, or tune it: `toolkit tune`."
         if not manifest.verdicts:
             raise CheckFailed(f"{manifest.name} has no verdict on its quality", remedy)
         if failed := next((verdict for verdict in manifest.verdicts if not verdict.passed), None):

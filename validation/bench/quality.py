@@ -26,7 +26,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         made = [toolkit, "export", checkpoint, "--precision", "fp32,fp16", "-o", directory]
         subprocess.run(made, check=True, capture_output=True)
-        evaluated = [toolkit, "evaluate", "--directory", directory, "--data", photos]
+        evaluated = [toolkit, "evaluate", "--directory", directory, "--images", photos]
         subprocess.run(evaluated, check=True)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     print(f"peak memory of the largest child process: {peak / ALLOWED:.2f} of {ALLOWED / 1e9:g} GB")

@@ -101,7 +101,7 @@ def _quality(workload: str, named: Sequence[tuple[str, CellReport]], styles: dic
     unknown = sorted({cell.artifact for _, cell in named if cell.spent is None})
     caption = "Share of the gain over bicubic that the precision loses; fp32 is the reference and loses nothing."
     if unknown:
-        caption += f" Not measured yet: {', '.join(unknown)} (toolkit evaluate --budget --record)."
+        caption += f" Not measured yet: {', '.join(unknown)} (toolkit evaluate --within-budget --record)."
     return figure(title, scatter(title, points, "fps", "% of the gain lost"), caption)
 
 

@@ -84,9 +84,10 @@ class CellReport(msgspec.Struct, frozen=True):
     `artifact` is the name of an artifact or an engine bundle (`*.engine`); `sha256` is that of the artifact. `executed`
     counts nodes per executed precision, as reported by the runtime. `speed_up` is the median of the unfused PyTorch
     baseline of the same network and workload divided by this median, over the rounds that both measured. `spent` is the
-    share of the network's gain over bicubic that the precision loses, as recorded by `toolkit evaluate --budget
-    --record`. `stages` are medians. `throughput_note`, `layers_note` and `builds_note` say why a requested value is
-    missing, and `note` why the speed-up is. `finished` is false if the run was interrupted.
+    share of the network's gain over bicubic that the precision loses, as recorded by `toolkit evaluate
+    --within-budget --record`. `stages` are medians. `throughput_note`, `layers_note` and
+    `builds_note` say why a requested value is missing, and `note` why the speed-up is.
+    `finished` is false if the run was interrupted.
     """
 
     runtime: str
