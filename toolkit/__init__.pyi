@@ -28,7 +28,6 @@ from toolkit.profiling.reporting.report import ProfileReport as ProfileReport
 from toolkit.quality.conversion import convert as convert
 from toolkit.quality.evaluation import EvaluateOptions as EvaluateOptions
 from toolkit.quality.evaluation import evaluate as evaluate
-from toolkit.quality.subjects import Subject as Subject
 from toolkit.quality.tuning import tune as tune
 from toolkit.runtimes.engine import Engine as Engine
 from toolkit.runtimes.options import BuildOptions as BuildOptions
@@ -38,6 +37,7 @@ from toolkit.runtimes.protocol import Session as Session
 from toolkit.runtimes.registry import RUNTIMES as RUNTIMES
 from toolkit.runtimes.registry import build as build
 from toolkit.runtimes.registry import load_engine as load_engine
+from toolkit.runtimes.subject import Subject as Subject
 from toolkit.runtimes.subject import load_session as load_session
 from toolkit.system.probe import Availability as Availability
 from toolkit.system.progress import Progress as Progress

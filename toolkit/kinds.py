@@ -60,6 +60,12 @@ def require_kind(path: Path, *accepted: Kind) -> Kind:
     raise ArtifactError(f"{path} is not {wanted}: {reason}", remedy)
 
 
+def split_runtime(text: str | Path) -> tuple[Path, str | None]:
+    """`PATH` or `PATH@RUNTIME`. A path that exists is not split at its `@`."""
+    path, at, runtime = str(text).rpartition("@")
+    return (Path(path), runtime) if at and not Path(text).exists() else (Path(text), None)
+
+
 def _refusal(path: Path, kind: Kind) -> tuple[str, str]:
     """Why a path of this kind is refused, and what to give instead."""
     match kind:

@@ -20,7 +20,7 @@ from toolkit.graph.export import ExportOptions, export
 from toolkit.network.bundled import bundled_checkpoint
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.quality.evaluation import evaluate
-from toolkit.quality.subjects import Subject
+from toolkit.runtimes.subject import Subject
 from toolkit.system.atomic import write_bytes
 
 ROOT = Path(__file__).parents[1]

@@ -61,7 +61,8 @@ def test_the_same_bits_as_the_whole_frame(runtime: str, small_artifact: Artifact
 
 
 def test_8_bits_are_rounded_as_quality_rounds(small_artifact: Artifact) -> None:
-    from toolkit.quality.subjects import Subject, load
+    from toolkit.quality.subjects import load
+    from toolkit.runtimes.subject import Subject
 
     pixels = picture(30, 21)
     made = Upscaler(model(small_artifact, 1 << 40))(np.ascontiguousarray(pixels.transpose(2, 0, 1)), 255)

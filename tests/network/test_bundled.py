@@ -17,7 +17,7 @@ from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.bundled import bundled_checkpoint, bundled_sha256
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.quality.evaluation import evaluate
-from toolkit.quality.subjects import Subject
+from toolkit.runtimes.subject import Subject
 
 REPOSITORY = Path(__file__).parents[2]
 SCALES = pytest.mark.parametrize("scale", [2, 3])

@@ -17,7 +17,7 @@ from toolkit.errors import CheckFailed
 from toolkit.graph.export import ExportOptions, export
 from toolkit.quality.budget import BUDGETS
 from toolkit.quality.evaluation import evaluate
-from toolkit.quality.subjects import Subject
+from toolkit.runtimes.subject import Subject
 from toolkit.workloads import Shape
 
 REPOSITORY = Path(__file__).parents[2]

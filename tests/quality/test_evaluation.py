@@ -25,10 +25,10 @@ from toolkit.quality import evaluation
 from toolkit.quality.budget import BUDGETS, read_budgets
 from toolkit.quality.data import Degradation, find_items, load_pair
 from toolkit.quality.evaluation import EvaluateOptions, evaluate
-from toolkit.quality.subjects import Subject
 from toolkit.quality.verdict import demand_budget
 from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import build
+from toolkit.runtimes.subject import Subject
 from toolkit.workloads import Shape
 
 REPOSITORY = Path(__file__).parents[2]

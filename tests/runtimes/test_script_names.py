@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from toolkit.artifact import Artifact, Manifest, is_plain_name
+from toolkit.runtimes import subject
 from toolkit.runtimes.building import BuildingRuntime
 from toolkit.runtimes.engine import build_command
 from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import RUNTIMES
 from toolkit.runtimes.script import Subject, Timing
-from toolkit.verification.contestants import Contestant
 from toolkit.verification.polygraphy import polygraphy_script
 from toolkit.workloads import Shape
 
@@ -87,8 +87,8 @@ def test_a_polygraphy_script_holds_names_as_text(
     folder: str, port: str, small_artifact: Artifact, tmp_path: Path
 ) -> None:
     def made(folder: str, port: str) -> str:
-        manifest = renamed(small_artifact.manifest, "x", port, port)
-        sides = [Contestant(Artifact(tmp_path / folder / f"{folder}.onnx", manifest), "ort-cpu") for _ in range(2)]
+        manifest = renamed(small_artifact.manifest, folder, port, port)
+        sides = [subject.Subject(Artifact(tmp_path / folder / f"{folder}.onnx", manifest), "ort-cpu") for _ in range(2)]
         polygraphy_script(*sides, 1e-3, tmp_path / "pair.py", overwrite=True)
         return (tmp_path / "pair.py").read_text("utf-8")
 

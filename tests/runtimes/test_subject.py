@@ -13,10 +13,11 @@ from samples import checkpoint, network, save_safetensors
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.graph.precision.convert import convert
+from toolkit.kinds import split_runtime
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import build
-from toolkit.runtimes.subject import Subject, load_session, split_runtime
+from toolkit.runtimes.subject import Subject, load_session
 from toolkit.workloads import Shape
 
 SHAPE = Shape(9, 14)

@@ -17,9 +17,9 @@ from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
 from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import build
+from toolkit.runtimes.subject import Subject
 from toolkit.verification import comparison
 from toolkit.verification.comparison import compare
-from toolkit.verification.contestants import Contestant, parse_contestant
 from toolkit.verification.inputs import TestInput, real_images
 from toolkit.verification.layers import compare_layers, plot_layers
 from toolkit.verification.polygraphy import polygraphy_script
@@ -44,8 +44,8 @@ def planted(artifact: Artifact, directory: Path, node: str, factor: float = 1.01
 def test_a_planted_fault_is_located(node: str, small_artifact: Artifact, tmp_path: Path) -> None:
     broken = planted(small_artifact, tmp_path, node)
     with pytest.raises(ArtifactError, match="not what its manifest describes"):
-        parse_contestant(str(broken))
-    report = compare_layers(Contestant(small_artifact, "reference"), parse_contestant(str(broken), edited=True))
+        Subject.parse(str(broken))
+    report = compare_layers(Subject(small_artifact, "reference"), Subject.parse(str(broken), "ort-cpu", edited=True))
     assert report.culprit == node
     assert not report.passed
     before = [layer for layer in report.layers if layer.name != node][: [x.name for x in report.layers].index(node)]
@@ -58,14 +58,14 @@ def test_a_fault_of_a_hundredth_in_the_released_network(released_artifact: Artif
     """Two runtimes in float32 are 1e-5 apart, here or on another CPU a little more: the bound is ten times that."""
     broken = planted(released_artifact, tmp_path, "body.2.conv", 1.01)
     report = compare_layers(
-        Contestant(released_artifact, "ort-cpu"), parse_contestant(f"{broken}@openvino", edited=True), bound=1e-4
+        Subject(released_artifact, "ort-cpu"), Subject.parse(f"{broken}@openvino", edited=True), bound=1e-4
     )
     assert report.culprit == "body.2.conv"
 
 
 @pytest.mark.parametrize("pair", [("ort-cpu", "openvino"), ("reference", "ort-cpu")])
 def test_nothing_is_found_where_nothing_is_wrong(pair: tuple[str, str], small_artifact: Artifact) -> None:
-    report = compare_layers(Contestant(small_artifact, pair[0]), Contestant(small_artifact, pair[1]))
+    report = compare_layers(Subject(small_artifact, pair[0]), Subject(small_artifact, pair[1]))
     assert report.passed
     names = [layer.name for layer in report.layers]
     assert {"head", "body.0.norm.sqrt", "body.1.gelu", "tail.conv", "upsample", "output"} <= set(names)
@@ -74,17 +74,17 @@ def test_nothing_is_found_where_nothing_is_wrong(pair: tuple[str, str], small_ar
 
 def test_precisions_and_other_ends_are_matched_by_name(small_artifact: Artifact, tmp_path: Path) -> None:
     bf16 = convert(small_artifact, "bf16", directory=tmp_path)
-    report = compare_layers(Contestant(small_artifact, "reference"), Contestant(bf16, "reference"))
+    report = compare_layers(Subject(small_artifact, "reference"), Subject(bf16, "reference"))
     assert report.culprit is not None  # bf16 is further off than the bound
     assert all(layer.relative < 0.1 for layer in report.layers)
     images = export(checkpoint(), ExportOptions(uint8="NHWC"), tmp_path)
-    report = compare_layers(Contestant(images, "ort-cpu"), Contestant(small_artifact, "ort-cpu"), bound=1e-2)
+    report = compare_layers(Subject(images, "ort-cpu"), Subject(small_artifact, "ort-cpu"), bound=1e-2)
     assert "body.0.conv" in {layer.name for layer in report.layers}
     assert "output.round" in report.unmatched
 
 
 def test_a_plot(small_artifact: Artifact, tmp_path: Path) -> None:
-    report = compare_layers(Contestant(small_artifact, "ort-cpu"), Contestant(small_artifact, "openvino"))
+    report = compare_layers(Subject(small_artifact, "ort-cpu"), Subject(small_artifact, "openvino"))
     plot_layers(report, tmp_path / "p.svg")
     assert "body.0.conv" in (tmp_path / "p.svg").read_text()
     with pytest.raises(InputError, match="cannot write"):
@@ -93,7 +93,7 @@ def test_a_plot(small_artifact: Artifact, tmp_path: Path) -> None:
 
 def test_engines_show_what_they_did_not_fuse_away(small_artifact: Artifact, tmp_path: Path) -> None:
     engine = build(small_artifact, "ort-cpu", BuildOptions(shape=Shape(8, 8)), tmp_path).engine
-    report = compare_layers(Contestant(small_artifact, "ort-cpu"), Contestant(engine, "ort-cpu"))
+    report = compare_layers(Subject(small_artifact, "ort-cpu"), Subject(engine, "ort-cpu"))
     assert report.passed
     assert {"upsample", "output", "tail.norm.sqrt"} <= {layer.name for layer in report.layers}
     assert set(report.unmatched) | {layer.name for layer in report.layers} >= {"body.0.conv", "tail.conv"}
@@ -101,15 +101,15 @@ def test_engines_show_what_they_did_not_fuse_away(small_artifact: Artifact, tmp_
 
 def test_layers_of_what_has_none(small_artifact: Artifact, tmp_path: Path) -> None:
     engine = build(small_artifact, "openvino", BuildOptions(shape=Shape(8, 8)), tmp_path).engine
-    mine = Contestant(small_artifact, "ort-cpu")
-    for other in (Contestant(engine, "openvino"), Contestant(checkpoint(), "torch")):
+    mine = Subject(small_artifact, "ort-cpu")
+    for other in (Subject(engine, "openvino"), Subject(checkpoint(), "torch")):
         with pytest.raises(InputError, match="does not show its tensors"):
             compare_layers(mine, other)
     with pytest.raises(InputError, match="does not show what is inside"):
-        compare_layers(mine, Contestant(small_artifact, "tensorrt"))
+        compare_layers(mine, Subject(small_artifact, "tensorrt"))
     bf16 = convert(small_artifact, "bf16", directory=tmp_path)
     with pytest.raises(Unavailable, match="ort-cpu cannot run this graph"):
-        compare_layers(mine, Contestant(bf16, "ort-cpu"))
+        compare_layers(mine, Subject(bf16, "ort-cpu"))
 
 
 # Whole subjects
@@ -122,8 +122,8 @@ def test_numbers_are_what_they_are_called(monkeypatch: pytest.MonkeyPatch) -> No
     b[0, 1, 20, 30] += 0.25
     b[0, 0, 2, 3] = np.nextafter(np.nextafter(np.float32(0.5), np.float32(1)), np.float32(1))
     results = iter([a, b])
-    monkeypatch.setattr(Contestant, "load", lambda self, threads=0: lambda image: next(results))
-    sides = Contestant(checkpoint(), "torch"), Contestant(checkpoint(), "torch-unfused")
+    monkeypatch.setattr(comparison, "image_function", lambda subject, threads=0: lambda image: next(results))
+    sides = Subject(checkpoint(), "torch"), Subject(checkpoint(), "torch-unfused")
     monkeypatch.setattr(comparison, "synthetic_inputs", lambda shape: [])
     image = TestInput("x", np.zeros((1, 3, 20, 30), np.float32))
     (item,) = compare(*sides, [image], steadiness=False).inputs
@@ -142,9 +142,9 @@ def test_what_is_not_finite_is_not_equal(monkeypatch: pytest.MonkeyPatch) -> Non
     b = a.copy()
     b[0, 0, 5, 6] = np.nan
     results = iter([a, b])
-    monkeypatch.setattr(Contestant, "load", lambda self, threads=0: lambda image: next(results))
+    monkeypatch.setattr(comparison, "image_function", lambda subject, threads=0: lambda image: next(results))
     monkeypatch.setattr(comparison, "synthetic_inputs", lambda shape: [])
-    sides = Contestant(checkpoint(), "torch"), Contestant(checkpoint(), "torch-unfused")
+    sides = Subject(checkpoint(), "torch"), Subject(checkpoint(), "torch-unfused")
     report = compare(*sides, [TestInput("x", a)], bound=1.0, steadiness=False)
     assert report.inputs[0].psnr is not None
     assert report.inputs[0].worst == (5, 6)
@@ -153,7 +153,7 @@ def test_what_is_not_finite_is_not_equal(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_an_engine_of_one_size(small_artifact: Artifact, tmp_path: Path) -> None:
     engine = build(small_artifact, "openvino", BuildOptions(shape=Shape(24, 40)), tmp_path).engine
-    first, second = Contestant(small_artifact, "ort-cpu"), parse_contestant(str(engine.path))
+    first, second = Subject(small_artifact, "ort-cpu"), Subject.parse(str(engine.path))
     report = compare(first, second, bound=1e-4)
     assert report.passed
     assert {item.size for item in report.inputs} == {"40x24"}
@@ -166,7 +166,7 @@ def test_images_that_ship_stand_in_for_real_ones(monkeypatch: pytest.MonkeyPatch
 
 
 def test_equal_subjects_are_equal(small_artifact: Artifact) -> None:
-    mine = Contestant(small_artifact, "ort-cpu")
+    mine = Subject(small_artifact, "ort-cpu")
     report = compare(mine, mine, [], bound=0.0)
     assert report.passed
     assert {item.psnr for item in report.inputs} == {None}
@@ -176,13 +176,13 @@ def test_equal_subjects_are_equal(small_artifact: Artifact) -> None:
 
 def test_a_bound_that_is_left_fails(small_artifact: Artifact, tmp_path: Path) -> None:
     fp16 = convert(small_artifact, "fp16", directory=tmp_path)
-    report = compare(Contestant(small_artifact, "ort-cpu"), Contestant(fp16, "ort-cpu"), [], bound=1e-5)
+    report = compare(Subject(small_artifact, "ort-cpu"), Subject(fp16, "ort-cpu"), [], bound=1e-5)
     assert not report.passed
 
 
 def test_images_are_compared_as_images(small_artifact: Artifact, tmp_path: Path) -> None:
     images = export(checkpoint(), ExportOptions(uint8="NHWC"), tmp_path)
-    report = compare(Contestant(small_artifact, "ort-cpu"), Contestant(images, "openvino"), [], steadiness=False)
+    report = compare(Subject(small_artifact, "ort-cpu"), Subject(images, "openvino"), [], steadiness=False)
     assert report.notes
     assert not any("large values" in item.input for item in report.inputs)
     assert max(item.grey_levels for item in report.inputs) <= 1
@@ -192,7 +192,7 @@ def test_images_are_compared_as_images(small_artifact: Artifact, tmp_path: Path)
 @pytest.mark.parametrize("runtime", ["", "@torch", "@float64"])
 def test_checkpoints(runtime: str, small_artifact: Artifact, tmp_path: Path) -> None:
     path = save_safetensors(tmp_path / "w.safetensors", network())
-    first, second = parse_contestant(f"{path}{runtime}"), parse_contestant(f"{small_artifact.path}@openvino")
+    first, second = Subject.parse(f"{path}{runtime}"), Subject.parse(f"{small_artifact.path}@openvino")
     before = torch.get_num_threads()
     report = compare(first, second, [], bound=1e-5)
     assert all(item.largest <= 1e-5 for item in report.inputs if not item.input.startswith("large"))
@@ -204,32 +204,32 @@ def test_checkpoints(runtime: str, small_artifact: Artifact, tmp_path: Path) -> 
 @needs_data
 def test_real_images_are_the_default(small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RT4KSR_DATA", str(DATA))
-    mine = Contestant(small_artifact, "ort-cpu")
+    mine = Subject(small_artifact, "ort-cpu")
     assert sum(item.input.startswith("image") for item in compare(mine, mine, steadiness=False).inputs) == 5
 
 
 def test_what_cannot_be_compared(small_artifact: Artifact, tmp_path: Path) -> None:
-    mine = Contestant(small_artifact, "ort-cpu")
+    mine = Subject(small_artifact, "ort-cpu")
     with pytest.raises(InputError, match=r"upscales x2, and .* x3"):
-        compare(mine, Contestant(checkpoint(small_preset("rt4ksr", 3)), "torch"))
+        compare(mine, Subject(checkpoint(small_preset("rt4ksr", 3)), "torch"))
     fixed = [export(checkpoint(), ExportOptions(shape=Shape(8, size)), tmp_path) for size in (8, 12)]
     with pytest.raises(InputError, match=r"takes 8x8, and .* takes 12x8"):
-        compare(*(Contestant(item, "ort-cpu") for item in fixed))
-    assert compare(mine, Contestant(fixed[0], "ort-cpu"), [], steadiness=False).inputs[0].size == "8x8"
+        compare(*(Subject(item, "ort-cpu") for item in fixed))
+    assert compare(mine, Subject(fixed[0], "ort-cpu"), [], steadiness=False).inputs[0].size == "8x8"
     with pytest.raises(InputError, match="does not run checkpoints"):
-        parse_contestant(f"{save_safetensors(tmp_path / 'w', network())}@openvino")
+        Subject.parse(f"{save_safetensors(tmp_path / 'w', network())}@openvino")
     engine = build(small_artifact, "ort-cpu", BuildOptions(shape=Shape(8, 8)), tmp_path).engine
     with pytest.raises(InputError, match="is an engine for ort-cpu"):
-        parse_contestant(f"{engine.path}@openvino")
-    assert parse_contestant(str(engine.path)).runtime == "ort-cpu"
+        Subject.parse(f"{engine.path}@openvino")
+    assert Subject.parse(str(engine.path)).runtime == "ort-cpu"
     with pytest.raises(InputError, match="no runtime"):
-        compare(mine, parse_contestant(f"{small_artifact.path}@nonsense"))
+        compare(mine, Subject.parse(f"{small_artifact.path}@nonsense"))
 
 
 def test_an_at_sign_in_a_file_name(tmp_path: Path) -> None:
     path = save_safetensors(tmp_path / "a@b.safetensors", network())
-    assert parse_contestant(str(path)).runtime == "torch-unfused"
-    assert parse_contestant(f"{path}@float64").runtime == "float64"
+    assert Subject.parse(str(path)).runtime == "torch-unfused"
+    assert Subject.parse(f"{path}@float64").runtime == "float64"
 
 
 @needs_data
@@ -250,10 +250,10 @@ def test_the_command(toolkit_command, small_artifact: Artifact) -> None:
 def test_a_pair_goes_to_polygraphy(uint8: str | None, tmp_path: Path) -> None:
     good = export(checkpoint(), ExportOptions(uint8=uint8), tmp_path / "good")
     (tmp_path / "bad").mkdir()
-    bad = parse_contestant(str(planted(good, tmp_path / "bad", "upsample", 2.0)), edited=True)
+    bad = Subject.parse(str(planted(good, tmp_path / "bad", "upsample", 2.0)), "ort-cpu", edited=True)
     script = tmp_path / "scripts" / "pair.py"
-    for other, code in ((Contestant(good, "ort-cpu"), 0), (bad, 1)):
-        polygraphy_script(Contestant(good, "ort-cpu"), other, 1e-4, script, overwrite=True)
+    for other, code in ((Subject(good, "ort-cpu"), 0), (bad, 1)):
+        polygraphy_script(Subject(good, "ort-cpu"), other, 1e-4, script, overwrite=True)
         done = subprocess.run([sys.executable, script, "--all"], capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == code, done.stdout + done.stderr
     assert "FAILED" in done.stdout
@@ -261,11 +261,11 @@ def test_a_pair_goes_to_polygraphy(uint8: str | None, tmp_path: Path) -> None:
 
 
 def test_scripts_for_tensorrt_compile_and_others_are_refused(small_artifact: Artifact, tmp_path: Path) -> None:
-    mine = Contestant(small_artifact, "ort-cpu")
+    mine = Subject(small_artifact, "ort-cpu")
     for runtime in ("tensorrt", "tensorrt-rtx"):
-        polygraphy_script(mine, Contestant(small_artifact, runtime), 1e-3, tmp_path / "s.py", overwrite=True)
+        polygraphy_script(mine, Subject(small_artifact, runtime), 1e-3, tmp_path / "s.py", overwrite=True)
         compile((tmp_path / "s.py").read_text(), "s.py", "exec")
         assert ("RTX" in (tmp_path / "s.py").read_text()) == (runtime == "tensorrt-rtx")
-    for other in (Contestant(small_artifact, "openvino"), Contestant(checkpoint(), "torch")):
+    for other in (Subject(small_artifact, "openvino"), Subject(checkpoint(), "torch")):
         with pytest.raises(InputError, match="Polygraphy cannot compare"):
             polygraphy_script(mine, other, 1e-3, tmp_path / "s.py")

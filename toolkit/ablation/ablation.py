@@ -22,8 +22,8 @@ from toolkit.profiling.measuring.schedule import Pace, measure
 from toolkit.profiling.measuring.statistics import summarise
 from toolkit.quality.evaluation import evaluate
 from toolkit.quality.report import NetworkReport
-from toolkit.quality.subjects import Subject
 from toolkit.runtimes.options import SessionOptions
+from toolkit.runtimes.subject import Subject
 from toolkit.system.atomic import write_bytes
 from toolkit.system.progress import ProgressCallback, no_progress, within
 from toolkit.training.config import TrainingConfig

@@ -17,8 +17,8 @@ from toolkit.system.atomic import check_outputs
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from toolkit.runtimes.subject import Subject
     from toolkit.verification.comparison import ComparisonReport
-    from toolkit.verification.contestants import Contestant
     from toolkit.verification.layers import LayerReport
 
 _SCRIPT_BOUND = 1e-4
@@ -88,9 +88,9 @@ def compare(
     if plot is not None and not how.layers:
         raise InputError("--plot requires --layers")
     check_outputs(plot, gen, overwrite=overwrite)
-    from toolkit.verification.contestants import parse_contestant
+    from toolkit.runtimes.subject import Subject
 
-    one, other = (parse_contestant(text, edited=how.edited) for text in (first, second))
+    one, other = (Subject.parse(text, "ort-cpu", edited=how.edited) for text in (first, second))
     if gen is not None:
         _write_script(one, other, how.bound, gen, overwrite=overwrite)
         return
@@ -104,7 +104,7 @@ def compare(
         raise SystemExit(CheckFailed.exit_code)
 
 
-def _write_script(one: Contestant, other: Contestant, bound: float | None, path: Path, *, overwrite: bool) -> None:
+def _write_script(one: Subject, other: Subject, bound: float | None, path: Path, *, overwrite: bool) -> None:
     from toolkit.verification.polygraphy import polygraphy_script
 
     tolerance = _SCRIPT_BOUND if bound is None else bound
@@ -115,7 +115,7 @@ def _write_script(one: Contestant, other: Contestant, bound: float | None, path:
         out.print(styled("[bold]{}[/]", path))
 
 
-def _compare(one: Contestant, other: Contestant, how: How, console: Console) -> ComparisonReport:
+def _compare(one: Subject, other: Subject, how: How, console: Console) -> ComparisonReport:
     from toolkit.verification.comparison import compare as run
     from toolkit.verification.inputs import real_images
 
@@ -127,7 +127,7 @@ def _compare(one: Contestant, other: Contestant, how: How, console: Console) -> 
 
 
 def _compare_layers(
-    one: Contestant, other: Contestant, how: How, plot: Path | None, console: Console, overwrite: bool
+    one: Subject, other: Subject, how: How, plot: Path | None, console: Console, overwrite: bool
 ) -> LayerReport:
     from toolkit.verification.inputs import real_images
     from toolkit.verification.layers import LAYER_BOUND, compare_layers, plot_layers

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from toolkit.artifact import DEFAULT_DIRECTORY, Artifact
+from toolkit.artifact import DEFAULT_DIRECTORY
 from toolkit.cli.console import err, out, print_json, progress_bar, styled
 from toolkit.cli.options import (
     ArtifactDirectory,
@@ -17,21 +17,20 @@ from toolkit.cli.options import (
     Html,
     Images,
     Json,
-    NetworkPath,
     Overwrite,
     Runtimes,
+    SubjectText,
     Threads,
     WithinBudget,
     flag,
 )
 from toolkit.cli.values import find_artifacts, split
 from toolkit.errors import CheckFailed, InputError, Unavailable
-from toolkit.kinds import kind_of
 from toolkit.system.atomic import check_outputs
 
 if TYPE_CHECKING:
     from toolkit.quality.report import QualityReport
-    from toolkit.quality.subjects import Subject
+    from toolkit.runtimes.subject import Subject
 
 
 @Parameter(name="*")
@@ -67,13 +66,13 @@ _MEASUREMENT = Measurement()
 
 
 def evaluate(
-    *subjects: NetworkPath,
+    *subjects: SubjectText,
     images: Images,
     runtime: Annotated[
         Runtimes,
         Parameter(
-            help="Comma-separated inference runtimes for artifacts; engines use their own. `simulated`: the artifact's "
-            "own arithmetic with float32 accumulators, as on GPUs, computed on the CPU."
+            help="Comma-separated inference runtimes for artifacts without @RUNTIME; engines use their own. "
+            "`simulated`: the artifact's own arithmetic with float32 accumulators, as on GPUs, computed on the CPU."
         ),
     ] = "ort-cpu",
     directory: ArtifactDirectory = DEFAULT_DIRECTORY,
@@ -97,14 +96,13 @@ def evaluate(
     Parameters
     ----------
     subjects
-        Artifacts (.onnx, .json) and engines. Default: all artifacts in --directory.
+        Checkpoints, artifacts and engines: PATH or PATH@RUNTIME. Default: all artifacts in --directory.
     scale
         Only measure artifacts with this upscaling factor.
     """
     if json and csv:
         raise InputError("--json and --csv cannot be combined")
     check_outputs(html, overwrite=overwrite)
-    chosen = [Artifact.read(path) for path in subjects if kind_of(path) != "engine"] if subjects else None
     from toolkit.quality.budget import read_budgets
     from toolkit.quality.data import Degradation
     from toolkit.quality.evaluation import EvaluateOptions
@@ -117,8 +115,7 @@ def evaluate(
         page=html,
         overwrite=overwrite,
     )
-    artifacts = find_artifacts(directory) if chosen is None else chosen
-    measured = _subjects(artifacts, subjects, split(runtime), scale, threads)
+    measured = _subjects(subjects, directory, split(runtime), scale, threads)
     with progress_bar() as progress:
         report = run(measured, images, options, progress)
     if measurement.record:
@@ -128,21 +125,21 @@ def evaluate(
 
 
 def _subjects(
-    artifacts: list[Artifact], paths: tuple[Path, ...], runtimes: list[str], scale: int | None, threads: int
+    texts: tuple[str, ...], directory: Path, runtimes: list[str], scale: int | None, threads: int
 ) -> list[Subject]:
-    from toolkit.quality.subjects import Subject
-    from toolkit.runtimes.engine import Engine
+    from toolkit.runtimes.subject import Subject
 
-    engines = [Engine.read(path) for path in paths if kind_of(path) == "engine"]
-    subjects = [Subject(artifact, name, threads) for name in runtimes for artifact in artifacts]
-    subjects += [Subject(engine, engine.info.runtime, threads) for engine in engines]
+    if texts:
+        subjects = [item for text in texts for item in Subject.parse_each(text, runtimes, threads=threads)]
+    else:
+        subjects = [Subject(item, name, threads) for item in find_artifacts(directory) for name in runtimes]
     return [subject for subject in subjects if scale in (None, subject.scale)]
 
 
 def _record(report: QualityReport, subjects: list[Subject]) -> None:
     from toolkit.quality.verdict import record_verdicts
 
-    record_verdicts(report, [item.source for item in subjects if isinstance(item.source, Artifact)])
+    record_verdicts(report, [item.artifact for item in subjects if item.artifact is not None])
 
 
 def _show(report: QualityReport, page: Path | None, *, json: bool, csv: bool) -> None:

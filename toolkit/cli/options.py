@@ -19,10 +19,10 @@ from toolkit.cli.paths import (
     existing_directory,
     existing_file,
     existing_images,
-    existing_subject,
     of_kind,
     output_directory,
     output_file,
+    subject_of_kind,
 )
 
 CHECKPOINT_PANEL = Group("Checkpoint", sort_key=1)
@@ -39,7 +39,8 @@ def _file(text: str, check: Validator, *, stdout: bool = False) -> Parameter:
 
 
 def _several(text: str, check: Validator) -> Parameter:
-    return Parameter(help=text, validator=check, consume_multiple=True, negative=())
+    """One value each time it is given: an option that takes all that follows would take the arguments too."""
+    return Parameter(help=f"{text} Can be repeated.", validator=check, negative=())
 
 
 # Input
@@ -49,9 +50,10 @@ CheckpointPath: TypeAlias = Annotated[Path, Parameter(validator=of_kind("checkpo
 ArtifactPath: TypeAlias = Annotated[Path, Parameter(validator=of_kind("artifact"))]
 NetworkPath: TypeAlias = Annotated[Path, Parameter(validator=of_kind("artifact", "engine"))]
 SourcePath: TypeAlias = Annotated[Path, Parameter(validator=of_kind("checkpoint", "artifact"))]
-SubjectText: TypeAlias = Annotated[str, Parameter(validator=existing_subject)]
+SubjectText: TypeAlias = Annotated[str, Parameter(validator=subject_of_kind("checkpoint", "artifact", "engine"))]
+"""PATH or PATH@RUNTIME."""
 Images: TypeAlias = Annotated[
-    list[Path], _several("Directories of images to measure on, searched recursively.", each(existing_images))
+    list[Path], _several("Directory of images to measure on, searched recursively.", each(existing_images))
 ]
 ImageDirectory: TypeAlias = Annotated[
     Path | None,

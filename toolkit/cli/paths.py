@@ -8,7 +8,7 @@ from pathlib import Path
 
 from toolkit.artifact import DEFAULT_DIRECTORY
 from toolkit.errors import InputError
-from toolkit.kinds import Kind, require_kind
+from toolkit.kinds import Kind, require_kind, split_runtime
 
 STDOUT = Path("-")
 _FILES = frozenset(
@@ -68,11 +68,15 @@ def of_kind(*kinds: Kind) -> Validator:
     return each(check)
 
 
-def existing_subject(_kind: object, text: object) -> None:
-    """Raise InputError unless the path in `PATH` or `PATH@RUNTIME` is a network."""
-    if isinstance(text, str):
-        path, _, _runtime = text.rpartition("@")
-        require_kind(Path(path if path and not Path(text).exists() else text), "checkpoint", "artifact", "engine")
+def subject_of_kind(*kinds: Kind) -> Validator:
+    """A validator for `PATH` or `PATH@RUNTIME`."""
+
+    def validate(_kind: object, value: object) -> None:
+        for text in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(text, str):
+                require_kind(split_runtime(text)[0], *kinds)
+
+    return validate
 
 
 def output_directory(path: Path) -> None:

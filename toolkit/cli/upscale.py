@@ -44,10 +44,9 @@ class Network:
     model: Annotated[
         tuple[NetworkPath, ...],
         Parameter(
-            help="Artifacts (.onnx) or engines (.engine), one per scale. Default: those in --directory, otherwise the "
-            "toolkit's own weights. An engine holds machine code: load only engines from people whose programs you "
-            "would run.",
-            consume_multiple=True,
+            help="Artifacts (.onnx) or engines (.engine), one per scale; can be repeated. Default: those in "
+            "--directory, otherwise the toolkit's own weights. An engine holds machine code: load only engines from "
+            "people whose programs you would run.",
             negative=(),
             show_default=False,
         ),

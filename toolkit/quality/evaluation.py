@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from toolkit.artifact import FULL_PRECISION, Artifact, Precision
+from toolkit.artifact import FULL_PRECISION, Precision
 from toolkit.checks import Limits, Verdict
 from toolkit.errors import InputError, Unavailable, described
 from toolkit.quality.budget import spent_of
@@ -21,7 +21,8 @@ from toolkit.quality.measurement import PATCH, Metrics, mean_of, measure, worst_
 from toolkit.quality.metrics import WINDOW
 from toolkit.quality.page import Pictures, Views
 from toolkit.quality.report import ImageReport, NetworkReport, NotRun, QualityReport, SubjectReport
-from toolkit.quality.subjects import Subject, load
+from toolkit.quality.subjects import load, report_name
+from toolkit.runtimes.subject import Subject
 from toolkit.system.atomic import check_outputs, check_writable
 from toolkit.system.progress import Counter, ProgressCallback, no_progress
 from toolkit.workloads import Shape
@@ -143,13 +144,13 @@ def _reference_first(group: list[Subject]) -> list[Subject]:
     exact = [subject for subject in group if subject.precision == FULL_PRECISION]
     if exact:
         return [exact[0], *(subject for subject in group if subject is not exact[0])]
-    artifact = next((subject.source for subject in group if isinstance(subject.source, Artifact)), None)
+    artifact = next((subject.artifact for subject in group if subject.artifact is not None), None)
     if artifact is None:
         raise InputError(
             f"{group[0].name} is {group[0].precision}, and there is no fp32 to compare it with",
             "Name the fp32 artifact of the same checkpoint too.",
         )
-    return [Subject(artifact, "torch", group[0].threads, as_fp32=True), *group]
+    return [Subject(artifact, "torch", group[0].threads, lowered_to=FULL_PRECISION), *group]
 
 
 def _evaluate_network(plan: _Plan, options: EvaluateOptions, counter: Counter, pictures: Pictures) -> NetworkReport:
@@ -168,9 +169,16 @@ def _evaluate_network(plan: _Plan, options: EvaluateOptions, counter: Counter, p
                 not_run.append(_not_run(subject, error))
             else:
                 held.append(_with_spending(report, exact, gain, options.budgets))
-    name = reference.source.manifest.name.replace(f"_{reference.source.manifest.precision}", "", 1)
     cut = "" if plan.fixed is None else str(plan.fixed)
-    return NetworkReport(name, plan.scale, plan.border, baseline, gain, (exact, *held), tuple(not_run), cut)
+    return NetworkReport(
+        _network_name(reference), plan.scale, plan.border, baseline, gain, (exact, *held), tuple(not_run), cut
+    )
+
+
+def _network_name(reference: Subject) -> str:
+    """What all precisions of the network share."""
+    manifest = reference.manifest
+    return reference.name if manifest is None else manifest.name.replace(f"_{manifest.precision}", "", 1)
 
 
 def _not_run(subject: Subject, error: Exception, reference: Subject | None = None) -> NotRun:
@@ -180,7 +188,7 @@ def _not_run(subject: Subject, error: Exception, reference: Subject | None = Non
     reason = described(error)
     if reference not in (None, subject):
         reason = f"there is nothing to compare it with: {reason}"
-    return NotRun(subject.name, subject.runtime, subject.precision, reason, failed, trace)
+    return NotRun(report_name(subject), subject.runtime, subject.precision, reason, failed, trace)
 
 
 class _Store:
@@ -242,14 +250,14 @@ def _run(
         pictures.offer(subject, images[-1], lambda: _views(plan, store, index, result, worst.corner))  # noqa: B023
     mean = mean_of([image.metrics for image in images])
     return SubjectReport(
-        subject.name,
+        report_name(subject),
         subject.runtime,
         subject.precision,
         upscale.precisions(),
         mean,
         tuple(images),
         reference=exact is None,
-        sha256=subject.sha256,
+        sha256="" if subject.from_weights or subject.manifest is None else subject.manifest.onnx_sha256,
     )
 
 

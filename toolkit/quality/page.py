@@ -16,8 +16,9 @@ from toolkit.pages.document import document, table
 from toolkit.quality.data import Pixels
 from toolkit.quality.measurement import Metrics
 from toolkit.quality.report import ImageReport, NetworkReport, QualityReport, SubjectReport
-from toolkit.quality.subjects import Subject
+from toolkit.quality.subjects import report_name
 from toolkit.quoting import html
+from toolkit.runtimes.subject import Subject
 from toolkit.system.atomic import write_bytes
 
 _SHOWN = 3
@@ -57,7 +58,7 @@ class Pictures:
 
     def offer(self, subject: Subject, image: ImageReport, views: Callable[[], Views]) -> None:
         """Keep the patch if it is among the worst of its network; `views` is called only then."""
-        kept = self._kept.setdefault((subject.name, subject.runtime, subject.precision), [])
+        kept = self._kept.setdefault((report_name(subject), subject.runtime, subject.precision), [])
         if len(kept) < _SHOWN or image.patch_difference > kept[-1][0].patch_difference:
             kept.append((image, views()))
             kept.sort(key=lambda found: -found[0].patch_difference)

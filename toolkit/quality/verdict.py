@@ -12,7 +12,7 @@ from toolkit.checks import SIMULATED, Verdict
 from toolkit.errors import CheckFailed
 from toolkit.quality.evaluation import EvaluateOptions, evaluate
 from toolkit.quality.report import QualityReport
-from toolkit.quality.subjects import Subject
+from toolkit.runtimes.subject import Subject
 from toolkit.system.atomic import write_bytes
 
 

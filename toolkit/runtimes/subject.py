@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.artifact import FULL_PRECISION, Artifact, Contract, Manifest, Precision
 from toolkit.errors import InputError
-from toolkit.kinds import Kind, require_kind
+from toolkit.kinds import Kind, require_kind, split_runtime
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.options import SessionOptions
 from toolkit.runtimes.protocol import Session
@@ -107,9 +107,17 @@ class Subject:
         """
         path, runtime = split_runtime(text)
         source = read_source(path, accepted, edited=edited)
-        if runtime is None and isinstance(source, Artifact):
-            runtime = default
-        return cls.of(source, runtime, threads)
+        return cls.of(source, runtime or (default if isinstance(source, Artifact) else None), threads)
+
+    @classmethod
+    def parse_each(
+        cls, text: str | Path, runtimes: Sequence[str], *, accepted: Sequence[Kind] = KINDS, threads: int = 0
+    ) -> list[Subject]:
+        """As `parse`, but an artifact whose text names no runtime is a subject on each of `runtimes`."""
+        subject = cls.parse(text, next(iter(runtimes), None), accepted=accepted, threads=threads)
+        if subject.artifact is None or split_runtime(text)[1] is not None:
+            return [subject]
+        return [replace(subject, runtime=name) for name in runtimes]
 
     @property
     def artifact(self) -> Artifact | None:
@@ -270,9 +278,3 @@ def read_source(path: Path, accepted: Sequence[Kind] = KINDS, *, edited: bool = 
             from toolkit.network.checkpoint import load_checkpoint
 
             return load_checkpoint(path)
-
-
-def split_runtime(text: str | Path) -> tuple[Path, str | None]:
-    """`PATH` or `PATH@RUNTIME`. A path that exists is not split at its `@`."""
-    path, at, runtime = str(text).rpartition("@")
-    return (Path(path), runtime) if at and not Path(text).exists() else (Path(text), None)

@@ -11,18 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.errors import InputError
+from toolkit.runtimes.subject import Subject
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
-from toolkit.verification.contestants import Contestant, Run, as_grey, same_scale
+from toolkit.verification.functions import Run, as_grey, image_function, same_scale
 from toolkit.verification.inputs import TestInput, real_images, synthetic_inputs
 from toolkit.workloads import Shape
 
 RUNS = 5
-"""How often the same frame is run to see whether the result is always the same."""
+"""Runs of the same frame that must give the same bits."""
 
 THREADS = (1, 2, 3)
 
 NEAR_BORDER = 16
-"""Pixels from the edge that count as the border: as far as padding can be felt."""
+"""Pixels from the edge that count as the border: padding changes results up to there."""
 
 
 class InputComparison(msgspec.Struct, frozen=True):
@@ -50,7 +51,7 @@ class InputComparison(msgspec.Struct, frozen=True):
 
 
 class Steadiness(msgspec.Struct, frozen=True):
-    """Whether a subject always gives the same bits: run again, and with these numbers of threads."""
+    """Whether a subject always gives the same bits: in repeated runs, and with these numbers of threads."""
 
     subject: str
     deterministic: bool
@@ -60,7 +61,7 @@ class Steadiness(msgspec.Struct, frozen=True):
 
 
 class ComparisonReport(msgspec.Struct, frozen=True):
-    """Two subjects side by side. `passed` holds the largest error on images against `bound`, if one was given."""
+    """Two subjects on the same inputs. `passed`: the largest error on images is within `bound`, if one was given."""
 
     first: str
     second: str
@@ -75,8 +76,8 @@ class ComparisonReport(msgspec.Struct, frozen=True):
 
 
 def compare(
-    first: Contestant,
-    second: Contestant,
+    first: Subject,
+    second: Subject,
     images: Sequence[TestInput] | None = None,
     *,
     bound: float | None = None,
@@ -85,7 +86,7 @@ def compare(
 ) -> ComparisonReport:
     """Run both on real images, noise, and extremes.
 
-    Where one of them returns uint8, both are compared as images, and inputs that are none are left out.
+    Where one of them returns uint8, both are compared as images, and inputs outside 0..1 are left out.
 
     Args:
         first: the reference of the two, if one is.
@@ -103,9 +104,9 @@ def compare(
     shape = first.fixed or second.fixed
     if None not in (first.fixed, second.fixed) and first.fixed != second.fixed:
         raise InputError(f"{first.label} takes {first.fixed}, and {second.label} takes {second.fixed}")
-    pictures = "uint8" in (first.returns, second.returns)
-    notes = ("compared as 8-bit images: one of them returns such",) if pictures else ()
-    runs = first.load(), second.load()
+    pictures = "uint8" in (first.contract.output.dtype, second.contract.output.dtype)
+    notes = ("compared as 8-bit images: one of them returns uint8",) if pictures else ()
+    runs = image_function(first), image_function(second)
     found = []
     given = real_images(shape=shape) if images is None else images
     for item in _inputs(given, shape, pictures):
@@ -173,12 +174,12 @@ def _ordered_bits(values: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
 
 
-def _steadiness(subject: Contestant, run: Run, shape: Shape | None) -> Steadiness:
+def _steadiness(subject: Subject, run: Run, shape: Shape | None) -> Steadiness:
     size = (1, 3, *(shape.sides if shape is not None else (96, 128)))
     frame = np.random.default_rng(2).random(size, np.float32)
     first = run(frame)
     deterministic = all(_same_bits(run(frame), first) for _ in range(RUNS - 1))
-    same = all(_same_bits(subject.load(threads)(frame), first) for threads in THREADS)
+    same = all(_same_bits(image_function(subject, threads)(frame), first) for threads in THREADS)
     return Steadiness(subject.label, deterministic, same, THREADS)
 
 

@@ -1,4 +1,4 @@
-"""`toolkit compare --layers`: the first node at which two graphs part."""
+"""`toolkit compare --layers`: the first node at which two graphs differ."""
 
 from __future__ import annotations
 
@@ -8,25 +8,21 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.graph.analysis.tensors import EVALUATORS, tensors
 from toolkit.graph.reading import read_model
 from toolkit.pages.drawing import drawn
-from toolkit.port import PLANAR, Port
+from toolkit.port import PLANAR
 from toolkit.quoting import plot
-from toolkit.runtimes.engine import Engine
+from toolkit.runtimes.subject import Subject
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
-from toolkit.verification.contestants import Contestant, same_scale
+from toolkit.verification.functions import same_scale
 from toolkit.workloads import Shape
 
 LAYER_BOUND = 1e-4
 """Of the largest error of a tensor, as a share of the tensor's largest value: far above float32's rounding."""
 
 _SIZE = Shape(32, 48)
-
-OPTIMISED = "model.onnx"
-"""The graph in an engine of ONNX Runtime."""
 
 
 class LayerComparison(msgspec.Struct, frozen=True):
@@ -40,7 +36,7 @@ class LayerComparison(msgspec.Struct, frozen=True):
 
 
 class LayerReport(msgspec.Struct, frozen=True):
-    """Tensors in the order of the first graph, and the first of them that leaves the bound.
+    """Tensors in the order of the first graph, and the first of them that exceeds the bound.
 
     `unmatched` are tensors of the first graph that the second does not have, because it was rewritten or fused.
     """
@@ -58,8 +54,8 @@ class LayerReport(msgspec.Struct, frozen=True):
 
 
 def compare_layers(
-    first: Contestant,
-    second: Contestant,
+    first: Subject,
+    second: Subject,
     image: NDArray[np.float32] | None = None,
     bound: float = LAYER_BOUND,
     progress: ProgressCallback = no_progress,
@@ -68,24 +64,26 @@ def compare_layers(
 
     Args:
         first: the reference. On `reference`, ONNX's own implementation, it is exact to the graph's types.
-        second: what is suspected.
+        second: compared with it.
         image: float32 (1, 3, H, W); default: seeded noise of 32x48.
         bound: see `LAYER_BOUND`.
         progress: called before each network runs.
 
     Raises:
-        InputError: one of them is no graph, they upscale differently, or have no tensor in common.
+        InputError: one of them has no ONNX graph, their scales differ, or they have no tensor in common.
         Unavailable: a runtime cannot run a graph.
     """
     same_scale(first, second)
-    sides = [_graph(first), _graph(second)]
+    graphs = [_graph(first), _graph(second)]
     shape = first.fixed or second.fixed or _SIZE
     given = np.random.default_rng(0).random((1, 3, *shape.sides), np.float32) if image is None else image
     found = []
-    for contestant, (path, port) in zip((first, second), sides, strict=True):
-        progress(Progress(contestant.label))
-        found.append(tensors(read_model(path), port.from_image(PLANAR.values(given)), contestant.runtime))
-    model = read_model(sides[0][0])
+    for subject, path in zip((first, second), graphs, strict=True):
+        progress(Progress(subject.label))
+        found.append(
+            tensors(read_model(path), subject.contract.input.from_image(PLANAR.values(given)), subject.runtime)
+        )
+    model = read_model(graphs[0])
     layers, unmatched = [], []
     for node in model.graph.node:
         for name in node.output:
@@ -120,17 +118,14 @@ def plot_layers(report: LayerReport, path: Path, *, overwrite: bool = False) -> 
         axes.legend()
 
 
-def _graph(contestant: Contestant) -> tuple[Path, Port]:
-    """The file and input of the graph that runs: an engine of ONNX Runtime holds one too, as it was optimised."""
-    source = contestant.source
-    if isinstance(source, Artifact):
-        return source.path, source.manifest.input
-    if isinstance(source, Engine) and source.file(OPTIMISED).is_file():
-        return source.file(OPTIMISED), source.manifest.input
-    raise InputError(
-        f"{contestant.label} does not show its tensors: its engine fused them away, or it is no graph at all",
-        f"Compare artifacts, each on one of {', '.join(EVALUATORS)}, or engines of ort-cpu.",
-    )
+def _graph(subject: Subject) -> Path:
+    """The ONNX file that runs."""
+    if subject.graph is None:
+        raise InputError(
+            f"{subject.label} does not show its tensors: it is an engine without an ONNX graph, or a checkpoint",
+            f"Compare artifacts, each on one of {', '.join(EVALUATORS)}, or engines of ort-cpu.",
+        )
+    return subject.graph
 
 
 def _compared(name: str, operator: str, a: NDArray[np.float64], b: NDArray[np.float64]) -> LayerComparison:

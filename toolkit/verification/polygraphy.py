@@ -6,12 +6,11 @@ import os
 from pathlib import Path
 from string import Template
 
-from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.quoting import python_literal, visible
 from toolkit.runtimes.script import in_docstring, noise_source
+from toolkit.runtimes.subject import Subject
 from toolkit.system.atomic import write_bytes
-from toolkit.verification.contestants import Contestant
 from toolkit.workloads import Shape
 
 _SIZE = Shape(64, 96)
@@ -20,7 +19,7 @@ _SCRIPT = Template('''\
 """$first against $second, tensor by tensor, by Polygraphy.
 
 Needs: $needs
-$second is held against $first; with --all every tensor that both graphs have, else the outputs only.
+$second is compared with $first; with --all every tensor that both graphs have, else the outputs only.
 """
 
 from __future__ import annotations
@@ -88,7 +87,7 @@ _RUNNERS = {
 
 
 def polygraphy_script(
-    first: Contestant, second: Contestant, tolerance: float, path: Path | None = None, *, overwrite: bool = False
+    first: Subject, second: Subject, tolerance: float, path: Path | None = None, *, overwrite: bool = False
 ) -> str:
     """A Python script that compares two artifacts with Polygraphy.
 
@@ -102,7 +101,7 @@ def polygraphy_script(
         InputError: they are no such pair, or it cannot be written.
         OutputExists: `path` exists, and `overwrite` is false.
     """
-    graphs = [item.source for item in (first, second) if isinstance(item.source, Artifact)]
+    graphs = [item.artifact for item in (first, second) if item.artifact is not None]
     if len(graphs) < 2 or first.runtime != "ort-cpu" or second.runtime not in _RUNNERS:
         raise InputError(
             f"Polygraphy cannot compare {first.label} with {second.label}",
