@@ -12,12 +12,13 @@ from PIL import Image
 
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
+from toolkit.kinds import split_runtime
 from toolkit.media.channels import upscale_colour, upscale_grey, upscale_with_alpha
 from toolkit.media.model import MEMORY, Model, bundled_artifact
 from toolkit.media.upscaler import Upscaler as FrameUpscaler
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.registry import default_runtime
-from toolkit.runtimes.subject import Subject, read_source, split_runtime
+from toolkit.runtimes.subject import Subject, read_source
 
 Pixels = NDArray[np.uint8]
 """(H, W) grey, or (H, W, C) with C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
