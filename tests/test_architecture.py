@@ -139,6 +139,19 @@ def test_the_cuda_driver_is_called_in_one_place(path: Path) -> None:
         assert "libcuda" not in path.read_text()
 
 
+ARCHITECTURES = "toolkit.network.architectures"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_only_the_registry_knows_an_architecture(path: Path) -> None:
+    """All other code uses the interface: an architecture is its folder, an entry in the registry, and a test."""
+    shared = {f"{ARCHITECTURES}.{name}" for name in ("architecture", "configuration", "details", "registry", "tensors")}
+    used = {name for name in imports(path) if name.startswith(f"{ARCHITECTURES}.")} - shared
+    own = relative(path).removesuffix(".py").replace("/", ".").removeprefix("network.architectures.").split(".")[0]
+    if relative(path) != "network/architectures/registry.py":
+        assert {name for name in used if name.split(".")[3] != own} == set()
+
+
 def test_shapes_are_inferred_in_one_module() -> None:
     found = {relative(path) for path in MODULES if re.search(r"infer_shapes|ShapeInferencePass", path.read_text())}
     assert found == {"graph/analysis/shapes.py"}

@@ -9,6 +9,7 @@ from toolkit.network.architectures.rt4ksr.blocks import ReparameterizableBlock
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.network.fusion import fuse, fuse_block, merged_kernel
+from toolkit.network.module import MergeableBlock
 from toolkit.network.proof import BLOCK_BOUND, ROUNDING_BOUND, BlockProof, prove_block, prove_blocks
 
 
@@ -182,3 +183,30 @@ def test_the_proof_covers_the_weights_that_ship(leaf: str) -> None:
         stored.view(-1)[3] *= 1 + 2**-22  # four times what rounding may do
     wrong = {proof.name: proof.rounding <= ROUNDING_BOUND for proof in prove_blocks(source, fused)}
     assert wrong == {"body.0.conv": True, "body.1.conv": False, "tail.conv": True}
+
+
+class WideBlock(MergeableBlock):
+    """1x1, then 5x5. Zero padding of the input is right; `careless` pads between the two instead."""
+
+    def __init__(self, careless: bool) -> None:
+        super().__init__()
+        self.point, self.wide = nn.Conv2d(2, 3, 1), nn.Conv2d(3, 2, 5)
+        self.careless = careless
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pad = nn.functional.pad
+        return self.wide(pad(self.point(x), (2,) * 4) if self.careless else self.point(pad(x, (2,) * 4)))
+
+    def merged(self) -> tuple[torch.Tensor, torch.Tensor]:
+        weight = torch.einsum("omyx,mi->oiyx", self.wide.weight, self.point.weight[:, :, 0, 0])
+        return weight, self.wide.weight.sum((2, 3)) @ self.point.bias + self.wide.bias
+
+
+@pytest.mark.parametrize("careless", [False, True])
+def test_kernels_of_other_sizes_are_proved_at_all_their_borders(careless: bool) -> None:
+    torch.manual_seed(0)
+    made = WideBlock(careless)
+    proof = prove_block("block", made, *merged_kernel(made), fuse_block(made))
+    assert fuse_block(made).padding == (2, 2)
+    assert proof.impulses == 2 * (81 + 1 + 9 + 9) + 4
+    assert (proof.measured <= BLOCK_BOUND) is not careless

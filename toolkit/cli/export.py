@@ -146,7 +146,7 @@ def export(
     Parameters
     ----------
     checkpoint
-        PyTorch or safetensors file with RT4KSR weights, recognised by its tensors. Default: the toolkit's own weights.
+        PyTorch or safetensors checkpoint, recognised by its tensors. Default: the toolkit's own RT4KSR weights.
     """
     _check_source(checkpoint, source)
     begin = time.perf_counter()

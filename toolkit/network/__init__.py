@@ -1,1 +1,2 @@
-"""RT4KSR in PyTorch: configuration, blocks, fusion, checkpoints. Importing this package does not import torch."""
+"""Networks in PyTorch: architectures, checkpoints, fusion with its proof. Importing this package does not import
+torch."""

@@ -1,4 +1,4 @@
-"""The files that pickled tensors come in: PyTorch's zip archives and streams, and plain pickles.
+"""File formats of pickled tensors: PyTorch's zip archives and streams, and plain pickles.
 
 What a file may unpack to is bounded by its size before anything is unpacked.
 """
@@ -23,19 +23,19 @@ from toolkit.network.storages import Storage, Storages
 _INDEX_ENTRY = b"PK\x01\x02"
 _MOST_RECORDS = 100_000
 _SMALL = 64 << 20
-"""Bytes that a compressed archive may unpack to however small it is."""
+"""Bytes that a compressed archive may unpack to, however small the archive is."""
 _MAGIC = 0x1950A86A20F9469CFC6C
-"""With which a file of `torch.save(..., _use_new_zipfile_serialization=False)` begins."""
+"""First value in a file of `torch.save(..., _use_new_zipfile_serialization=False)`."""
 _HARMLESS = (
     *("numpy.core.multiarray.", "numpy._core.multiarray.", "numpy.dtype", "numpy.ndarray"),
     *("numpy.float", "numpy.int", "numpy.bool"),
 )
-"""NumPy's numbers and arrays, beside which training codes save tensors, are left out of what is read; other objects are
-reported."""
+"""Prefixes of names of NumPy's numbers and arrays, which training code saves beside tensors. They are ignored; other
+objects are reported."""
 
 
 class NotACheckpoint(Exception):
-    """A sound archive of another kind. `remedy` says what to do with it."""
+    """A valid archive of another kind. `remedy` says what to do with it."""
 
     def __init__(self, what: str, remedy: str = "") -> None:
         super().__init__(what)
@@ -136,7 +136,7 @@ class _Archive:
 
 
 class _Nested:
-    """Storages inside a plain pickle, each read once however often it is named."""
+    """Storages inside a plain pickle. Each is read once, even if the pickle refers to it several times."""
 
     def __init__(self) -> None:
         self._read: dict[int, tuple[Any, Storage]] = {}
@@ -148,7 +148,7 @@ class _Nested:
             found = read_stream(content).content
             if not isinstance(found, Storage):
                 raise DamagedPickle("a tensor has no storage")
-            self._read[id(given)] = given, found  # with what was given, or another object could get its id
+            self._read[id(given)] = given, found  # keeps `given` alive: a new object could otherwise get its id
         return self._read[id(given)][1]
 
 

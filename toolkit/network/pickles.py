@@ -14,9 +14,9 @@ from typing import Any
 from toolkit.errors import ToolkitError
 
 _MOST_STEPS = 2_000_000
-"""Opcodes, and values copied on the way. Optimizer states of large networks have some 100 000."""
+"""Opcodes, plus values that are copied. Optimizer states of large networks have about 100 000."""
 _LARGEST_KEY = 1 << 60
-"""Larger integers can be chosen so that all of them hash alike, which makes a dict slow."""
+"""Larger integers can be chosen to have equal hashes, which makes a dict slow."""
 
 Call = Callable[[tuple[Any, ...]], Any]
 
@@ -72,7 +72,7 @@ class Unpickler:
         return tuple(self._foreign)
 
     def load(self, stream: io.BytesIO) -> Any:
-        """The object in a stream, which then stands after its pickle.
+        """The object at the current position of a stream, which is then after its pickle.
 
         Args:
             stream: in memory, because a length that a pickle claims is then bounded by what is there.
@@ -89,7 +89,7 @@ class Unpickler:
             return self._stack.pop()
         except (ToolkitError, DamagedPickle):
             raise
-        # Reading opcodes, and operands of the wrong kind or number.
+        # Raised by reading opcodes, and by operands of the wrong type or number.
         except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
             raise DamagedPickle(str(error) or type(error).__name__) from error
 
@@ -113,7 +113,7 @@ class Unpickler:
             raise DamagedPickle(f"opcode {name} is not used in checkpoints")
 
     def _pop(self) -> Any:
-        # What lies below a mark belongs to another object.
+        # Values below a mark belong to another object.
         if self._marks and len(self._stack) <= self._marks[-1]:
             raise DamagedPickle("an object has too few parts")
         return self._stack.pop()
@@ -226,7 +226,7 @@ class Unpickler:
         return Foreign(name)
 
     def _mapping(self, arguments: tuple[Any, ...]) -> dict[Any, Any]:
-        """A mapping that is filled later, or as old versions of Python wrote it: from a list of pairs."""
+        """A mapping that is filled later, or, from old versions of Python, one made from a list of pairs."""
         made: dict[Any, Any] = {}
         if arguments and isinstance(arguments[0], list | tuple):
             self._count(len(arguments[0]))
@@ -247,7 +247,7 @@ def _extend(target: Any, values: list[Any]) -> None:
 
 
 def _set_items(target: Any, flat: list[Any]) -> None:
-    """Entries whose key is neither text nor a small number are left out: no checkpoint names tensors by them."""
+    """Leaves out entries whose key is neither text nor a small number: no checkpoint names tensors that way."""
     if isinstance(target, Foreign):
         return
     if not isinstance(target, dict) or len(flat) % 2:

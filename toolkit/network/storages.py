@@ -1,4 +1,4 @@
-"""Tensors from the storages of a checkpoint. What they claim is compared with the bytes that are there."""
+"""Tensors from the storages of a checkpoint. Their claimed sizes are compared with the bytes in the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from toolkit.network.pickles import Call, DamagedPickle, Name
 _MOST_TENSORS = 100_000
 _MOST_DIMENSIONS = 16
 _SHARING = 8
-"""How often tensors may cover the same bytes on average: a state and its moving average may share storages."""
+"""How many tensors may share a byte on average: a state and its moving average may share storages."""
 
 _DTYPES: dict[str, torch.dtype] = {
     "DoubleStorage": torch.float64,
@@ -54,10 +54,10 @@ class Storage:
 
 
 class Storages:
-    """Resolves what a pickle says about storages and tensors.
+    """Resolves a pickle's references to storages and tensors.
 
     Args:
-        load: gives the bytes of a storage by its key; None: tensors have no values, and `claimed` says what they need.
+        load: returns the bytes of a storage by its key; None: tensors have no values, and `claimed` has their sizes.
         nested: reads a storage from bytes inside the pickle, as `pickle.dump` writes tensors.
     """
 
@@ -68,7 +68,7 @@ class Storages:
 
     @property
     def claimed(self) -> dict[str, int]:
-        """Bytes of every storage by its key."""
+        """Size in bytes of every storage, by its key."""
         return {key: storage.size for key, storage in self._known.items()}
 
     def resolve(self, identity: tuple[Any, ...]) -> Storage:
@@ -87,7 +87,7 @@ class Storages:
         return Storage(key, dtype, known.size, known.data)
 
     def calls(self) -> dict[str, Call]:
-        """What stands for PyTorch's functions that make tensors."""
+        """Replacements for PyTorch's functions that build tensors, by name."""
         first: Call = lambda arguments: arguments[0]  # noqa: E731
         known: dict[str, Call] = {
             "torch._utils._rebuild_tensor": lambda given: self._tensor(given, None),
@@ -142,13 +142,13 @@ class Storages:
             raise DamagedPickle(f"it has more than {_MOST_TENSORS} tensors")
 
     def check_sharing(self) -> None:
-        """Raise DamagedPickle if its tensors claim many times the values that are stored."""
+        """Raise DamagedPickle if the tensors claim many times the bytes that are stored."""
         stored = sum(self.claimed.values())
         if self._bytes > _SHARING * stored:
             raise DamagedPickle(f"its tensors claim {self._bytes} bytes, and {stored} are stored")
 
     def _without_values(self, size: Any, dtype: Any = None) -> Tensor:
-        """Stands for a tensor that is not dense: it has a shape, and no values."""
+        """Placeholder of a tensor that is not dense: it has a shape, and no values."""
         sides = size if _dimensions(size) else ()
         self._count(0)
         if math.prod(sides) >= 1 << 60:

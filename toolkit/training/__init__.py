@@ -1,1 +1,1 @@
-"""Training RT4KSR networks on a folder of photographs. Importing this package does not import torch."""
+"""Training networks on a folder of photographs. Importing this package does not import torch."""

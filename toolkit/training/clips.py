@@ -1,4 +1,4 @@
-"""Short clips with and without a codec's losses, made of photographs once and cached, from which patches are read."""
+"""Short clips with and without a codec's losses, made from photographs once and cached as arrays."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ FRAMES = 10
 """Length of a clip: enough for a key frame, frames predicted from it, and frames between these."""
 
 KEPT = 3
-"""Frames of a clip that are trained on; its others are too much like them."""
+"""Frames of a clip that are trained on; the others are too similar to them."""
 
 LOW = (192, 320)
 """Height and width of low-resolution frames: multiples of 64, so that no codec pads them."""
 
 _VERSION = 1
-"""Goes up when the same seed makes other clips."""
+"""Raised when the same seed gives different clips, so that cached ones are not used."""
 
 _CUT, _FADE, _NOISE = 0.15, 0.1, 0.25
-"""How often a clip has a cut, a change of brightness, or noise of a sensor."""
+"""Probability that a clip has a cut, a change of brightness, or sensor noise."""
 
 _ROTATION = 0.006
 """Radians per frame, at most."""
@@ -48,7 +48,7 @@ class Clip:
     high: Path
 
     def pixels(self) -> tuple[Pixels, Pixels]:
-        """Both arrays, mapped: only what is looked at is read."""
+        """Both arrays, memory-mapped: only the parts that are used are read from disk."""
         return np.load(self.low, mmap_mode="r"), np.load(self.high, mmap_mode="r")
 
 
@@ -58,7 +58,7 @@ def make_clips(
     """Clips of photographs in motion, encoded and decoded. The same arguments give the same clips, bit for bit.
 
     Args:
-        photos: that the camera looks at.
+        photos: what the camera sees.
         count: of clips; each takes about `KEPT * 3 * 320 * 192 * (1 + scale²)` bytes in `cache`.
         scale: of the network.
         seed: of cameras and codecs.
@@ -93,7 +93,7 @@ def _clip(photos: list[Photo], fingerprint: str, scale: int, seed: int, cache: P
     identity = json.dumps([_VERSION, fingerprint, scale, seed, number])
     key = hashlib.sha256(identity.encode()).hexdigest()[:40]
     clip = Clip(cache / f"{key}.low.npy", cache / f"{key}.high.npy")
-    # The second one is written last, so where it is, both are whole.
+    # `high` is written last, so where it exists, both files are complete.
     if not clip.high.is_file():
         random = np.random.Generator(np.random.Philox(key=np.array([seed, number], np.uint64)))
         high = _filmed(photos, random, (LOW[0] * scale, LOW[1] * scale))
@@ -122,14 +122,15 @@ def _filmed(photos: list[Photo], random: Random, size: tuple[int, int]) -> Pixel
 
 
 def _shot(photo: Photo, random: Random, size: tuple[int, int], count: int) -> Pixels:
-    """A photograph before a camera that rests, pans by whole pixels, or moves, turns and zooms smoothly."""
+    """A photograph seen by a camera that is still, pans by whole pixels, or moves, rotates and zooms smoothly."""
     if not count:
         return np.zeros((0, *size, 3), np.uint8)
     height, width = size
-    # How much of the photograph is seen: from its own resolution to nearly all of it.
+    # The photograph is reduced by a random factor: 1 shows it at its own resolution, the largest shows nearly all of
+    # it.
     most = min(photo.height / height, photo.width / width)
     reduction = float(np.exp(random.uniform(0, np.log(max(most * 0.8, 1.0)))))
-    # What the camera may move over, beyond the frame.
+    # Pixels beyond the frame that the camera can move over.
     room = [min(side // 4, int(whole / reduction) - side) for side, whole in zip(size, _sides(photo), strict=True)]
     area = [side + extra for side, extra in zip(size, room, strict=True)]
     source = [min(int(side * reduction), whole) for side, whole in zip(area, _sides(photo), strict=True)]
@@ -137,7 +138,7 @@ def _shot(photo: Photo, random: Random, size: tuple[int, int], count: int) -> Pi
     crop = Image.fromarray(np.ascontiguousarray(photo.pixels()[top : top + source[0], left : left + source[1]]))
     scene = crop.resize((area[1], area[0]), Image.Resampling.LANCZOS)
     begin, end = (random.uniform(0, 1, 2) * room for _ in range(2))
-    # At most a twelfth of the room per frame, which is a fast pan already.
+    # At most a twelfth of that per frame, which is a fast pan already.
     path = begin + np.linspace(0, 1, count)[:, None] * (end - begin) * min(1.0, count / 12)
     kind = random.integers(4)
     if kind == 0:
@@ -155,11 +156,12 @@ def _sides(photo: Photo) -> tuple[int, int]:
 
 
 def _view(scene: Image.Image, size: tuple[int, int], place: NDArray[np.float64], angle: float, zoom: float) -> Pixels:
-    """The scene from `place` on, turned and enlarged around the frame's middle; beyond its border, the border."""
+    """The scene from `place` on, rotated and enlarged around the centre of the frame; its border pixels are
+    repeated."""
     height, width = size
     cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
     middle_y, middle_x = place[0] + height / 2, place[1] + width / 2
-    # Output (x, y) to scene, in the order PIL takes it.
+    # The affine map from output (x, y) to the scene, in the order of coefficients that PIL expects.
     matrix = (
         *(cosine, -sine, middle_x - cosine * width / 2 + sine * height / 2),
         *(sine, cosine, middle_y - sine * width / 2 - cosine * height / 2),

@@ -71,7 +71,7 @@ def _vp9(random: Random) -> dict[str, str]:
 
 
 def _quantiser(random: Random) -> dict[str, str]:
-    # A fixed quantiser: qmin and qmax are what these encoders take without a bit rate.
+    # A fixed quantiser, because these encoders have no constant rate factor.
     value = _between(random, 2, 14)
     return {"qmin": value, "qmax": value}
 
@@ -84,7 +84,7 @@ _ENCODERS: dict[str, tuple[float, Callable[[Random], dict[str, str]]]] = {
     "mpeg2video": (0.06, _quantiser),
     "mpeg4": (0.06, _quantiser),
 }
-"""How often each encoder is chosen, and how its settings are drawn: about what is met in people's files."""
+"""Probability of each encoder, and how its settings are drawn: about as they occur in users' files."""
 
 
 def random_settings(random: Random) -> CodecSettings:

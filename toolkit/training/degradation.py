@@ -1,4 +1,4 @@
-"""Low-resolution patches from high-resolution ones, fast enough to be made while training."""
+"""Low-resolution patches from high-resolution ones, fast enough to be computed during training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ Pixels = NDArray[np.uint8]
 
 
 def degrade(high: Pixels, scale: int, jpeg_quality: int | None = None) -> Pixels:
-    """Antialiased bicubic (`resize.downscaled`, in float32 and several times faster), then perhaps JPEG.
+    """Antialiased bicubic (as `images.resizing.downscaled`, but in float32 and several times faster), then optional
+    JPEG.
 
     Args:
         high: uint8 (N, scale * H, scale * W, 3).
@@ -23,7 +24,7 @@ def degrade(high: Pixels, scale: int, jpeg_quality: int | None = None) -> Pixels
     Returns:
         uint8 (N, H, W, 3).
     """
-    # In the order of MATLAB, which rounds in between: rows, then columns.
+    # Rows, then columns, rounded to uint8 in between: as MATLAB, whose results are the reference of the field.
     rows = _reduce(high, 1, scale)
     low = np.ascontiguousarray(_reduce(rows, 2, scale))
     if jpeg_quality is not None:
@@ -33,7 +34,7 @@ def degrade(high: Pixels, scale: int, jpeg_quality: int | None = None) -> Pixels
 
 
 def _reduce(pixels: Pixels, axis: int, scale: int) -> Pixels:
-    """One dimension, `scale` times shorter. For whole scales every output pixel has the same weights."""
+    """Reduce one dimension by `scale`. For whole numbers every output pixel has the same weights."""
     weights = _weights(scale)
     before = (len(weights) - scale) // 2
     widths = [(0, 0)] * pixels.ndim
@@ -50,7 +51,8 @@ def _reduce(pixels: Pixels, axis: int, scale: int) -> Pixels:
 
 @lru_cache
 def _weights(scale: int) -> tuple[np.float32, ...]:
-    """Keys' cubic (a = -0.5) stretched by `scale`, at the pixels around the middle of `scale` of them; sum 1."""
+    """Keys' cubic kernel (a = -0.5) stretched by `scale`, sampled at pixels around the centre of an output pixel; sum
+    1."""
     reach = 2 * scale
     count = 2 * reach if scale % 2 == 0 else 2 * reach - 1
     x = np.abs(np.arange(count) - (count - 1) / 2) / scale

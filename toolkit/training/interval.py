@@ -1,4 +1,4 @@
-"""What the last iterations were like, for the log and for who is watching."""
+"""Means over the last iterations, for the log and the progress display."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from toolkit.training.step import Outcome
 
 
 class Interval:
-    """Sums up `config.log_interval` iterations at a time, and estimates the time left from those of this start."""
+    """Averages `config.log_interval` iterations at a time, and estimates the time left from all since this start."""
 
     def __init__(self, config: TrainingConfig, iteration: int, progress: ProgressCallback) -> None:
         self._config, self._progress = config, progress
@@ -22,7 +22,7 @@ class Interval:
         self._outcomes: list[Outcome] = []
 
     def add(self, outcome: Outcome, reached: TrainingProgress) -> TrainingLine | None:
-        """Count an iteration that has finished; a line for the log when it is the last of its interval."""
+        """Count a finished iteration. Returns a line for the log if it is the last of its interval."""
         self._outcomes.append(outcome)
         now, iteration, config = time.monotonic(), reached.iteration, self._config
         loss = sum(one.loss for one in self._outcomes) / len(self._outcomes)

@@ -1,4 +1,4 @@
-"""The log of a run: a JSON line for every interval, and TensorBoard's files where it is installed."""
+"""The log of a training run: a JSON line per interval, and TensorBoard's files if it is installed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOG_FILE = "log.jsonl"
 
 
 class TrainingLine(msgspec.Struct, frozen=True, tag="training", tag_field="kind"):
-    """Means since the line before.
+    """Means since the previous line.
 
     Attributes:
         iteration: finished iterations.
@@ -44,13 +44,13 @@ Line = TrainingLine | ValidationLine
 
 
 class Journal:
-    """Appends lines; each is on disk before the next iteration begins."""
+    """Appends lines to the log. Each is written before the next iteration begins."""
 
     def __init__(self, path: Path, board: Any) -> None:
         self._path, self._board = path, board
 
     def write(self, line: Line) -> None:
-        """Log what happened."""
+        """Append a line."""
         with writable(self._path), self._path.open("ab") as stream:
             stream.write(msgspec.json.encode(line) + b"\n")
         if self._board is not None:
@@ -62,7 +62,7 @@ class Journal:
 
 @contextmanager
 def journal(directory: Path, iteration: int, note: Callable[[str], None]) -> Iterator[Journal]:
-    """The log of a run that goes on after `iteration`: lines of later ones, which will come again, are dropped.
+    """The log of a run that resumes after `iteration`. Lines of later iterations, which are repeated, are removed.
 
     Args:
         directory: of the run.
@@ -80,7 +80,7 @@ def journal(directory: Path, iteration: int, note: Callable[[str], None]) -> Ite
 
 
 def read_log(path: Path) -> list[Line]:
-    """The lines of a log; one that a crash cut off is left out."""
+    """The lines of a log. A line that a crash truncated is left out."""
     return [line for _, line in _parsed(path)]
 
 

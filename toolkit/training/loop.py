@@ -1,4 +1,4 @@
-"""`toolkit train`: the run from its first iteration, or from where it was left, to its last."""
+"""A training run, from its first iteration or the one at which it was stopped to its last."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ BEST_FILE = "best.safetensors"
 LAST_FILE = "last.safetensors"
 
 Note = Callable[[str], None]
-"""Told, in a sentence, what a user should know."""
+"""Called with what a user should know, one sentence."""
 
 _MOST_WORKERS = 8
 
 _FITTED_PATCHES = 64
-"""Of which initial weights are fitted: a few for every weight of the last layer of the largest preset."""
+"""Number of patches that initial weights are fitted to: enough for the last layer of the largest preset."""
 
 
 class TrainingResult(msgspec.Struct, frozen=True):
@@ -50,11 +50,11 @@ class TrainingResult(msgspec.Struct, frozen=True):
 
     Attributes:
         output: the directory of the run.
-        weights: the averaged weights to use: the best by validation, or the last where nothing was validated.
+        weights: file with the averaged weights: the best by validation, or the last where nothing was validated.
         iteration: finished iterations; `finished` says whether these are all.
         psnr_y: best validation PSNR of luma in dB, if validated, and after how many iterations.
-        seconds: that this part of the run took.
-        rank: of the process; the first, 0, has written the files.
+        seconds: duration since this start of the run.
+        rank: of this process; process 0 has written the files.
     """
 
     output: Path
@@ -78,8 +78,8 @@ def train(
 ) -> TrainingResult:
     """Train a network. The first SIGINT or SIGTERM ends the run after its current iteration, resumable.
 
-    On the same machine, with as many threads and processes, a run that was stopped any number of times has the same
-    result as one that was not, to the bit (on CUDA some sums have no fixed order).
+    On the same machine, with the same number of threads and processes, a run that was stopped and resumed any number of
+    times gives bit-identical weights to one that was not (except on CUDA, where some sums have no fixed order).
 
     Started by torchrun, every process does its part of each batch, and the first writes.
 
@@ -87,7 +87,7 @@ def train(
         config: what to do.
         output: directory of the run. Written there: `config.toml`, `last.pth` (everything), `last.safetensors` and
             `best.safetensors` (averaged weights), `log.jsonl`, and `tensorboard`.
-        resume: go on where the run in `output` was left; where there is none, begin one.
+        resume: continue the run in `output`; where there is none, start one.
         cache: directory for decoded photographs; default: the user's cache directory.
         progress: called in every iteration.
         note: called with what a user should know.
@@ -95,7 +95,7 @@ def train(
     Raises:
         InputError: settings, photographs or files that cannot be used; or there is a run in `output` already.
         CheckFailed: the loss is no longer finite. The state before that is saved.
-        Unavailable: there is no CUDA device, and it was asked for.
+        Unavailable: CUDA was asked for, and there is no device.
     """
     checked(config)
     started = time.monotonic()
@@ -120,7 +120,7 @@ def train(
 
 @dataclass
 class Run:
-    """A run under way."""
+    """A training run in progress."""
 
     config: TrainingConfig
     output: Path
@@ -133,7 +133,7 @@ class Run:
     state: TrainingState = field(init=False)
 
     def begin(self, resume: bool, note: Note) -> None:
-        """Load or make everything there is before the first iteration, and write the first files."""
+        """Load the state or make a new one, and write the configuration."""
         config, device = self.config, self.group.device
         self.items = find_items([Path(config.validation)], config.network.scale) if config.validation else []
         self.step = Step(config, self.group)
@@ -151,12 +151,12 @@ class Run:
             if config.start == "fitted" and not config.init:
                 self._fit()
         self.state.progress = msgspec.structs.replace(self.state.progress, photos=self.photos.fingerprint)
-        self.group.wait()  # nobody writes before all have read
+        self.group.wait()  # no process writes before all have read
         if self.group.first:
             write_bytes(self.output / CONFIG_FILE, config.to_toml().encode())
 
     def _fit(self) -> None:
-        """Begin with weights fitted to patches that no iteration sees; the same in all processes."""
+        """Fit the initial weights to patches that no iteration uses; the same in all processes."""
         config = msgspec.structs.replace(self.config, batch=_FITTED_PATCHES)
         low, high = on_device(Sampler(self.photos, config).batch(config.iterations), self.group.device)
         architecture_of(config.network).fitted_start(self.state.network, low, high)
@@ -174,7 +174,8 @@ class Run:
         sampler = Sampler(self.photos, config, (self.group.rank, self.group.size), self.clips)
         interval = Interval(config, start, self.progress)
         with prepared(sampler, start, config.iterations, self._workers()) as batches:
-            # The first shows where the run begins, and images that cannot be used; later, a stop may have left one out.
+            # Before the first iteration it shows the initial quality and finds unusable images; on resuming, it makes
+            # up for a validation that the shutdown skipped.
             going = self._validated(lines, shutdown)
             while going and self.state.progress.iteration < config.iterations:
                 outcome = self.step(self.state, next(batches), shutdown.requested)
@@ -190,7 +191,7 @@ class Run:
         self._save()
 
     def result(self, seconds: float) -> TrainingResult:
-        """How it ended."""
+        """The result of the run."""
         progress = self.state.progress
         weights = self.output / (BEST_FILE if progress.best is not None else LAST_FILE)
         finished = progress.iteration >= self.config.iterations and not self._validation_due()
@@ -222,7 +223,8 @@ class Run:
         return bool(self.items) and progress.validated != progress.iteration and scheduled
 
     def _validated(self, lines: Journal | None, shutdown: Shutdown) -> bool:
-        """Where it is due, measure the averaged weights, and keep them if they are the best. False: stopped within."""
+        """Validate the averaged weights if that is due, and save them if they are the best. False: stopped before its
+        end."""
         if not self._validation_due():
             return True
         own = self.items[self.group.rank :: self.group.size]
@@ -263,7 +265,7 @@ def _check_output(output: Path, resume: bool) -> None:
 
 
 def _photos(config: TrainingConfig, cache: Path, group: Processes, progress: ProgressCallback) -> Photos:
-    """Indexed by the first process, then found in the cache by the others."""
+    """The photographs. The first process decodes them into the cache; the others wait and find them there."""
     smallest = max(config.patches) * config.network.scale
     if not group.first:
         group.wait()
@@ -276,7 +278,7 @@ def _photos(config: TrainingConfig, cache: Path, group: Processes, progress: Pro
 def _clips(
     config: TrainingConfig, photos: Photos, cache: Path, group: Processes, progress: ProgressCallback
 ) -> tuple[Clip, ...]:
-    """Encoded by the first process, then found in the cache by the others."""
+    """The clips. The first process encodes them into the cache; the others wait and find them there."""
     if config.clips and max(config.patches) > min(LOW):
         raise InputError(f"patches of {max(config.patches)} do not fit into clips", f"At most {min(LOW)} with --clips.")
     if not group.first:

@@ -1,4 +1,4 @@
-"""A folder of photographs, decoded once into a cache from which patches are read without the rest."""
+"""A folder of photographs, decoded once into a cache of arrays from which single patches can be read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Photo:
     width: int
 
     def pixels(self) -> NDArray[np.uint8]:
-        """The array, mapped: only what is looked at is read."""
+        """The array, memory-mapped: only the parts that are used are read from disk."""
         mapped: NDArray[np.uint8] = np.load(self.array, mmap_mode="r")
         return mapped
 
@@ -55,7 +55,8 @@ class Photos:
 
     @property
     def fingerprint(self) -> str:
-        """Of names and sizes: what batches are drawn from. The same photographs elsewhere have the same."""
+        """Hash of all names and sizes, on which batches depend. The same photographs in another folder have the same
+        one."""
         listed = "".join(f"{photo.name}\0{photo.height}x{photo.width}\0" for photo in self.photos)
         return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -70,7 +71,7 @@ class Photos:
 
 
 def default_cache() -> Path:
-    """Where decoded photographs are kept unless told otherwise: the user's cache directory."""
+    """The default directory for decoded photographs, in the user's cache directory."""
     return cache_directory() / "photos"
 
 
@@ -81,7 +82,7 @@ def index_photos(
     threads: int = 1,
     progress: ProgressCallback = no_progress,
 ) -> Photos:
-    """Decode all photographs of a folder that the cache does not have yet.
+    """Decode all photographs of a folder that are not in the cache yet.
 
     The cache has a file for every path, size, and modification time: changed photographs are decoded again.
 
@@ -117,7 +118,7 @@ def index_photos(
 
 
 def _entry(directory: Path, cache: Path, smallest: int, path: Path) -> Photo | str:
-    """A photograph in the cache, or why it is not used."""
+    """A photograph in the cache, or the reason why it is not used."""
     try:
         array = cache / f"{_key(path)}.npy"
     except OSError as error:
@@ -133,7 +134,7 @@ def _entry(directory: Path, cache: Path, smallest: int, path: Path) -> Photo | s
 
 
 class _UnreadableError(Exception):
-    """Told apart from a cache that cannot be written, which is no fault of the photograph."""
+    """A photograph that cannot be read, as opposed to a cache that cannot be written."""
 
 
 def _key(path: Path) -> str:
@@ -143,7 +144,7 @@ def _key(path: Path) -> str:
 
 
 def _cached_shape(array: Path) -> tuple[int, int] | None:
-    """Height and width, or None where there is no such file, or one that something has damaged."""
+    """Height and width, or None where the file is missing or damaged."""
     try:
         mapped = np.load(array, mmap_mode="r")
     except (OSError, ValueError, EOFError):
@@ -156,7 +157,7 @@ def _cached_shape(array: Path) -> tuple[int, int] | None:
 def _store(path: Path, array: Path) -> tuple[int, int]:
     try:
         pixels = read_photo(path)
-    # Decoders raise whatever they stumble over, and one photograph is not all of them.
+    # Decoders raise exceptions of any type, and one unreadable photograph must not stop the others.
     except Exception as error:
         raise _UnreadableError(described(error).removeprefix(f"cannot read image {path}: ")) from error
     stream = io.BytesIO()

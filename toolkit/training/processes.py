@@ -1,4 +1,4 @@
-"""Several processes, on one machine or many, that train one network: started by torchrun."""
+"""Training of one network by several processes, on one machine or many, started by torchrun."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among all: number `rank` of `size`, with a device of its own."""
+    """This process: number `rank` of `size`, with its own device."""
 
     device: torch.device
     rank: int = 0
@@ -26,11 +26,11 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes files and talks."""
+        """Whether this is the process that writes files and reports progress."""
         return self.rank == 0
 
     def average(self, tensors: Sequence[Tensor]) -> None:
-        """Replace tensors by their means over all processes. Every process must come here equally often."""
+        """Replace tensors by their means over all processes. Every process must call this equally often."""
         if self.size == 1:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
@@ -49,20 +49,20 @@ class Processes:
         return [part[index] for index in range(longest) for part in lists if index < len(part)]
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes have called this."""
         if self.size > 1:
             distributed.barrier()
 
 
 def placed(module: Module, device: torch.device) -> Module:
-    """A module moved to a device, its kernels laid out with channels last, which convolutions like."""
-    # PyTorch's annotations know no `memory_format` here.
+    """A module moved to a device, with kernels in channels-last memory format, for which convolutions are faster."""
+    # PyTorch's annotations of `to` lack `memory_format` without a device.
     return cast(Module, module.to(device).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
 
 
 @contextmanager
 def processes(device: str) -> Iterator[Processes]:
-    """Join the processes that torchrun started; without it, this one is alone.
+    """Join the processes that torchrun started. Without torchrun this process is the only one.
 
     Args:
         device: `auto`, `cpu` or `cuda`.

@@ -1,4 +1,4 @@
-"""Photographs as folders have them, to RGB arrays."""
+"""Reading a photograph for training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from toolkit.images import read_rgb
 Pixels = NDArray[np.uint8]
 
 CONVERSION = 2
-"""Raised when the same file begins to give other pixels, so that caches of the old ones are not used."""
+"""Raised when the same file gives different pixels than before, so that older caches are not used."""
 
 
 def read_photo(path: Path) -> Pixels:

@@ -1,4 +1,4 @@
-"""Which patches the batch of an iteration is made of: a function of seed and iteration, and of nothing before."""
+"""Batches of random patches. A batch depends only on the seed and the number of its iteration."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from toolkit.training.degradation import Pixels, degrade
 from toolkit.training.photos import Photos
 
 _OPEN = 256
-"""Photographs kept mapped at a time; each takes one of the files a process may have open."""
+"""Photographs that are memory-mapped at the same time; each needs a file descriptor, of which a process has few."""
 
 _AHEAD = 2
-"""Batches per worker that are prepared before they are asked for."""
+"""Batches per worker that are prepared in advance."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Low-resolution patches, uint8 (N, H, W, 3), and what they were made from, (N, scale * H, scale * W, 3)."""
+    """Low-resolution patches, uint8 (N, H, W, 3), and their originals, uint8 (N, scale·H, scale·W, 3)."""
 
     low: Pixels
     high: Pixels
 
 
 class Sampler:
-    """Random patches of photographs, turned and mirrored at random.
+    """Random patches of photographs, rotated and mirrored at random.
 
     Every position in every photograph is equally likely to be in a patch's corner, so a photograph counts by its area.
 
@@ -57,7 +57,8 @@ class Sampler:
     def batch(self, iteration: int) -> Batch:
         """This process's part of the batch that follows `iteration` finished iterations."""
         config = self._config
-        # Counter-based: the generator of an iteration needs nothing of those before.
+        # A counter-based generator: that of an iteration is made from its number, so a resumed run draws the same
+        # patches.
         random = np.random.Generator(np.random.Philox(key=np.array([config.seed, iteration], np.uint64)))
         size = config.patches[random.integers(len(config.patches))] * config.network.scale
         places = self._sizes - size + 1
@@ -66,7 +67,7 @@ class Sampler:
         turns = random.integers(8, size=config.batch)
         own = slice(self._part[0], None, self._part[1])
         patches = [
-            _turned(self._mapped(photo)[top : top + size, left : left + size], turn)
+            _rotated(self._mapped(photo)[top : top + size, left : left + size], turn)
             for photo, (top, left), turn in zip(photos[own], corners[own], turns[own], strict=True)
         ]
         high = np.stack(patches)
@@ -76,12 +77,12 @@ class Sampler:
         return batch
 
     def _put_clips(self, batch: Batch, random: np.random.Generator) -> None:
-        """Replace patches of photographs by patches of clips, in place."""
+        """Replace some patches of photographs by patches of clips, in place."""
         count, scale = self._config.batch, self._config.network.scale
         size = batch.low.shape[1]
         coded = random.random(count) < self._config.clip_share
         clips = random.integers(len(self._clips), size=count)
-        # Shares of the way from the first to the last possible place: frame, top and left.
+        # Frame, top and left, each as a share of the range of possible values, which depends on the clip.
         places = random.random((count, 3))
         turns = random.integers(8, size=count)
         own = range(self._part[0], count, self._part[1])
@@ -92,12 +93,12 @@ class Sampler:
                 frame, top, left = (int(share * end) for share, end in zip(places[number], ends, strict=True))
                 for target, frames, factor in ((batch.low, low, 1), (batch.high, high, scale)):
                     rows, columns = (slice(at * factor, (at + size) * factor) for at in (top, left))
-                    target[index] = _turned(frames[frame, rows, columns], turns[number])
+                    target[index] = _rotated(frames[frame, rows, columns], turns[number])
 
 
 @contextmanager
 def prepared(sampler: Sampler, start: int, stop: int, workers: int) -> Iterator[Iterator[Batch]]:
-    """The batches of iterations `start` to `stop` in order, made by threads ahead of their use."""
+    """The batches of iterations `start` to `stop` in order, prepared in advance by threads."""
     with ThreadPoolExecutor(workers, thread_name_prefix="batch") as pool:
         try:
             yield _in_order(pool, sampler, range(start, stop), workers * _AHEAD)
@@ -121,6 +122,6 @@ def _shares(places: NDArray[np.int64]) -> NDArray[np.float64]:
     return shares
 
 
-def _turned(patch: Pixels, turn: int) -> Pixels:
-    """One of the eight ways to lay down a square."""
+def _rotated(patch: Pixels, turn: int) -> Pixels:
+    """One of the eight rotations and reflections of a square."""
     return np.rot90(patch[:, ::-1] if turn >= 4 else patch, turn % 4)

@@ -1,4 +1,4 @@
-"""The learning rate of every iteration."""
+"""The learning rate as a function of the iteration."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import math
 from toolkit.training.config import TrainingConfig
 
 _MILESTONES = (0.2, 0.4, 0.6, 0.8)
-"""Shares of the run after which the step schedule halves the rate, as for the released networks."""
+"""Shares of the run after which the step schedule halves the learning rate, as in the training of the released
+networks."""
 
 
 def learning_rate(config: TrainingConfig, iteration: int) -> float:
-    """Of the step that follows `iteration` finished ones, 0 <= iteration < config.iterations."""
+    """The learning rate of the step after `iteration` finished ones, 0 <= iteration < config.iterations."""
     if iteration < config.warmup:
         return config.learning_rate * (iteration + 1) / config.warmup
     if config.schedule == "step":

@@ -25,9 +25,12 @@ from toolkit.training.state import TrainingState
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of an iteration, over all processes: its loss, the gradient's norm before clipping, and whether any is to stop.
+    """Result of an iteration, over all processes.
 
-    When one of them is not finite, nothing was updated.
+    Attributes:
+        loss: mean over all patches.
+        norm: of the gradient, before clipping. Where it or the loss is not finite, nothing was updated.
+        stop: whether any process asked to stop after this iteration.
     """
 
     loss: float
@@ -40,7 +43,7 @@ class Outcome:
 
 
 class Step:
-    """What iterations do to a state."""
+    """Carries out iterations on a training state."""
 
     def __init__(self, config: TrainingConfig, processes: Processes) -> None:
         self._config, self._processes = config, processes
@@ -51,7 +54,7 @@ class Step:
         self._loss: Callable[..., Any] = torch.compile(_loss, dynamic=False) if config.compile else _loss
 
     def __call__(self, state: TrainingState, batch: Batch, stop: bool) -> Outcome:
-        """One iteration on this process's part of a batch; `stop`: whether this process wants to be the last."""
+        """One iteration on this process's part of a batch. `stop`: whether this process asks to stop after it."""
         low, high = on_device(batch, self._processes.device)
         state.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
@@ -65,7 +68,7 @@ class Step:
         norm = torch.nn.utils.clip_grad_norm_(parameters, self._config.clip or math.inf)
         mean_loss, stops, size = torch.cat([shared, norm[None]]).tolist()
         if self._precision == "fp16" and not math.isfinite(size):
-            size = 0.0  # the scaler leaves such an update out, and scales less from now on
+            size = 0.0  # overflow of scaled gradients: the scaler skips this update and lowers its scale
         outcome = Outcome(mean_loss, size, stops > 0)
         if outcome.finite:
             self._update(state)
@@ -77,7 +80,8 @@ class Step:
             group["lr"] = learning_rate(self._config, iteration)
         state.scaler.step(state.optimizer)
         state.scaler.update()
-        # The first averages are of few weights, not of the random ones a run begins with.
+        # A smaller decay at first, so that the average does not contain the initial random weights for thousands of
+        # steps.
         decay = min(self._config.ema, (1 + iteration) / (10 + iteration))
         with torch.no_grad():
             averages: list[Tensor] = list(state.average.parameters())
@@ -96,7 +100,7 @@ def _loss(network: NetworkModule, objective: Objective, low: Tensor, high: Tenso
 
 
 def on_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Both kinds of patches as (N, 3, H, W) of values 0..1; in memory the channels stay last, as convolutions like."""
+    """Both kinds of patches as float32 (N, 3, H, W), values 0..1, in channels-last memory format."""
     cuda = device.type == "cuda"
     made = []
     for pixels in (batch.low, batch.high):
@@ -107,7 +111,7 @@ def on_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def resolved_precision(config: TrainingConfig, device: torch.device) -> str:
-    """`fp32`, `bf16` or `fp16`: what `auto` is here.
+    """The precision of activations: `fp32`, `bf16` or `fp16`, with `auto` resolved for the device.
 
     Raises:
         InputError: half precision without CUDA.

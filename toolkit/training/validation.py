@@ -1,4 +1,4 @@
-"""Quality of the network while it is trained: PSNR of luma."""
+"""Validation during training: PSNR of luma."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from toolkit.quality.metrics import luma, psnr, squared_error
 from toolkit.training.processes import placed
 
 BORDER = 0
-"""Pixels left out at each edge: none. `toolkit evaluate` leaves out as many as the scale, as most papers do."""
+"""Pixels left out at each edge: none. `toolkit evaluate` leaves out as many pixels as the scale, as most papers do."""
 
 
 def psnr_y(output: NDArray[np.uint8], original: NDArray[np.uint8], border: int = BORDER) -> float:
-    """PSNR in dB of ITU-R BT.601 luma (16..235) of two images (H, W, 3), at most 100, which means equal."""
+    """PSNR in dB of ITU-R BT.601 luma (16..235) of two images (H, W, 3), at most 100, which stands for equality."""
     inner = slice(border, -border or None)
     return min(psnr(squared_error(luma(output[inner, inner]), luma(original[inner, inner]))), BEST_PSNR)
 
@@ -28,7 +28,7 @@ def psnr_y(output: NDArray[np.uint8], original: NDArray[np.uint8], border: int =
 def validate(
     network: NetworkModule, items: Sequence[Item], jpeg_quality: int | None, device: torch.device, border: int = BORDER
 ) -> Iterator[float]:
-    """`psnr_y` of each image as the merged network makes it, in float32 and rounded to uint8.
+    """`psnr_y` of the merged network's output for each image, computed in float32 and rounded to uint8.
 
     Raises:
         InputError: an image cannot be read.
