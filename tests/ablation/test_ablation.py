@@ -100,7 +100,11 @@ def test_reports(ablated: tuple[AblationReport, Path], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("presets", "images", "message"),
-    [(("nonsense",), True, "no preset 'nonsense'"), ((), True, "needs presets"), (("rt4ksr",), False, "needs presets")],
+    [
+        (("nonsense",), True, "no preset 'nonsense'"),
+        ((), True, "at least one preset"),
+        (("rt4ksr",), False, "at least one preset"),
+    ],
 )
 def test_bad_requests(presets: tuple[str, ...], images: bool, message: str, photos: Path, tmp_path: Path) -> None:
     options = AblateOptions(presets, (photos,) if images else ())

@@ -243,7 +243,7 @@ def test_a_fixed_size_is_cut_from_the_middle(tmp_path: Path) -> None:
     pair = load_pair(item, 2, Degradation(), Shape(16, 20))
     np.testing.assert_array_equal(pair.high, pixels[9:41, 15:55])
     assert pair.low.shape == (16, 20, 3)
-    with pytest.raises(InputError, match="only size that can be run"):
+    with pytest.raises(InputError, match="only size that the network supports"):
         load_pair(item, 2, Degradation(), Shape(30, 20))
 
 

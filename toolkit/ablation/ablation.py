@@ -1,4 +1,4 @@
-"""`toolkit ablate`: train every step alike, measure each, and put them side by side."""
+"""`toolkit ablate`: trains every step of the design in the same way, and compares their quality and frame times."""
 
 from __future__ import annotations
 
@@ -34,19 +34,20 @@ T = TypeVar("T")
 
 _QUALITY, _TIMES = "quality.json", "times.json"
 _TRAINING_SHARE = 0.8
+"""Share of the progress that is training; the rest is measuring frame times."""
 
 
 @dataclass(frozen=True)
 class AblateOptions:
-    """What is compared, and how long it is measured.
+    """Options of an ablation.
 
     Attributes:
-        presets: names, in the order of the table.
-        images: image sets that quality is measured on after the training.
-        runtimes: what frame times are measured with.
-        duration: seconds of measuring per cell.
-        threads: processor threads of every cell and of the training; 0: all usable.
-        cache: directory for decoded photographs; None: the user's cache directory.
+        presets: names of the networks, in the order of the table.
+        images: image sets to measure quality on after training.
+        runtimes: runtimes to measure frame times on.
+        duration: seconds of frames per network, workload and runtime.
+        threads: CPU threads for training and for each measurement; 0: all CPUs available to this process.
+        cache: directory for decoded training images; None: the user's cache directory.
     """
 
     presets: tuple[str, ...]
@@ -63,26 +64,26 @@ def ablate(
     options: AblateOptions,
     progress: ProgressCallback = no_progress,
 ) -> AblationReport:
-    """Train each preset as `config` says, export, evaluate and profile it.
+    """Train, export, evaluate and profile each preset.
 
-    What is done already in `directory` is not done again: an ablation that was stopped goes on where it was. Frame
-    times are measured at both 4K workloads, the networks taking turns; at the scale that is not trained with random
-    weights, which takes as long.
+    Results that are in `directory` already are used again, so an interrupted ablation continues where it stopped. Frame
+    times are measured at both 4K workloads, with the networks taking turns. For the scale that is not trained the
+    networks have random weights, which does not change their frame times.
 
     Args:
-        config: of the trainings; its network's scale is kept, everything else of the network comes from the preset.
-        directory: of the ablation; a run, an artifact and results for each preset are kept there.
+        config: of all trainings. Of its network only the scale is used; the rest comes from the preset.
+        directory: of the ablation, with the training run, the artifact and the results of each preset.
         options: see `AblateOptions`.
         progress: called as networks are trained and measured.
 
     Raises:
-        InputError: unknown presets, or settings, photographs or images that cannot be used.
-        CheckFailed: a training diverged, or was interrupted.
+        InputError: unknown presets, or settings or images that cannot be used.
+        CheckFailed: a training diverged or was interrupted.
     """
     if unknown := [name for name in options.presets if name not in PRESETS]:
         raise InputError(f"there is no preset {unknown[0]!r}", f"Choose from {', '.join(PRESETS)}.")
     if not options.presets or not options.images:
-        raise InputError("an ablation needs presets, and images to measure quality on")
+        raise InputError("an ablation needs at least one preset, and images to measure quality on")
     scale = config.network.scale
     artifacts, qualities = {}, {}
     for index, name in enumerate(options.presets):
@@ -107,7 +108,7 @@ def ablate(
 
 @dataclass(frozen=True)
 class _Step:
-    """One preset on its way."""
+    """One preset: its training and its quality."""
 
     name: str
     scale: int
@@ -117,7 +118,7 @@ class _Step:
 
     @property
     def width(self) -> float:
-        """Share of the ablation that its training is."""
+        """Share of the progress of the ablation that is its training."""
         return _TRAINING_SHARE / len(self.options.presets)
 
     @property
@@ -125,7 +126,7 @@ class _Step:
         return replace(PRESETS[self.name], scale=self.scale)
 
     def trained(self, progress: ProgressCallback) -> Artifact:
-        """The artifact after the training, which is gone on with where it was stopped."""
+        """Train the network, continuing an interrupted training, and export it."""
         config = msgspec.structs.replace(self.config, network=self.network, threads=self.options.threads)
         result = train(
             config,
@@ -135,12 +136,12 @@ class _Step:
             progress=progress,
         )
         if not result.finished:
-            raise CheckFailed(f"the training of {self.name} was interrupted", "Run the same command to go on.")
+            raise CheckFailed(f"the training of {self.name} was interrupted", "Run the same command again to continue.")
         checkpoint = load_checkpoint(result.output / "last.safetensors", high_frequency="present")
         return export(checkpoint, ExportOptions(name=f"{self.name}_x{self.scale}"), self.directory, overwrite=True)
 
     def quality(self, artifact: Artifact) -> NetworkReport:
-        """Measured once for these weights and images."""
+        """Evaluate the artifact, unless the result for these weights and images is stored."""
         path = self.directory / _QUALITY
         key = [artifact.manifest.onnx_sha256, *(str(image.resolve()) for image in self.options.images)]
         if (stored := _stored(path, key, NetworkReport)) is not None:
@@ -152,7 +153,7 @@ class _Step:
 
 
 def _stored(path: Path, key: list[str], kind: type[T]) -> T | None:
-    """A result that was kept, if it is about the same thing."""
+    """A stored result, if its key is the same."""
     if not path.is_file():
         return None
     found = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
@@ -164,7 +165,7 @@ def _stored(path: Path, key: list[str], kind: type[T]) -> T | None:
 def _times(
     artifacts: dict[str, Artifact], directory: Path, options: AblateOptions, progress: ProgressCallback
 ) -> dict[str, list[FrameTime]]:
-    """Frame times of all presets: for each workload and runtime, all networks in turns."""
+    """Frame times of all presets: for each workload and runtime, all networks take turns."""
     path = directory / _TIMES
     key = [str(options.duration), str(options.threads), *options.runtimes]
     key += [artifact.manifest.onnx_sha256 for artifact in artifacts.values()]
@@ -187,7 +188,7 @@ def _times(
 
 
 def _serving(name: str, artifact: Artifact, workload: Workload, directory: Path) -> Artifact:
-    """The trained artifact, or one of the workload's scale with random weights."""
+    """The trained artifact, or one with the workload's scale and random weights."""
     scale = workload.scale or artifact.manifest.network.scale
     if scale == artifact.manifest.network.scale:
         return artifact

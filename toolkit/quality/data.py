@@ -141,7 +141,7 @@ def _low_size(item: Item, high: Pixels, scale: int, fixed: Shape | None) -> Shap
     )
     if not all(size.sides) or size.height * scale > height or size.width * scale > width:
         wanted = f"x{scale}" if fixed is None else f"x{scale} from {fixed}, the only size that the network supports"
-        raise InputError(f"{item.high} is too small for {wanted}: {width}x{height}", "Leave it out.")
+        raise InputError(f"{item.high} is too small for {wanted}: {width}x{height}", "Remove it from the set.")
     return size
 
 

@@ -1,4 +1,4 @@
-"""`toolkit evaluate`: every subject on every image, one subject loaded at a time."""
+"""`toolkit evaluate`: runs every subject (a network on a runtime) on every image, with one subject loaded at a time."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from toolkit.workloads import Shape
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What is measured, and how.
+    """Options of an evaluation.
 
     Attributes:
-        degradation: how low-resolution images are made where a set has none.
-        border: pixels left out at each edge; None: as many as the scale, as is usual.
-        budgets: limits to hold against, by precision; None: only report.
-        page: where to write an HTML page with the worst patches; None: nowhere.
-        overwrite: replace a page that exists.
+        degradation: how low-resolution images are computed for sets that have none.
+        border: pixels that are ignored at each edge; None: the scale, as is usual.
+        budgets: limits by precision, for verdicts; None: no verdicts.
+        page: path of an HTML page with the worst patches; None: no page.
+        overwrite: replace an existing page.
     """
 
     degradation: Degradation = field(default_factory=Degradation)
@@ -53,20 +53,20 @@ def evaluate(
     options: EvaluateOptions = EvaluateOptions(),
     progress: ProgressCallback = no_progress,
 ) -> QualityReport:
-    """Measure quality against the originals, the bicubic baseline, and fp32.
+    """Measure image quality against the originals, and the loss compared with fp32.
 
-    The fp32 reference of each network is one of the subjects or, where there is none, PyTorch with the source weights.
+    The fp32 reference of each network is one of the subjects or, if none is fp32, PyTorch with the source weights.
 
     Args:
-        subjects: what to evaluate; of several networks at once, if you like.
+        subjects: what to evaluate; may belong to several networks.
         directories: image sets; see `find_items`.
         options: see `EvaluateOptions`.
         progress: called as images are measured.
 
     Raises:
-        InputError: no subjects, an image that cannot be used, or a page that cannot be written.
-        Unavailable: the runtime of the fp32 reference does not work here, of all networks. Others that do not are in
-            the report.
+        InputError: there are no subjects, an image cannot be used, or the page cannot be written.
+        Unavailable: the runtime of the fp32 reference is not available, for all networks. Other subjects that did not
+            run are listed in the report.
     """
     if not subjects:
         raise InputError("there is nothing to evaluate", "Name an artifact or an engine.")
@@ -89,10 +89,11 @@ def evaluate(
 def _evaluate_each(
     plans: Sequence[_Plan], evaluated: Callable[[_Plan], NetworkReport]
 ) -> tuple[tuple[NetworkReport, ...], tuple[NotRun, ...]]:
-    """All networks. Where the reference of one fails its subjects did not run, and the others go on.
+    """Evaluate all networks. If the reference of one fails, its subjects are reported as not run, and the others
+    continue.
 
     Raises:
-        Exception: that of the first, where none can be evaluated.
+        Exception: the first error, if no network can be evaluated.
     """
     reports, not_run, first = [], [], None
     for plan in plans:
@@ -110,7 +111,7 @@ def _evaluate_each(
 
 @dataclass(frozen=True)
 class _Plan:
-    """One network's subjects, the reference first, and its images."""
+    """The subjects of one network, with the reference first, and its images."""
 
     subjects: list[Subject]
     items: list[Item]
@@ -132,11 +133,11 @@ class _Plan:
 
 
 def _only_size(group: list[Subject]) -> Shape | None:
-    """The input size that one of them is made for: all images are cut to it, for all subjects alike."""
+    """The only input size that one of the subjects supports, if any: all images are cropped to it, for all subjects."""
     fixed = {size: subject.name for subject in group if (size := subject.fixed) is not None}
     if len(fixed) > 1:
-        told = ", ".join(f"{name} takes {size}" for size, name in fixed.items())
-        raise InputError(f"no image fits all: {told}", "Evaluate them one by one.")
+        sizes = ", ".join(f"{name} takes {size}" for size, name in fixed.items())
+        raise InputError(f"the subjects have different fixed sizes: {sizes}", "Evaluate them separately.")
     return next(iter(fixed), None)
 
 
@@ -147,8 +148,8 @@ def _reference_first(group: list[Subject]) -> list[Subject]:
     artifact = next((subject.artifact for subject in group if subject.artifact is not None), None)
     if artifact is None:
         raise InputError(
-            f"{group[0].name} is {group[0].precision}, and there is no fp32 to compare it with",
-            "Name the fp32 artifact of the same checkpoint too.",
+            f"there is no fp32 reference for {group[0].name} ({group[0].precision})",
+            "Also give the fp32 artifact of the same checkpoint.",
         )
     return [Subject(artifact, "torch", group[0].threads, lowered_to=FULL_PRECISION), *group]
 
@@ -165,7 +166,7 @@ def _evaluate_network(plan: _Plan, options: EvaluateOptions, counter: Counter, p
         for subject in others:
             try:
                 report = _run(subject, plan, store, counter, pictures, bases, exact)
-            except Exception as error:  # noqa: BLE001  (runtimes raise anything, and the other subjects go on)
+            except Exception as error:  # noqa: BLE001  (runtimes may raise anything, and the other subjects continue)
                 not_run.append(_not_run(subject, error))
             else:
                 held.append(_with_spending(report, exact, gain, options.budgets))
@@ -182,17 +183,17 @@ def _network_name(reference: Subject) -> str:
 
 
 def _not_run(subject: Subject, error: Exception, reference: Subject | None = None) -> NotRun:
-    """`reference`: whose error it is, where it may be another's."""
+    """A subject that did not run. `reference`: the subject that raised the error, if that may be another one."""
     failed = not isinstance(error, Unavailable)
     trace = "".join(traceback.format_exception(error)) if failed else ""
     reason = described(error)
     if reference not in (None, subject):
-        reason = f"there is nothing to compare it with: {reason}"
+        reason = f"its fp32 reference did not run: {reason}"
     return NotRun(report_name(subject), subject.runtime, subject.precision, reason, failed, trace)
 
 
 class _Store:
-    """Images on disk, so that memory holds few at a time."""
+    """Stores images on disk, so that only a few are in memory at a time."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -209,14 +210,14 @@ class _Store:
 
 
 def _prepare(plan: _Plan, index: int, degradation: Degradation, store: _Store, counter: Counter) -> Metrics:
-    """Read or make a pair, keep it, and measure the baseline."""
+    """Load or compute a pair, store it, and measure the bicubic baseline."""
     counter.start(f"bicubic: {plan.items[index].name}")
     item = plan.items[index]
     pair = load_pair(item, plan.scale, degradation, plan.fixed)
     height, width = pair.high.shape[:2]
     if min(height, width) - 2 * plan.border < WINDOW:
         wanted = f"{WINDOW}x{WINDOW} pixels inside a border of {plan.border}"
-        raise InputError(f"{item.high} is too small: {width}x{height}, and SSIM needs {wanted}", "Leave it out.")
+        raise InputError(f"{item.high} is too small: {width}x{height}; SSIM needs {wanted}", "Remove it from the set.")
     store.put("low", index, pair.low)
     store.put("high", index, pair.high)
     return measure(bicubic(pair.low, plan.scale), pair.high, plan.border).metrics
@@ -231,7 +232,7 @@ def _run(
     bases: Sequence[Metrics],
     exact: SubjectReport | None,
 ) -> SubjectReport:
-    """Upscale and measure every image; the reference itself (`exact` is None) leaves its results in the store."""
+    """Upscale and measure every image. `exact` is None for the reference itself, whose results are stored."""
     upscale = load(subject)
     images = []
     for index in plan.indices:
@@ -262,7 +263,7 @@ def _run(
 
 
 def _views(plan: _Plan, store: _Store, index: int, result: Pixels, corner: tuple[int, int]) -> Views:
-    """A patch as everyone sees it. The low-resolution one is cut a little larger where the grid does not fit."""
+    """A patch of all images. The low-resolution one is slightly larger if the corner is not a multiple of the scale."""
     low = store.get("low", index)
     top, left = corner
     rows, columns = slice(top, top + PATCH), slice(left, left + PATCH)
@@ -279,7 +280,7 @@ def _views(plan: _Plan, store: _Store, index: int, result: Pixels, corner: tuple
 def _with_spending(
     report: SubjectReport, exact: SubjectReport, gain: float, budgets: Mapping[Precision, Limits] | None
 ) -> SubjectReport:
-    """What a subject loses against fp32, as a share of the gain."""
+    """The report with the loss against fp32, as shares of the gain, and the verdict."""
     before, after = ([image.metrics.psnr_y for image in one.images] for one in (exact, report))
     patches = [image.patch_difference for image in report.images]
     spent = None if gain <= 0 else spent_of(before, after, gain, patches)

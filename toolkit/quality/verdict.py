@@ -1,4 +1,4 @@
-"""Quality verdicts in manifests: what an artifact spends of its budget, and on which runtime that was measured."""
+"""Records quality verdicts in manifests: what an artifact loses on a runtime, and whether that is within its budget."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from toolkit.system.atomic import write_bytes
 
 
 def record_verdicts(report: QualityReport, artifacts: Sequence[Artifact]) -> list[Artifact]:
-    """Write what `report` found about artifacts into their manifests, in the place of older verdicts on that runtime.
+    """Write the verdicts of a report into the manifests of artifacts, replacing older ones on the same runtime.
 
     Raises:
         InputError: a manifest cannot be written.
@@ -26,7 +26,7 @@ def record_verdicts(report: QualityReport, artifacts: Sequence[Artifact]) -> lis
     recorded = []
     for artifact in artifacts:
         for subject in subjects:
-            # Not by name: two directories may hold different artifacts of one name.
+            # Compared by hash: two directories may contain different artifacts with the same name.
             if subject.verdict is not None and subject.sha256 == artifact.manifest.onnx_sha256:
                 artifact = record_verdict(artifact, subject.verdict)
         recorded.append(artifact)
@@ -34,7 +34,7 @@ def record_verdicts(report: QualityReport, artifacts: Sequence[Artifact]) -> lis
 
 
 def record_verdict(artifact: Artifact, verdict: Verdict) -> Artifact:
-    """Write a verdict into a manifest, in the place of an older one on the same runtime.
+    """Write a verdict into a manifest, replacing an older one on the same runtime.
 
     Raises:
         InputError: it cannot be written.
@@ -49,22 +49,21 @@ def record_verdict(artifact: Artifact, verdict: Verdict) -> Artifact:
 def demand_budget(
     artifacts: Sequence[Artifact], directories: Sequence[Path], options: EvaluateOptions, threads: int = 0
 ) -> tuple[QualityReport, list[Artifact]]:
-    """Measure lowered artifacts of one network, simulated as hardware with float32 accumulators computes them, and
-    record the verdicts.
+    """Measure lowered artifacts of one network, simulating hardware with float32 accumulators, and record the verdicts.
 
     Args:
         artifacts: the fp32 artifact first.
         directories: image sets.
         options: with budgets.
-        threads: CPU threads; 0: all usable.
+        threads: CPU threads; 0: all CPUs available to this process.
 
     Raises:
-        CheckFailed: one of them could not be measured, so nobody knows whether it keeps its budget.
+        CheckFailed: one of them could not be measured, so its verdict is unknown.
     """
     report = evaluate([Subject(artifact, SIMULATED, threads) for artifact in artifacts], directories, options)
     for left in report.left_out:
         raise CheckFailed(
             f"{left.name} on {left.runtime} could not be measured: {left.reason}",
-            "A budget that was not measured is not kept. Evaluate it alone to see more: `toolkit evaluate`.",
+            "Without a measurement there is no verdict. For details, evaluate it alone: `toolkit evaluate`.",
         )
     return report, record_verdicts(report, artifacts)
