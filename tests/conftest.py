@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -7,14 +8,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+# Several processes of tests, each with as many threads as there are CPUs, spend most of their time waiting for each
+# other: every one gets a CPU of its own, which the commands that it starts inherit. Where there is only one process,
+# threads sleep while they wait. Both must happen before PyTorch starts its threads.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if (_worker := os.environ.get("PYTEST_XDIST_WORKER")) is not None and hasattr(os, "sched_setaffinity"):
+    _cpus = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {_cpus[int(_worker.removeprefix("gw")) % len(_cpus)]})
+
 import torch
 from samples import DATA, checkpoint, released
 
 from toolkit.artifact import Artifact
 from toolkit.graph.export import export
 from toolkit.network.checkpoint import load_checkpoint
+from toolkit.system.hardware import usable_cpus
 
-torch.set_num_threads(2)
+torch.set_num_threads(usable_cpus())
 
 # A shell's jobs in the background ignore Ctrl-C, and so would every command that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
