@@ -64,6 +64,11 @@ class Contract:
     sizes: SizeRule
     fixed: Shape | None = None
 
+    @property
+    def deep(self) -> bool:
+        """Whether the input takes more than 8 bits per sample."""
+        return self.input.dtype != "uint8"
+
 
 class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The exported network: facts that every network has, and those that only its architecture knows.

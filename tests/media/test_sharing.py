@@ -16,7 +16,7 @@ from toolkit.errors import ToolkitError
 from toolkit.media.batch import Batch
 from toolkit.media.failure import Failure
 from toolkit.media.files import Naming, find_items
-from toolkit.media.models import Models
+from toolkit.media.networks import Networks
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.record import Record
 from toolkit.media.sharing import SharedBatch
@@ -71,7 +71,7 @@ def batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Batch:
     for number in range(1, 8):
         shutil.copy(first, folder / f"{number}.mkv")
     items = list(find_items([folder], Naming(None, "_x2", None, None)).items)
-    return Batch(items, options, Models(options), Record(tmp_path / "record"), single=False)
+    return Batch(items, options, Networks(options), Record(tmp_path / "record"), single=False)
 
 
 def locks(batch: Batch) -> int:

@@ -1,6 +1,5 @@
 """Strips: the same result as the whole frame, bit for bit, whatever the size and the memory."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,9 @@ from photographs import picture
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.graph.analysis.locality import Locality
-from toolkit.media.model import Model
 from toolkit.media.strips import cut, highest
 from toolkit.media.upscaler import Upscaler
+from toolkit.runtimes.subject import Subject
 from toolkit.workloads import Shape
 
 
@@ -42,30 +41,26 @@ def test_memory_sets_the_height() -> None:
     assert highest(1, Shape(1000, 1000), 100, local) == 2
 
 
-def model(artifact: Artifact, memory: int) -> Model:
-    # Memory below what options allow, so that small frames are cut into many strips.
-    return Model(artifact, "ort-cpu", 2, memory)
-
-
 @pytest.mark.parametrize("runtime", ["ort-cpu", "openvino", "native"])
 @settings(max_examples=10, deadline=None)
 @given(height=st.integers(1, 150), width=st.integers(1, 40))
 def test_the_same_bits_as_the_whole_frame(runtime: str, small_artifact: Artifact, height: int, width: int) -> None:
     random = np.random.default_rng(height * 1000 + width)
     frame = random.integers(0, 65536, (3, height, width), np.uint16)
-    whole = Upscaler(replace(model(small_artifact, 1 << 40), runtime=runtime))(frame, 65535)
+    whole = Upscaler(Subject(small_artifact, runtime, 2), memory=1 << 40)(frame, 65535)
     assert whole.shape == (3, 2 * height, 2 * width)
-    strips = Upscaler(replace(model(small_artifact, 40_000), runtime=runtime))
+    strips = Upscaler(Subject(small_artifact, runtime, 2), memory=40_000)
     np.testing.assert_array_equal(strips(frame, 65535), whole)
     assert height < 100 or width < 20 or len(strips._strips) > 1
 
 
 def test_8_bits_are_rounded_as_quality_rounds(small_artifact: Artifact) -> None:
     from toolkit.quality.subjects import load
-    from toolkit.runtimes.subject import Subject
 
     pixels = picture(30, 21)
-    made = Upscaler(model(small_artifact, 1 << 40))(np.ascontiguousarray(pixels.transpose(2, 0, 1)), 255)
+    made = Upscaler(Subject(small_artifact, "ort-cpu", 2), memory=1 << 40)(
+        np.ascontiguousarray(pixels.transpose(2, 0, 1)), 255
+    )
     np.testing.assert_array_equal(made.transpose(1, 2, 0), load(Subject(small_artifact, "ort-cpu"))(pixels))
 
 
@@ -75,8 +70,8 @@ def test_reuse_changes_no_bit_and_counts(small_artifact: Artifact) -> None:
     changed[2][:, 3:6] ^= 1
     changed[3][:, 155:] ^= 1
     changed[4][:] ^= 1
-    fresh = Upscaler(model(small_artifact, 1 << 40))
-    reusing = Upscaler(model(small_artifact, 1 << 40), reuse=True)
+    fresh = Upscaler(Subject(small_artifact, "ort-cpu", 2), memory=1 << 40)
+    reusing = Upscaler(Subject(small_artifact, "ort-cpu", 2), memory=1 << 40, reuse=True)
     for frame in changed:
         np.testing.assert_array_equal(reusing(frame, 255), fresh(frame, 255))
     # The second frame wholly; most of the third and fourth, which differ in one strip each (and back in one of those).
@@ -91,6 +86,6 @@ def test_a_network_of_the_whole_frame_says_how_much_memory_it_needs(tmp_path: Pa
 
     attention = export(checkpoint(small_preset("naf-eca")), directory=tmp_path)
     frame = np.zeros((3, 64, 64), np.uint8)
-    assert Upscaler(model(attention, 1 << 30))(frame, 255).shape == (3, 128, 128)
+    assert Upscaler(Subject(attention, "ort-cpu", 2), memory=1 << 30)(frame, 255).shape == (3, 128, 128)
     with pytest.raises(InputError, match="cannot be cut into strips"):
-        Upscaler(model(attention, 1 << 16))(frame, 255)
+        Upscaler(Subject(attention, "ort-cpu", 2), memory=1 << 16)(frame, 255)

@@ -48,7 +48,7 @@ def test_the_artifact_in_the_cache_is_found_without_torch(
         shutil.copy(kept, cached)
     code = (
         "import sys\n"
-        "from toolkit.media.model import bundled_artifact\n"
+        "from toolkit.media.networks import bundled_artifact\n"
         f"print(bundled_artifact({scale}).path.parent, 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -18,7 +18,6 @@ from onnx import TensorProto, helper, numpy_helper
 from toolkit.artifact import Artifact, Manifest, Network, Source
 from toolkit.errors import ArtifactError, InputError, Unavailable
 from toolkit.graph.source import source_checkpoint
-from toolkit.media.model import Model
 from toolkit.media.upscaler import Upscaler as StripUpscaler
 from toolkit.network.architectures.rt4ksr.details import RT4KSRDetails
 from toolkit.port import PLANAR, Port, rgb_port
@@ -27,7 +26,7 @@ from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.pytorch.program import FrameNetwork
 from toolkit.runtimes.registry import build
 from toolkit.runtimes.script import noise_source
-from toolkit.runtimes.subject import load_session
+from toolkit.runtimes.subject import Subject, load_session
 from toolkit.system.atomic import sha256_of
 from toolkit.workloads import Shape
 
@@ -132,7 +131,7 @@ def test_order_range_and_sizes_are_obeyed(foreign_artifact: Artifact, height: in
 @pytest.mark.parametrize("size", [(37, 21), (64, 32), (1, 5)])
 def test_in_strips_too(foreign_artifact: Artifact, memory: int, size: tuple[int, int]) -> None:
     picture = np.random.default_rng(0).integers(0, 65536, (*size, 3), np.uint16)
-    upscale = StripUpscaler(Model(foreign_artifact, "ort-cpu", 1, memory))
+    upscale = StripUpscaler(Subject(foreign_artifact, "ort-cpu", 1), memory=memory)
     found = upscale(np.ascontiguousarray(picture.transpose(2, 0, 1)), 65535).transpose(1, 2, 0)
     assert np.array_equal(found, repeated(picture))
     assert all(strip.start % MULTIPLE == 0 for strip in upscale._strips)

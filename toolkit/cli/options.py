@@ -48,6 +48,8 @@ def _several(text: str, check: Validator) -> Parameter:
 InputFile: TypeAlias = Annotated[Path, Parameter(validator=each(existing_file))]
 CheckpointPath: TypeAlias = Annotated[Path, Parameter(validator=of_kind("checkpoint"))]
 ArtifactPath: TypeAlias = Annotated[Path, Parameter(validator=of_kind("artifact"))]
+NetworkText: TypeAlias = Annotated[str, Parameter(validator=subject_of_kind("artifact", "engine"))]
+"""PATH or PATH@RUNTIME."""
 NetworkPath: TypeAlias = Annotated[Path, Parameter(validator=of_kind("artifact", "engine"))]
 SourcePath: TypeAlias = Annotated[Path, Parameter(validator=of_kind("checkpoint", "artifact"))]
 SubjectText: TypeAlias = Annotated[str, Parameter(validator=subject_of_kind("checkpoint", "artifact", "engine"))]

@@ -14,7 +14,7 @@ from toolkit.cli.console import err, out, print_documents, progress_bar, styled
 from toolkit.cli.options import (
     ArtifactDirectory,
     Json,
-    NetworkPath,
+    NetworkText,
     Overwrite,
     Resume,
     Threads,
@@ -42,7 +42,7 @@ class Network:
     """Which network runs, and how."""
 
     model: Annotated[
-        tuple[NetworkPath, ...],
+        tuple[NetworkText, ...],
         Parameter(
             help="Artifacts (.onnx) or engines (.engine), one per scale; can be repeated. Default: those in "
             "--directory, otherwise the toolkit's own weights. An engine holds machine code: load only engines from "

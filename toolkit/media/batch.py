@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from toolkit.errors import OutputExists
 from toolkit.media.failure import Failure, not_done
 from toolkit.media.item import Item
-from toolkit.media.models import Models
+from toolkit.media.networks import Networks
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.record import Record
 from toolkit.media.report import FileReport
@@ -21,14 +21,14 @@ class Batch:
     Attributes:
         items: inputs and outputs.
         options: of all.
-        models: networks by scale.
+        networks: by scale.
         record: files that earlier runs of the same command have finished.
         single: whether the user named a single file, whose error is raised instead of reported.
     """
 
     items: list[Item]
     options: UpscaleOptions
-    models: Models
+    networks: Networks
     record: Record
     single: bool
 

@@ -9,8 +9,9 @@ from typing import Any, Self
 
 from toolkit.errors import InputError, Unavailable
 from toolkit.media.failure import Failure
-from toolkit.media.model import Model, PackedModel
+from toolkit.media.packed import PackedSubject
 from toolkit.media.tasks import Result, Task, attempt_task, source_of
+from toolkit.runtimes.subject import Subject
 
 _RETRIES = 3
 _POLL = 0.5
@@ -79,11 +80,11 @@ class RayWorkers:
                 index, task = running.pop(reference)
                 yield index, self._outcome(reference, task)
 
-    def pack(self, model: Model) -> PackedModel:
-        return PackedModel.of(model)
+    def pack(self, subject: Subject) -> PackedSubject:
+        return PackedSubject.of(subject)
 
-    def packed(self, models: dict[int, Model]) -> dict[int, Model | PackedModel]:
-        return {scale: PackedModel.of(model) for scale, model in models.items()}
+    def packed(self, subjects: dict[int, Subject]) -> dict[int, Subject | PackedSubject]:
+        return {scale: PackedSubject.of(subject) for scale, subject in subjects.items()}
 
     def _outcome(self, reference: Any, task: Task) -> Result | Failure:
         try:

@@ -12,13 +12,12 @@ from PIL import Image
 
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
-from toolkit.kinds import split_runtime
 from toolkit.media.channels import upscale_colour, upscale_grey, upscale_with_alpha
-from toolkit.media.model import MEMORY, Model, bundled_artifact
+from toolkit.media.networks import UPSCALING_KINDS, bundled_artifact
+from toolkit.media.strips import MEMORY
 from toolkit.media.upscaler import Upscaler as FrameUpscaler
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.registry import default_runtime
-from toolkit.runtimes.subject import Subject, read_source
+from toolkit.runtimes.subject import Subject
 
 Pixels = NDArray[np.uint8]
 """(H, W) grey, or (H, W, C) with C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
@@ -35,10 +34,10 @@ class Upscaler:
     more than `memory` are processed in strips, with the same result. Not safe for use by several threads at a time.
 
     Args:
-        model: an artifact, an engine, the path of one, or `PATH@RUNTIME`. None: the toolkit's own weights.
+        model: a subject, an artifact, an engine, the path of one, or `PATH@RUNTIME`. None: the toolkit's own weights.
         scale: upscaling factor of the toolkit's own weights, 2 or 3; not used if a model is given.
-        runtime: inference runtime of an artifact. None: `native` if it works here and supports the network, otherwise
-            `ort-cpu`. Engines have their own.
+        runtime: inference runtime of an artifact, unless `model` names one. None: `native` if it works here and
+            supports the network, otherwise `ort-cpu`. Engines have their own.
         threads: CPU threads of the runtime; 0: all usable CPUs.
         memory: bytes of memory for the network's tensors.
 
@@ -63,15 +62,16 @@ class Upscaler:
         threads: int = 0,
         memory: int = MEMORY,
     ) -> None:
-        source, named = _read(bundled_artifact(scale) if model is None else model)
-        runs_on = source.info.runtime if isinstance(source, Engine) else runtime or named or default_runtime(source)
-        self._model = Model(source, runs_on, threads, memory)
-        self._upscaler: FrameUpscaler | None = FrameUpscaler(self._model, packed=True)
+        given = bundled_artifact(scale) if model is None else model
+        self._subject = Subject.of_any(given, runtime, accepted=UPSCALING_KINDS, threads=threads)
+        if self._subject.manifest is None:
+            raise InputError("a checkpoint cannot upscale images", "Export it first: `toolkit.export`.")
+        self._upscaler: FrameUpscaler | None = FrameUpscaler(self._subject, memory=memory, packed=True)
 
     @property
     def scale(self) -> int:
         """Upscaling factor."""
-        return self._model.scale
+        return self._subject.scale
 
     @overload
     def __call__(self, image: Image.Image) -> Image.Image: ...
@@ -137,18 +137,3 @@ class Upscaler:
             raise InputError(f"an image of shape {pixels.shape} has no pixels")
         upscale = {1: upscale_grey, 2: upscale_with_alpha, 3: upscale_colour, 4: upscale_with_alpha}[pixels.shape[2]]
         return np.ascontiguousarray(upscale(self._upscaler, pixels, 255))
-
-
-def _read(model: Subject | Artifact | Engine | Path | str) -> tuple[Artifact | Engine, str | None]:
-    """The artifact or engine, and the runtime that goes with it if one is named."""
-    runtime: str | None
-    if isinstance(model, Artifact | Engine):
-        return model, None
-    if isinstance(model, Subject):
-        source, runtime = model.source, model.runtime
-    else:
-        path, runtime = split_runtime(model)
-        source = read_source(path, ("artifact", "engine"))
-    if not isinstance(source, Artifact | Engine):
-        raise InputError("a checkpoint cannot upscale images", "Export it first: `toolkit.export`.")
-    return source, runtime

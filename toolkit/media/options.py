@@ -7,8 +7,8 @@ from pathlib import Path
 
 from toolkit.artifact import DEFAULT_DIRECTORY, FULL_PRECISION, Precision
 from toolkit.errors import InputError
-from toolkit.media.model import MEMORY
 from toolkit.media.pictures.output import FORMATS, PictureFormat
+from toolkit.media.strips import MEMORY
 from toolkit.media.target import Target
 from toolkit.media.videos.decoding import OnError
 from toolkit.media.videos.encoding import VideoFormat
@@ -24,8 +24,8 @@ class UpscaleOptions:
 
     Attributes:
         target: scale or size of the results.
-        models: artifacts or engine bundles to choose from by scale; empty: search `directory`, then use the bundled
-            weights.
+        models: artifacts or engine bundles (PATH or PATH@RUNTIME), one per scale; empty: search `directory`, then
+            use the bundled weights.
         directory: directory of artifacts.
         precision: of the artifact to search for there.
         runtime: inference runtime for artifacts; None: `native` if it works here and supports them, else `ort-cpu`.
@@ -44,7 +44,7 @@ class UpscaleOptions:
     """
 
     target: Target = field(default_factory=Target)
-    models: tuple[Path, ...] = ()
+    models: tuple[Path | str, ...] = ()
     directory: Path = DEFAULT_DIRECTORY
     precision: Precision = FULL_PRECISION
     runtime: str | None = None
@@ -79,4 +79,4 @@ class UpscaleOptions:
     @property
     def video_settings(self) -> VideoSettings:
         """The options that concern only videos."""
-        return VideoSettings(self.video, self.on_error, self.deinterlace, self.reuse, self.duration)
+        return VideoSettings(self.video, self.on_error, self.deinterlace, self.reuse, self.duration, self.memory)

@@ -15,7 +15,7 @@ from toolkit.media.batch import reported, require_free
 from toolkit.media.failure import attempt
 from toolkit.media.files import Naming, check_outputs, find_items
 from toolkit.media.item import Item
-from toolkit.media.models import Models
+from toolkit.media.networks import Networks
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.pictures.output import write_picture
 from toolkit.media.pictures.upscaling import upscale_picture
@@ -61,8 +61,8 @@ def preview(
     stills = [(item.source, _still_of(item, options)) for item in items if item.kind == "video"]
     check_outputs([*((item.source, item.output) for item in items), *stills])
     single = len(paths) == 1 and not Path(paths[0]).is_dir()
-    models, reports = Models(options), []
-    check_options(items, options, models)
+    networks, reports = Networks(options), []
+    check_options(items, options, networks)
     with graceful_shutdown() as shutdown:
         for number, item in enumerate(items):
             if shutdown.requested:
@@ -75,18 +75,18 @@ def preview(
                 require_free(item, options)
                 if item.kind == "video":
                     require_free(replace(item, output=_still_of(item, options)), options)
-                return make(item, options, models, progress, shutdown)
+                return make(item, options, networks, progress, shutdown)
 
             reports.append(reported(item, attempt(item.source, work), single=single))
-    return UpscaleReport((*found.unreadable, *reports), models.labels, found.left_out)
+    return UpscaleReport((*found.unreadable, *reports), networks.labels, found.left_out)
 
 
 def _picture(
-    item: Item, options: UpscaleOptions, models: Models, _progress: ProgressCallback, _shutdown: Shutdown
+    item: Item, options: UpscaleOptions, networks: Networks, _progress: ProgressCallback, _shutdown: Shutdown
 ) -> FileReport:
     begun = time.perf_counter()
     picture = read_picture(item.source)
-    made = upscale_picture(picture, models.upscaler, options.target)
+    made = upscale_picture(picture, networks.upscaler, options.target)
     before, after = (np.ascontiguousarray(samples.transpose(2, 0, 1)) for samples in (picture.samples, made.samples))
     halves = split_view(before, after, picture.white).transpose(1, 2, 0)
     notes = write_picture(item.output, replace(made, samples=halves), options.picture, overwrite=options.overwrite)
@@ -95,10 +95,10 @@ def _picture(
 
 
 def _video(
-    item: Item, options: UpscaleOptions, models: Models, progress: ProgressCallback, shutdown: Shutdown
+    item: Item, options: UpscaleOptions, networks: Networks, progress: ProgressCallback, shutdown: Shutdown
 ) -> FileReport:
     # Parts of so short a clip are not worth resuming: those of an earlier run are deleted.
-    with begin_video(item, options.target, options.video_settings, models, overwrite=True) as video:
+    with begin_video(item, options.target, options.video_settings, networks, overwrite=True) as video:
         video.overwrite = options.overwrite
         return _clip(video, item, options, progress, shutdown)
 

@@ -56,13 +56,21 @@ class SharedBatch:
                 images.append(index)
             else:
                 self._report(index, begun)
-        networks = self._workers.packed(batch.models.all()) if images else {}
+        networks = self._workers.packed(batch.networks.all()) if images else {}
         options = batch.options
         for index in images:
             item = batch.items[index]
             yield (
                 index,
-                ImageTask(item.source, item.output, networks, options.target, options.picture, options.overwrite),
+                ImageTask(
+                    item.source,
+                    item.output,
+                    networks,
+                    options.target,
+                    options.memory,
+                    options.picture,
+                    options.overwrite,
+                ),
             )
         for index in self._indices:
             if not self._is_image(index):
@@ -112,7 +120,7 @@ class SharedBatch:
             if index in self._reports:
                 break
             self._running[index] += 1
-            yield index, SegmentTask(begun.job, segment, self._workers.pack(begun.job.model))
+            yield index, SegmentTask(begun.job, segment, self._workers.pack(begun.job.subject))
         self._returned(index)
 
     def _begin(self, index: int) -> VideoRun | FileReport:
@@ -123,7 +131,7 @@ class SharedBatch:
             item,
             options.target,
             options.video_settings,
-            self._batch.models,
+            self._batch.networks,
             resume=options.resume,
             overwrite=options.overwrite,
         )

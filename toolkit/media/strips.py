@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from toolkit.graph.analysis.locality import Locality
 from toolkit.workloads import Shape
 
+MEMORY = 256 << 20
+"""Bytes that the tensors of one run may take, by default; frames that need more are cut into strips."""
+
 
 @dataclass(frozen=True)
 class Strip:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from toolkit.errors import InputError
 from toolkit.media.failure import Failure, attempt
-from toolkit.media.model import Model, PackedModel
+from toolkit.media.packed import PackedSubject
 from toolkit.media.pictures.output import PictureFormat
 from toolkit.media.pictures.upscaling import upscale_image
 from toolkit.media.target import Target
@@ -16,7 +16,7 @@ from toolkit.media.upscaler import Upscaler
 from toolkit.media.videos.encoding import Part
 from toolkit.media.videos.segments import SegmentRun, VideoJob
 from toolkit.media.videos.video_file import Segment
-from toolkit.system.atomic import sha256_of
+from toolkit.runtimes.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -25,19 +25,20 @@ class ImageTask:
 
     source: Path
     output: Path
-    models: dict[int, Model | PackedModel]
+    networks: dict[int, Subject | PackedSubject]
     target: Target
+    memory: int
     picture: PictureFormat
     overwrite: bool = False
 
 
 @dataclass(frozen=True)
 class SegmentTask:
-    """A segment of a video. `model` stands in the place of the job's, where that would not travel."""
+    """A segment of a video. `network` replaces that of the job on machines that do not have our files."""
 
     job: VideoJob
     segment: Segment
-    model: PackedModel | None = None
+    network: PackedSubject | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def run_task(task: Task) -> Result:
         notes = upscale_image(
             task.source,
             task.output,
-            lambda scale: opened_upscaler(task.models[scale], reuse=False, pictures=True),
+            lambda scale: opened_upscaler(task.networks[scale], task.memory, reuse=False, pictures=True),
             task.target,
             task.picture,
             overwrite=task.overwrite,
@@ -89,18 +90,18 @@ def run_task(task: Task) -> Result:
         return ImageDone(notes, time.perf_counter() - begun)
     job = task.job
     parts: list[Part] = []
-    upscaler = opened_upscaler(task.model or job.model, reuse=job.reuse, pictures=False)
+    upscaler = opened_upscaler(task.network or job.subject, job.memory, reuse=job.reuse, pictures=False)
     upscaler.forget()
-    run = SegmentRun(replace(job, model=upscaler.model), upscaler)
+    run = SegmentRun(replace(job, subject=upscaler.subject), upscaler)
     run.run((task.segment,), lambda part, _whole: parts.append(part))
     return parts[0]
 
 
-def opened_upscaler(model: Model | PackedModel, *, reuse: bool, pictures: bool) -> Upscaler:
+def opened_upscaler(network: Subject | PackedSubject, memory: int, *, reuse: bool, pictures: bool) -> Upscaler:
     """A network, loaded once a process."""
-    name = sha256_of(model.onnx) if isinstance(model, PackedModel) else str(model.source.path)
-    key = (name, model.runtime, model.threads, model.memory, reuse, pictures)
+    name = network.key if isinstance(network, PackedSubject) else str(network.path)
+    key = (name, network.runtime, network.threads, memory, reuse, pictures)
     if key not in _OPEN:
-        loaded = model.unpack() if isinstance(model, PackedModel) else model
-        _OPEN[key] = Upscaler(loaded, reuse=reuse, packed=pictures)
+        loaded = network.unpack() if isinstance(network, PackedSubject) else network
+        _OPEN[key] = Upscaler(loaded, memory=memory, reuse=reuse, packed=pictures)
     return _OPEN[key]

@@ -11,7 +11,7 @@ from toolkit.media.batch import Batch
 from toolkit.media.failure import Failure, attempt
 from toolkit.media.files import Naming, find_items
 from toolkit.media.item import Item
-from toolkit.media.models import Models
+from toolkit.media.networks import Networks
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.pictures.upscaling import upscale_image
 from toolkit.media.record import Record
@@ -61,22 +61,22 @@ def upscale(
     items = list(found.items)
     single = len(paths) == 1 and not Path(paths[0]).is_dir()
     workers = _workers(options)
-    models = Models(options, 0 if workers is None else workers.threads)
-    check_options(items, options, models)
-    record = Record.of([Path(path) for path in paths], output, options, models.hashes)
-    batch = Batch(items, options, models, record, single)
+    networks = Networks(options, 0 if workers is None else workers.threads)
+    check_options(items, options, networks)
+    record = Record.of([Path(path) for path in paths], output, options, networks.hashes)
+    batch = Batch(items, options, networks, record, single)
     with graceful_shutdown() as shutdown:
         if workers is None:
             reports = _one_by_one(batch, progress, shutdown)
         else:
-            models.forget()
+            networks.forget()
             reports = upscale_shared(batch, workers, progress, shutdown)
     if all(report.outcome == "done" for report in reports):
         record.remove()
-    return UpscaleReport((*found.unreadable, *reports), models.labels, found.left_out)
+    return UpscaleReport((*found.unreadable, *reports), networks.labels, found.left_out)
 
 
-def check_options(items: Sequence[Item], options: UpscaleOptions, models: Models) -> None:
+def check_options(items: Sequence[Item], options: UpscaleOptions, networks: Networks) -> None:
     """Refuse options that cannot be right for any of the files, before work begins.
 
     Raises:
@@ -85,7 +85,7 @@ def check_options(items: Sequence[Item], options: UpscaleOptions, models: Models
     """
     if not items:
         return
-    models.check(runs_here=options.ray is None)
+    networks.check(runs_here=options.ray is None)
     suffixes = {item.output.suffix.lower() for item in items if item.kind == "video"}
     # Without PyAV, videos fail one by one, and pictures do not need it.
     if find_spec("av") is not None:
@@ -112,7 +112,7 @@ def _workers(options: UpscaleOptions) -> Workers | None:
 
 def _one_by_one(batch: Batch, progress: ProgressCallback, shutdown: Shutdown) -> list[FileReport]:
     reports: list[FileReport] = []
-    items, options, models = batch.items, batch.options, batch.models
+    items, options, networks = batch.items, batch.options, batch.networks
     for number, item in enumerate(items, 1):
         if shutdown.requested:
             reports.append(FileReport(str(item.source), "", item.kind, "stopped"))
@@ -124,12 +124,12 @@ def _one_by_one(batch: Batch, progress: ProgressCallback, shutdown: Shutdown) ->
             if earlier := batch.earlier(item):
                 return earlier
             if item.kind == "image":
-                return _picture(item, options, models)
+                return _picture(item, options, networks)
             with begin_video(
                 item,
                 options.target,
                 options.video_settings,
-                models,
+                networks,
                 resume=options.resume,
                 overwrite=options.overwrite,
             ) as video:
@@ -137,15 +137,15 @@ def _one_by_one(batch: Batch, progress: ProgressCallback, shutdown: Shutdown) ->
 
         outcome = attempt(item.source, work)
         if isinstance(outcome, Failure) and outcome.unexpected:
-            models.forget()
+            networks.forget()
         reports.append(batch.report(item, outcome))
     return reports
 
 
-def _picture(item: Item, options: UpscaleOptions, models: Models) -> FileReport:
+def _picture(item: Item, options: UpscaleOptions, networks: Networks) -> FileReport:
     begun = time.perf_counter()
     notes = upscale_image(
-        item.source, item.output, models.upscaler, options.target, options.picture, overwrite=options.overwrite
+        item.source, item.output, networks.upscaler, options.target, options.picture, overwrite=options.overwrite
     )
     seconds = time.perf_counter() - begun
     return FileReport(str(item.source), str(item.output), "image", "done", 1, seconds, notes=notes)
@@ -170,7 +170,7 @@ def upscale_video(video: VideoRun, place: str, progress: ProgressCallback, shutd
             rest.append(part)
 
     if video.remaining:
-        run = SegmentRun(video.job, Upscaler(video.job.model, reuse=video.job.reuse))
+        run = SegmentRun(video.job, Upscaler(video.job.subject, memory=video.job.memory, reuse=video.job.reuse))
         # Segments are processed in order, so the missing ones are at the end.
         with video.kept_parts():
             run.run(video.remaining, done, lambda: counter.finish(place), lambda: shutdown.requested)

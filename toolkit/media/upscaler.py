@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.artifact import Network
+from toolkit.artifact import Artifact, Network
 from toolkit.errors import InputError
 from toolkit.graph.analysis.locality import Locality, bytes_per_pixel, network_locality
 from toolkit.graph.reading import read_model
-from toolkit.media.model import Model
-from toolkit.media.strips import Strip, cut, highest
+from toolkit.media.strips import MEMORY, Strip, cut, highest
 from toolkit.runtimes.protocol import Session
+from toolkit.runtimes.subject import Subject
 from toolkit.sizes import reflected_indices
 from toolkit.system.foreign import foreign
 from toolkit.workloads import Shape
@@ -42,17 +42,17 @@ class Reused:
 
 
 class Upscaler:
-    """A model that upscales frames (3, H, W).
+    """A network that upscales frames (3, H, W).
 
-    Frames that need more than the model's memory go through in strips with their exact halo: the same result, bit for
+    Frames that need more than `memory` bytes go through in strips with their exact halo: the same result, bit for
     bit, where the runtime computes a pixel alike whatever the height around it. With `reuse`, strips whose input is
     that of the frame before keep their result; frames are then run whole only where a probe frame of this very size
     showed that this runtime gives the same bits both ways.
     """
 
-    def __init__(self, model: Model, *, reuse: bool = False, packed: bool = False) -> None:
+    def __init__(self, subject: Subject, *, memory: int = MEMORY, reuse: bool = False, packed: bool = False) -> None:
         """`packed`: results lie in memory as (H, W, 3), as picture files want them, under the same view."""
-        self.model, self.reuse, self._packed = model, reuse, packed
+        self.subject, self.memory, self.reuse, self._packed = subject, memory, reuse, packed
         self.reused = Reused()
         self._sessions: dict[int, Session] = {}
         self._spare: list[Session] = []
@@ -66,18 +66,18 @@ class Upscaler:
         """Upscale one frame.
 
         Args:
-            frame: uint8, or uint16 where the model takes floats; (3, H, W).
+            frame: uint8, or uint16 where the network takes floats; (3, H, W).
             white: the value that stands for 1.0; results are rounded to it, ties to even, and clamped to 0..white.
 
         Returns:
             The same type, (3, scale*H, scale*W). Not to be changed: the next call may hand rows of it on.
 
         Raises:
-            InputError: the model is made for another size, or takes only 8 bits.
+            InputError: the network is made for another size, or takes only 8 bits.
         """
-        if frame.dtype != np.uint8 and not self.model.deep:
+        if frame.dtype != np.uint8 and not self.subject.contract.deep:
             raise InputError(
-                f"{self.model.manifest.name} takes 8 bits a sample, and this has more",
+                f"{self.subject.name} takes 8 bits a sample, and this has more",
                 "Use an artifact with float input and output (`toolkit export` without --io uint8).",
             )
         height, width = frame.shape[1:]
@@ -85,7 +85,7 @@ class Upscaler:
         shape = Shape(*extended.shape[1:])
         if shape != self._shape:
             self._plan(shape)
-        scale = self.model.scale
+        scale = self.subject.scale
         large = shape.upscaled(scale).sides
         if self._packed:
             result: Planes = np.empty((*large, 3), frame.dtype).transpose(2, 0, 1)
@@ -101,7 +101,7 @@ class Upscaler:
 
     def _compute(self, frame: Planes, result: Planes, white: int) -> None:
         before, old = self._before, self._result
-        scale, height = self.model.scale, frame.shape[1]
+        scale, height = self.subject.scale, frame.shape[1]
         changed = []
         for strip in self._strips:
             if (
@@ -127,8 +127,8 @@ class Upscaler:
     def _run(self, frame: Planes, strip: Strip, result: Planes, white: int) -> None:
         rows = strip.stop - strip.start
         session = self._session(Shape(rows, frame.shape[2]))
-        scale = self.model.scale
-        given, returned = self.model.manifest.input, self.model.manifest.output
+        scale = self.subject.scale
+        given, returned = self.subject.contract.input, self.subject.contract.output
         output = session.run(given.from_image(frame[:, strip.start : strip.stop].transpose(1, 2, 0), white=white))
         first, last = ((row - strip.start) * scale for row in (strip.keep_start, strip.keep_stop))
         target = result[:, strip.keep_start * scale : strip.keep_stop * scale].transpose(1, 2, 0)
@@ -137,17 +137,17 @@ class Upscaler:
     def _session(self, shape: Shape) -> Session:
         """One per height, kept bound."""
         if shape.height not in self._sessions:
-            session = self._spare.pop() if self._spare else self.model.open()
+            session = self._spare.pop() if self._spare else self.subject.load()
             session.bind(shape)
             self._sessions[shape.height] = session
         return self._sessions[shape.height]
 
     def _extended(self, frame: Planes) -> Planes:
         """Odd and tiny sides extended by reflection, as sessions do, but once for all strips."""
-        if self.model.manifest.shape is not None or isinstance(self._local(), str):
+        if self.subject.fixed is not None or isinstance(self._local(), str):
             return frame
         sides = frame.shape[1:]
-        wanted = [self.model.manifest.sizes.padded(side) for side in sides]
+        wanted = [self.subject.contract.sizes.padded(side) for side in sides]
         for axis, (side, target) in enumerate(zip(sides, wanted, strict=True), 1):
             if side != target:
                 frame = frame.take(reflected_indices(side, target), axis)
@@ -155,10 +155,8 @@ class Upscaler:
 
     def _local(self) -> Locality | str:
         """What the graph needs around a pixel; of engines, whose size is fixed, nothing is asked."""
-        source = self.model.source.path
-        if source.suffix != ".onnx":
-            return "an engine is built for one size"
-        return _read_locality(source, self.model.manifest.network)[0]
+        artifact = self.subject.artifact
+        return "an engine is built for one size" if artifact is None else _read_locality(artifact)[0]
 
     def _plan(self, shape: Shape) -> None:
         self._shape = shape
@@ -168,11 +166,12 @@ class Upscaler:
         local = self._local()
         whole = Strip(0, shape.height, 0, shape.height)
         self._strips, self._whole = (whole,), True
-        if isinstance(local, str) or self.model.manifest.shape is not None:
+        artifact = self.subject.artifact
+        if artifact is None or isinstance(local, str) or self.subject.fixed is not None:
             self._demand_memory(shape, local)
             return
-        per_pixel = _read_locality(self.model.source.path, self.model.manifest.network)[1]
-        rows = highest(self.model.memory, shape, per_pixel, local)
+        per_pixel = _read_locality(artifact)[1]
+        rows = highest(self.memory, shape, per_pixel, local)
         self._strips = cut(shape.height, rows, local)
         if len(self._strips) == 1 and self.reuse:
             self._strips = cut(shape.height, -(-shape.height // _REUSE_STRIPS), local)
@@ -182,10 +181,11 @@ class Upscaler:
 
     def _demand_memory(self, shape: Shape, reason: Locality | str) -> None:
         """Where there can be no strips, the whole frame must fit."""
-        if self.model.source.path.suffix != ".onnx" or not isinstance(reason, str):
+        artifact = self.subject.artifact
+        if artifact is None or not isinstance(reason, str):
             return
-        needed = _read_locality(self.model.source.path, self.model.manifest.network)[1] * shape.height * shape.width
-        if needed > self.model.memory:
+        needed = _read_locality(artifact)[1] * shape.height * shape.width
+        if needed > self.memory:
             raise InputError(
                 f"{shape} takes about {needed / 2**20:.0f} MiB at once, and cannot be cut into strips: {reason}",
                 "Allow more with --memory.",
@@ -196,9 +196,9 @@ class Upscaler:
         its place and the frame's size, never on values: one frame tells for all."""
         random = np.random.default_rng(0)
         frame: Planes = random.integers(0, 256, (3, *shape.sides), np.uint8)
-        scale = self.model.scale
-        white = 65535 if self.model.deep else 255
-        if self.model.deep:
+        scale = self.subject.scale
+        white = 65535 if self.subject.contract.deep else 255
+        if self.subject.contract.deep:
             frame = frame.astype(np.uint16) * np.uint16(257)
         results = [np.empty((3, shape.height * scale, shape.width * scale), frame.dtype) for _ in range(2)]
         for strip in self._strips:
@@ -207,8 +207,12 @@ class Upscaler:
         return np.array_equal(results[0], results[1])
 
 
+def _read_locality(artifact: Artifact) -> tuple[Locality | str, float]:
+    return _locality_of(artifact.path, artifact.manifest.network)
+
+
 @lru_cache(maxsize=16)
-def _read_locality(path: Path, network: Network) -> tuple[Locality | str, float]:
+def _locality_of(path: Path, network: Network) -> tuple[Locality | str, float]:
     model = read_model(path)
     with foreign(f"cannot find out what {path} needs around a pixel"):
         return network_locality(model, network), bytes_per_pixel(model)

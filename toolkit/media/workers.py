@@ -13,8 +13,9 @@ from typing import Protocol, Self
 
 from toolkit.errors import InputError, ToolkitError, UnexpectedError
 from toolkit.media.failure import Failure
-from toolkit.media.model import Model, PackedModel
+from toolkit.media.packed import PackedSubject
 from toolkit.media.tasks import ImageTask, Result, Task, attempt_task, source_of
+from toolkit.runtimes.subject import Subject
 from toolkit.system.atomic import remove_temporaries
 from toolkit.system.shutdown import ignore_interrupts
 
@@ -44,11 +45,11 @@ class Workers(Protocol):
         """Results as they come, with the number each task was given. When stopped, of what was begun."""
         ...
 
-    def pack(self, model: Model) -> PackedModel | None:
-        """What of a model has to travel; None where workers see our files."""
+    def pack(self, subject: Subject) -> PackedSubject | None:
+        """What is sent of a subject; None where workers see our files."""
         ...
 
-    def packed(self, models: dict[int, Model]) -> dict[int, Model | PackedModel]: ...
+    def packed(self, subjects: dict[int, Subject]) -> dict[int, Subject | PackedSubject]: ...
 
 
 class LocalWorkers:
@@ -138,11 +139,11 @@ class LocalWorkers:
         codes = [process.exitcode for process in processes if process.exitcode not in (None, 0, -signal.SIGTERM)]
         return codes[0] if codes else None
 
-    def pack(self, model: Model) -> None:
-        del model
+    def pack(self, subject: Subject) -> None:
+        del subject
 
-    def packed(self, models: dict[int, Model]) -> dict[int, Model | PackedModel]:
-        return dict(models)
+    def packed(self, subjects: dict[int, Subject]) -> dict[int, Subject | PackedSubject]:
+        return dict(subjects)
 
 
 def _crashed(future: Future[Result | Failure]) -> bool:

@@ -258,7 +258,7 @@ def _run(
         mean,
         tuple(images),
         reference=exact is None,
-        sha256="" if subject.from_weights or subject.manifest is None else subject.manifest.onnx_sha256,
+        sha256=subject.sha256,
     )
 
 

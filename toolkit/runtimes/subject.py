@@ -119,6 +119,26 @@ class Subject:
             return [subject]
         return [replace(subject, runtime=name) for name in runtimes]
 
+    @classmethod
+    def of_any(
+        cls,
+        given: Subject | Artifact | Engine | Path | str,
+        default: str | None = None,
+        *,
+        accepted: Sequence[Kind] = KINDS,
+        threads: int = 0,
+    ) -> Subject:
+        """A subject from whatever names one: see `parse` for paths. A subject is returned as it is."""
+        match given:
+            case Subject():
+                return given
+            case Artifact():
+                return cls.of(given, default, threads)
+            case Engine():
+                return cls.of(given, threads=threads)
+            case text:
+                return cls.parse(text, default, accepted=accepted, threads=threads)
+
     @property
     def artifact(self) -> Artifact | None:
         """The source, if it is an artifact."""
@@ -134,6 +154,17 @@ class Subject:
         """Of the artifact, or of the one that an engine was built from; None: a checkpoint has none."""
         exported = self.artifact or self.engine
         return None if exported is None else exported.manifest
+
+    @property
+    def path(self) -> Path:
+        """Of the ONNX file or the bundle; of a checkpoint its file name."""
+        exported = self.artifact or self.engine
+        return Path(self.contract.name) if exported is None else exported.path
+
+    @property
+    def sha256(self) -> str:
+        """Of the ONNX file; empty where it is not the graph that runs."""
+        return "" if self.manifest is None or self.from_weights else self.manifest.onnx_sha256
 
     @cached_property
     def contract(self) -> Contract:

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from toolkit.media.item import Item
-from toolkit.media.models import Models
+from toolkit.media.networks import Networks
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.target import Target
 from toolkit.media.upscaler import Upscaler
@@ -56,7 +56,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as directory:
         item = Item(given.film, Path(directory) / "out.mp4", "video")
-        film = begin_video(item, options.target, options.video_settings, Models(options))
+        film = begin_video(item, options.target, options.video_settings, Networks(options))
         encoding = msgspec.structs.replace(film.job.encoding, threads=given.threads)
         subjects = measured(replace(film.job, encoding=encoding), given.frames, given.film, Path(directory))
         times: dict[str, list[float]] = {name: [] for name in subjects}
@@ -68,7 +68,7 @@ def main() -> None:
     medians = {name: statistics.median(values) for name, values in times.items()}
     stages = {name: medians[name] for name in ("decode alone", "upscale alone", "encode alone")}
     slowest = max(stages, key=lambda name: stages[name])
-    print(f"{film.job.model.label}, {given.threads} threads, {given.frames} frames a round, {given.rounds} rounds")
+    print(f"{film.job.subject.label}, {given.threads} threads, {given.frames} frames a round, {given.rounds} rounds")
     for name, seconds in medians.items():
         print(f"{name:17} {1000 * seconds:8.1f} ms a frame  {1 / seconds:7.2f} frames/s")
     print(f"all at once runs at {stages[slowest] / medians['all at once']:.0%} of the slowest stage, {slowest}")
@@ -100,7 +100,7 @@ def waiting() -> float:
 def measured(job: VideoJob, count: int, path: Path, directory: Path) -> dict[str, Callable[[], object]]:
     """What is timed, by name; each does `count` frames."""
     job = replace(job, decoding=replace(job.decoding, threads=1))
-    run = SegmentRun(job, Upscaler(job.model))
+    run = SegmentRun(job, Upscaler(job.subject, memory=job.memory))
 
     def decoded() -> Iterator[Raw]:
         frames = (item for item in run.frames(job.video.segments) if isinstance(item, Raw))
@@ -108,7 +108,7 @@ def measured(job: VideoJob, count: int, path: Path, directory: Path) -> dict[str
 
     frames = list(decoded())
     made = [(item.pts, run.upscaled(item), item.white) for item in frames]
-    session = job.model.open()
+    session = job.subject.load()
     session.bind(job.video.upright)
     port = session.artifact.manifest.input
     noise = port.noise(job.video.upright, np.random.default_rng(0))
@@ -144,7 +144,7 @@ def measured(job: VideoJob, count: int, path: Path, directory: Path) -> dict[str
 
 def plain_script(path: Path, output: Path, job: VideoJob, count: int) -> None:
     """PyAV and PyTorch without a toolkit: one thing after the other, colours as PyAV's defaults have them."""
-    network = fuse(load_checkpoint(job.model.source.weights_path).network).eval()
+    network = fuse(load_checkpoint(job.subject.artifact.weights_path).network).eval()
     with av.open(str(path)) as source, av.open(str(output), "w") as target, torch.inference_mode():
         stream = target.add_stream(
             "libx264", Fraction(*job.encoding.rate), options={"crf": "20", "preset": "ultrafast"}

@@ -14,7 +14,6 @@ from media.films import done, moving, packets, plane, read_film, write_film
 from numpy.typing import NDArray
 
 from toolkit.errors import InputError
-from toolkit.media.model import Model
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.target import Target
 from toolkit.media.upscale import upscale
@@ -23,6 +22,7 @@ from toolkit.media.videos.colour import ToRgb
 from toolkit.media.videos.encoding import VideoFormat
 from toolkit.media.videos.video_file import read_video
 from toolkit.runtimes.registry import default_runtime
+from toolkit.runtimes.subject import Subject
 from toolkit.workloads import Shape
 
 LOSSLESS = VideoFormat(codec="ffv1")
@@ -36,7 +36,7 @@ def test_frames_are_those_of_pictures(film: Path, tmp_path: Path, small_artifact
     report = done(film, tmp_path / "out.mkv", options)
     assert (report.frames, report.notes) == (12, ())
     colour = read_video(film).colour
-    alone = Upscaler(Model(small_artifact, default_runtime(small_artifact), threads=1))
+    alone = Upscaler(Subject(small_artifact, default_runtime(small_artifact), threads=1))
     with av.open(str(film)) as source, av.open(str(tmp_path / "out.mkv")) as result:
         convert = back = None
         for before, after in zip(source.decode(video=0), result.decode(video=0), strict=True):

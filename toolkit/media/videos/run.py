@@ -16,7 +16,6 @@ import msgspec
 from toolkit.errors import InputError, ToolkitError
 from toolkit.media.failure import Failure
 from toolkit.media.item import Item
-from toolkit.media.model import Model
 from toolkit.media.report import FileReport, Outcome
 from toolkit.media.target import Target
 from toolkit.media.videos.assembly import assemble, rehearse, wants_global_header
@@ -30,6 +29,7 @@ from toolkit.media.videos.pixel_formats import lost
 from toolkit.media.videos.segments import VideoJob
 from toolkit.media.videos.settings import VideoSettings
 from toolkit.media.videos.video_file import Segment, VideoFile, read_video
+from toolkit.runtimes.subject import Subject
 from toolkit.system.atomic import sha256_of_file
 from toolkit.system.hardware import usable_cpus
 from toolkit.system.lock import Lock
@@ -218,7 +218,7 @@ def begin_video(
     item: Item,
     target: Target,
     settings: VideoSettings,
-    models: Callable[[int], Model],
+    networks: Callable[[int], Subject],
     *,
     resume: bool = False,
     overwrite: bool = False,
@@ -229,7 +229,7 @@ def begin_video(
         item: input and output.
         target: size of the result.
         settings: how it is decoded and encoded.
-        models: returns the network of a scale.
+        networks: returns the network of a scale.
         resume: continue with the parts of an interrupted run.
         overwrite: replace an existing output; delete the parts of an interrupted run, unless `resume` is given.
 
@@ -246,10 +246,10 @@ def begin_video(
         scale, result = target.result(video.upright)
     except InputError as error:
         raise InputError(f"{item.source}: {error.args[0]}", error.remedy) from error
-    model = models(scale)
-    if video.depth > 8 and not model.deep:
+    subject = networks(scale)
+    if video.depth > 8 and not subject.contract.deep:
         raise InputError(
-            f"{item.source} has {video.depth} bits a sample, and {model.manifest.name} takes 8",
+            f"{item.source} has {video.depth} bits a sample, and {subject.name} takes 8",
             "Use an artifact with float input and output (`toolkit export` without --io uint8).",
         )
     clock = video.time_base, video.rate, video.upright_aspect
@@ -268,7 +268,7 @@ def begin_video(
     header = wants_global_header(item.output)
     SegmentEncoder(encoding, global_header=header)
     rehearse(video, encoding, item.output)
-    job = VideoJob(video, model, result, encoding, header, decoding, settings.reuse == "exact")
+    job = VideoJob(video, subject, result, encoding, header, decoding, settings.reuse == "exact", settings.memory)
     parts = Parts.beside(item.output)
     notes = _notes(video, encoding, item)
     lock = parts.lock()
@@ -286,14 +286,14 @@ def _identity(job: VideoJob) -> dict[str, object]:
     What is done with corrupt or interlaced frames is not among it, and may be changed when such a frame was met: parts
     that were finished without --deinterlace have no interlaced frames, and deinterlacing does not change other frames.
     """
-    video, model = job.video, job.model
+    video, subject = job.video, job.subject
     return {
         "source": str(video.path.absolute()),
         "bytes": video.path.stat().st_size,
         "sha256": sha256_of_file(video.path),
         "segments": [(segment.start, segment.stop) for segment in video.segments],
-        "network": model.manifest.onnx_sha256,
-        "label": model.label,
+        "network": subject.sha256,
+        "label": subject.label,
         "encoding": msgspec.to_builtins(job.encoding),
         "result": job.result.sides,
     }

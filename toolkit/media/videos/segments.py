@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from toolkit.media.channels import upscale_with_alpha
-from toolkit.media.model import Model
 from toolkit.media.split_view import split_view
 from toolkit.media.target import resized
 from toolkit.media.upscaler import Planes, Upscaler
@@ -21,6 +20,7 @@ from toolkit.media.videos.pipeline import Times, pipelined
 from toolkit.media.videos.pixel_formats import has_alpha
 from toolkit.media.videos.tally import Damage, Tally
 from toolkit.media.videos.video_file import Segment, VideoFile
+from toolkit.runtimes.subject import Subject
 from toolkit.workloads import Shape
 
 
@@ -30,22 +30,24 @@ class VideoJob:
 
     Attributes:
         video: the input.
-        model: the network.
+        subject: the network.
         result: size of the output frames, upright.
         encoding: of the output.
         global_header: see `SegmentEncoder`.
         decoding: how frames are read.
         reuse: whether results of unchanged strips are reused. The output is the same.
+        memory: bytes that the tensors of one run may take; see `Upscaler`.
         split: whether the left half shows the input, enlarged by bicubic interpolation.
     """
 
     video: VideoFile
-    model: Model
+    subject: Subject
     result: Shape
     encoding: Encoding
     global_header: bool
     decoding: Decoding
     reuse: bool
+    memory: int
     split: bool = False
 
     @property
@@ -78,7 +80,7 @@ class SegmentRun:
 
     def __init__(self, job: VideoJob, upscaler: Upscaler | None = None) -> None:
         self.job = job
-        self.upscaler = upscaler or Upscaler(job.model, reuse=job.reuse)
+        self.upscaler = upscaler or Upscaler(job.subject, memory=job.memory, reuse=job.reuse)
         self.damage = Damage()
         self._to_rgb: ToRgb | None = None
         self._from_rgb: FromRgb | None = None
@@ -118,7 +120,7 @@ class SegmentRun:
         for segment, frames in decoded(job.video, segments, job.decoding, self.damage):
             for timed in frames:
                 if self._to_rgb is None:
-                    self._to_rgb = ToRgb(timed.frame, job.video.colour, deep=job.model.deep, alpha=job.alpha)
+                    self._to_rgb = ToRgb(timed.frame, job.video.colour, deep=job.subject.contract.deep, alpha=job.alpha)
                 planes = self._to_rgb(timed.frame)
                 yield Raw(segment, timed.pts, job.video.orientation.upright(planes), self._to_rgb.white)
                 if stopped():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from toolkit.media.strips import MEMORY
 from toolkit.media.videos.decoding import OnError
 from toolkit.media.videos.encoding import VideoFormat
 
@@ -20,3 +21,4 @@ class VideoSettings:
     deinterlace: bool = False
     reuse: Reuse = "exact"
     duration: float | None = None
+    memory: int = MEMORY
