@@ -74,10 +74,9 @@ def artifact(model: onnx.ModelProto, like: Artifact, directory: Path, scale: int
     made = msgspec.structs.replace(
         manifest,
         name=name or f"graph_x{scale}",
-        network=msgspec.structs.replace(manifest.network, scale=scale),
+        network=msgspec.structs.replace(manifest.network, scale=scale, smallest=4),
         input=msgspec.structs.replace(manifest.input, dtype=dtype, layout=layout),
         output=msgspec.structs.replace(manifest.output, dtype=dtype, layout=layout),
-        smallest=4,
         onnx_sha256=sha256_of(content),
         onnx_bytes=len(content),
     )

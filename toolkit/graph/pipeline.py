@@ -40,11 +40,12 @@ Cost = Callable[[NDArray[Any]], float]
 """What float32 may cost the network for an input (1, 3, H, W) in 0..1, on any CPU, as `relative_error` measures it."""
 
 _REHEARSAL = 24
+"""Height and width, in pixels, at which static graphs are checked: the reference implementation is slow."""
 
 
 @dataclass
 class Deployment:
-    """A graph on its way to deploy form, and the record of that way."""
+    """A graph between the exporter's form and the deployed one, and the record of the steps so far."""
 
     model: onnx.ModelProto
     probes: Probes
@@ -69,7 +70,7 @@ class Deployment:
         self.record(graph_pass.title, model, "; ".join(graph_pass.refusals), measure=measure)
 
     def record(self, title: str, model: onnx.ModelProto, detail: str = "", *, measure: bool = True) -> None:
-        """Take `model` as the current one, when it computes what it should."""
+        """Make `model` the current graph, and check that it still computes the network's function."""
         self.steps.append(Step(title, len(model.graph.node), detail))
         self.model = model
         if measure:
@@ -120,7 +121,7 @@ def deploy(
     with_simplify: bool = True,
     progress: ProgressCallback = no_progress,
 ) -> Deployed:
-    """Bring `model`, fresh from the exporter, to deploy form, and store it in float32.
+    """Rewrite `model`, as the exporter wrote it, for deployment, and store it in float32.
 
     Args:
         model: dynamic height and width, float64 throughout, input (1, 3, H, W).
@@ -162,7 +163,7 @@ def _make_static(
     shape: Shape,
     uint8_layout: Layout | None,
 ) -> None:
-    """The last passes, rehearsed at a small size of the same parity, where the reference implementation is quick."""
+    """Run the last passes, and check them at a small size of the same parity that extends the image in the same way."""
     small = Shape(*(size if size <= _REHEARSAL else _REHEARSAL + size % 2 for size in (shape.height, shape.width)))
     rehearsal = Deployment(deployment.model, Probes.of(truth, (small, small, small)), deployment.progress)
     for current, size in ((rehearsal, small), (deployment, shape)):
@@ -176,7 +177,7 @@ def _make_static(
 
 
 def _finish(model: onnx.ModelProto, config: Configuration) -> None:
-    """Name sizes for people and drop left-over shapes of intermediate tensors, in place."""
+    """Give dynamic sizes readable names and drop the shapes of intermediate tensors, in place."""
     del model.graph.value_info[:]
     for end, factor in ((model.graph.input[0], ""), (model.graph.output[0], f"{config.scale}*")):
         symbols = [dim for dim in end.type.tensor_type.shape.dim if not dim.HasField("dim_value")]

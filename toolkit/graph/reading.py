@@ -1,4 +1,4 @@
-"""Reads the graph of an artifact, after a process of its own has read it without harm."""
+"""Reads the graph of an artifact, after a separate process has read it without crashing."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from toolkit.system.isolated import Ended, run_isolated
 from toolkit.system.trust import is_sound, remember
 
 SECONDS = 120
-"""That a rehearsal may take: imports on a busy machine, and a second for the graph."""
+"""Longest duration of a rehearsal: imports on a busy machine, and a second for the graph."""
 _MEMORY = 2 << 30
-"""Resident bytes that a rehearsal may take besides what the size of the file explains."""
+"""Resident bytes that a rehearsal may take in addition to `_PER_BYTE` for each byte of the file."""
 _PER_BYTE = 16
-"""Copies of its weights that libraries make in the worst case."""
+"""Number of copies of the weights that libraries make in the worst case."""
 
 
 def read_model(path: Path) -> onnx.ModelProto:
-    """The graph in an ONNX file. One that was not written here is rehearsed first, once.
+    """The graph in an ONNX file. A file that the toolkit did not write on this machine is rehearsed first, once.
 
     Raises:
         ArtifactError: it cannot be read, is not valid, or crashes, hangs or exhausts the libraries that read it.
     """
     check_graph(path)
-    with foreign(f"{path} is no ONNX file", "Export it again."):
+    with foreign(f"{path} is not an ONNX file", "Export it again."):
         return onnx.load(path, load_external_data=False)
 
 
@@ -48,25 +48,25 @@ def check_graph(path: Path) -> None:
 
 
 def libraries() -> str:
-    """The libraries that look into graphs, and their versions."""
+    """The libraries that parse graphs, with their versions: a file is rehearsed again when they change."""
     return f"onnx {version('onnx')}, onnx-ir {version('onnx-ir')}"
 
 
 def allowed_memory(size: int, pixels: int = 0) -> int:
     """Resident bytes that a process may take for a file of `size` bytes, and a frame of `pixels`.
 
-    Networks for video keep some hundred float32 values alive for each pixel.
+    Super-resolution networks keep a few hundred float32 values in memory for each pixel.
     """
     return _MEMORY + _PER_BYTE * size + 2048 * pixels
 
 
 def invalid(path: Path, ended: Ended) -> ArtifactError:
-    """The error for a graph that libraries refuse."""
+    """The error for a graph that libraries do not accept."""
     return ArtifactError(f"{path} is not a valid ONNX graph: {ended.reason}", "Export it again.")
 
 
 def dangerous(path: Path, doing: str, ended: Ended) -> ArtifactError:
-    """The error for a file whose rehearsal was ended, or ended itself."""
+    """The error for a file whose rehearsal crashed or exceeded a limit."""
     return ArtifactError(
         f"{path} is dangerous: {doing} ended a process ({ended.reason})",
         "Do not use it. If you know where it comes from, export it again from its checkpoint.",

@@ -1,6 +1,7 @@
-"""Reads a graph with every library that looks into graphs: `python -P -m toolkit.graph.rehearsal FILE`.
+"""Reads a graph with every library that parses graphs: `python -P -m toolkit.graph.rehearsal FILE`.
 
-A graph may crash, hang or exhaust these libraries, and is therefore given to them in a process of its own first.
+A malformed graph may crash these libraries, or make them hang or exhaust the memory. Therefore they read every graph of
+unknown origin in a separate process first.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ from toolkit.system.foreign import first_line
 _MOST_NODES = 10_000
 _SIDE = 16
 _LARGEST_FRAME = 1 << 18
-"""Values of a frame that is run: larger ones belong to graphs of one size, which their runtime rehearses."""
+"""Values of the largest frame that is run. Only graphs of a fixed size need larger ones; runtimes rehearse those."""
 
 
 class Unsound(Exception):
-    """Something that libraries accept and the toolkit does not."""
+    """A graph that libraries accept and the toolkit does not support."""
 
 
 def main(path: Path) -> None:
-    """Raise for a graph that cannot be used; a runtime's refusal is none, because another runtime may take it."""
+    """Raise an exception for a graph that cannot be used. That ONNX Runtime refuses it is not a reason to: another
+    runtime may support it."""
     model = onnx.load(path, load_external_data=False)
     _check(model)
     onnx.checker.check_model(model, full_check=True)
@@ -42,24 +44,24 @@ def main(path: Path) -> None:
 def _check(model: onnx.ModelProto) -> None:
     graph = model.graph
     if len(graph.input) != 1 or len(graph.output) != 1:
-        raise Unsound(f"it has {len(graph.input)} inputs and {len(graph.output)} outputs, not one image of each")
+        raise Unsound(f"it has {len(graph.input)} inputs and {len(graph.output)} outputs, and must have one each")
     for end in (*graph.input, *graph.output):
         if len(end.type.tensor_type.shape.dim) != len("NCHW"):
-            raise Unsound(f"{end.name} is no image: it does not have four dimensions")
+            raise Unsound(f"{end.name} is not an image: it does not have four dimensions")
     if model.functions:
-        raise Unsound("it has functions of its own, which artifacts do not have")
+        raise Unsound("it defines functions, which are not supported")
     if len(graph.node) > _MOST_NODES:
         raise Unsound(f"it has more than {_MOST_NODES} nodes")
     attributes = [attribute for node in graph.node for attribute in node.attribute]
     if any(attribute.HasField("g") or attribute.graphs for attribute in attributes):
-        raise Unsound("it has subgraphs (If, Loop or Scan), which artifacts do not have")
+        raise Unsound("it has subgraphs (If, Loop or Scan), which are not supported")
     held = (attribute.t for attribute in attributes)
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in (*graph.initializer, *held)):
-        raise Unsound("it keeps weights in other files, which artifacts do not")
+        raise Unsound("it keeps weights in other files, which is not supported")
 
 
 def _run(model: onnx.ModelProto) -> None:
-    """Give it and a small frame to ONNX Runtime, if that is installed, as graph tools do: without its optimisations."""
+    """Run it on a small frame with ONNX Runtime, if that is installed, with its graph optimisations off."""
     try:
         import onnxruntime
     except ImportError:
@@ -74,12 +76,12 @@ def _run(model: onnx.ModelProto) -> None:
         if math.prod(sides) <= _LARGEST_FRAME:
             dtype = onnx.helper.tensor_dtype_to_np_dtype(image.elem_type)
             session.run(None, {model.graph.input[0].name: np.zeros(sides, dtype)})
-    except Exception as error:  # noqa: BLE001  (a refusal is an answer: what is asked here is whether it survives)
+    except Exception as error:  # noqa: BLE001  (a refusal is fine: what counts is that the process survives)
         print(first_line(error))
 
 
 if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]))
-    except Exception as error:  # noqa: BLE001  (whatever a library raises is the answer)
+    except Exception as error:  # noqa: BLE001  (the parent process reports whatever a library raises)
         sys.exit(first_line(error))

@@ -1,4 +1,4 @@
-"""onnxsim, trusted only as far as our own numbers go."""
+"""Simplifies a graph with onnxsim, whose result is checked by the caller."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from toolkit.errors import CheckFailed
 
 
 def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
-    """onnxsim's result, structurally valid.
+    """The simplified graph. It is valid, but not proved to compute the same function.
 
-    Its own check runs nothing unless asked to (`check_n` is 0), so the caller must compare numbers. Input shapes are
-    not overwritten: that would make a dynamic model static.
+    onnxsim's own check compares nothing by default (`check_n` is 0), so the caller must compare values. Input shapes
+    are not overwritten, which would make a dynamic model static.
 
     Raises:
         CheckFailed: onnxsim returned an invalid model, or one with other inputs or outputs.

@@ -1,7 +1,7 @@
 """Graphs in float64: retyped between float32 and float64, evaluated in float64, and compared constant by constant.
 
-Whether a rewrite keeps the function is judged here and nowhere in float32: float32 results differ between CPUs in their
-last digits, and a network amplifies that, so that no bound separates a small fault from rounding on every machine.
+Whether a rewrite keeps the function is decided in float64 only. float32 results differ between CPUs in their last
+digits, and a network amplifies the differences: no bound separates a small fault from rounding on every machine.
 """
 
 from __future__ import annotations

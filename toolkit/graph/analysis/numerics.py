@@ -17,10 +17,10 @@ Truth = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """The exact network: float64 (N, 3, H, W) in 0..1 to float64 (N, 3, sH, sW), not clamped."""
 
 FLOAT64_BOUND = 1e-11
-"""Largest error of a float64 graph, relative to the output's largest value: rounding of a few thousand sums.
+"""Largest error of a float64 graph, relative to the output's largest value: the rounding of a few thousand sums.
 
-Measured errors are near 1e-14. The smallest fault that float32 weights could show, one of them off by a unit in the
-last place, is near 1e-8.
+Measured errors are near 1e-14. The smallest possible fault, one float32 weight that is off by a unit in the last place,
+causes an error near 1e-8.
 """
 
 PROBE_SIZES = Shape(26, 38), Shape(34, 18), Shape(20, 20)
@@ -28,7 +28,7 @@ PROBE_SIZES = Shape(26, 38), Shape(34, 18), Shape(20, 20)
 
 @dataclass(frozen=True)
 class Probes:
-    """Test images and the exact network's answers, computed once and used after every step."""
+    """Test images and the exact network's outputs for them, computed once and compared after every step."""
 
     images: tuple[NDArray[np.uint8], ...]
     answers: tuple[NDArray[np.float64], ...]

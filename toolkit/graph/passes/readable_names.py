@@ -1,4 +1,4 @@
-"""Names from the module hierarchy instead of counters: `head`, `body.0.norm.mean`, `body.0.conv.weight`."""
+"""Names nodes after the modules that they come from, not by counters: `head`, `body.0.norm.mean`, `body.0.conv`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 class ReadableNames(GraphPass):
-    """Name nodes, their outputs, and constants after the PyTorch modules they come from; then drop the traces.
+    """Name nodes, their outputs, and constants after the PyTorch modules they come from; then drop the metadata.
 
     Requires: fresh from the exporter, so that every node says its scope.
     Ensures: names are unique; graph inputs and outputs keep theirs; no metadata (stack traces, local paths) is left.

@@ -72,7 +72,7 @@ class Uint8IO(GraphPass):
 
 
 def _clamp_and_round(model: ir.Model, shuffle: ir.Node, floating: ir.DataType) -> None:
-    """Before the shuffle: there the rows are contiguous, after it they are four or six times as many."""
+    """Insert Clip and Round before the shuffle, where rows are contiguous and there are fewer of them than after it."""
     limits = (("lowest", 0), ("highest", 255))
     low, high = (add_constant(model, f"output.{name}", np.array(limit, floating.numpy())) for name, limit in limits)
     clamp = named_node("Clip", [shuffle.inputs[0], low, high], "output.clamp")
