@@ -1,4 +1,4 @@
-"""Subjects as functions of uint8 images, which is how their quality is measured."""
+"""Subjects as functions of uint8 images, for measuring their quality."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from toolkit.workloads import Shape
 
 
 class Upscaler:
-    """A loaded subject as a function of uint8 images, whatever its own input and output are."""
+    """A loaded subject as a function of uint8 RGB images, for any type and layout of its ports."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._shape: Shape | None = None
 
     def __call__(self, low: Pixels) -> Pixels:
-        """(H, W, 3) to (scale*H, scale*W, 3): clamped, rounded to nearest."""
+        """Upscale (H, W, 3) to (scale*H, scale*W, 3); values are clamped and rounded to nearest."""
         shape = Shape(*low.shape[:2])
         if shape != self._shape:
             self._session.bind(shape)
@@ -27,12 +27,12 @@ class Upscaler:
         return ports.output.to_image(self._session.run(ports.input.from_image(low)))
 
     def precisions(self) -> dict[str, int]:
-        """Number of nodes per precision that really ran."""
+        """Number of nodes per executed precision."""
         return dict(Counter(node.precision for node in self._session.executed().values()))
 
 
 def report_name(subject: Subject) -> str:
-    """Of a subject in reports. Where PyTorch runs the source weights, it is not the artifact that is measured."""
+    """Name of a subject in reports. If PyTorch runs the source weights, it is not the artifact that is measured."""
     return "source network" if subject.from_weights else subject.name
 
 
@@ -40,6 +40,6 @@ def load(subject: Subject) -> Upscaler:
     """Load a subject.
 
     Raises:
-        Unavailable: its runtime does not work here.
+        Unavailable: its runtime is not available.
     """
     return Upscaler(subject.load())

@@ -36,7 +36,7 @@ class Stopwatch:
         artifact: fp32.
         precision: of the other graphs.
         runtime: a name from the registry.
-        threads: processor threads; 0: all usable.
+        threads: CPU threads; 0: all CPUs available to this process.
     """
 
     artifact: Artifact

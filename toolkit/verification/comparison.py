@@ -1,4 +1,4 @@
-"""`toolkit compare`: two subjects on the same inputs."""
+"""`toolkit compare`: compares the results of two subjects on the same inputs."""
 
 from __future__ import annotations
 
@@ -27,13 +27,20 @@ NEAR_BORDER = 16
 
 
 class InputComparison(msgspec.Struct, frozen=True):
-    """Two results for one input; `image` says whether all its values lie in 0..1.
+    """Two results for one input.
 
-    Errors are absolute, for values 0..1 (uint8 results: in 255ths). `psnr` has peak 1.0, whatever the largest value;
-    None when there is no difference, NaN where results are not finite. `ulp` is the largest distance in steps between
-    neighbouring float32 numbers, counted where both are at least 1/16 in magnitude; None for uint8.
-    `grey_levels` is the largest difference after rounding to 8 bits, `differing` the share of values that differ then.
-    `worst` is the position (row, column) of the largest error.
+    Attributes:
+        input: name of the input.
+        size: of the input, WIDTHxHEIGHT.
+        image: whether all values of the input are in 0..1.
+        largest, mean, p99: absolute error for values 0..1; uint8 results are divided by 255.
+        psnr: in dB with peak 1.0; None if there is no difference, NaN if results are not finite.
+        ulp: largest difference in units in the last place of float32, over values of magnitude 1/16 and more; None for
+            uint8.
+        grey_levels: largest difference after rounding to 8 bits.
+        differing: share of values that differ after rounding to 8 bits.
+        worst: (row, column) of the largest error.
+        at_border: whether that is within `NEAR_BORDER` pixels of an edge.
     """
 
     input: str
@@ -84,21 +91,21 @@ def compare(
     steadiness: bool = True,
     progress: ProgressCallback = no_progress,
 ) -> ComparisonReport:
-    """Run both on real images, noise, and extremes.
+    """Run both subjects on real images, noise and extreme values, and compare the results.
 
-    Where one of them returns uint8, both are compared as images, and inputs outside 0..1 are left out.
+    If one of them returns uint8, both are compared as images, and inputs with values outside 0..1 are skipped.
 
     Args:
-        first: the reference of the two, if one is.
-        second: likewise.
+        first: the reference.
+        second: compared with it.
         images: real images; default: `real_images()`.
-        bound: largest error allowed on values 0..1.
-        steadiness: also run repeatedly and with several numbers of threads.
+        bound: largest allowed error on images, for values 0..1.
+        steadiness: also check for identical bits in repeated runs and with several numbers of threads.
         progress: called before each comparison.
 
     Raises:
-        InputError: they upscale differently, or take different fixed sizes.
-        Unavailable: a runtime does not work here.
+        InputError: their scales or fixed sizes differ.
+        Unavailable: a runtime is not available.
     """
     same_scale(first, second)
     shape = first.fixed or second.fixed
@@ -115,7 +122,7 @@ def compare(
     steady: list[Steadiness] = []
     if steadiness:
         for subject, run in zip((first, second), runs, strict=True):
-            progress(Progress(f"{subject.label}: again, and with other numbers of threads"))
+            progress(Progress(f"{subject.label}: repeated runs, and other numbers of threads"))
             steady.append(_steadiness(subject, run, shape))
     return ComparisonReport(first.label, second.label, tuple(found), tuple(steady), bound, notes)
 
@@ -156,11 +163,11 @@ def _compared(item: TestInput, runs: tuple[Run, Run], pictures: bool) -> InputCo
 
 
 _SMALLEST_COUNTED = 2.0**-4
-"""Near zero, neighbouring floats are so close that any rounding error is millions of steps."""
+"""Near zero, neighbouring floats are so close that any rounding error is millions of ulp."""
 
 
 def _ulp_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> int:
-    """Largest number of float32 steps between two arrays, tiny values aside."""
+    """Largest difference of two arrays in float32 ulp, ignoring values near zero."""
     counted = np.minimum(np.abs(a), np.abs(b)) >= _SMALLEST_COUNTED
     if not counted.any():
         return 0
@@ -169,7 +176,10 @@ def _ulp_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> int:
 
 
 def _ordered_bits(values: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Floats as integers whose differences count representable numbers."""
+    """Float32 values as integers in the same order, so that a difference counts the representable numbers between.
+
+    Bit patterns of positive floats are ordered already; those of negative floats are in reverse order, with sign bit.
+    """
     bits = values.view(np.int32).astype(np.int64)
     return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
 

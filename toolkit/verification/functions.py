@@ -1,4 +1,4 @@
-"""Subjects as functions of float images, which is how they are compared."""
+"""Subjects as functions of float32 images, for comparisons."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from toolkit.runtimes.subject import Subject
 from toolkit.workloads import Shape
 
 Run = Callable[[NDArray[np.float32]], NDArray[Any]]
-"""Float32 (1, 3, H, W) in 0..1 to the result (1, 3, sH, sW): floats, or uint8 where the subject returns uint8."""
+"""Maps float32 (1, 3, H, W) in 0..1 to the result (1, 3, scale*H, scale*W): floating-point, or uint8 if the subject
+returns uint8."""
 
 
 def image_function(subject: Subject, threads: int | None = None) -> Run:
-    """A loaded subject as a function of images; `threads`: other than the subject's own.
+    """Load a subject as a function of images; `threads` overrides the subject's own number.
 
     Raises:
-        Unavailable: its runtime does not work here.
+        Unavailable: its runtime is not available.
     """
     session = (subject if threads is None else replace(subject, threads=threads)).load()
     given, returned = session.contract.input, session.contract.output
@@ -36,7 +37,7 @@ def image_function(subject: Subject, threads: int | None = None) -> Run:
         result = session.run(given.from_image(PLANAR.values(image)))
         if returned.dtype == "uint8":
             return rgb_port("uint8").from_image(returned.to_image(result))
-        # In the type of the result: float64 must not be rounded.
+        # Keep the type of the result: float64 must not be rounded to float32.
         return PLANAR.from_image(returned.to_image(result, result.dtype), floating=result.dtype)
 
     return run

@@ -1,4 +1,4 @@
-"""`toolkit compare --layers`: the first node at which two graphs differ."""
+"""`toolkit compare --layers`: finds the first node at which two graphs differ."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from toolkit.verification.functions import same_scale
 from toolkit.workloads import Shape
 
 LAYER_BOUND = 1e-4
-"""Of the largest error of a tensor, as a share of the tensor's largest value: far above float32's rounding."""
+"""Largest allowed error of a tensor relative to its largest value: far above the rounding of float32."""
 
 _SIZE = Shape(32, 48)
 
 
 class LayerComparison(msgspec.Struct, frozen=True):
-    """A tensor that both graphs have. `relative` is the largest error as a share of the first side's largest value."""
+    """A tensor that both graphs have. `relative` is the largest error divided by the first side's largest value."""
 
     name: str
     operator: str
@@ -60,14 +60,12 @@ def compare_layers(
     bound: float = LAYER_BOUND,
     progress: ProgressCallback = no_progress,
 ) -> LayerReport:
-    """Match the tensors inside two artifacts, or engines of ONNX Runtime, by name and compare them.
+    """Match the tensors inside two artifacts or engines of ONNX Runtime by name, and compare their values.
 
     Args:
-        first: the reference. On `reference`, ONNX's own implementation, it is exact to the graph's types.
-        second: compared with it.
-        image: float32 (1, 3, H, W); default: seeded noise of 32x48.
-        bound: see `LAYER_BOUND`.
-        progress: called before each network runs.
+        first: the reference. The runtime `reference` is ONNX's reference implementation, exact within the graph's
+        types. second: compared with it. image: float32 (1, 3, H, W); default: seeded noise of 32x48. bound: see
+        `LAYER_BOUND`. progress: called before each network runs.
 
     Raises:
         InputError: one of them has no ONNX graph, their scales differ, or they have no tensor in common.
@@ -94,14 +92,14 @@ def compare_layers(
             else:
                 layers.append(_compared(name, node.op_type, found[0][name], found[1][name]))
     if not layers:
-        raise InputError(f"{first.label} and {second.label} have no tensor in common", "Were they exported alike?")
-    # Not `relative > bound`: NaN must be found.
+        raise InputError(f"{first.label} and {second.label} have no tensor in common", "Export both in the same way.")
+    # Not `relative > bound`: NaN must exceed the bound.
     culprit = next((layer.name for layer in layers if not layer.relative <= bound), None)
     return LayerReport(first.label, second.label, bound, tuple(layers), tuple(unmatched), culprit)
 
 
 def plot_layers(report: LayerReport, path: Path, *, overwrite: bool = False) -> None:
-    """The growth of the error along the graph, as a picture (PNG, SVG or PDF by its name).
+    """Draw the error along the graph; the suffix of `path` chooses the format (PNG, SVG or PDF).
 
     Raises:
         Unavailable: matplotlib is not installed.
@@ -119,10 +117,10 @@ def plot_layers(report: LayerReport, path: Path, *, overwrite: bool = False) -> 
 
 
 def _graph(subject: Subject) -> Path:
-    """The ONNX file that runs."""
+    """The ONNX file that is run."""
     if subject.graph is None:
         raise InputError(
-            f"{subject.label} does not show its tensors: it is an engine without an ONNX graph, or a checkpoint",
+            f"the tensors of {subject.label} are not accessible: a checkpoint, or an engine without an ONNX graph",
             f"Compare artifacts, each on one of {', '.join(EVALUATORS)}, or engines of ort-cpu.",
         )
     return subject.graph

@@ -1,4 +1,4 @@
-"""A failing pair handed to Polygraphy: a script that compares two graphs tensor by tensor, to go on with by hand."""
+"""Writes a script that compares two graphs tensor by tensor with Polygraphy, for further debugging."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from toolkit.workloads import Shape
 _SIZE = Shape(64, 96)
 
 _SCRIPT = Template('''\
-"""$first against $second, tensor by tensor, by Polygraphy.
+"""Compares $first with $second, tensor by tensor, with Polygraphy.
 
 Needs: $needs
-$second is compared with $first; with --all every tensor that both graphs have, else the outputs only.
+$first is the reference. By default the outputs are compared; with --all, every tensor that both graphs have.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ _TENSORRT = (
             EngineFromNetwork(NetworkFromOnnxBytes(graph(SECOND, given.all), strongly_typed=True)), name="second"
         )""",
 )
-_RTX = 'import os\n\nos.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1"  # Polygraphy asks when it is imported\n'
+_RTX = 'import os\n\nos.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1"  # read when Polygraphy is imported\n'
 _ONNXRUNTIME = "", 'OnnxrtRunner(SessionFromOnnx(graph(SECOND, given.all)), name="second")'
 
 _RUNNERS = {
@@ -83,7 +83,7 @@ _RUNNERS = {
     "tensorrt": ("tensorrt, polygraphy, onnxruntime, a GPU", "", *_TENSORRT),
     "tensorrt-rtx": ("tensorrt-rtx, polygraphy, onnxruntime, a GPU", _RTX, *_TENSORRT),
 }
-"""Of the second side: what it needs, what comes before all imports, imports, and the runner."""
+"""For each runtime of the second side: required packages, code before the imports, imports, and the runner."""
 
 
 def polygraphy_script(
@@ -98,7 +98,7 @@ def polygraphy_script(
         path: where to write the script too; it finds the graphs from there. None: from the current directory.
 
     Raises:
-        InputError: they are no such pair, or it cannot be written.
+        InputError: they are not such a pair, or the script cannot be written.
         OutputExists: `path` exists, and `overwrite` is false.
     """
     graphs = [item.artifact for item in (first, second) if item.artifact is not None]
