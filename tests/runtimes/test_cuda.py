@@ -1,8 +1,8 @@
 """The CUDA driver's calling convention, and what is built on it, against a stand-in for the driver.
 
-fake_cuda.c has the prototypes of cuda.h and checks what it is given. This proves that arguments have the right width
-and order, that work is waited for, that memory is given back, and that sessions bind what they should: not that a GPU
-does the same. The tests themselves are in on_fake_cuda.py, run by a process that finds the stand-in as its driver.
+fake_cuda/driver.c has the prototypes of cuda.h and checks what it is given. This proves that arguments have the right
+width and order, that work is waited for, that memory is given back, and that sessions bind what they should: not that a
+GPU does the same. The tests themselves are in fake_cuda/, run by a process that finds the stand-in as its driver.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "fake_cuda"
 COMPILER = shutil.which("cc")
 
 
@@ -24,7 +24,7 @@ def stand_in(tmp_path: Path) -> Path:
         pytest.skip("the stand-in is for Linux")
     if COMPILER is None:
         pytest.skip("no C compiler (cc) to compile the stand-in for the CUDA driver with")
-    source, library = HERE / "fake_cuda.c", tmp_path / "libcuda.so.1"
+    source, library = HERE / "driver.c", tmp_path / "libcuda.so.1"
     subprocess.run(
         [str(COMPILER), "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", library, source], check=True
     )
@@ -34,9 +34,9 @@ def stand_in(tmp_path: Path) -> Path:
 
 def test_on_a_stand_in_for_the_driver(stand_in: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "on_fake_cuda.py"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *sorted(HERE.glob("on_*.py"))],
         env=os.environ | {"LD_LIBRARY_PATH": str(stand_in)},
-        cwd=HERE.parents[1],
+        cwd=HERE.parents[2],
         capture_output=True,
         text=True,
         timeout=300,
@@ -53,7 +53,7 @@ def test_the_gpu_script_says_what_does_not_work(stand_in: Path) -> None:
     (stand_in / "nvidia-smi").chmod(0o755)
     path = os.pathsep.join((str(stand_in), str(Path(sys.executable).parent), os.environ["PATH"]))
     done = subprocess.run(
-        ["bash", HERE.parents[1] / "validation" / "gpu.sh", stand_in / "out"],
+        ["bash", HERE.parents[2] / "validation" / "gpu.sh", stand_in / "out"],
         env=os.environ | {"LD_LIBRARY_PATH": str(stand_in), "PATH": path},
         capture_output=True,
         text=True,

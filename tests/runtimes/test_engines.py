@@ -7,24 +7,18 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from samples import checkpoint, rewrite_engine
 
-import toolkit
 from toolkit.artifact import Artifact
 from toolkit.errors import ArtifactError, InputError, Unavailable
 from toolkit.graph.export import ExportOptions, export
-from toolkit.graph.precision.convert import convert
 from toolkit.graph.source import source_checkpoint
 from toolkit.network.module import numpy_function
-from toolkit.port import Layout
-from toolkit.runtimes.cuda.devices import cuda_devices
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.onnxruntime.session import OrtSession
 from toolkit.runtimes.options import BuildOptions, SessionOptions
 from toolkit.runtimes.registry import RUNTIMES, build, list_engines, load_engine
 from toolkit.system.atomic import sha256_of
@@ -34,14 +28,6 @@ from toolkit.workloads import Shape
 
 SHAPE = Shape(16, 24)
 CPU = ("ort-cpu", "openvino")
-TARGETS = ("sm75", "sm80", "sm86", "sm89", "sm120")
-without_gpu = pytest.mark.skipif(bool(cuda_devices()[0]), reason="there is a GPU: it would be used")
-
-
-@pytest.fixture(scope="module", params=[None, "NHWC"], ids=["float", "uint8"])
-def artifacts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
-    fp32 = export(checkpoint(), ExportOptions(uint8=request.param), tmp_path_factory.mktemp("engines"))
-    return {"fp32": fp32} | {name: convert(fp32, name) for name in ("fp16", "bf16", "int8")}
 
 
 @pytest.fixture(params=CPU)
@@ -325,177 +311,8 @@ def test_bad_requests(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("options", [{"threads": -3}, {"threads": 100_000}, {"optimization_level": 6}])
-def test_numbers_out_of_range(options: dict[str, int]) -> None:
-    (name,) = options
-    with pytest.raises(InputError, match=f"{name.replace('_', '-')} .* must be 0"):
-        BuildOptions(**options)
-    if name == "threads":
-        with pytest.raises(InputError, match="must be 0"):
-            SessionOptions(**options)
-
-
 def test_a_static_artifact_is_built_for_its_own_size(tmp_path: Path) -> None:
     artifact = export(checkpoint(), ExportOptions(shape=SHAPE), tmp_path)
     assert build(artifact, "openvino").engine.info.shape == (16, 24)
     with pytest.raises(InputError, match="made for 24x16"):
         build(artifact, "openvino", BuildOptions(shape=Shape(8, 8)))
-
-
-# TensorRT for RTX builds ahead of time, on any machine
-
-
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8"])
-def test_tensorrt_rtx_builds_every_precision(precision: str, artifacts: dict[str, Artifact], tmp_path: Path) -> None:
-    """Turing, sm75, has no bfloat16."""
-    targets = TARGETS[1:] if precision == "bf16" else TARGETS
-    engine = build(artifacts[precision], "tensorrt-rtx", BuildOptions(target=targets), tmp_path).engine
-    assert engine.path.name == f"{artifacts[precision].manifest.name}.tensorrt-rtx.engine"
-    assert engine.info.files["plan"].size > 10_000
-    assert engine.info.read_back["typing"] == "strong"
-    assert int(engine.info.read_back["network layers"]) > 20
-    assert engine.info.options["target"] == engine.info.settings["target"] == ",".join(targets)
-    assert engine.info.settings["tf32"] == "false"
-    assert not build(artifacts[precision], "tensorrt-rtx", BuildOptions(target=targets), tmp_path).fresh
-
-
-@pytest.mark.parametrize("uint8", [None, "NHWC"], ids=["float", "uint8"])
-def test_tensorrt_rtx_builds_static_sizes(uint8: Layout | None, tmp_path: Path) -> None:
-    fp32 = export(checkpoint(), ExportOptions(shape=SHAPE, uint8=uint8), tmp_path)
-    for artifact in (fp32, *(convert(fp32, name) for name in ("fp16", "bf16", "int8"))):
-        targets = TARGETS[1:] if artifact.manifest.precision == "bf16" else TARGETS
-        engine = build(artifact, "tensorrt-rtx", BuildOptions(target=targets)).engine
-        assert engine.info.shape == (16, 24)
-    odd = export(checkpoint(), ExportOptions(shape=Shape(31, 20), uint8=uint8), tmp_path)
-    assert build(odd, "tensorrt-rtx", BuildOptions(target=("sm86",))).engine.info.shape == (31, 20)
-
-
-@pytest.mark.slow
-def test_tensorrt_rtx_builds_a_released_network(released_artifact: Artifact, tmp_path: Path) -> None:
-    for artifact in (
-        released_artifact,
-        *(convert(released_artifact, name, directory=tmp_path) for name in ("fp16", "bf16", "int8")),
-    ):
-        targets = TARGETS[1:] if artifact.manifest.precision == "bf16" else TARGETS
-        assert build(artifact, "tensorrt-rtx", BuildOptions(target=targets), tmp_path).fresh
-
-
-def test_what_a_target_cannot_do_is_said(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
-    """Turing has no bfloat16: TensorRT's own reason is passed on."""
-    with pytest.raises(Unavailable, match="sm75"):
-        build(artifacts["bf16"], "tensorrt-rtx", BuildOptions(target=("sm75",)), tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-def test_parser_errors_name_the_node(tmp_path: Path) -> None:
-    """A graph with an operator that TensorRT does not know."""
-    import onnx
-
-    artifact = export(checkpoint(), directory=tmp_path)
-    model = onnx.load(artifact.path)
-    gelu = next(node for node in model.graph.node if node.op_type == "Gelu")
-    gelu.op_type, gelu.domain = "Frobnicate", "example"
-    model.opset_import.add(domain="example", version=1)
-    content = model.SerializeToString()
-    manifest = msgspec.structs.replace(artifact.manifest, onnx_sha256=sha256_of(content))
-    broken = Artifact.write(tmp_path, content, manifest, artifact.weights_path.read_bytes())
-    with pytest.raises(Unavailable, match=r"body\.0\.gelu \(Frobnicate\)"):
-        build(broken, "tensorrt-rtx", BuildOptions(target=("sm86",)))
-
-
-@without_gpu
-def test_without_a_gpu_a_target_must_be_named(small_artifact: Artifact, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no GPU here to build for") as caught:
-        build(small_artifact, "tensorrt-rtx", directory=tmp_path)
-    assert "sm86" in caught.value.remedy
-
-
-# GPU runtimes on a machine without one
-
-
-@without_gpu
-@pytest.mark.parametrize(
-    "name", ["torch-cuda", "torch-compile-cuda", "ort-cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx"]
-)
-def test_gpu_runtimes_are_refused_before_anything_is_touched(
-    name: str, small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def touched(*_: object) -> None:
-        raise AssertionError("the library was touched")
-
-    monkeypatch.setattr("torch.cuda.is_available", touched)
-    monkeypatch.setattr("toolkit.system.probe.importlib.import_module", touched)
-    with pytest.raises(Unavailable, match="no NVIDIA driver") as caught:
-        RUNTIMES[name].load(small_artifact)
-    assert caught.value.exit_code == 3
-
-
-@without_gpu
-def test_an_engine_is_refused_before_anything_is_touched(
-    small_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without a driver TensorRT may crash as it loads an engine."""
-    engine = build(small_artifact, "tensorrt-rtx", BuildOptions(shape=SHAPE, target=("sm86",)), tmp_path).engine
-
-    def touched(*_: object) -> None:
-        raise AssertionError("the engine was loaded")
-
-    monkeypatch.setattr(type(RUNTIMES["tensorrt-rtx"]), "_load_engine", touched)
-    with pytest.raises(Unavailable, match="tensorrt-rtx is not available: there is no NVIDIA driver"):
-        load_engine(engine.path)
-
-
-@without_gpu
-@pytest.mark.parametrize("name", ["ort-cuda", "ort-tensorrt"])
-def test_onnxruntime_itself_does_not_fall_back(name: str, small_artifact: Artifact) -> None:
-    """Past the probe, ONNX Runtime would load the model on the CPU with a line in the log. It must not."""
-    provider = RUNTIMES[name]._provider(small_artifact, SHAPE, BuildOptions())  # type: ignore[attr-defined]
-    with pytest.raises(Unavailable, match=r"cannot run .* on|instead of"):
-        OrtSession(small_artifact, provider, 1)
-
-
-@without_gpu
-@pytest.mark.parametrize("name", ["ort-cuda", "ort-tensorrt", "tensorrt"])
-def test_gpu_engines_are_not_built_without_a_gpu(name: str, small_artifact: Artifact, tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match=f"building for {name} is not available: there is no NVIDIA driver") as caught:
-        build(small_artifact, name, directory=tmp_path)
-    assert caught.value.exit_code == 3
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("name", ["ort-cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx"])
-def test_gpu_runtimes_agree_with_float64(name: str, small_artifact: Artifact) -> None:
-    available = RUNTIMES[name].probe()
-    if not available.ok:
-        pytest.skip(f"{name}: {available.reason}")
-    session = toolkit.load_session(small_artifact, name)
-    network = numpy_function(source_checkpoint(small_artifact).network, "float64")
-    for shape in (SHAPE, Shape(7, 9), SHAPE):
-        session.bind(shape)
-        x = np.random.default_rng(0).random((1, 3, *shape.sides), np.float32)
-        for image in (x, 1 - x):  # the second time a captured graph is replayed
-            np.testing.assert_allclose(session.run(image), network(image), rtol=0, atol=1e-4)
-    told = {node.precision for node in session.executed().values()}
-    assert told == {"unknown"} if name == "ort-tensorrt" else "fp32" in told
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("name", ["ort-cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx"])
-def test_gpu_engines_are_built_loaded_and_reused(name: str, small_artifact: Artifact, tmp_path: Path) -> None:
-    available = RUNTIMES[name].probe()
-    if not available.ok:
-        pytest.skip(f"{name}: {available.reason}")
-    options = BuildOptions(shape=SHAPE)
-    engine = build(small_artifact, name, options, tmp_path).engine
-    assert not build(small_artifact, name, options, tmp_path).fresh
-    session = load_engine(engine.path)
-    session.bind(SHAPE)
-    truth = numpy_function(source_checkpoint(small_artifact).network, "float64")(frame())
-    np.testing.assert_allclose(session.run(frame()), truth, rtol=0, atol=1e-4)
-    Engine.read(engine.path)  # and loading it has changed nothing
-    again = build(small_artifact, name, BuildOptions(shape=Shape(32, 32)), tmp_path, overwrite=True).engine
-    if name in {"ort-tensorrt", "tensorrt"}:
-        assert again.info.read_back["timings from"] == engine.path.name
-    if name in {"tensorrt", "tensorrt-rtx"}:
-        assert json.loads(again.file("layers.json").read_text())["Layers"]

@@ -13,7 +13,7 @@ from PIL import Image
 from toolkit.artifact import Artifact
 
 ENTRY = "reference = reference_runtime:ReferenceRuntime"
-RUNTIME = '''
+RUNTIME = """
 from onnx.reference import ReferenceEvaluator
 
 from toolkit.runtimes.protocol import ArtifactSession
@@ -46,7 +46,7 @@ class ReferenceRuntime(Runtime):
 
     def _load(self, artifact, precision, options):
         return ReferenceSession(artifact)
-'''
+"""
 BROKEN = {
     "missing = no_such_module:Runtime": "no_such_module:Runtime cannot be loaded: No module named 'no_such_module'",
     "absent = reference_runtime:Absent": "reference_runtime:Absent cannot be loaded: ",
