@@ -61,7 +61,7 @@ def test_names_that_differ_in_case_only(tmp_path: Path, monkeypatch: pytest.Monk
         pytest.skip("this file system does not distinguish case")
     assert len(find_items([tmp_path], PLAIN).items) == 2
     assert not (tmp_path.with_name(f"{tmp_path.name}_x2")).exists(), "nothing stays of the trial"
-    monkeypatch.setattr(files, "_tells_case", lambda _directory: False)
+    monkeypatch.setattr(files, "_distinguishes_case", lambda _directory: False)
     with pytest.raises(InputError, match="does not distinguish case"):
         find_items([tmp_path], PLAIN)
 

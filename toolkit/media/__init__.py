@@ -1,1 +1,1 @@
-"""Upscaling people's files: images, folders and videos. Importing this package imports nothing heavy."""
+"""Upscaling of files: pictures, videos and folders of them. Importing this package imports nothing heavy."""

@@ -1,4 +1,4 @@
-"""A Ray cluster that shares the work: queueing, failures and placement are Ray's."""
+"""Workers on a Ray cluster; Ray does the queueing, the placement, and the handling of failures."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _RETRIES = 3
 _POLL = 0.5
 _ANSWER_SECONDS = 5
 _AHEAD = 2
-"""Tasks that wait for each processor: none starves, and little is lost when somebody stops."""
+"""Tasks submitted per CPU: enough to keep all busy, few enough to lose little when the run is stopped."""
 
 
 class RayWorkers:
-    """Tasks as Ray tasks, each on as many processors as the runtime's threads.
+    """Runs tasks as Ray tasks, each with as many CPUs as the runtime has threads.
 
-    A task whose worker or machine dies is run again on another. Workers see the files under the same paths; networks
-    travel with the tasks, encoded segments come back as values.
+    A task whose worker or machine dies runs again on another. All machines must see the files under the same paths;
+    networks are sent with the tasks, and encoded segments are returned as values.
     """
 
     def __init__(self, address: str, threads: int) -> None:
@@ -46,7 +46,7 @@ class RayWorkers:
             else:
                 settings |= {"address": self._address}
             try:
-                _knock(self._address)
+                _check_reachable(self._address)
                 self._ray.init(**settings)
             except (OSError, RuntimeError, ValueError) as error:
                 raise Unavailable(
@@ -100,11 +100,11 @@ class RayWorkers:
         return outcome
 
 
-def _knock(address: str) -> None:
-    """Ray itself waits for minutes where nobody answers.
+def _check_reachable(address: str) -> None:
+    """Connect once before Ray does, which waits for minutes if there is no answer.
 
     Raises:
-        OSError: nobody does.
+        OSError: there is no answer.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():

@@ -1,4 +1,4 @@
-"""Why a file could not be upscaled, in a form that travels between processes."""
+"""Errors as values that can be sent between processes, and their reports."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Failure:
-    """An error as a value: exceptions of libraries cannot always be pickled, and lose their traceback on the way.
+    """An error as a value: exceptions of libraries cannot always be pickled, and lose their traceback.
 
     Attributes:
-        error: what the user is told.
-        traceback: where it came from, as Python prints it.
+        error: message for the user.
+        traceback: of the original exception, as Python prints it.
     """
 
     error: ToolkitError
@@ -29,7 +29,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: Exception, source: Path) -> Failure:
-        """Of whatever was raised while `source` was worked on."""
+        """The failure for an exception that was raised while `source` was processed."""
         explanation = explained(error, source)
         if explanation is not error:
             explanation.__cause__ = error
@@ -40,29 +40,29 @@ class Failure:
         return isinstance(self.error, UnexpectedError)
 
     def reraise(self) -> NoReturn:
-        """Raise the error, with its origin, which a pickled exception does not have any more."""
+        """Raise the error, with the original traceback as its cause, since pickling loses it."""
         if self.error.__traceback__ is None and self.error.__cause__ is None:
             self.error.__cause__ = WorkerTraceback(f"\n{self.traceback}")
         raise self.error
 
 
 class WorkerTraceback(Exception):
-    """The text of a traceback from another process; it is only shown as a cause."""
+    """Text of a traceback from another process, shown as the cause of an error."""
 
 
 def attempt(source: Path, work: Callable[[], Made]) -> Made | Failure:
-    """The result of `work`, or why there is none. KeyboardInterrupt and SystemExit are not about one file, and pass."""
+    """The result of `work`, or its failure. KeyboardInterrupt and SystemExit concern all files, and are raised."""
     try:
         return work()
-    except Exception as error:  # noqa: BLE001  (whatever it is, the other files go on)
+    except Exception as error:  # noqa: BLE001  (any failure of one file must not end the others)
         return Failure.of(error, source)
 
 
 def explained(error: Exception, source: Path) -> ToolkitError:
-    """An error that says which file it is about and what to do.
+    """An error that names the file and what to do.
 
     Returns:
-        the same one if it is the toolkit's; InputError for what the operating system refuses and for a lack of memory;
+        The same error if it is a ToolkitError; InputError for errors of the operating system and a lack of memory;
         UnexpectedError for all others.
     """
     if isinstance(error, ToolkitError):
@@ -71,18 +71,18 @@ def explained(error: Exception, source: Path) -> ToolkitError:
         return InputError(
             f"{source}: there is not enough memory", "Use less --memory, fewer --jobs, or smaller inputs."
         )
-    # PyAV's errors derive from the built-in ones; they say nothing about files of the operating system.
+    # PyAV's errors are subclasses of OSError too, but do not come from the operating system.
     if isinstance(error, OSError) and type(error).__module__ == "builtins" and error.strerror:
         where = f" ({error.filename})" if error.filename and str(error.filename) != str(source) else ""
         return InputError(f"{source}: {error.strerror}{where}", "Check that it can be read, and that there is room.")
     return UnexpectedError(
         f"{source}: {described(error)}",
-        "This is a fault of the toolkit or of a library it uses. --verbose shows the traceback: please report it.",
+        "This is a fault of the toolkit or of a library that it uses. --verbose shows the traceback: please report it.",
     )
 
 
 def not_done(item: Item, failure: Failure) -> FileReport:
-    """The report of a file that could not be done, or was not to be."""
+    """The report of a file that failed, or whose output exists."""
     error, message = failure.error, str(failure.error.args[0])
     if isinstance(error, OutputExists):
         output = str(item.output)

@@ -1,4 +1,4 @@
-"""Which files are meant, and what their results are called."""
+"""Finding the files to upscale, and naming their results."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _VIDEOS = frozenset(
     }
 )
 _NO_VIDEO_HOME = ".mkv"
-"""Takes whatever containers hold that are only read."""
+"""The output container for inputs whose container is not written."""
 
 
 @dataclass(frozen=True)
 class Naming:
-    """What results are called.
+    """How results are named.
 
     Attributes:
-        output: a file for a single file; a folder for more; None: beside the input, named with `label`.
-        label: what names get, `_x2` or `_4k`.
-        suffix: of pictures; None: the input's where it can be written, else .png.
-        video_suffix: of videos, likewise; else .mkv.
+        output: a file for a single input, otherwise a folder; None: beside the input, named with `label`.
+        label: appended to names, `_x2` or `_4k`.
+        suffix: of pictures; None: the input's if it can be written, else .png.
+        video_suffix: of videos; None: the input's if it can be written, else .mkv.
     """
 
     output: Path | None
@@ -56,12 +56,12 @@ class Naming:
 
 @dataclass(frozen=True)
 class Found:
-    """Files of a run.
+    """The files of a run.
 
     Attributes:
-        items: to upscale.
-        left_out: results of earlier runs, which are no inputs.
-        unreadable: folders and files of folders that cannot be looked at.
+        items: files to upscale.
+        left_out: results of earlier runs, which are not upscaled again.
+        unreadable: folders that cannot be listed.
     """
 
     items: tuple[Item, ...] = ()
@@ -70,14 +70,14 @@ class Found:
 
 
 def find_items(paths: Sequence[Path], naming: Naming) -> Found:
-    """Files to upscale, of files and of folders, whose pictures and videos are taken recursively.
+    """Find pictures and videos, in folders recursively.
 
-    Results of earlier runs are left out: a file that is the output of another one of `paths`, and in folders what is
-    named like a result and lies beside what it is made from (`a_x2.png` beside `a.png`).
+    Results of earlier runs are left out: a file that is the output of another input, and in folders a file that is
+    named like a result and lies beside its source (`a_x2.png` beside `a.png`).
 
     Raises:
-        InputError: there is nothing, a file is given twice, two results would have one name, one has the name of its
-            source, or the folder for them is a file.
+        InputError: there are no files, a file is given twice, two results would have the same name, a result would
+            replace its source, or the output folder is a file.
     """
     if not paths:
         raise InputError("no file was given", "Name pictures, videos, or folders of them.")
@@ -101,13 +101,13 @@ def find_items(paths: Sequence[Path], naming: Naming) -> Found:
 
 
 def check_outputs(pairs: Sequence[tuple[Path, Path]]) -> None:
-    """See that each result has a name of its own.
+    """Check that all results have different names.
 
     Args:
         pairs: sources and outputs.
 
     Raises:
-        InputError: two have one name, or one has that of its source.
+        InputError: two results have the same name, or one would replace its source.
     """
     sources: dict[Path, Path] = {}
     for source, output in pairs:
@@ -130,7 +130,7 @@ def _same(output: Path, source: Path) -> bool:
     try:
         return output.samefile(source)
     except OSError:
-        return False  # one of them is not there, or cannot be looked at, which is said when it is read
+        return False  # one of them does not exist or is not accessible, which is reported when it is read
 
 
 def _is_folder(path: Path) -> bool:
@@ -139,18 +139,18 @@ def _is_folder(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"there is no file or folder {path}", _near(path)) from error
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot look at {path}: {getattr(error, 'strerror', None) or error}") from error
+        raise InputError(f"cannot access {path}: {getattr(error, 'strerror', None) or error}") from error
     if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
         raise InputError(f"{path} is neither a file nor a folder", "Copy it into a file.")
     return stat.S_ISDIR(mode)
 
 
 def _check_case(sources: dict[Path, Path]) -> None:
-    """Names that differ only in case are one name for some file systems."""
+    """Refuse names that differ only in case, on file systems that do not distinguish them."""
     seen: dict[str, Path] = {}
     for output, source in sources.items():
         name = str(output).casefold()
-        if name in seen and not _tells_case(output.parent):
+        if name in seen and not _distinguishes_case(output.parent):
             raise InputError(
                 f"{seen[name]} and {source} would both become {output}: this file system does not distinguish case",
                 "Upscale them separately, and name the outputs with -o.",
@@ -158,18 +158,18 @@ def _check_case(sources: dict[Path, Path]) -> None:
         seen[name] = source
 
 
-def _tells_case(directory: Path) -> bool:
+def _distinguishes_case(directory: Path) -> bool:
     existing = next(path for path in (directory, *directory.parents) if path.is_dir())
     try:
         with tempfile.NamedTemporaryFile(dir=existing, prefix=".toolkit-Case-") as probe:
             made = Path(probe.name)
             return not made.with_name(made.name.swapcase()).exists()
     except OSError:
-        return True  # nothing can be written there, which is said when the first result is
+        return True  # the directory is not writable, which is reported when the first result is written
 
 
 def _place(path: Path) -> Path:
-    """The same for all ways to write a path."""
+    """A path in the form that is the same for all spellings of it."""
     return Path(os.path.realpath(path.parent)) / path.name
 
 
@@ -180,7 +180,7 @@ def _near(path: Path) -> str:
 
 
 def _without_results(items: list[Item]) -> tuple[list[Item], tuple[LeftOut, ...]]:
-    """What is left when outputs of others are no inputs."""
+    """Items without those that are outputs of other items."""
     makers = {_place(item.output): item.source for item in items if _place(item.output) != _place(item.source)}
     kept, left_out = [], []
     for item in items:
@@ -193,7 +193,7 @@ def _without_results(items: list[Item]) -> tuple[list[Item], tuple[LeftOut, ...]
 
 
 def _of_folder(folder: Path, naming: Naming, *, several: bool) -> Found:
-    """The tree is kept."""
+    """Files of a folder; results have the same tree."""
     home = _home(folder, naming, several=several)
     if home.is_file():
         raise InputError(f"{home} is a file, and a folder is upscaled into a folder", "Name a folder with -o.")
@@ -228,12 +228,12 @@ def _home(folder: Path, naming: Naming, *, several: bool) -> Path:
 
 
 def _is_home(path: Path, home: Path) -> bool:
-    """Results of an earlier run of this very command, inside of the folder."""
+    """Whether a folder inside the input folder is the output folder of this command."""
     return path.absolute() == home.absolute()
 
 
 def _is_special(path: Path) -> bool:
-    """Pipes, devices and the like. What cannot be looked at is none: that is an error of its own when it is read."""
+    """Whether a file is a pipe, a device or the like. A file that is not accessible is reported when it is read."""
     try:
         return not stat.S_ISREG(path.stat().st_mode)
     except OSError:
@@ -241,13 +241,13 @@ def _is_special(path: Path) -> bool:
 
 
 def _maker(stem: str, siblings: Mapping[str, str]) -> str | None:
-    """What a file or folder is a result of, by its name: `a.png` of `a_x2.png`, if it is one of its siblings."""
+    """The sibling of which a file or folder is a result by its name: `a.png` for `a_x2.png`."""
     original = _RESULT.sub("", stem)
     return siblings.get(original) if original != stem else None
 
 
 _RESULT = re.compile(r"_(x[2-9]|4k|\d+x\d+|preview)(\.stopped(-\d+)?)?$")
-"""The end of the names that results get."""
+"""The end of the names of results."""
 
 
 def _earlier(path: Path, maker: Path) -> LeftOut:

@@ -1,4 +1,4 @@
-"""What a run over several files has finished, kept in the user's cache until all of it is: `--resume` skips these."""
+"""Record of the files that a run has finished, which `--resume` skips; kept in the user's cache until all are done."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from toolkit.system.documents import MalformedDocument, from_json
 
 
 class _Finished(msgspec.Struct, frozen=True):
-    """An input and its output, recognised again by their sizes and times in nanoseconds."""
+    """An input and its output, recognised by their sizes and modification times in nanoseconds."""
 
     source: str
     output: str
@@ -26,7 +26,7 @@ class _Finished(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, item: Item) -> _Finished:
-        """Raises OSError where one of the files is not there."""
+        """Raises OSError if one of the files does not exist."""
         return cls(str(item.source.absolute()), str(item.output.absolute()), _state(item.source), _state(item.output))
 
 
@@ -36,9 +36,9 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 class Record:
-    """Files that this very command has finished: the same inputs, networks and options.
+    """Files that runs of the same command have finished: with the same inputs, networks and options.
 
-    A line for each file, appended as soon as its output is there, so that it outlives a crash.
+    Has one line per file, appended as soon as its output is written, so that it survives a crash.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,10 +50,10 @@ class Record:
         """The record of a command.
 
         Args:
-            paths: inputs as they were given.
-            output: likewise.
-            options: of which those count that change what is written.
-            networks: sha256 of the networks that the run may use.
+            paths: inputs of the command.
+            output: of the command.
+            options: those that change the results distinguish commands.
+            networks: SHA-256 of the networks that the run may use.
         """
         changing = replace(options, resume=False, overwrite=False, jobs=1, ray=None, threads=0, models=())
         places = [str(path.absolute()) for path in (*paths, *([output] if output else []))]
@@ -61,14 +61,14 @@ class Record:
         return cls(cache_directory() / "runs" / f"{digest[:32]}.jsonl")
 
     def holds(self, item: Item) -> bool:
-        """Whether the output is one that this command wrote from this input, and both are as they were then."""
+        """Whether this command wrote the output from this input, and both are unchanged since."""
         try:
             return _Finished.of(item) in self._known
         except OSError:
             return False
 
     def add(self, item: Item) -> None:
-        """Without a place to write, `--resume` later reports finished files as existing: that ends no run."""
+        """Add a file. If the record cannot be written, a later `--resume` reports finished files as existing."""
         try:
             finished = _Finished.of(item)
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ class Record:
         self._known.add(finished)
 
     def remove(self) -> None:
-        """Everything is done, or begins again."""
+        """Remove the record when all files are done."""
         self._known.clear()
         try:
             self._path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What became of each file."""
+"""Reports of a run: one for each file."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ Outcome = Literal["done", "stopped", "exists", "failed"]
 
 
 class FileReport(msgspec.Struct, frozen=True):
-    """A file that was upscaled, or not.
+    """What was done with a file.
 
     Attributes:
         source: its path.
         output: where the result is, or the existing file that was not overwritten; empty when it failed.
         kind: `image` or `video`; `folder`: one that cannot be listed.
-        outcome: `stopped`: somebody interrupted, and the output holds what was done until then. `exists`: nothing was
-            done, because the output exists and was not to be overwritten.
-        earlier: an interrupted run of the same command had done it already, and this one had not to.
-        frames: 1 for pictures; 0 if it was done earlier.
-        seconds: that it took; of files that share workers, until the last part was there.
-        reused: share of rows whose result was taken from the frame before.
-        corrupt: frames that could not be decoded.
-        notes: what is not as it was in the input, or was assumed about it.
-        error: why it was not done.
+        outcome: `stopped`: the run was interrupted, and the output holds what was finished. `exists`: not upscaled,
+            since the output exists and is not to be overwritten.
+        frames: 1 for pictures; 0 if an earlier run finished the file.
+        seconds: duration; with workers, until the last segment was finished.
+        reused: share of rows whose result was taken from the frame before, 0 to 1.
+        corrupt: number of frames that could not be decoded.
+        notes: differences from the input, and assumptions about it.
+        error: why it failed.
         remedy: what to do about it.
-        traceback: where in the code it failed, for people who look for the reason; of failed files only.
+        traceback: of failed files, for debugging.
+        earlier: whether an interrupted run of the same command had finished it.
     """
 
     source: str
@@ -49,7 +49,7 @@ class FileReport(msgspec.Struct, frozen=True):
 
 
 class LeftOut(msgspec.Struct, frozen=True):
-    """A file that was not upscaled on purpose, and why."""
+    """A file that was skipped, and why."""
 
     source: str
     reason: str
@@ -59,9 +59,9 @@ class UpscaleReport(msgspec.Struct, frozen=True):
     """A run.
 
     Attributes:
-        files: in the order they were given.
+        files: in the order of the inputs.
         models: the networks that were used.
-        left_out: files that were met and are no input of this run, such as results of an earlier one.
+        left_out: files that were skipped, such as results of earlier runs.
     """
 
     files: tuple[FileReport, ...]

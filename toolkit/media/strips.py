@@ -1,4 +1,4 @@
-"""Where a frame is cut into strips: whole width, one height for all, each with the rows its result depends on."""
+"""Strips of a frame: of full width and equal height, each with the rows that its result depends on (halo)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MEMORY = 256 << 20
 
 @dataclass(frozen=True)
 class Strip:
-    """Rows `start` to `stop` of a frame go in; of what comes out, those of `keep_start` to `keep_stop` are right."""
+    """Input rows `start` to `stop` of a frame; the results of rows `keep_start` to `keep_stop` are valid."""
 
     start: int
     stop: int
@@ -23,15 +23,15 @@ class Strip:
 
 
 def cut(height: int, rows: int, local: Locality) -> tuple[Strip, ...]:
-    """Strips of one height that yield at most about `rows` rows each and together the whole frame.
+    """Divide a frame into strips of equal height.
 
-    Strips at the frame's edge lie against it, so that the network's own padding is where it is in a whole frame. One
-    strip of the whole frame where strips would not be lower than that.
+    The first and the last strip start and end at the frame's edge, so that the network's padding is where it is in a
+    whole frame. If strips with their halo would be as high as the frame, the result is one strip.
 
     Args:
         height: of the frame, a multiple of the network's alignment.
-        rows: that a strip should yield, at least.
-        local: of the network.
+        rows: valid rows of a strip, about.
+        local: the network's alignment and halo.
     """
     align = local.alignment
     above, below = (_up(side, align) for side in (local.above, local.below))
@@ -49,7 +49,7 @@ def cut(height: int, rows: int, local: Locality) -> tuple[Strip, ...]:
 
 
 def highest(memory: int, shape: Shape, per_pixel: float, local: Locality) -> int:
-    """Rows that a strip may yield so that its tensors take up to `memory` bytes; at least what the graph aligns to."""
+    """Valid rows of the highest strip whose tensors take at most `memory` bytes; at least the graph's alignment."""
     window = int(memory / (per_pixel * shape.width))
     halo = _up(local.above, local.alignment) + _up(local.below, local.alignment)
     if window >= shape.height:

@@ -1,4 +1,4 @@
-"""How large a result is to be, and which network brings it there."""
+"""Size of the results, and the scale of the network for it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SCALES = (2, 3)
 
 @dataclass(frozen=True)
 class Target:
-    """By how much to upscale: a network's scale, or a size that the result is to fit into.
+    """The scale of the network, or a size to fit into.
 
     Attributes:
         scale: of the network; None with `box`.
-        box: height and width of a landscape picture; portraits take it turned.
+        box: height and width for a landscape picture; exchanged for portraits.
     """
 
     scale: int | None = 2
@@ -28,27 +28,27 @@ class Target:
 
     @classmethod
     def of(cls, scale: int | None, to: str | None) -> Target:
-        """From what a user wrote.
+        """From the options of a command.
 
         Raises:
-            InputError: both, a scale that there is none of, or no size.
+            InputError: both are given, there is no such scale, or `to` is not a size.
         """
         if scale is not None and to is not None:
             raise InputError("--scale and --to exclude each other", "Say by how much, or how large.")
         if to is not None:
-            return cls(None, Shape(*sorted(parse_shape(to).sides)))  # lying, however it was typed
+            return cls(None, Shape(*sorted(parse_shape(to).sides)))  # landscape, in whichever order it was typed
         if scale not in (None, *SCALES):
             raise InputError(f"there is no network for x{scale}", f"Choose from {', '.join(map(str, SCALES))}.")
         return cls(scale or 2)
 
     def result(self, shape: Shape) -> tuple[int, Shape]:
-        """The network's scale for a picture of this size, and the size of the result.
+        """The network's scale for a picture of size `shape`, and the size of the result.
 
-        The smaller scale that reaches the box, so that the rest is a reduction wherever possible. Proportions stay,
-        to the nearest pixel.
+        The smallest scale that reaches the box is used, so that the result is then reduced rather than enlarged.
+        Proportions are kept to the nearest pixel.
 
         Raises:
-            InputError: the picture is that large already.
+            InputError: the picture is not smaller than the box.
         """
         if self.box is None:
             scale = self.scale or 2
@@ -65,7 +65,7 @@ class Target:
 
 
 def resized(samples: Samples, shape: Shape) -> Samples:
-    """(H, W, C) brought to a size with Pillow's Lanczos, in floating point for 16 bits."""
+    """Samples (H, W, C) resized by Pillow's Lanczos filter; 16 bits in floating point."""
     if samples.shape[:2] == shape.sides:
         return samples
     size, white = (shape.width, shape.height), 255 if samples.dtype == np.uint8 else 65535

@@ -1,4 +1,4 @@
-"""Pieces of work that any process, on any machine that sees the files, can do."""
+"""Tasks that any process can do, on any machine that sees the files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from toolkit.runtimes.subject import Subject
 
 @dataclass(frozen=True)
 class ImageTask:
-    """A picture to upscale, with a network for each scale that may be needed."""
+    """A picture to upscale, with the network of each scale that may be needed."""
 
     source: Path
     output: Path
@@ -34,7 +34,7 @@ class ImageTask:
 
 @dataclass(frozen=True)
 class SegmentTask:
-    """A segment of a video. `network` replaces that of the job on machines that do not have our files."""
+    """A segment of a video. `network` replaces that of the job on machines that do not have its files."""
 
     job: VideoJob
     segment: Segment
@@ -61,18 +61,18 @@ def source_of(task: Task) -> Path:
 
 
 def attempt_task(task: Task) -> Result | Failure:
-    """Do a piece of work in a worker, which goes on to others whatever happens."""
+    """Do a task in a worker. A failure is returned, so that the worker can do further tasks."""
     outcome = attempt(source_of(task), lambda: run_task(task))
     if isinstance(outcome, Failure) and outcome.unexpected:
-        _OPEN.clear()  # nobody knows what state the networks are in
+        _OPEN.clear()  # the networks may be in any state
     return outcome
 
 
 def run_task(task: Task) -> Result:
-    """Do a piece of work.
+    """Do a task.
 
     Raises:
-        ToolkitError: as the same work does without workers.
+        ToolkitError: as without workers.
     """
     source = source_of(task)
     if not source.is_file():
@@ -98,7 +98,7 @@ def run_task(task: Task) -> Result:
 
 
 def opened_upscaler(network: Subject | PackedSubject, memory: int, *, reuse: bool, pictures: bool) -> Upscaler:
-    """A network, loaded once a process."""
+    """A network, which each process loads once."""
     name = network.key if isinstance(network, PackedSubject) else str(network.path)
     key = (name, network.runtime, network.threads, memory, reuse, pictures)
     if key not in _OPEN:

@@ -1,4 +1,4 @@
-"""A network as a function of frames of any size: strips, bits and odd sides are its own affair."""
+"""A network as a function of frames of any size and depth, processed in strips if memory is limited."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Planes = NDArray[Any]
 """An image, uint8 or uint16, as (3, H, W): red, green, blue."""
 
 _REUSE_STRIPS = 8
-"""Into how many strips a frame is cut for reuse where memory asks for fewer: enough to find what stands still, few
-enough that their halos cost little."""
+"""Strips of a frame for reuse, if memory does not require more: enough to find unchanged areas, few enough that their
+halos cost little."""
 
 
 @dataclass
 class Reused:
-    """Rows of frames that were asked for, and those that had not changed since the frame before."""
+    """Number of rows that were processed, and of those taken from the frame before."""
 
     rows: int = 0
     reused: int = 0
@@ -44,14 +44,14 @@ class Reused:
 class Upscaler:
     """A network that upscales frames (3, H, W).
 
-    Frames that need more than `memory` bytes go through in strips with their exact halo: the same result, bit for
-    bit, where the runtime computes a pixel alike whatever the height around it. With `reuse`, strips whose input is
-    that of the frame before keep their result; frames are then run whole only where a probe frame of this very size
-    showed that this runtime gives the same bits both ways.
+    Frames that need more than `memory` bytes are processed in strips with their exact halo. The result is the same to
+    the bit if the runtime computes a pixel the same way for every frame height. With `reuse`, strips whose input equals
+    that of the frame before keep their result; whole frames are then run only if a test frame of the same size had the
+    same result to the bit both ways.
     """
 
     def __init__(self, subject: Subject, *, memory: int = MEMORY, reuse: bool = False, packed: bool = False) -> None:
-        """`packed`: results lie in memory as (H, W, 3), as picture files want them, under the same view."""
+        """`packed`: results are (H, W, 3) in memory, as picture files need them, and returned as a (3, H, W) view."""
         self.subject, self.memory, self.reuse, self._packed = subject, memory, reuse, packed
         self.reused = Reused()
         self._sessions: dict[int, Session] = {}
@@ -66,14 +66,14 @@ class Upscaler:
         """Upscale one frame.
 
         Args:
-            frame: uint8, or uint16 where the network takes floats; (3, H, W).
-            white: the value that stands for 1.0; results are rounded to it, ties to even, and clamped to 0..white.
+            frame: (3, H, W), uint8, or uint16 if the network has float input.
+            white: the value of 1.0; results are rounded to integers, ties to even, and clamped to 0..white.
 
         Returns:
-            The same type, (3, scale*H, scale*W). Not to be changed: the next call may hand rows of it on.
+            (3, scale*H, scale*W) of the same type. Must not be modified: the next call may copy rows of it.
 
         Raises:
-            InputError: the network is made for another size, or takes only 8 bits.
+            InputError: the network has another fixed size, or takes only 8 bits.
         """
         if frame.dtype != np.uint8 and not self.subject.contract.deep:
             raise InputError(
@@ -95,7 +95,7 @@ class Upscaler:
         return result[:, : height * scale, : width * scale]
 
     def forget(self) -> None:
-        """The next frame has nothing to do with the one before."""
+        """Do not reuse results of earlier frames, and reset the counts."""
         self._before = self._result = None
         self.reused = Reused()
 
@@ -115,7 +115,7 @@ class Upscaler:
             else:
                 changed.append(strip)
         if self._whole and sum(strip.stop - strip.start for strip in changed) >= height:
-            # Nothing is lost where a few strips had not changed: they are computed to the same bits again.
+            # One run of the whole frame is faster, and computes the unchanged strips to the same bits again.
             changed = [Strip(0, height, 0, height)]
         for strip in changed:
             self._run(frame, strip, result, white)
@@ -135,7 +135,7 @@ class Upscaler:
         returned.to_image(returned.region(output, slice(first, last)), white=white, out=target)
 
     def _session(self, shape: Shape) -> Session:
-        """One per height, kept bound."""
+        """A session bound to a size; one is kept for each height."""
         if shape.height not in self._sessions:
             session = self._spare.pop() if self._spare else self.subject.load()
             session.bind(shape)
@@ -143,7 +143,7 @@ class Upscaler:
         return self._sessions[shape.height]
 
     def _extended(self, frame: Planes) -> Planes:
-        """Odd and tiny sides extended by reflection, as sessions do, but once for all strips."""
+        """The frame extended by reflection to the network's size multiple, as sessions do, but once for all strips."""
         if self.subject.fixed is not None or isinstance(self._local(), str):
             return frame
         sides = frame.shape[1:]
@@ -154,7 +154,7 @@ class Upscaler:
         return frame
 
     def _local(self) -> Locality | str:
-        """What the graph needs around a pixel; of engines, whose size is fixed, nothing is asked."""
+        """The graph's receptive field, or why there are no strips; engines have a fixed size."""
         artifact = self.subject.artifact
         return "an engine is built for one size" if artifact is None else _read_locality(artifact)[0]
 
@@ -192,8 +192,11 @@ class Upscaler:
             )
 
     def _same_either_way(self, shape: Shape) -> bool:
-        """Whether a frame of noise comes out the same in strips and whole. What a runtime does to a pixel depends on
-        its place and the frame's size, never on values: one frame tells for all."""
+        """Whether a frame of noise has the same result in strips and whole.
+
+        How a runtime computes a pixel depends on its position and the frame's size, not on values, so that one frame
+        is enough.
+        """
         random = np.random.default_rng(0)
         frame: Planes = random.integers(0, 256, (3, *shape.sides), np.uint8)
         scale = self.subject.scale
@@ -214,5 +217,5 @@ def _read_locality(artifact: Artifact) -> tuple[Locality | str, float]:
 @lru_cache(maxsize=16)
 def _locality_of(path: Path, network: Network) -> tuple[Locality | str, float]:
     model = read_model(path)
-    with foreign(f"cannot find out what {path} needs around a pixel"):
+    with foreign(f"cannot find the receptive field of {path}"):
         return network_locality(model, network), bytes_per_pixel(model)

@@ -1,4 +1,4 @@
-"""Processes of this machine that share the work."""
+"""Worker processes on this machine, and the protocol of workers."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _Job = tuple[int, Task]
 
 
 class Workers(Protocol):
-    """Whoever does tasks, in whatever order.
+    """Runs tasks in any order.
 
     Attributes:
-        threads: of the runtime in each worker; 0: all that the worker may use.
+        threads: of the runtime in each worker; 0: all CPUs that the worker may use.
     """
 
     threads: int
@@ -42,7 +42,7 @@ class Workers(Protocol):
     def results(
         self, tasks: Iterator[tuple[int, Task]], stopped: Callable[[], bool]
     ) -> Iterator[tuple[int, Result | Failure]]:
-        """Results as they come, with the number each task was given. When stopped, of what was begun."""
+        """Results in the order in which tasks end, with their numbers. After a stop, of the tasks that had begun."""
         ...
 
     def pack(self, subject: Subject) -> PackedSubject | None:
@@ -92,7 +92,7 @@ class LocalWorkers:
                 running[self._submit(item[1])] = item
             done, _ = wait(running, timeout=_POLL, return_when=FIRST_COMPLETED)
             if any(_crashed(future) for future in done):
-                yield from self._sorted_out(running)
+                yield from self._after_crash(running)
                 running.clear()
                 continue
             for future in done:
@@ -104,16 +104,16 @@ class LocalWorkers:
         try:
             return self._pool.submit(attempt_task, task)
         except BrokenProcessPool as error:
-            # It crashed a moment ago: this task shares the fate of those that were running.
+            # The pool broke a moment ago: this task runs again with those that were running then.
             future: Future[Result | Failure] = Future()
             future.set_exception(error)
             return future
 
-    def _sorted_out(self, running: dict[Future[Result | Failure], _Job]) -> Iterator[tuple[int, Result | Failure]]:
-        """Results of tasks of which one has crashed its process, and with it the pool.
+    def _after_crash(self, running: dict[Future[Result | Failure], _Job]) -> Iterator[tuple[int, Result | Failure]]:
+        """Results after one of the running tasks has crashed its process, which ends the whole pool.
 
-        Nobody knows which one it was, so those without a result run again, one at a time: whichever crashes again is
-        at fault.
+        It is not known which task it was. Those without a result run again one at a time, and one that crashes again is
+        reported as failed.
         """
         wait(running)
         suspects = [job for future, job in running.items() if _crashed(future)]
@@ -124,10 +124,10 @@ class LocalWorkers:
         for index, task in suspects:
             future = self._submit(task)
             wait([future])
-            yield index, _loss(task, self._restart([task])) if _crashed(future) else future.result()
+            yield index, _crash_failure(task, self._restart([task])) if _crashed(future) else future.result()
 
     def _restart(self, tasks: list[Task]) -> int | None:
-        """A new pool in the place of one that crashed in one of the tasks; returns that process's exit code."""
+        """Replace the pool after a crash in one of `tasks`; returns the exit code of the process that crashed."""
         processes = [] if self._pool is None else _processes(self._pool)
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
@@ -135,7 +135,7 @@ class LocalWorkers:
             if isinstance(task, ImageTask):
                 remove_temporaries(task.output, [process.pid for process in processes if process.pid])
         self._pool = self._begin_pool()
-        # The pool itself ends the others by SIGTERM.
+        # The pool ends its other processes with SIGTERM.
         codes = [process.exitcode for process in processes if process.exitcode not in (None, 0, -signal.SIGTERM)]
         return codes[0] if codes else None
 
@@ -151,22 +151,22 @@ def _crashed(future: Future[Result | Failure]) -> bool:
 
 
 def _processes(pool: ProcessPoolExecutor) -> list[BaseProcess]:
-    """A pool forgets its processes when it breaks or shuts down."""
+    """Processes of a pool, which has no record of them after it breaks or shuts down."""
     return list((pool._processes or {}).values())
 
 
-def _loss(task: Task, code: int | None) -> Failure:
-    """Why a file has no result whose worker process is gone."""
+def _crash_failure(task: Task, code: int | None) -> Failure:
+    """The failure of a task whose worker process ended."""
     source = source_of(task)
     if code == -signal.SIGKILL:
         error: ToolkitError = InputError(
-            f"{source}: its worker process was killed, perhaps for want of memory",
+            f"{source}: its worker process was killed, perhaps because memory ran out",
             "Use fewer --jobs, or less --memory.",
         )
     else:
         name = f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
         error = UnexpectedError(
             f"{source}: its worker process crashed ({name})",
-            "This is a fault of the toolkit or of a library it uses: please report it, with the file if you can.",
+            "This is a fault of the toolkit or of a library that it uses: please report it, with the file if possible.",
         )
     return Failure.of(error, source)

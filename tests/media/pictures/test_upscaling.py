@@ -25,7 +25,7 @@ from toolkit.workloads import Shape
 
 @pytest.fixture
 def options(nearest: Path) -> UpscaleOptions:
-    return UpscaleOptions(models=(nearest,), threads=1)
+    return UpscaleOptions(models=(nearest,), runtime="ort-cpu", threads=1)
 
 
 def doubled(samples: NDArray[Any]) -> NDArray[Any]:
@@ -148,7 +148,11 @@ def test_nothing_hidden_bleeds_into_edges(tmp_path: Path, small_artifact: Any) -
     for name, hidden in (("a", (255, 0, 255)), ("b", (0, 255, 0))):
         shown = np.where(alpha[..., None] > 0, pixels, np.array(hidden, np.uint8))
         Image.fromarray(np.dstack([shown, alpha])).save(tmp_path / f"{name}.png")
-        made(tmp_path / f"{name}.png", tmp_path / f"{name}_out.png", UpscaleOptions(models=(small_artifact.path,)))
+        made(
+            tmp_path / f"{name}.png",
+            tmp_path / f"{name}_out.png",
+            UpscaleOptions(models=(small_artifact.path,), runtime="ort-cpu"),
+        )
         results.append(read_picture(tmp_path / f"{name}_out.png").samples)
     visible = results[0][..., 3:] > 0
     np.testing.assert_array_equal(results[0] * visible, results[1] * visible)
@@ -228,13 +232,13 @@ def test_deep_pictures_need_a_network_that_takes_them(tmp_path: Path, small_arti
     bytes_only = export(checkpoint(), ExportOptions(uint8="NHWC"), directory=tmp_path)
     pixels = picture(11, 13)
     Image.fromarray(pixels).save(tmp_path / "in.png")
-    made(tmp_path / "in.png", tmp_path / "bytes.png", UpscaleOptions(models=(bytes_only.path,)))
-    made(tmp_path / "in.png", tmp_path / "floats.png", UpscaleOptions(models=(small_artifact.path,)))
+    made(tmp_path / "in.png", tmp_path / "bytes.png", UpscaleOptions(models=(bytes_only.path,), runtime="ort-cpu"))
+    made(tmp_path / "in.png", tmp_path / "floats.png", UpscaleOptions(models=(small_artifact.path,), runtime="ort-cpu"))
     off = read_picture(tmp_path / "bytes.png").samples.astype(int) - read_picture(tmp_path / "floats.png").samples
     assert np.abs(off).max() <= 1
     Image.fromarray(np.full((8, 8), 1000, np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(InputError, match="takes 8 bits"):
-        upscale([tmp_path / "deep.png"], None, UpscaleOptions(models=(bytes_only.path,)))
+        upscale([tmp_path / "deep.png"], None, UpscaleOptions(models=(bytes_only.path,), runtime="ort-cpu"))
 
 
 def test_preview_shows_both_halves(tmp_path: Path, options: UpscaleOptions) -> None:

@@ -17,7 +17,7 @@ LOSSLESS = VideoFormat(codec="ffv1")
 
 @pytest.fixture
 def options(nearest: Path) -> UpscaleOptions:
-    return UpscaleOptions(models=(nearest,), threads=1, video=LOSSLESS)
+    return UpscaleOptions(models=(nearest,), runtime="ort-cpu", threads=1, video=LOSSLESS)
 
 
 @pytest.fixture

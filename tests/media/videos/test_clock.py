@@ -32,7 +32,7 @@ WRAP = Fraction(2**33, 90000)
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> UpscaleOptions:
     nearest = nearest_artifact(tmp_path_factory.mktemp("nearest")).path
-    return UpscaleOptions(models=(nearest,), threads=1, video=VideoFormat(codec="ffv1"))
+    return UpscaleOptions(models=(nearest,), runtime="ort-cpu", threads=1, video=VideoFormat(codec="ffv1"))
 
 
 def joined(path: Path, starts: list[float], *, sound: bool | str, **settings: Any) -> Path:

@@ -183,10 +183,10 @@ def test_the_suite_sees_a_wrong_reading(
     wrong: Colour, tmp_path: Path, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reading is wrong and the writing right: what passes through twice would undo itself."""
-    from toolkit.media.videos import video
+    from toolkit.media.videos import segments
 
-    right = video.ToRgb
-    monkeypatch.setattr(video, "ToRgb", lambda frame, _colour, **how: right(frame, wrong, **how))
+    right = segments.ToRgb
+    monkeypatch.setattr(segments, "ToRgb", lambda frame, _colour, **how: right(frame, wrong, **how))
     worst, drift = convert(Case(1, 8, "420", "left", full=False), tmp_path, network)
     assert worst > 2 * WORST[False, 8] or drift > 2 * DRIFT[False]
 

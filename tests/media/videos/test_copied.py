@@ -31,7 +31,7 @@ PLACE = {
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> UpscaleOptions:
     nearest = nearest_artifact(tmp_path_factory.mktemp("nearest")).path
-    return UpscaleOptions(models=(nearest,), threads=1, video=VideoFormat(preset="ultrafast"))
+    return UpscaleOptions(models=(nearest,), runtime="ort-cpu", threads=1, video=VideoFormat(preset="ultrafast"))
 
 
 def upscaled(source: Path, output: Path, options: UpscaleOptions) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ BT2020 = Mastering(
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> UpscaleOptions:
     nearest = nearest_artifact(tmp_path_factory.mktemp("nearest")).path
-    return UpscaleOptions(models=(nearest,), threads=1)
+    return UpscaleOptions(models=(nearest,), runtime="ort-cpu", threads=1)
 
 
 def write_deep(path: Path, codec: str, pix_fmt: str, tags: dict[str, int], settings: dict[str, str]) -> Path:

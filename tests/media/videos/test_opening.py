@@ -19,7 +19,7 @@ from toolkit.media.videos.opening import opened
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> UpscaleOptions:
     nearest = nearest_artifact(tmp_path_factory.mktemp("nearest")).path
-    return UpscaleOptions(models=(nearest,), threads=1, video=VideoFormat(preset="ultrafast"))
+    return UpscaleOptions(models=(nearest,), runtime="ort-cpu", threads=1, video=VideoFormat(preset="ultrafast"))
 
 
 @pytest.mark.parametrize("name", ["Film: one.mp4", "http:film.mp4", "-film.mp4", "film%03d.mp4", "[a]|?&#.mp4"])

@@ -30,7 +30,7 @@ MATRICES = CORNERS | TURNS
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> UpscaleOptions:
     nearest = nearest_artifact(tmp_path_factory.mktemp("nearest")).path
-    return UpscaleOptions(models=(nearest,), threads=1, video=VideoFormat(codec="ffv1"))
+    return UpscaleOptions(models=(nearest,), runtime="ort-cpu", threads=1, video=VideoFormat(codec="ffv1"))
 
 
 def shown(pixels: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:

@@ -26,7 +26,7 @@ HIDDEN = {"auto-alt-ref": "1", "lag-in-frames": "8", "deadline": "realtime"}
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> UpscaleOptions:
     nearest = nearest_artifact(tmp_path_factory.mktemp("nearest")).path
-    return UpscaleOptions(models=(nearest,), threads=1, video=VideoFormat(codec="ffv1"))
+    return UpscaleOptions(models=(nearest,), runtime="ort-cpu", threads=1, video=VideoFormat(codec="ffv1"))
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ RESULTS = {".mkv": "subrip", ".mp4": "mov_text", ".mov": "mov_text", ".webm": "w
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> UpscaleOptions:
     nearest = nearest_artifact(tmp_path_factory.mktemp("nearest")).path
-    return UpscaleOptions(models=(nearest,), threads=1, video=VideoFormat(preset="ultrafast"))
+    return UpscaleOptions(models=(nearest,), runtime="ort-cpu", threads=1, video=VideoFormat(preset="ultrafast"))
 
 
 @pytest.fixture(scope="module")

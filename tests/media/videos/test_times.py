@@ -31,7 +31,7 @@ MILLISECOND = Fraction(1, 1000)
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> UpscaleOptions:
     nearest = nearest_artifact(tmp_path_factory.mktemp("nearest")).path
-    return UpscaleOptions(models=(nearest,), threads=1, video=VideoFormat(codec="ffv1"))
+    return UpscaleOptions(models=(nearest,), runtime="ort-cpu", threads=1, video=VideoFormat(codec="ffv1"))
 
 
 def done(source: Path, output: Path, options: UpscaleOptions) -> int:

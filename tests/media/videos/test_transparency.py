@@ -28,7 +28,7 @@ TAGS = {"colorspace": 1, "color_range": 1}
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> UpscaleOptions:
     nearest = nearest_artifact(tmp_path_factory.mktemp("nearest")).path
-    return UpscaleOptions(models=(nearest,), threads=1)
+    return UpscaleOptions(models=(nearest,), runtime="ort-cpu", threads=1)
 
 
 def alpha_of(number: int, bits: int) -> NDArray[np.uint16]:

@@ -1,4 +1,4 @@
-"""AVIF with more than 8 bits a sample or with code points for its colour, which Pillow does not write."""
+"""AVIF with more than 8 bits per sample, or with colour code points, which Pillow does not write."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from toolkit.images.picture import Cicp, Picture, Samples
 _SRGB = Cicp(1, 13)
 _BT2020, _BT2020_MATRIX, _BT601_MATRIX = 9, 9, 6
 _SPEED = 6
-"""Of libaom, 0 to 10, as Pillow has it."""
+"""libaom's speed, 0 to 10; Pillow's default."""
 
 
 def avif(picture: Picture, quality: int) -> bytes:
-    """A picture as an AVIF file: uint16 with 10 bits where the original had no more, else 12.
+    """A picture as an AVIF file. uint16 is written with 10 bits if the original had no more, otherwise with 12.
 
     Raises:
         InputError: the encoder refuses it.
@@ -72,7 +72,9 @@ def _by_pillow(picture: Picture, quality: int) -> bytes:
 
 
 def _tagged(content: bytes, cicp: Cicp) -> bytes:
-    """An AVIF whose box `colr` names other primaries and another transfer function; it comes before what the
-    codestream says (MIAF, ISO/IEC 23000-22, 7.3.6.4). The matrix stays the encoder's."""
+    """An AVIF file with other primaries and transfer function in its box `colr`; the matrix is the encoder's.
+
+    The box has priority over the codestream (MIAF, ISO/IEC 23000-22, 7.3.6.4).
+    """
     place = nclx_place(content)
     return content[:place] + struct.pack(">HH", cicp.primaries, cicp.transfer) + content[place + 4 :]

@@ -1,4 +1,4 @@
-"""Colour of pictures as formats hold it: a profile stays only where it is right for the samples that are written."""
+"""Colour of pictures in a format: ICC profiles, code points, and conversions to modes that the format supports."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from toolkit.media.pictures.icc import colour_space, profile
 _SPACES = {"L": b"GRAY", "LA": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB ", "CMYK": b"CMYK"}
 _HDR = ("PNG", "AVIF")
 _GAMMA = ("PNG",)
-"""Formats that hold colour by code points, and by gamma and chromaticities."""
+"""Formats that support colour code points; and gamma and chromaticities."""
 
 
 def checked_colour(picture: Picture) -> tuple[Picture, tuple[str, ...]]:
-    """The picture with a profile of the kind that its samples have, or without one, and notes.
+    """The picture with an ICC profile that fits its mode, or without one; and notes.
 
-    Grey with a profile for RGB becomes RGB of three equal channels, whose look the profile says.
+    Grey with a profile for RGB becomes RGB with three equal channels, for which the profile is valid.
     """
     icc = picture.metadata.icc
     if icc is None or icc[16:20] == _SPACES[picture.mode]:
@@ -34,14 +34,14 @@ def checked_colour(picture: Picture) -> tuple[Picture, tuple[str, ...]]:
 
 
 def repeated_grey(picture: Picture) -> Picture:
-    """Grey, with or without transparency, as three equal channels."""
+    """Grey, with or without transparency, as RGB with three equal channels."""
     grey, alpha = picture.samples[..., :1], picture.samples[..., 1:]
     samples = np.concatenate([grey, grey, grey, alpha], 2)
     return replace(picture, samples=samples, mode="RGBA" if picture.mode == "LA" else "RGB")
 
 
 def grey_as_rgb(picture: Picture) -> Picture:
-    """Grey as RGB for a format that has no grey; through LittleCMS into sRGB where a profile says what grey it is."""
+    """Grey as RGB, for formats without grey; converted to sRGB by LittleCMS if it has a profile."""
     made, icc = repeated_grey(picture), picture.metadata.icc
     if icc is None or icc[16:20] != b"GRAY":
         return made
@@ -60,7 +60,7 @@ def grey_as_rgb(picture: Picture) -> Picture:
 
 
 def cmyk_as_rgb(samples: Samples, icc: bytes | None) -> tuple[Samples, bytes | None]:
-    """uint8 CMYK by its profile into sRGB, and the profile of that; without a profile as Pillow converts."""
+    """uint8 CMYK converted to sRGB, and the sRGB profile; without a profile, Pillow's conversion and None."""
     image = Image.fromarray(np.ascontiguousarray(samples), "CMYK")
     if icc is None:
         return np.asarray(image.convert("RGB")), None
@@ -73,10 +73,10 @@ def cmyk_as_rgb(samples: Samples, icc: bytes | None) -> tuple[Samples, bytes | N
 
 
 def tagged(picture: Picture, kind: str) -> tuple[Picture, tuple[str, ...]]:
-    """The picture with its colour as a format holds it: code points and gamma become a profile where it has only that.
+    """The picture with its colour as the format supports it: code points and gamma may become an ICC profile.
 
     Raises:
-        InputError: HDR, in a format that cannot say so.
+        InputError: the picture is HDR, and the format does not support it.
     """
     metadata = picture.metadata
     cicp = metadata.cicp

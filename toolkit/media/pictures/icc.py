@@ -1,4 +1,4 @@
-"""ICC profiles made from code points or from PNG's gamma, for formats that hold colour only as a profile.
+"""ICC profiles for colour code points or PNG's gamma, for formats that support only profiles.
 
 Matrix and curve profiles of version 4 (ICC.1:2022, 8.3 and 8.4.1); code points are those of ITU-T H.273.
 """
@@ -57,7 +57,7 @@ class ColourSpace:
 
 
 def colour_space(metadata: Metadata) -> ColourSpace | None:
-    """What code points, or PNG's gamma and chromaticities, say; None where a profile cannot say it, as for HDR."""
+    """Colour space of code points, or of PNG's gamma and chromaticities; None if no profile can describe it, as HDR."""
     if metadata.cicp is not None:
         cicp = metadata.cicp
         primaries = _BT709 if cicp.primaries in _UNSPECIFIED else _PRIMARIES.get(cicp.primaries)
@@ -79,7 +79,7 @@ def _is_gamut(chromaticities: tuple[float, ...]) -> bool:
 
 
 def profile(space: ColourSpace, *, grey: bool) -> bytes:
-    """An ICC profile of RGB, or of grey."""
+    """An ICC profile for RGB or grey."""
     curve = _curve(space.curve)
     text = {b"desc": _text("Colour of the original picture"), b"cprt": _text("CC0")}
     matrix, adaptation = _matrices(space.chromaticities)

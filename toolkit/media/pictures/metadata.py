@@ -1,4 +1,4 @@
-"""What of a picture's metadata a format can hold, and what is left out."""
+"""The part of a picture's metadata that a format supports, and notes about the rest."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from toolkit.images.picture import Metadata, Picture
 
 COMMENT = "Comment"
 _SEGMENT = 65533
-"""Bytes that a segment of JPEG holds."""
+"""Capacity of a JPEG segment in bytes."""
 _XMP_NAME, _EXIF_NAME = 29, 6
-"""Bytes of the names at the start of such segments."""
+"""Bytes of the names at the start of JPEG segments."""
 _LARGEST_JPEG_DPI = 65535
 _NAMED = 4
-"""How many texts a note names."""
+"""Number of texts that a note names."""
 
 
 def described(picture: Picture, kind: str) -> tuple[Metadata, tuple[str, ...]]:
-    """Metadata that `kind` holds, and notes about the rest."""
+    """Metadata that the format `kind` supports, and notes about the rest."""
     metadata, notes = picture.metadata, list[str]()
     kept = tuple(item for item in metadata.text if kind == "PNG" or (kind == "JPEG" and item[0] == COMMENT))
     if lost := [key for key, _ in metadata.text if key not in dict(kept)]:
@@ -38,7 +38,7 @@ def described(picture: Picture, kind: str) -> tuple[Metadata, tuple[str, ...]]:
 
 
 def _in_segments(metadata: Metadata) -> tuple[Metadata, list[str]]:
-    """Without what is too large for a JPEG."""
+    """Metadata without what is too large for a JPEG, and notes."""
     notes = []
     if metadata.exif is not None and len(metadata.exif) + _EXIF_NAME > _SEGMENT:
         metadata = replace(metadata, exif=None)

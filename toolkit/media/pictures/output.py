@@ -1,4 +1,4 @@
-"""Writing pictures: the format by the file's name, whole or not at all."""
+"""Writing pictures; the file's suffix selects the format."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MODES = {
     "TIFF": ("L", "LA", "RGB", "RGBA", "CMYK"),
 }
 _FULL_COLOUR = 90
-"""JPEG quality from which colour is stored in full resolution."""
+"""JPEG quality from which chroma is stored at full resolution."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class PictureFormat:
     """How pictures are written.
 
     Attributes:
-        quality: of JPEG, WebP and AVIF, 1..100.
-        lossless: WebP without loss.
-        suffix: of files that are not named; None keeps the input's where it can be written, else .png.
+        quality: of JPEG, WebP and AVIF, 1 to 100.
+        lossless: whether WebP is lossless.
+        suffix: of outputs that are not named; None: the input's if it can be written, else .png.
     """
 
     quality: int = 95
@@ -57,10 +57,10 @@ class PictureFormat:
 
 
 def format_of(path: Path) -> str:
-    """The format that a name asks for.
+    """The format for a file's suffix.
 
     Raises:
-        InputError: none that can be written.
+        InputError: there is none that can be written.
     """
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"{path} does not say what to write", f"Formats: {', '.join(FORMATS)}.")
@@ -71,10 +71,10 @@ def write_picture(path: Path, picture: Picture, options: PictureFormat, *, overw
     """Write a picture.
 
     Returns:
-        Notes about what the format could not hold.
+        Notes about what the format does not support.
 
     Raises:
-        InputError: it cannot be written, or the format does not hold pictures this large.
+        InputError: the file cannot be written, or the format does not support pictures of this size.
         OutputExists: `path` exists, and `overwrite` is false.
     """
     kind = format_of(path)
@@ -101,7 +101,7 @@ def _has_colour_chunks(metadata: Metadata) -> bool:
 
 
 def _fitting(picture: Picture, kind: str) -> tuple[Picture, tuple[str, ...]]:
-    """The picture as the format can hold it, and what that takes away."""
+    """The picture in a mode and with metadata that the format supports, and notes about what is lost."""
     picture, mismatched = checked_colour(picture)
     made, tagging = tagged(picture, kind)
     notes = [*mismatched, *tagging]
@@ -112,7 +112,7 @@ def _fitting(picture: Picture, kind: str) -> tuple[Picture, tuple[str, ...]]:
         made = replace(made, samples=on_white(made.samples), mode="L" if made.mode == "LA" else "RGB")
         notes.append(f"{kind} holds no transparency: put on white")
     if made.mode == "CMYK" and made.mode not in _MODES[kind]:
-        # By 8 bits, as LittleCMS in Pillow converts.
+        # With 8 bits, since Pillow's LittleCMS does not convert more.
         samples, icc = cmyk_as_rgb(to_8_bits(made.samples), made.metadata.icc)
         made = replace(made, samples=samples, mode="RGB", metadata=replace(made.metadata, icc=icc))
         notes.append(f"{kind} holds no CMYK: converted to RGB")
@@ -123,15 +123,18 @@ def _fitting(picture: Picture, kind: str) -> tuple[Picture, tuple[str, ...]]:
 
 
 def _holds_16_bits(picture: Picture, kind: str) -> bool:
-    """AVIF holds 12 bits, and is written with that many where no profile is needed beside them."""
+    """Whether the format has 16 bits, or AVIF's 12, which cannot be written together with an ICC profile."""
     if picture.mode == "CMYK":
         return kind == "TIFF"
     return kind in ("PNG", "TIFF") or (kind == "AVIF" and picture.metadata.icc is None)
 
 
 class _Stream:
-    """A file that Pillow writes to piece by piece: large pictures need not be in memory once more, and a full disk is
-    the operating system's error, which Pillow's own writing to a file descriptor hides."""
+    """A file without a descriptor, so that Pillow writes through Python.
+
+    Large pictures are then not buffered as a whole, and a full disk raises OSError, which Pillow's own writing to a
+    file descriptor hides.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self.write, self.seek, self.tell, self.flush = file.write, file.seek, file.tell, file.flush
@@ -193,5 +196,5 @@ def _image(picture: Picture) -> Image.Image:
     if picture.mode == "L":
         return Image.fromarray(samples[..., 0])
     height, width = samples.shape[:2]
-    # By its buffer: a copy of a large picture is gigabytes.
+    # Without a copy, which would take gigabytes for a large picture.
     return Image.frombuffer(picture.mode, (width, height), samples.reshape(-1), "raw", picture.mode, 0, 1)

@@ -1,5 +1,5 @@
-"""PNG with 16 bits a sample or with chunks for its colour, which Pillow does not write in every version (PNG
-specification, third edition)."""
+"""PNG with 16 bits per sample or with colour chunks, which not every version of Pillow writes (PNG specification, third
+edition)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROWS_AT_ONCE = 64
 
 
 def png(samples: Samples, metadata: Metadata) -> bytes:
-    """uint8 or uint16 (H, W, C), C of 1 to 4, as a PNG file with its metadata."""
+    """A PNG file of samples (H, W, C), uint8 or uint16, with 1 to 4 channels, and metadata."""
     height, width, channels = samples.shape
     header = struct.pack(">IIBBBBB", width, height, samples.dtype.itemsize * 8, _COLOUR_TYPES[channels], 0, 0, 0)
     chunks = [_chunk(b"IHDR", header), *(_chunk(kind, content) for kind, content in _described(metadata))]
@@ -27,11 +27,10 @@ def png(samples: Samples, metadata: Metadata) -> bytes:
 
 
 def _colour(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and content of the chunks that say what colours samples stand for, the profile aside (PNG, third edition,
-    11.3.2)."""
+    """Kind and content of the colour chunks, without the ICC profile (PNG, third edition, 11.3.2)."""
     if metadata.cicp is not None:
         cicp = metadata.cicp
-        # RGB has no matrix, and samples are of full range here.
+        # RGB has no matrix, and the samples have full range.
         yield b"cICP", bytes([cicp.primaries & 255, cicp.transfer & 255, 0, 1])
     if metadata.gamma is not None:
         yield b"gAMA", struct.pack(">I", _hundred_thousandths(metadata.gamma))
@@ -59,7 +58,7 @@ def _described(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _compressed(samples: Samples) -> Iterator[bytes]:
-    """Rows filtered by their difference to the row above."""
+    """Compressed rows, filtered by the difference from the row above."""
     height, width, channels = samples.shape
     packer = zlib.compressobj(6)
     above = np.zeros((1, width * channels * samples.dtype.itemsize), np.uint8)

@@ -1,7 +1,7 @@
-"""TIFF files of 8 or 16 bits a sample, which Pillow writes only in part (TIFF 6.0 and its supplement on deflate).
+"""TIFF files with 8 or 16 bits per sample, which Pillow supports only in part (TIFF 6.0 and its supplement on deflate).
 
-EXIF is a TIFF structure itself: the file begins with it as it is, so that all offsets in it, those of maker notes
-included, stay right, and the directory of the picture comes last.
+EXIF is itself a TIFF structure. The file begins with it unchanged, so that all offsets in it, including those of maker
+notes, stay valid; the directory of the picture comes last.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ _BYTE, _SHORT, _LONG, _RATIONAL, _UNDEFINED = 1, 3, 4, 5, 7
 _CODES = {_SHORT: "H", _LONG: "I"}
 _DEFLATE, _HORIZONTAL_DIFFERENCES, _STRAIGHT_ALPHA, _INCHES = 8, 2, 2, 2
 _STRIP = 1 << 20
-"""Bytes of a strip before compression."""
+"""Size of a strip in bytes before compression."""
 _LARGEST_FILE = (1 << 32) - (1 << 16)
 
 _NO_EXIF = b"II*\0\x08\0\0\0\0\0"
 """A TIFF structure with an empty directory."""
 _OF_THE_SAMPLES = frozenset(range(254, 533)) - {269, 270, 271, 272, 282, 283, 296, 305, 306, 315, 316} | {33421, 33422}
 _DNG = 50706, 52543
-"""Tags that say how samples lie in a file, which EXIF of another file has no say in."""
+"""Tags that describe the samples, which are not taken from the EXIF of another file."""
 _Value = tuple[int, int, bytes]
 """Type, count, and content of a tag."""
 
 
 def write_tiff(file: IO[bytes], picture: Picture) -> None:
-    """Write a picture, compressed without loss.
+    """Write a picture with lossless compression.
 
     Raises:
-        InputError: it does not fit into the 4 GiB that a TIFF can have.
+        InputError: it is larger than the 4 GiB of a TIFF file.
     """
     exif = picture.metadata.exif or _NO_EXIF
     order = order_of(exif)
@@ -51,7 +51,7 @@ def write_tiff(file: IO[bytes], picture: Picture) -> None:
 
 
 def _write_strips(file: IO[bytes], samples: Samples, order: str) -> tuple[list[int], list[int], int]:
-    """Where strips are, how long each is, and how many rows each has."""
+    """Write the strips; returns their offsets, their lengths in bytes, and the rows per strip."""
     height, width, channels = samples.shape
     rows = max(1, min(height, _STRIP // (width * channels * samples.dtype.itemsize)))
     places, lengths = [], []
@@ -103,7 +103,7 @@ def _whole(order: str, kind: int, *values: int) -> _Value:
 
 
 def _write_directory(file: IO[bytes], exif: bytes, order: str, tags: dict[int, _Value]) -> int:
-    """Values, then the directory of them and of what EXIF says of the picture; returns where it is."""
+    """Write values, and the directory of the picture and of its EXIF; returns the directory's offset."""
     entries = {}
     (first,) = struct.unpack_from(order + "I", exif, 4)
     for entry in read_entries(exif, order, first):

@@ -1,4 +1,4 @@
-"""Encoded segments and everything else of the input into one file."""
+"""Muxing: encoded segments, and the other streams and metadata of the input, written to one file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from toolkit.system.atomic import new_file, temporary_name
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
 
-# Not AVI, which keeps no times.
+# Not AVI, which has no timestamps.
 FORMATS = {
     ".mp4": "mp4",
     ".m4v": "mp4",
@@ -33,10 +33,10 @@ _EDIT_LISTS = frozenset({"mp4", "mov"})
 
 
 def container_format(path: Path) -> str:
-    """FFmpeg's name of the container that a file's name asks for.
+    """FFmpeg's name of the container for a file's suffix.
 
     Raises:
-        InputError: none.
+        InputError: there is none.
     """
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"{path} does not say which container to write", f"Known: {', '.join(FORMATS)}.")
@@ -44,7 +44,7 @@ def container_format(path: Path) -> str:
 
 
 def wants_global_header(path: Path) -> bool:
-    """Whether a container keeps codec parameters once, in front, rather than in the stream."""
+    """Whether a container stores codec parameters once in its header, rather than in the stream."""
     import av
     from av.format import Flags
 
@@ -60,21 +60,21 @@ def assemble(
     end: Fraction | None,
     overwrite: bool = False,
 ) -> list[str]:
-    """Write a file: through a temporary one, so that it is there whole or not at all.
+    """Write the output, through a temporary file.
 
     Args:
         video: the input, whose audio, subtitles, chapters and metadata are copied.
-        parts: in order.
+        parts: encoded segments in order.
         encoding: of the parts.
-        output: where to.
-        end: seconds on the input's clock where the output ends before the input does.
-        overwrite: an existing file.
+        output: path of the file.
+        end: seconds on the input's clock at which the output ends, if that is before the end of the input.
+        overwrite: whether an existing file is replaced.
 
     Returns:
-        Notes about what the container could not take.
+        Notes about what the container does not support.
 
     Raises:
-        InputError: it cannot be written, or the container does not take this audio or video.
+        InputError: the file cannot be written, or the container does not support the audio or video.
         OutputExists: the output exists, and `overwrite` is false.
         CheckFailed: the file does not hold all packets that were written.
     """
@@ -94,7 +94,7 @@ def assemble(
 
 
 def rehearse(video: VideoFile, encoding: Encoding, output: Path) -> None:
-    """Write the head of a file and remove it again: what would fail at the end of a long job fails before it.
+    """Write the header of a file and remove it again, so that a job that cannot be muxed fails at its start.
 
     Raises:
         InputError: as `assemble`.
@@ -128,7 +128,7 @@ def _write(
     output: Path,
     end: Fraction | None,
 ) -> tuple[list[str], int]:
-    """Notes, and the number of video packets."""
+    """Write all packets; returns notes, and the number of video packets."""
     from av.format import Flags
 
     stream, copies = _prepare(video, source, encoding, target, output, end)
@@ -151,7 +151,7 @@ def _prepare(
     output: Path,
     end: Fraction | None,
 ) -> tuple[Any, Copies]:
-    """Streams, metadata and chapters of the output, and its head."""
+    """Add the streams, metadata and chapters of the output, and write its header."""
     stream: Any = target.add_stream(encoding.codec, rate=Fraction(*encoding.rate))
     configure(stream.codec_context, encoding, global_header=wants_global_header(output))
     if target.format.name in ("mp4", "mov") and stream.codec_context.codec.canonical_name == "hevc":

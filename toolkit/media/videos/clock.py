@@ -1,9 +1,9 @@
 """One clock for all streams of a file: where its own restarts, wraps or jumps, later packets are shifted.
 
-Recordings that were joined byte by byte keep the clock of each. Every stream jumps at the joint, at a packet of its
-own and not all at the same place in the file, since the streams are interleaved. So packets are sorted into epochs, and
-each epoch, a stretch of the file on one clock, gets a single shift for all streams: sound stays in step with its
-picture, and no stream goes back in time.
+Recordings that were concatenated byte by byte keep their own clocks. At the joint every stream jumps, but at different
+places in the file, since the streams are interleaved. So packets are assigned to epochs, each of which is a part of the
+file on one clock. An epoch has one shift for all streams: sound stays in sync with the picture, and no stream goes back
+in time.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 BACK_SECONDS = 0.1
-"""Decoding times of a stream never go back on one clock; less than this is taken for jitter, as FFmpeg does."""
+"""Decoding times of a stream never decrease on one clock; smaller steps back are jitter, as for FFmpeg."""
 _BACK_SECONDS_OF_PTS = 1.0
-"""Presentation times do go back where frames are reordered."""
+"""Presentation times do decrease if frames are reordered."""
 AHEAD_SECONDS = 10.0
-"""FFmpeg's default of -dts_delta_threshold: no gap in a recording is taken to be longer."""
+"""FFmpeg's default of -dts_delta_threshold: a longer gap is taken for another clock."""
 _HEADER_BYTES = 8
 """Enough of a packet to recognise a codec header."""
 
@@ -37,26 +37,25 @@ def rescale(packet: Packet[Any], base: Fraction) -> None:
 
 @dataclass(frozen=True)
 class Clock:
-    """What is added to the times of a file's packets.
+    """Corrections of the times of a file's packets.
 
     Attributes:
-        shifts: by index of the stream: pairs of a packet's number among those of its stream, and the ticks of the
-            stream's time base that are added from this packet on. Streams that are absent stay as they are.
-        start: seconds that are added to what belongs to no stream, such as chapters.
+        shifts: by index of the stream: pairs of a packet's number within its stream, and the ticks of the stream's time
+            base that are added from this packet on. Other streams are not changed.
+        start: seconds that are added to times outside of streams, such as those of chapters.
     """
 
     shifts: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = ()
     start: Fraction = Fraction(0)
 
     def joints(self, index: int) -> frozenset[int]:
-        """Numbers of a stream's packets with which another recording begins."""
+        """Numbers of the packets of a stream at which another recording begins."""
         return frozenset(first for first, _ in dict(self.shifts).get(index, ())[1:])
 
     def packets(self, container: InputContainer, streams: Iterable[Any]) -> Iterator[Packet[Any]]:
-        """Packets of a file that was just opened, in its order, with corrected times.
+        """Packets of a file that was just opened, in the order of the file, with corrected times.
 
-        Those that hold nothing (FFmpeg's packet that flushes decoders, and repeated frames of Theora and AVI, whose
-        packets are empty) are among them, with a size of 0.
+        Empty packets are included: PyAV's packet that flushes decoders, and repeated frames of Theora and AVI.
         """
         shifts = dict(self.shifts)
         counts: dict[int, int] = {}
@@ -94,12 +93,12 @@ def _is_ogg_header(start: bytes) -> bool:
 
 
 def is_flush(packet: Packet[Any]) -> bool:
-    """Whether a packet is the one that PyAV ends a stream with."""
+    """Whether a packet is the empty one with which PyAV ends a stream."""
     return not packet.size and packet.dts is None and packet.pts is None
 
 
 def frame_ticks(stream: Any) -> int:
-    """Usual duration of a video's frame in ticks of its stream, at least 1; of other streams 0."""
+    """Usual duration of a frame in ticks of its stream, at least 1; 0 for streams that are not video."""
     if stream.type != "video":
         return 0
     rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
@@ -108,7 +107,7 @@ def frame_ticks(stream: Any) -> int:
 
 @dataclass
 class _Range:
-    """Of a stream in an epoch: its first packet's number, and its first and last time in ticks."""
+    """Range of a stream in an epoch: number of its first packet, and first and last time in ticks."""
 
     first: int
     start: int
@@ -117,7 +116,7 @@ class _Range:
 
 @dataclass
 class _Position:
-    """Where a stream is: its epoch, and the time in seconds of its last packet and of the one that should follow."""
+    """State of a stream: its epoch, and the times in seconds of its last packet and of the expected next one."""
 
     epoch: int | None = None
     count: int = 0
@@ -127,26 +126,26 @@ class _Position:
 
 @dataclass
 class _Epoch:
-    """`latest` is the time in seconds of the packet of any stream that came last."""
+    """A part of the file on one clock; `latest` is the time in seconds of its last packet of any stream."""
 
     latest: float
     ranges: dict[int, _Range] = field(default_factory=dict)
 
 
 class Epochs:
-    """Packets of all streams, in the order of the file, sorted by the clock that they are on."""
+    """Assigns the packets of all streams, in the order of the file, to epochs."""
 
     def __init__(self, streams: Iterable[Any], *, jumps_ahead: bool) -> None:
-        """`jumps_ahead`: whether a jump of more than `AHEAD_SECONDS` is another clock and not a pause."""
+        """`jumps_ahead`: whether a jump of more than `AHEAD_SECONDS` means another clock rather than a pause."""
         self._streams = {stream.index: stream for stream in streams}
         self._ticks = {index: (float(stream.time_base), frame_ticks(stream)) for index, stream in self._streams.items()}
-        """Of each stream: seconds of a tick, and ticks of a frame. Files have a million packets."""
+        """Seconds per tick and ticks per frame of each stream, computed once: files have millions of packets."""
         self._jumps_ahead = jumps_ahead
         self._positions: dict[int, _Position] = {}
         self._epochs: list[_Epoch] = []
 
     def take(self, packet: Packet[Any]) -> None:
-        """The next packet of the file; its times are the file's own."""
+        """Take the next packet of the file, with uncorrected times."""
         if is_flush(packet):
             return
         index = packet.stream_index
@@ -166,11 +165,11 @@ class Epochs:
         self._note(self._epochs[position.epoch], position.count - 1, packet, now, duration)
 
     def clock(self, chosen: int, *, from_zero: bool) -> Clock:
-        """The corrections that make one clock of all epochs.
+        """Corrections that join all epochs to one clock.
 
         Args:
             chosen: index of the video stream; shifts are whole ticks of it.
-            from_zero: let the first time be zero.
+            from_zero: whether the first time becomes zero.
         """
         sounding = [index for index, stream in self._streams.items() if stream.type in ("video", "audio")]
         tick = Fraction(self._streams[chosen].time_base)
@@ -196,7 +195,7 @@ class Epochs:
     def _jumped(self, position: _Position, epoch: int, now: float, *, timed: bool) -> bool:
         if now < position.last - (BACK_SECONDS if timed else _BACK_SECONDS_OF_PTS):
             return True
-        # A stream that pauses is still on the clock of the others.
+        # A stream that was paused is still on the clock of the others.
         return (
             self._jumps_ahead
             and now - position.following > AHEAD_SECONDS
@@ -204,7 +203,7 @@ class Epochs:
         )
 
     def _after(self, epoch: int, now: float) -> int:
-        """The epoch that a stream goes on in: one that another stream has come to before, or a further one."""
+        """The epoch after a jump: one that another stream has reached before, or a new one."""
         for number in range(epoch + 1, len(self._epochs)):
             if abs(now - self._epochs[number].latest) <= AHEAD_SECONDS:
                 return number
@@ -229,10 +228,10 @@ class Epochs:
             known.start, known.end = min(known.start, shown), max(known.end, shown + duration)
 
     def _shift(self, number: int, shifts: list[Fraction], sounding: list[int], tick: Fraction) -> Fraction:
-        """Seconds to add in an epoch so that every stream goes on after its end in the epochs before.
+        """Seconds to add in an epoch so that every stream continues after its end in earlier epochs.
 
-        The largest that any stream needs: the others pause for as long as one recording's streams did not end, or
-        the next one's did not begin, at the same time.
+        This is the largest shift that any stream needs. Other streams have a pause if the streams of one recording did
+        not end, or those of the next did not begin, at the same time.
         """
         here = self._epochs[number].ranges
         needed, ends = [], []

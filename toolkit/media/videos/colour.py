@@ -1,7 +1,7 @@
-"""Colour of video frames: the one place where YCbCr becomes RGB and back.
+"""Colour of video frames: conversion from YCbCr to RGB and back.
 
-The conversion is FFmpeg's swscale with accurate rounding and chroma interpolated in full, told matrix, range and chroma
-location explicitly. Tests measure all combinations against ITU-R formulas in float64.
+FFmpeg's swscale converts, with accurate rounding, full chroma interpolation, and explicit matrix, range and chroma
+location. Tests compare all combinations with the ITU-R formulas in float64.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ _WHITE_16 = 255 << 8
 
 RGB, UNSPECIFIED = 0, 2
 _MATRICES = {1: "bt709", 4: "fcc", 5: "smpte170m", 6: "smpte170m", 7: "smpte240m", 9: "bt2020"}
-"""AVCOL_SPC numbers (ITU-T H.273) by swscale's names."""
+"""swscale's names of AVCOL_SPC numbers (ITU-T H.273)."""
 _BUFFER_MATRICES = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", RGB: "gbr"}
 _LIMITED, _FULL = 1, 2
 LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 _HD = 720
-"""Rows from which untagged video is taken to be BT.709, as players do."""
+"""Rows from which untagged video is assumed to be BT.709, as players do."""
 
 
 @dataclass(frozen=True)
 class Colour:
-    """How numbers of a frame mean light.
+    """Interpretation of a frame's samples.
 
     Attributes:
-        matrix: AVCOL_SPC number; RGB has none.
-        full: whether luma runs over all values (JPEG) or 16..235 (TV).
-        location: of chroma samples among luma samples.
-        primaries: AVCOL_PRI number, handed on.
-        transfer: AVCOL_TRC number, handed on.
-        assumed: what the file did not say, for people.
+        matrix: AVCOL_SPC number; 0 for RGB.
+        full: whether luma has full range (JPEG) or 16..235 (TV).
+        location: position of chroma samples relative to luma samples.
+        primaries: AVCOL_PRI number, copied to the output.
+        transfer: AVCOL_TRC number, copied to the output.
+        assumed: what was assumed because the file does not specify it, for notes.
     """
 
     matrix: int
@@ -58,14 +58,14 @@ class Colour:
 
 
 def colour_of(frame: av.VideoFrame, location: str | None) -> Colour:
-    """The colour of a decoded frame, with what players assume where it does not say.
+    """The colour of a decoded frame; unspecified properties are those that players assume.
 
     Args:
-        frame: decoded.
-        location: of chroma, as `chroma_location` found it; None is left, as MPEG-2 and all its successors have it.
+        frame: decoded frame.
+        location: of chroma, from `chroma_location`; None means left, the default since MPEG-2.
 
     Raises:
-        InputError: its matrix is none that can be undone by a matrix (ICtCp, constant luminance, YCgCo).
+        InputError: the conversion to RGB is not supported (ICtCp, constant luminance, YCgCo).
     """
     name, matrix = frame.format.name, int(frame.colorspace)
     assumed = []
@@ -86,29 +86,29 @@ def colour_of(frame: av.VideoFrame, location: str | None) -> Colour:
 
 
 def chroma_location(description: str) -> str | None:
-    """What FFmpeg's description of a stream says of where chroma samples lie: `yuv420p(tv, bt709, topleft)`."""
+    """The chroma location in FFmpeg's description of a stream: `yuv420p(tv, bt709, topleft)`; None if there is none."""
     match = re.search(r"\((?:[^()]*, )?(" + "|".join(LOCATIONS) + r")(?:, [^()]*)?\)", description)
     return match[1] if match else None
 
 
 class ToRgb:
-    """Decoded frames as planes (3, H, W), or (4, H, W) with transparency."""
+    """Converts decoded frames to planes (3, H, W), or (4, H, W) with transparency."""
 
     def __init__(self, template: av.VideoFrame, colour: Colour, *, deep: bool, alpha: bool = False) -> None:
-        """Ready for frames like one.
+        """Prepare the conversion.
 
         Args:
-            template: such a frame.
-            colour: what its samples mean.
-            deep: 16 bits per sample for frames of more than 8.
-            alpha: transparency as a fourth plane; frames must have it.
+            template: a frame with the size and format of all others.
+            colour: of the frames.
+            deep: whether frames of more than 8 bits become 16 bits per sample, rather than 8.
+            alpha: whether transparency becomes a fourth plane; the frames must have it.
         """
         self._alpha = AlphaPlane(template) if alpha else None
         depth = depth_of(template.format)
         self._kind: Any = np.uint16 if deep and depth > 8 else np.uint8
         self.white = 255
         if self._kind == np.uint16:
-            # Samples are shifted up to 16 bits, so full range ends at its own largest value, shifted.
+            # Samples are shifted left to 16 bits, so the white of full range is its largest value, shifted.
             ends_itself = colour.full and colour.matrix != RGB
             self.white = ((1 << depth) - 1) << (16 - depth) if ends_itself else _WHITE_16
             if colour.matrix == RGB:
@@ -124,7 +124,7 @@ class ToRgb:
         self._graph = _graph(template, _BUFFER_MATRICES[colour.matrix], colour.full, options, target)
 
     def __call__(self, frame: av.VideoFrame) -> Planes:
-        """Red, green and blue, and transparency where it was asked for; 0..white."""
+        """Red, green and blue, and transparency if requested; 0..white."""
         self._graph.vpush(frame)
         converted = self._graph.vpull()
         green, blue, red = (plane_samples(plane, self._kind, converted.width) for plane in converted.planes)
@@ -133,7 +133,7 @@ class ToRgb:
 
 
 class FromRgb:
-    """Planes (3, H, W) as frames to encode, or (4, H, W) where the format has transparency."""
+    """Converts planes (3, H, W), or (4, H, W) for formats with transparency, to frames to encode."""
 
     def __init__(self, width: int, height: int, white: int, colour: Colour, pix_fmt: str) -> None:
         import av
@@ -156,7 +156,7 @@ class FromRgb:
         self._graph = _graph(template, "gbr", True, options, pix_fmt)
 
     def __call__(self, planes: Planes) -> av.VideoFrame:
-        """A frame without a time."""
+        """A frame without a timestamp."""
         import av
 
         height, width = planes.shape[1:]
@@ -177,14 +177,14 @@ class FromRgb:
 
 
 def tagged(target: Any, colour: Colour) -> None:
-    """Say in a frame or an encoder what its numbers mean."""
+    """Set the colour properties of a frame or an encoder."""
     target.colorspace = colour.matrix
     target.color_range = _FULL if colour.full else _LIMITED
     target.color_primaries, target.color_trc = colour.primaries, colour.transfer
 
 
 def depth_of(video_format: VideoFormat) -> int:
-    """Bits a sample."""
+    """Bits per sample."""
     return max(component.bits for component in video_format.components)
 
 

@@ -1,4 +1,4 @@
-"""What is copied from the input beside its video: sound, subtitles, attachments, cover pictures and metadata."""
+"""Streams other than the video: audio, subtitles, attachments, cover pictures and metadata are copied."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ _OF_THE_OLD_FILE = re.compile(
     r"|(BPS|DURATION|NUMBER_OF_FRAMES|NUMBER_OF_BYTES|_STATISTICS_\w+)(-\w+)?",
     re.IGNORECASE,
 )
-"""Tags that describe bytes, not content; among them the statistics that mkvmerge writes for each track and language."""
+"""Tags that describe the old file's encoding, such as the statistics that mkvmerge writes for each track."""
 _MOV = frozenset({"mp4", "mov"})
 _MP4_ONLY = frozenset({"opus", "flac", "truehd"})
-"""Sound that FFmpeg's MOV muxer lists, and then writes into MP4 only."""
+"""Audio codecs that FFmpeg's MOV muxer lists, but writes only to MP4."""
 _FREE_TAGS = "use_metadata_tags"
-"""The flag of FFmpeg's MOV and MP4 muxers for tags of any name. Without it they write only those that iTunes knows."""
+"""The flag of FFmpeg's MOV and MP4 muxers for tags of any name; without it only iTunes tags are written."""
 _IMAGE_TYPES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png"), "bmp": ("bmp", "image/bmp")}
 
 
 @dataclass
 class Copies:
-    """Streams of the output that are not its video.
+    """Streams of the output other than its video.
 
     Attributes:
         source: path of the input.
         suffix: of the output's name, for notes.
-        streams: the output's stream for each stream of the input that is copied as it is, by its index.
-        conversions: of text subtitles, likewise.
+        streams: the output's stream for each stream of the input that is copied unchanged, by index.
+        conversions: of text subtitles, by index.
         covers: packets of cover pictures, which have no time.
-        notes: what was converted or left out, for people.
+        notes: what was converted or left out.
     """
 
     source: Path
@@ -53,11 +53,11 @@ class Copies:
 
     @property
     def indices(self) -> list[int]:
-        """Of the input's streams whose packets are needed."""
+        """Indices of the input's streams whose packets are needed."""
         return sorted([*self.streams, *self.conversions])
 
     def packets(self, packet: Any) -> Iterable[Any]:
-        """What a packet of the input becomes in the output."""
+        """The packets of the output for a packet of the input."""
         index = packet.stream_index
         if index in self.conversions:
             return self.conversions[index](packet)
@@ -65,21 +65,21 @@ class Copies:
         return (packet,)
 
     def final_notes(self) -> list[str]:
-        """All notes, once all packets are through."""
+        """All notes, after the last packet."""
         damaged = sum(item.damaged for item in self.conversions.values())
         return [*self.notes, *([f"{damaged} damaged subtitles were left out"] if damaged else [])]
 
 
 def kept(metadata: dict[str, str]) -> dict[str, str]:
-    """Tags without those that describe the old file's bytes."""
+    """Tags without those that describe the old file's encoding."""
     return {key: value for key, value in metadata.items() if not _OF_THE_OLD_FILE.fullmatch(key)}
 
 
 def muxer_options(source: InputContainer, container_format: str) -> dict[str, str]:
     """Options of the muxer that keep the input's metadata.
 
-    Phones write place, model and date under names of their own (com.apple.quicktime.model). They need a kind of tag
-    that excludes the usual one, and cover pictures with it, so it is used only for files that have such names.
+    Phones write location, model and date with names such as com.apple.quicktime.model. These need another kind of tags,
+    which excludes the usual ones and cover pictures, and is therefore used only for files that have such names.
     """
     free = container_format in _MOV and any(key.startswith("com.") for key in source.metadata)
     return {"movflags": _FREE_TAGS} if free else {}
@@ -89,14 +89,14 @@ def add_copies(path: Path, source: InputContainer, target: OutputContainer, outp
     """Add the output's streams for everything but the video stream `chosen`.
 
     Raises:
-        InputError: the container does not take the sound.
+        InputError: the container does not support the audio codec.
     """
     from av.stream import Discard
 
     copies = Copies(path, output.suffix)
     for stream in source.streams:
         if stream.index == chosen or stream.discard == Discard.all:
-            continue  # FFmpeg discards tracks that hold chapters, which are copied as such
+            continue  # FFmpeg discards tracks of chapters, which are copied as chapters
         if stream.type == "attachment" and target.format.name == "matroska":
             target.add_stream_from_template(stream)
             continue
@@ -166,7 +166,7 @@ def _add_cover(copies: Copies, stream: Any, target: OutputContainer) -> bool:
 
 
 def _picture(path: Path, index: int) -> bytes:
-    """A cover picture as it lies in the file, which is opened again: packets read here are missing there."""
+    """The bytes of a cover picture. The file is opened again: packets that are read here would be missing later."""
     with opened(path) as container:
         return next((bytes(packet) for packet in container.demux(container.streams[index]) if packet.size), b"")
 
@@ -176,11 +176,11 @@ _ADDERS: dict[str, Callable[[Copies, Any, OutputContainer], bool]] = {
     "subtitle": _add_subtitles,
     "cover": _add_cover,
 }
-"""For each kind of stream: adds it to the output, and returns False where the output cannot have it."""
+"""By kind of stream: adds it to the output, and returns False if the output does not support it."""
 
 
 def _is_made_again(stream: Any, source: InputContainer, target: OutputContainer) -> bool:
-    """Whether the muxer makes a data stream again from metadata that is copied: a timecode track."""
+    """Whether the muxer creates a data stream from copied metadata: a timecode track."""
     if stream.type != "data" or target.format.name not in _MOV:
         return False
     return codec_name(source, stream.index) == "tmcd" and "timecode" in stream.metadata
@@ -192,7 +192,7 @@ def _takes(target: OutputContainer, codec: str, kind: str) -> bool:
     if target.format.name == "mpegts":
         return kind == "audio"  # FFmpeg does not say
     if target.format.name == "nut" and kind == "subtitle":
-        return False  # it does not keep how long they are shown
+        return False  # it does not store how long they are shown
     canonical = av.Codec(codec, "r").canonical_name
     if target.format.name == "mov" and canonical in _MP4_ONLY:
         return False
@@ -200,7 +200,7 @@ def _takes(target: OutputContainer, codec: str, kind: str) -> bool:
 
 
 def _name(source: InputContainer, stream: Any) -> str:
-    """A stream for people: what it is, of which codec, and where in the file."""
+    """Description of a stream for notes: kind, codec and index."""
     file_name = stream.metadata.get("filename")
     if file_name:
         return f"attachment {file_name!r}"

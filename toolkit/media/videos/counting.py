@@ -1,4 +1,4 @@
-"""Whether as many frames come out as went in, counted apart from the work itself."""
+"""Check that the output has as many frames as the input, counted independently of decoding and encoding."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from toolkit.media.videos.video_file import VideoFile
 
 @dataclass(frozen=True)
 class FrameCount:
-    """Frames of a whole video.
+    """Numbers of frames of a whole video.
 
     Attributes:
-        expected: that the input holds, less those that were corrupt and left out on request.
-        encoded: that the encoder gave.
-        empty: packets of the input that give no frame to show.
+        expected: frames of the input, without corrupt ones that were left out on request.
+        encoded: frames that the encoder returned.
+        empty: packets of the input without a frame to show.
     """
 
     expected: int
@@ -29,15 +29,15 @@ class FrameCount:
 
     @property
     def notes(self) -> list[str]:
-        """For people."""
+        """Notes for the report."""
         return [f"packets of the video that gave no frame: {self.empty}"] if self.empty else []
 
     def check(self, source: Path, output: Path) -> None:
-        """Compare both.
+        """Compare both numbers.
 
         Args:
-            source: the input.
-            output: what was written.
+            source: path of the input.
+            output: path of the output.
 
         Raises:
             CheckFailed: they differ.
@@ -50,10 +50,10 @@ class FrameCount:
 
 
 def frame_count(video: VideoFile, parts: Sequence[Part]) -> FrameCount:
-    """Compare what was decoded and encoded with what the file holds.
+    """Compare the decoded and encoded frames with those of the file.
 
-    Usually every packet of a video is a frame, so both counts are known. Where they differ, the file is decoded once
-    more from beginning to end, without seeking and without looking at times: what that gives is what there is.
+    Usually every packet of a video is a frame. If the decoder returned another number, the file is decoded again from
+    start to end, without seeking and without regard to times, and the frames are counted.
     """
     tallies = [part.tally for part in parts]
     decoded = sum(tally.decoded for tally in tallies)
@@ -64,7 +64,7 @@ def frame_count(video: VideoFile, parts: Sequence[Part]) -> FrameCount:
     held = count_frames(video.path, video.stream, video.timing)
     if not any(tally.corrupt for tally in tallies):
         return FrameCount(held, encoded, max(0, promised - held))
-    # Decoders conceal damage in one way or another, depending on where they begin.
+    # How a decoder conceals damage depends on where it starts.
     return FrameCount(max(expected, expected + held - decoded), encoded)
 
 
@@ -73,7 +73,7 @@ def check_written(path: Path, output: Path, frames: int) -> None:
 
     Args:
         path: of the file.
-        output: what it will be called.
+        output: its final path, for messages.
         frames: packets that were written.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Frames out of a file, in order, with their times; damage is handled as asked."""
+"""Decoding: frames of a file in order, with their times; corrupt frames are handled as the options say."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Decoding:
     """How frames are read.
 
     Attributes:
-        on_error: what a corrupt frame leads to: an error, its absence, or the frame before once more.
-        deinterlace: weave fields of interlaced frames into full ones.
-        threads: of the decoder; 0: its own choice.
+        on_error: `stop`: a corrupt frame is an error; `skip`: it is left out; `repeat`: the frame before is repeated.
+        deinterlace: whether interlaced frames become progressive.
+        threads: of the decoder; 0: chosen by FFmpeg.
     """
 
     on_error: OnError = "stop"
@@ -51,7 +51,7 @@ def decoded(
     """Frames of consecutive segments, each to be consumed before the next one.
 
     Raises (while iterating):
-        InputError: a frame is corrupt or interlaced, and nothing was said to be done about it; or frames change size.
+        InputError: a frame is corrupt or interlaced and the options do not allow it, or frames change size.
     """
     frames = _in_order(video, _guarded(video, segments[0].start, options, damage), damage)
     pending: list[Timed] = []
@@ -69,11 +69,11 @@ def decoded(
 
     for segment in segments:
         made = of(segment)
-        yield segment, _woven(made) if options.deinterlace else made
+        yield segment, _deinterlaced(made) if options.deinterlace else made
 
 
 def _in_order(video: VideoFile, frames: Iterator[Timed], damage: Damage) -> Iterator[Timed]:
-    """Frames whose time is not after the one before get one between that and the next time that is known."""
+    """A frame whose time is not after that of the frame before gets one between that and the next known time."""
     last = None
     for timed in frames:
         if last is not None and timed.pts <= last:
@@ -87,10 +87,10 @@ def _in_order(video: VideoFile, frames: Iterator[Timed], damage: Damage) -> Iter
 
 
 def _guarded(video: VideoFile, start: int | None, options: Decoding, damage: Damage) -> Iterator[Timed]:
-    """Frames from a key frame on, corrupt ones handled.
+    """Frames from a key frame on, with corrupt ones replaced or left out.
 
-    Decoders work on several frames at once and tell of an error when others are on their way, so which frames are
-    missing is seen from the times that the container promised.
+    Decoders process several frames at once, and an error does not say which frame it concerns. Missing frames are found
+    by comparing with the times in the container.
     """
     good: av.VideoFrame | None = None
     at = 0 if start is None else bisect.bisect_left(video.times, start)
@@ -100,7 +100,7 @@ def _guarded(video: VideoFile, start: int | None, options: Decoding, damage: Dam
             broken = True
             continue
         if not begun and start is not None and pts < start:
-            broken = False  # what follows a seek and lies before the key frame is never whole
+            broken = False  # frames before the key frame, after a seek, are incomplete
             continue
         begun = True
         damage.arrived.append(pts)
@@ -123,7 +123,7 @@ def _guarded(video: VideoFile, start: int | None, options: Decoding, damage: Dam
 def _absent(
     video: VideoFile, pts: int, good: av.VideoFrame | None, options: Decoding, damage: Damage
 ) -> Iterator[Timed]:
-    """What stands in the place of a frame that the decoder did not give."""
+    """The replacement of a frame that the decoder did not return."""
     damage.add(absent=1)
     for timed in _replaced(video, pts, good, options, damage):
         damage.add(added=1)
@@ -133,7 +133,7 @@ def _absent(
 def _replaced(
     video: VideoFile, pts: int, good: av.VideoFrame | None, options: Decoding, damage: Damage
 ) -> Iterator[Timed]:
-    """What stands in the place of a corrupt frame."""
+    """The replacement of a corrupt frame."""
     where = f"frame at {float((pts - video.times[0]) * video.time_base):.2f} s"
     damage.corrupt(where)
     if options.on_error == "stop":
@@ -145,14 +145,14 @@ def _replaced(
 
 
 def _read(video: VideoFile, start: int | None, threads: int) -> Iterator[tuple[int, av.VideoFrame | None]]:
-    """All frames from `start` on and perhaps some before; None stands for an error of the decoder."""
+    """All frames from `start` on, and possibly some before it; None stands for an error of the decoder."""
     if start is None or not video.seekable:
         yield from _decode(video, None, threads)
         return
     sought = _decode(video, start, threads)
     first = next((item for item in sought if item[1] is not None), None)
     if first is None or first[0] > start:
-        # The seek went past where it should have gone: from the beginning, then.
+        # The seek went too far: decode from the beginning.
         yield from _decode(video, None, threads)
     else:
         yield first
@@ -174,7 +174,7 @@ def _decode(video: VideoFile, start: int | None, threads: int) -> Iterator[tuple
             times.stamp(packet)
             try:
                 frames = decoder.decode(packet)
-            except av.FFmpegError:  # of damage each decoder has an error of its own: libvpx, dav1d and FFmpeg's
+            except av.FFmpegError:  # decoders (libvpx, dav1d, FFmpeg's own) raise different errors for damage
                 yield times.last, None
                 continue
             for frame in frames:
@@ -193,14 +193,14 @@ def _check(video: VideoFile, frame: av.VideoFrame, pts: int, options: Decoding) 
         )
     if frame.interlaced_frame and not options.deinterlace:
         raise InputError(
-            f"{where} the frame is interlaced: its lines are from two moments, and upscaled as they are they would "
-            "be combs",
+            f"{where} the frame is interlaced: its lines are from two moments, and would be upscaled with comb "
+            "artifacts",
             "Give --deinterlace.",
         )
 
 
-def _woven(frames: Iterator[Timed]) -> Iterator[Timed]:
-    """Interlaced frames as full ones at their own times, by FFmpeg's bwdif; others as they are."""
+def _deinterlaced(frames: Iterator[Timed]) -> Iterator[Timed]:
+    """Interlaced frames made progressive by FFmpeg's bwdif, at their own times; others unchanged."""
     import av
     import av.filter
 
@@ -227,7 +227,7 @@ def _woven(frames: Iterator[Timed]) -> Iterator[Timed]:
 
 
 def _pulled(graph: Any, clock: Fraction) -> Iterator[Timed]:
-    """Frames that a filter is done with; its clock may run faster than the file's."""
+    """Finished frames of a filter, whose time base may be finer than the file's."""
     import av
 
     while True:

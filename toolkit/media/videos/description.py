@@ -1,4 +1,4 @@
-"""What FFmpeg says about a stream in text, and PyAV has no attribute for."""
+"""Properties of streams that FFmpeg prints, and for which PyAV has no attribute."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def description(container: Any, index: int) -> str:
     """FFmpeg's line about a stream: `Stream #0:0(und): Video: h264 (High) (avc1 / 0x31637661), yuv420p(tv, topleft)`.
 
     Args:
-        container: opened.
+        container: an open file.
         index: of the stream.
     """
     import av.logging
@@ -28,12 +28,12 @@ def description(container: Any, index: int) -> str:
             text = container.dumps_format()
         finally:
             av.logging.set_level(before)
-    # Streams of programs (MPEG-TS) come first, so that of 10 may come before that of 1.
+    # Streams of programs (MPEG-TS) come first, so that stream 10 may come before stream 1.
     return next((line for line in text.splitlines() if re.search(rf"Stream #0:{index}\b", line)), "")
 
 
 def codec_name(container: Any, index: int) -> str:
-    """FFmpeg's name of a stream's codec, or the four letters in the file where FFmpeg has no name for them."""
+    """FFmpeg's name of a stream's codec; the codec tag of the file if FFmpeg does not know it."""
     line = description(container, index)
     found, tag = _CODEC.search(line), _TAG.search(line)
     if tag and (found is None or found[1] in ("none", "bin_data")):

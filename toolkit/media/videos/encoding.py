@@ -1,4 +1,4 @@
-"""Frames into packets: codecs, their settings, and pieces of a video that are encoded each by themselves."""
+"""Encoding: codecs, their settings, and segments that are encoded independently."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from toolkit.workloads import Shape
 if TYPE_CHECKING:
     import av
 
-# Visually lossless at the speed people accept for a film.
+# Visually lossless at an acceptable speed.
 DEFAULTS: dict[str, dict[str, str]] = {
     "libx264": {"crf": "17", "preset": "medium"},
     "libx265": {"crf": "19", "preset": "medium"},
@@ -31,29 +31,29 @@ DEFAULTS: dict[str, dict[str, str]] = {
 QUIET = {"libx265": {"x265-params": "log-level=none"}}
 _SUFFIX_CODECS = {".webm": ("libsvtav1", "libvpx-vp9")}
 _CODECS = ("libx264", "libsvtav1", "mpeg4")
-"""In order of preference: what a build of FFmpeg may lack."""
+"""In order of preference: builds of FFmpeg may lack some."""
 _HDR_CODECS = ("libx265", "libsvtav1")
-"""Those whose 10 bits players decode in hardware, and show as high dynamic range."""
+"""Codecs with 10 bits that players decode in hardware and display as high dynamic range."""
 _ALPHA_CODECS = {
     ".webm": ("libvpx-vp9",),
     ".mkv": ("libvpx-vp9", "prores_ks"),
     ".mov": ("prores_ks",),
     ".nut": ("ffv1",),
 }
-"""For transparent video: the first that keeps the input's depth and chroma, or else the last."""
+"""For transparent video: the first one that keeps the input's depth and chroma, else the last."""
 ADDITION: Literal["matroska_block_additional"] = "matroska_block_additional"
 _EVEN_ONLY = frozenset({"libx264", "libx265", "mpeg4", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "prores_ks"})
 
 
 @dataclass(frozen=True)
 class VideoFormat:
-    """What a user asks of the output; None leaves it to the toolkit.
+    """How videos are encoded; None: the toolkit's default.
 
     Attributes:
-        codec: FFmpeg's name of an encoder.
-        crf: constant quality, on the codec's own scale; lower is better.
-        preset: speed, by the codec's own names.
-        pix_fmt: of the output; default: the input's chroma subsampling and depth.
+        codec: FFmpeg's name of the encoder; default: libx264, libx265 for high dynamic range, libsvtav1 for .webm.
+        crf: constant quality on the codec's own scale; lower is better.
+        preset: speed, with the codec's own names.
+        pix_fmt: pixel format of the output; default: chroma subsampling and depth of the input.
         options: further options of the encoder.
     """
 
@@ -65,7 +65,7 @@ class VideoFormat:
 
 
 class Encoding(msgspec.Struct, frozen=True):
-    """An encoder's settings, complete: two with the same give the same packets for the same frames."""
+    """All settings of an encoder: with equal settings, equal frames are encoded to equal packets."""
 
     codec: str
     width: int
@@ -88,7 +88,7 @@ class Encoding(msgspec.Struct, frozen=True):
 
 
 class EncodedPacket(msgspec.Struct, frozen=True, array_like=True):
-    """A packet, times in the encoding's time base; `addition` is what Matroska keeps beside a packet: VP9's alpha."""
+    """A packet, with times in the encoding's time base; `addition` is Matroska's additional block: the alpha of VP9."""
 
     pts: int
     dts: int
@@ -122,17 +122,17 @@ def choose_encoding(
     """Settings for an output.
 
     Args:
-        wanted: by the user.
+        wanted: the user's settings.
         suffix: of the output file.
         shape: of the frames.
         pix_fmt: of the input.
         colour: of the input, which the output keeps.
         times: time base, frame rate, and pixel aspect ratio.
         threads: of the encoder.
-        mastering: of the input, which the output keeps where the encoder can write it.
+        mastering: of the input, which the output keeps if the encoder can write it.
 
     Raises:
-        InputError: there is no such encoder here, or it does not take these frames.
+        InputError: there is no such encoder here, or it does not support these frames.
     """
     codec = wanted.codec or default_codec(suffix, pix_fmt, hdr=colour.transfer in HDR_TRANSFERS)
     chosen = choose_format(wanted.pix_fmt, codec, pix_fmt)
@@ -156,10 +156,10 @@ def choose_encoding(
 
 
 def default_codec(suffix: str, pix_fmt: str, *, hdr: bool) -> str:
-    """The encoder for a kind of file, of those that this build of FFmpeg has.
+    """The default encoder for a container and pixel format, among those of this build of FFmpeg.
 
     Raises:
-        InputError: it has none.
+        InputError: there is none.
     """
     import av
 
@@ -175,7 +175,7 @@ def default_codec(suffix: str, pix_fmt: str, *, hdr: bool) -> str:
 
 
 def _joined(codec: str, mastering: tuple[str, str] | None, wanted: dict[str, str]) -> dict[str, str]:
-    """The user's options, with what the toolkit itself says in an encoder's list of parameters before the user's."""
+    """The user's options; in an encoder's list of parameters, the toolkit's come before the user's."""
     own = list(QUIET.get(codec, {}).items()) + ([mastering] if mastering else [])
     options = dict(wanted)
     for name in {name for name, _ in own}:
@@ -185,12 +185,12 @@ def _joined(codec: str, mastering: tuple[str, str] | None, wanted: dict[str, str
 
 
 def silence_encoders() -> None:
-    """Errors only: SVT-AV1 prints its settings to stderr, and asks no one but its environment."""
+    """Print errors only: SVT-AV1 prints its settings to stderr unless this environment variable is set."""
     os.environ.setdefault("SVT_LOG", "1")
 
 
 def configure(context: Any, encoding: Encoding, *, global_header: bool) -> None:
-    """Give an encoder its settings. The same for those that encode and for the one whose header the file gets."""
+    """Apply settings to an encoder: to those of segments, and to the one that provides the file's header."""
     from av.codec.context import Flags
 
     silence_encoders()
@@ -209,7 +209,7 @@ def configure(context: Any, encoding: Encoding, *, global_header: bool) -> None:
 
 
 class SegmentEncoder:
-    """One segment's encoder. Nothing of the segment before is known to it, so segments may be encoded anywhere."""
+    """Encoder of one segment, which depends on no other, so that segments may be encoded on any machine."""
 
     def __init__(self, encoding: Encoding, *, global_header: bool) -> None:
         import av
@@ -242,7 +242,7 @@ class SegmentEncoder:
 
     @property
     def frames(self) -> int:
-        """Frames that came out: encoders may drop some, and give packets of their own that are not shown."""
+        """Number of encoded frames: encoders may drop frames, and add packets that are not shown."""
         return len(self._given & {packet.pts for packet in self.packets})
 
     def _take(self, packets: list[Any]) -> None:
@@ -257,7 +257,7 @@ class SegmentEncoder:
 
 
 def side_data(addition: bytes) -> Any:
-    """What `EncodedPacket.addition` holds, as FFmpeg's side data of a packet."""
+    """`EncodedPacket.addition` as FFmpeg's side data of a packet."""
     from av.packet import PacketSideData, packet_sidedata_type_from_literal
 
     create: Any = PacketSideData

@@ -1,4 +1,4 @@
-"""Metadata inside of frames that no encoder here writes again."""
+"""Metadata of frames that encoders cannot write."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAMES = {
 
 
 def unkept_metadata(frame: av.VideoFrame) -> tuple[str, ...]:
-    """What a decoded frame carries that its successor in the output will not, for people."""
+    """Descriptions of the metadata of a decoded frame that the output will not have."""
     side_data: Any = frame.side_data
     kinds = {item.type.name for item in side_data}
     return tuple(name for kind, name in _NAMES.items() if kind in kinds)

@@ -18,13 +18,13 @@ _CHROMATICITY, _LUMINANCE = 50000, 10000
 
 @dataclass(frozen=True)
 class Mastering:
-    """What SMPTE ST 2086 and CTA-861.3 say of the picture.
+    """Metadata by SMPTE ST 2086 and CTA-861.3; fields that the file does not have are empty.
 
     Attributes:
-        primaries: x and y (CIE 1931) of red, green and blue; empty where the file does not say.
-        white: x and y of the white point; empty likewise.
-        luminance: of the display, least and most, in cd/m2; empty likewise.
-        light_level: MaxCLL and MaxFALL of the content, in cd/m2; empty likewise.
+        primaries: x and y (CIE 1931) of red, green and blue.
+        white: x and y of the white point.
+        luminance: minimum and maximum of the display, in cd/m2.
+        light_level: MaxCLL and MaxFALL of the content, in cd/m2.
     """
 
     primaries: tuple[tuple[Fraction, Fraction], ...] = ()
@@ -34,12 +34,12 @@ class Mastering:
 
     @property
     def static(self) -> bool:
-        """Whether there is anything to hand to an encoder."""
+        """Whether there is any metadata to write."""
         return self.display or bool(self.light_level)
 
     @property
     def display(self) -> bool:
-        """Whether the mastering display is described in full; encoders take it in full or not at all."""
+        """Whether the mastering display is described completely, as encoders require."""
         return bool(self.primaries and self.luminance)
 
 
@@ -64,7 +64,7 @@ def mastering_of(frame: av.VideoFrame) -> Mastering:
 
 
 def encoder_option(codec: str, mastering: Mastering) -> tuple[str, str] | None:
-    """The option that makes an encoder write the metadata, and its value; None: this one cannot."""
+    """Name and value of the option with which an encoder writes the metadata; None if it has none."""
     if codec not in _WRITERS or not mastering.static:
         return None
     option, display_name, level_name, steps = _WRITERS[codec]
@@ -77,7 +77,7 @@ def encoder_option(codec: str, mastering: Mastering) -> tuple[str, str] | None:
 
 
 def _display(mastering: Mastering, chromaticity: int, luminance: int) -> str:
-    """The mastering display as all three encoders write it, in their own steps."""
+    """The mastering display in the syntax of all three encoders, with numbers in their units."""
     red, green, blue = mastering.primaries
     least, most = mastering.luminance
     points = {"G": green, "B": blue, "R": red, "WP": mastering.white, "L": (most, least)}
@@ -89,7 +89,7 @@ def _display(mastering: Mastering, chromaticity: int, luminance: int) -> str:
 
 
 def _number(value: Fraction, steps: int) -> str:
-    """In whole steps; with no steps, as a decimal fraction."""
+    """A number in units of 1/steps; as a decimal fraction if `steps` is 0."""
     return str(round(value * steps)) if steps else f"{float(value):.6f}"
 
 
@@ -98,4 +98,4 @@ _WRITERS = {
     "libx264": ("x264-params", "mastering-display", "cll", (_CHROMATICITY, _LUMINANCE)),
     "libsvtav1": ("svtav1-params", "mastering-display", "content-light", (0, 0)),
 }
-"""For each encoder: its option, the names of both parts in it, and the steps in which it takes numbers."""
+"""By encoder: its option, the names of both parts in it, and the steps of its numbers."""

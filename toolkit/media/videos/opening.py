@@ -1,4 +1,4 @@
-"""Opening local media files with FFmpeg: never a URL, a file name pattern, or a list that names other files."""
+"""Opening local media files with FFmpeg; URLs, file name patterns and playlists are never opened."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _DEMUXERS = (
     *("rl2", "roq", "rpl", "sga", "siff", "smk", "smush", "thp", "tiertexseq", "tmv", "txd", "usm", "vividas", "vmd"),
     *("wc3movie", "wsvqa", "xmv", "yop"),
 )
-"""Demuxers that read one file and nothing else. FFmpeg chooses a demuxer by content: without this list a text file
-named .mp4 can be a playlist (hls, dash, concat, sdp), which opens whatever file or address it names."""
+"""Demuxers that read only one file. FFmpeg chooses a demuxer by content: without this list, a text file named .mp4
+could be a playlist (hls, dash, concat, sdp), which opens any file or address that it names."""
 _LIMITS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_DEMUXERS)}
 
 
 def local_url(path: Path) -> str:
-    """A path as FFmpeg takes it literally: a colon in a name would be the end of a protocol."""
+    """A path that FFmpeg takes literally; without the prefix, a colon in a name would end a protocol."""
     return f"file:{path.absolute()}"
 
 
@@ -54,7 +54,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
 
     Raises:
         Unavailable: PyAV is not installed.
-        InputError: there is no such file, or it is not a media file that is read.
+        InputError: there is no such file, or it is not a supported media file.
     """
     try:
         import av

@@ -1,4 +1,4 @@
-"""How players turn and mirror stored frames before they show them: the display matrix."""
+"""Orientation of frames: the rotation and mirroring of the display matrix, which players apply."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from toolkit.media.upscaler import Planes
 
 _EXACT = 0.001
-"""Share of the largest element up to which others are rounding errors: writers of files take sin and cos in float."""
+"""Share of the largest element up to which others are rounding errors: matrices are written from float sin and cos."""
 
 
 @dataclass(frozen=True)
 class Orientation:
-    """One of the eight ways in which a stored rectangle can be shown upright.
+    """One of the eight orientations of a rectangle.
 
     Attributes:
-        transposed: rows become columns, before anything is mirrored.
+        transposed: rows become columns, before mirroring.
         mirror_x: left and right are exchanged.
         mirror_y: top and bottom are exchanged.
-        note: what the file asked for that is not one of the eight, for people.
+        note: describes a display matrix that is none of the eight.
     """
 
     transposed: bool = False
@@ -34,7 +34,7 @@ class Orientation:
     note: str = ""
 
     def upright(self, planes: Planes) -> Planes:
-        """Planes (C, H, W) as they are shown; (C, W, H) where rows become columns."""
+        """Planes (C, H, W) in display orientation; (C, W, H) if transposed."""
         if self.transposed:
             planes = planes.swapaxes(1, 2)
         if self.mirror_x:
@@ -45,7 +45,7 @@ class Orientation:
 
 
 def orientation_of(frame: av.VideoFrame) -> Orientation:
-    """What a decoded frame's display matrix asks for."""
+    """The orientation in a decoded frame's display matrix."""
     from av.sidedata.sidedata import Type
 
     side_data: Any = frame.side_data

@@ -1,4 +1,4 @@
-"""Packets of an output file in the order of their times: encoded video, and streams that are copied."""
+"""Packets of an output file in the order of their times: encoded video and copied streams."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 Dated = tuple[Fraction, Any]
-"""A packet, after its decoding time in seconds."""
+"""Decoding time in seconds, and a packet."""
 
 
 def video_packets(parts: Iterable[Part], stream: Any, encoding: Encoding, timing: FileTimes) -> Iterator[Dated]:
@@ -41,9 +41,9 @@ def video_packets(parts: Iterable[Part], stream: Any, encoding: Encoding, timing
 def timed(packets: list[EncodedPacket], timing: FileTimes) -> Iterator[EncodedPacket]:
     """The same packets with the decoding times and durations of one stream.
 
-    Every segment has an encoder of its own, whose decoding times reach back into the segment before. Those of the whole
-    are the presentation times in ascending order, delayed by as many frames as the encoder reorders: they ascend and
-    are never after a packet's presentation. A frame lasts until the next one is shown.
+    Every segment has its own encoder, whose decoding times overlap with the segment before. The decoding times of the
+    whole are the presentation times in ascending order, delayed by the number of frames that the encoder reorders: they
+    increase, and are never after a packet's presentation time. A frame lasts until the next one is shown.
     """
     shown = sorted(packet.pts for packet in packets)
     delay = max((number - bisect.bisect_left(shown, packet.pts) for number, packet in enumerate(packets)), default=0)
@@ -57,12 +57,12 @@ def timed(packets: list[EncodedPacket], timing: FileTimes) -> Iterator[EncodedPa
 
 @dataclass
 class _Copy:
-    """How far a stream is that is copied.
+    """State of a copied stream.
 
     Attributes:
-        begun: whether there was a packet that is heard or seen.
-        cut: whether an edit list cuts away packets before it.
-        following: seconds, on the corrected clock, when the next packet is expected.
+        begun: whether there was a packet that is presented.
+        cut: whether an edit list removes packets before it.
+        following: expected time of the next packet in seconds, on the corrected clock.
     """
 
     begun: bool = False
@@ -79,15 +79,15 @@ def copied_packets(
     edits: bool,
     strict: bool,
 ) -> Iterator[Dated]:
-    """Packets of streams that go into the output as they are.
+    """Packets of streams that are copied to the output.
 
     Args:
-        source: just opened.
-        copies: what becomes of each.
+        source: the input, just opened.
+        copies: what is done with each stream.
         timing: of the input, with its clock.
         end: seconds after which nothing is copied; None: the end of the file.
-        edits: whether the output has edit lists, which keep what a decoder needs before the sound that is heard.
-        strict: whether decoding times of the output have to differ.
+        edits: whether the output has edit lists, which hide packets that a decoder needs before the first audible one.
+        strict: whether decoding times of the output must strictly increase.
     """
     if not copies.indices:
         return
@@ -95,7 +95,7 @@ def copied_packets(
     last: dict[int, int] = {}
     packets = timing.clock.packets(source, [source.streams[index] for index in copies.indices])
     packet: Any
-    for packet in readable(packets, []):  # where the file is cut off its sound ends too
+    for packet in readable(packets, []):  # the audio ends where the file is cut off
         if is_flush(packet):
             continue
         copy = state[packet.stream_index]
@@ -110,7 +110,7 @@ def copied_packets(
 
 
 def _heard(packet: Any, copy: _Copy, *, edits: bool) -> bool:
-    """Whether a packet is copied: what an edit list cuts away is not, but for what an edit list can hide again."""
+    """Whether a packet is copied. Packets that an edit list removes are not, unless the output can hide them again."""
     if packet.is_discard:
         copy.cut = True
         return edits and not copy.begun
@@ -119,18 +119,18 @@ def _heard(packet: Any, copy: _Copy, *, edits: bool) -> bool:
 
 
 def _date(packet: Any, copy: _Copy, *, edits: bool) -> None:
-    """Give a packet times where it has none, and let one that an edit list cuts in two begin where it is heard."""
+    """Set missing times of a packet, and let one that an edit list splits begin at its audible part."""
     if packet.dts is None:
         packet.dts = packet.pts if packet.pts is not None else round(copy.following / packet.time_base)
     if packet.pts is None:
         packet.pts = packet.dts
     if copy.cut and not edits and packet.pts < 0:
-        # Otherwise a muxer that has no negative times would move the video instead.
+        # A muxer without negative times would delay the video instead.
         packet.pts = packet.dts = 0
 
 
 def _ascend(packet: Any, last: dict[int, int], *, strict: bool) -> None:
-    """Move a decoding time that is not after the one before in its stream of the output, as FFmpeg does."""
+    """Increase a decoding time that is not after the previous one of its stream in the output, as FFmpeg does."""
     index, base = packet.stream.index, packet.stream.time_base
     ticks = round(packet.dts * packet.time_base / base)
     if index in last and ticks < last[index] + strict:
@@ -141,6 +141,6 @@ def _ascend(packet: Any, last: dict[int, int], *, strict: bool) -> None:
 
 
 def merged(first: Iterator[Dated], second: Iterator[Dated]) -> Iterator[Any]:
-    """Packets of both by their time."""
+    """Packets of both, ordered by time."""
     for _, packet in heapq.merge(first, second, key=lambda dated: dated[0]):
         yield packet

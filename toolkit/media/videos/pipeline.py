@@ -1,4 +1,4 @@
-"""Three stages that run at once, with short queues between them: the slowest sets the speed."""
+"""A pipeline of three concurrent stages with short queues between them; the slowest determines the speed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 _DEPTH = 3
-"""Items a queue holds: enough to even out a slow frame, few enough to cost little memory."""
+"""Capacity of a queue: enough to bridge a slow frame, few enough to use little memory."""
 _POLL = 0.1
 _END = object()
 
 
 @dataclass
 class Times:
-    """Seconds that each stage worked, waiting aside, and that all of it took."""
+    """Seconds that each stage worked, without waiting, and of the whole."""
 
     source: float = 0.0
     transform: float = 0.0
@@ -29,8 +29,8 @@ class _Abandoned(Exception):
     """Another stage has failed."""
 
 
-class _Belt:
-    """A bounded queue whose ends notice that the other stage is gone."""
+class _Channel:
+    """A bounded queue whose `put` and `items` end when another stage has failed."""
 
     def __init__(self, failed: threading.Event) -> None:
         self._queue: queue.Queue[Any] = queue.Queue(_DEPTH)
@@ -57,20 +57,20 @@ class _Belt:
 
 
 class _Pipeline:
-    """The stages, and what they share."""
+    """The stages and their shared state."""
 
     def __init__(self, stopped: Callable[[], bool]) -> None:
         self.times, self.errors = Times(), list[BaseException]()
         self._stopped = stopped
         self._failed = threading.Event()
-        self._decoded, self._made = _Belt(self._failed), _Belt(self._failed)
+        self._decoded, self._made = _Channel(self._failed), _Channel(self._failed)
 
     def guarded(self, stage: Callable[[Any], None], work: Any) -> None:
         try:
             stage(work)
         except _Abandoned:
             pass
-        except BaseException as error:  # noqa: BLE001  (handed to the caller's thread)
+        except BaseException as error:  # noqa: BLE001  (raised in the caller's thread)
             self.errors.append(error)
             self._failed.set()
 
@@ -105,12 +105,12 @@ def pipelined(
     sink: Callable[[Any], None],
     stopped: Callable[[], bool] = lambda: False,
 ) -> Times:
-    """Run `sink(transform(item))` for all items, in order; source and sink in threads of their own.
+    """Run `sink(transform(item))` for all items in order; source and sink run in their own threads.
 
-    When `stopped` says so the source ends early, and what it has given is still worked off.
+    When `stopped` returns true, the source ends, and the items that it has returned are still processed.
 
     Raises:
-        whatever a stage raised first.
+        The first exception of any stage.
     """
     pipeline = _Pipeline(stopped)
     begun = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Choosing a pixel format that an encoder takes: the input's depth, chroma and transparency, or the nearest to them."""
+"""Choice of the encoder's pixel format: the input's depth, chroma and transparency, or the nearest."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _ONLY_ALPHA: dict[str, frozenset[str]] = {
     "hevc": frozenset(),
     "libvpx-vp9": frozenset({"yuva420p"}),
 }
-"""Formats with transparency of encoders that list others too, which they cannot open."""
+"""Formats with transparency of encoders that list further ones, but cannot open them."""
 
 
 def choose_format(wanted: str | None, codec: str, given: str) -> str:
     """FFmpeg's name of the pixel format to encode.
 
     Args:
-        wanted: by the user; None: transparency is kept where the encoder has a format with it; then comes chroma, then
-            the depth. Of each the input's own, the nearest above it, or the nearest below it, in this order.
+        wanted: the user's; None: transparency is kept if the encoder supports it; then chroma has priority over depth.
+            For each, the input's own value is preferred, then the next larger one, then the next smaller one.
         codec: FFmpeg's name of an encoder.
         given: format of the input.
 
     Raises:
-        InputError: there is no such encoder here, or it takes none of these.
+        InputError: there is no such encoder here, or it supports none of these formats.
     """
     formats = encoder_formats(codec)
     if wanted is not None:
@@ -42,7 +42,7 @@ def choose_format(wanted: str | None, codec: str, given: str) -> str:
 
 
 def encoder_formats(codec: str) -> tuple[str, ...]:
-    """Pixel formats that an encoder takes; empty where it does not say.
+    """Pixel formats that an encoder supports; empty if it does not list them.
 
     Raises:
         InputError: there is no such encoder here.
@@ -92,7 +92,7 @@ def chroma_of(pix_fmt: str) -> str:
 
 
 def lost(given: str, chosen: str, codec: str) -> list[str]:
-    """What a format has less than the input's, for people."""
+    """Notes about what a format loses of the input's."""
     notes = []
     if depth(chosen) < depth(given):
         notes.append(f"{depth(given)} bits per sample became {depth(chosen)}: {codec} takes {chosen}")
@@ -105,7 +105,7 @@ def lost(given: str, chosen: str, codec: str) -> list[str]:
 
 
 def _candidates(given: str) -> list[str]:
-    """Formats by preference. Planar YCbCr first; for encoders that take nothing else, RGB."""
+    """Formats by preference: planar YCbCr first, then RGB for encoders that support nothing else."""
     own = chroma_of(given)
     chromas = [item for item in _CHROMA.values() if item >= own]
     coarser = [item for item in reversed(_CHROMA.values()) if item < own]

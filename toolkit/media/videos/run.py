@@ -239,7 +239,7 @@ def begin_video(
     video = read_video(item.source, settings.duration)
     if video.interlaced and not settings.deinterlace:
         raise InputError(
-            f"{item.source} is interlaced: its lines are from two moments, and as they are they would become combs",
+            f"{item.source} is interlaced: its lines are from two moments, and would be upscaled with comb artifacts",
             "Give --deinterlace.",
         )
     try:

@@ -1,4 +1,4 @@
-"""Text subtitles from one format into another: SubRip, mov_text, WebVTT and ASS."""
+"""Conversion of text subtitles between SubRip, mov_text, WebVTT and ASS."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
 
 _TEXT_ENCODERS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
-"""The text format that players of a container expect, by FFmpeg's name of the muxer."""
+"""The subtitle format that players expect, by FFmpeg's name of the muxer."""
 _MILLISECONDS = Fraction(1, 1000)
 
 
 class TextConversion:
-    """Packets of a text subtitle stream, encoded again in the text format of the output's container.
+    """Converts packets of a text subtitle stream to the text format of the output's container.
 
-    FFmpeg's decoders bring every text format to ASS events, and its encoders write them as the other format: bold,
-    italic, colours and positions stay where both formats have them.
+    FFmpeg's decoders convert every text format to ASS events, and its encoders write these in the other format: bold,
+    italic, colours and positions are kept if both formats support them.
 
     Attributes:
         name: FFmpeg's name of the format.
         stream: of the output.
-        damaged: packets that could not be decoded, and were left out.
+        damaged: number of packets that could not be decoded, and were left out.
     """
 
     def __init__(self, source: Any, target: OutputContainer) -> None:
@@ -43,7 +43,7 @@ class TextConversion:
         self.stream.time_base = _MILLISECONDS
 
     def __call__(self, packet: Any) -> Iterator[Any]:
-        """A packet of the source as packets of the target: one for each event that shows text."""
+        """The packets of the target for one of the source: one for each event with text."""
         import av
         from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
@@ -66,6 +66,6 @@ class TextConversion:
 
 
 def convertible(stream: Any, target: OutputContainer) -> bool:
-    """Whether a subtitle stream is text, and the container has a text format to convert it to."""
+    """Whether a subtitle stream is text, and the container supports a text format."""
     context = stream.codec_context
     return context is not None and context.codec.text_sub and target.format.name in _TEXT_ENCODERS

@@ -1,4 +1,4 @@
-"""How many frames came out of a decoder, and what became of them."""
+"""Counts of decoded frames, and of the corrupt ones among them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ class Tally(msgspec.Struct, frozen=True):
     """Frames of a segment.
 
     Attributes:
-        decoded: those that the decoder gave, counted before anything is done with them.
-        corrupt: those that were damaged, given or not.
-        absent: of the corrupt ones, those that the container promised and the decoder did not give.
-        left_out: of the decoded ones, those that were corrupt and have nothing in their place.
-        added: those that stand where the decoder gave none.
-        misplaced: those that came late, with no time left for them between their neighbours; they are lost.
-        first_corrupt: where the first corrupt one was.
+        decoded: returned by the decoder, counted before any processing.
+        corrupt: damaged, whether the decoder returned them or not.
+        absent: of the corrupt ones, those that are in the container and that the decoder did not return.
+        left_out: of the decoded ones, corrupt ones without a replacement.
+        added: replacements of frames that the decoder did not return.
+        misplaced: lost because they came late, with no time left between their neighbours.
+        first_corrupt: position of the first corrupt one.
     """
 
     decoded: int = 0
@@ -30,17 +30,17 @@ class Tally(msgspec.Struct, frozen=True):
 
     @property
     def expected(self) -> int:
-        """Frames that must come out."""
+        """Number of frames that must be in the output."""
         return self.decoded - self.left_out + self.added
 
 
 @dataclass
 class Damage:
-    """Counts frames, the damaged ones among them, while segments are decoded one after the other.
+    """Counts frames while segments are decoded in order.
 
     Attributes:
-        arrived: times of the frames that the decoder gave and that no tally holds yet.
-        tally: of the segment that is being decoded, but for `decoded`.
+        arrived: times of the decoded frames that are not in a tally yet.
+        tally: of the current segment, without `decoded`.
     """
 
     arrived: list[int] = field(default_factory=list)
@@ -57,8 +57,8 @@ class Damage:
         self.tally = msgspec.structs.replace(self.tally, **now)
 
     def close(self, stop: int | None) -> Tally:
-        """The tally of a segment that ends before `stop` and whose frames have all been taken."""
-        # Decoding goes one frame further to see that a segment has ended.
+        """The tally of a segment that ends before `stop`, after its last frame."""
+        # The end of a segment is known only when the first frame after it is decoded.
         later = [] if stop is None else [pts for pts in self.arrived if pts >= stop]
         closed = msgspec.structs.replace(self.tally, decoded=len(self.arrived) - len(later))
         self.arrived, self.tally = later, Tally()

@@ -1,4 +1,4 @@
-"""When each frame of a video is shown, found from its packets; rebuilt where packets do not have usable times."""
+"""Presentation times of frames, from packets, or rebuilt if the packets have no usable times."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 INDEXED = frozenset({"mov", "matroska", "nut", "avi"})
-"""Containers with an index: FFmpeg finds their key frames reliably, and they have one clock from beginning to end."""
+"""Containers with an index: FFmpeg finds their key frames reliably, and they have a single clock."""
 _TIMED = frozenset({"video", "audio", "subtitle"})
 _STATING = frozenset({"mov", "matroska", "flv"})
-"""Containers that state how long they last, rather than being measured from their end."""
+"""Containers that store their duration."""
 _SHORT_SECONDS = 1.0
-"""By less than this, a file may end earlier than it states: streams are rarely of one length."""
+"""A file may end this much earlier than it states: streams rarely have the same length."""
 _MOST_REORDERED = 16
-"""Frames that H.264 and H.265 hold back at most."""
+"""Maximum number of frames that H.264 and H.265 reorder."""
 _PROBED_FRAMES = 250
-"""Enough to see whether frames are reordered: encoders use B-frames within seconds or not at all."""
+"""Frames to decode to find whether they are reordered: encoders use B-frames within seconds or not at all."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,15 @@ class FileTimes:
     """Times of a video's packets, on the corrected clock, in ticks of its stream.
 
     Attributes:
-        times: when frames are shown, ascending; one for each packet that should give a frame.
-        keys: the times of key frames, ascending.
-        end: when the last frame ends.
-        usual: duration of a frame where nothing better is known.
-        counted: packets' times are of no use for frames (missing, or of decoding only): frames get `times` by counting.
+        times: presentation times, ascending; one for each packet that should contain a frame.
+        keys: times of key frames, ascending.
+        end: end of the last frame.
+        usual: duration of a frame if nothing better is known.
+        counted: whether the packets' times are not usable (missing, or decoding times only), so that frames get `times`
+            by counting.
         clock: corrections of the file's own times.
-        cut_off: that the file ends before it should; empty where it does not.
-        stop: frames from here on are of no interest; None: all are.
+        cut_off: says that the file ends early; empty if it does not.
+        stop: time from which frames are not needed; None: all are needed.
     """
 
     times: tuple[int, ...]
@@ -56,19 +57,19 @@ class FileTimes:
     stop: int | None = None
 
     def until(self, time: int) -> int:
-        """When a frame that is shown from `time` on ends."""
+        """End of the frame that begins at `time`."""
         following = bisect.bisect_right(self.times, time)
         return self.times[following] if following < len(self.times) else max(self.end, time + 1)
 
     def before(self, stop: int) -> FileTimes:
-        """Those before `stop`; the last frame keeps its duration."""
+        """The times before `stop`; the last frame keeps its duration."""
         kept = self.times[: bisect.bisect_left(self.times, stop)]
         keys = self.keys[: bisect.bisect_left(self.keys, stop)]
         return replace(self, times=kept, keys=keys, end=self.until(kept[-1]), stop=stop)
 
 
 class FrameTimes:
-    """Gives times to frames in the order in which a decoder gives them."""
+    """Assigns times to frames in the order in which the decoder returns them."""
 
     def __init__(self, timing: FileTimes) -> None:
         self._timing = timing
@@ -79,15 +80,15 @@ class FrameTimes:
     def stamp(self, packet: Packet[Any]) -> None:
         """Mark a packet before it is decoded.
 
-        Where frames are counted, the number of its packet travels with each through the decoder. So frames that a
-        decoder loses in a damaged file do not move all later ones: from the next key frame on the count is right again.
+        If frames are counted, the packet's number goes through the decoder in place of its time. So if the decoder
+        loses frames of a damaged file, the count is right again from the next key frame on.
         """
         if self._timing.counted and packet.size and not packet.is_discard:
             packet.pts, packet.dts = self._packets, None
             self._packets += 1
 
     def of(self, frame: av.VideoFrame) -> int:
-        """When a frame is shown, in ticks."""
+        """Presentation time of a frame in ticks."""
         self.last = self._counted(frame) if self._timing.counted else self._stamped(frame)
         return self.last
 
@@ -98,7 +99,7 @@ class FrameTimes:
     def _counted(self, frame: av.VideoFrame) -> int:
         number, times = self._frames, self._timing.times
         if frame.pts is not None:
-            # A frame is never shown before what was decoded long before it, a key frame not before any of that.
+            # A frame is never shown before frames decoded long before it; a key frame not before any earlier one.
             number = max(number, frame.pts if frame.key_frame else frame.pts - _MOST_REORDERED)
         self._frames = number + 1
         if number < len(times):
@@ -176,7 +177,7 @@ def _read_stream(path: Path, index: int, clock: Clock, formats: set[str]) -> _St
             item = _Found(packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe, bool(packet.size))
             if item.time is not None:
                 latest = max(latest, (item.time + item.duration) * seconds[packet.stream_index])
-            # What an edit list cuts away is to be discarded.
+            # Packets that an edit list removes are marked as discarded.
             if packet.stream_index == index and not (is_flush(packet) or packet.is_discard):
                 found.append(item if item.duration else replace(item, duration=usual))
         end = _end(stream, found, indexed="mov" in formats)
@@ -185,10 +186,10 @@ def _read_stream(path: Path, index: int, clock: Clock, formats: set[str]) -> _St
 
 
 def _end(stream: Any, found: list[_Found], *, indexed: bool) -> int:
-    """When the frame that is shown last ends.
+    """End of the frame that is shown last.
 
-    Empty packets repeat the frame before. Durations in an MP4 file are those between decoding times, so its edit list
-    knows better.
+    Empty packets repeat the frame before. Durations in an MP4 file are differences of decoding times, so the duration
+    in its edit list is better.
     """
     last = max((item for item in found if item.time is not None), key=lambda item: item.time or 0, default=None)
     if last is None or last.time is None:
@@ -200,7 +201,7 @@ def _end(stream: Any, found: list[_Found], *, indexed: bool) -> int:
 
 
 def _cut_off(container: InputContainer, latest: float) -> str:
-    """Whether a file's packets end before it says that it does."""
+    """A message if a file's packets end before its stated duration."""
     stated = (container.duration or 0) / 1_000_000
     missing = stated - latest > _SHORT_SECONDS
     return f"it should last {stated:.2f} s, and ends at {latest:.2f} s" if missing else ""
@@ -212,7 +213,7 @@ def timed_streams(container: InputContainer) -> list[Any]:
 
 
 def readable(packets: Iterator[Packet[Any]], reasons: list[str]) -> Iterator[Packet[Any]]:
-    """Packets up to where a file cannot be read any more; the reason is added to `reasons`."""
+    """Packets until the file cannot be read further; the reason is added to `reasons`."""
     import av
 
     try:
@@ -224,10 +225,10 @@ def readable(packets: Iterator[Packet[Any]], reasons: list[str]) -> Iterator[Pac
 
 
 def decodable(container: InputContainer, stream: Any, clock: Clock) -> Iterator[Packet[Any]]:
-    """Packets of a file for a decoder, up to the end or to where the file can be read.
+    """Packets of a file for a decoder, up to the end or as far as the file can be read.
 
-    One that is empty makes the decoder give what it holds back, and its buffers are to be flushed then: at the end, and
-    where another recording begins, since decoders lose frames when the parameters of the stream change.
+    After an empty packet the decoder returns its remaining frames, and its buffers must be flushed. There is one at the
+    end, and where another recording begins, since decoders lose frames when the parameters of the stream change.
     """
     import av
 
@@ -257,12 +258,12 @@ def _clock(container: InputContainer, index: int) -> Clock:
 
 
 def _unusable(path: Path, index: int, found: list[_Found], clock: Clock, *, coarse: bool) -> bool:
-    """Whether the times of packets, which are those of decoding where frames are reordered, are not of their frames."""
+    """Whether packets have only decoding times although frames are reordered."""
     times = [item.time for item in found if item.time is not None]
     if coarse or len(times) < len(found):
         return True
     if any(later < earlier for earlier, later in itertools.pairwise(times)):
-        return False  # somebody reordered them
+        return False  # they are presentation times
     last = None
     for number, frame in enumerate(_frames(path, index, clock)):
         if number == _PROBED_FRAMES:
@@ -275,7 +276,7 @@ def _unusable(path: Path, index: int, found: list[_Found], clock: Clock, *, coar
 
 
 def count_frames(path: Path, index: int, timing: FileTimes) -> int:
-    """Frames that the decoder gives for a file, up to where they are of interest, whatever else their times are."""
+    """Number of frames that the decoder returns for a file, up to `timing.stop`, whatever their times are."""
     frames = _frames(path, index, timing.clock)
     if timing.stop is None:
         return sum(1 for _ in frames)
@@ -285,7 +286,7 @@ def count_frames(path: Path, index: int, timing: FileTimes) -> int:
 
 
 def _frames(path: Path, index: int, clock: Clock) -> Iterator[av.VideoFrame]:
-    """What the decoder gives for a file, from its beginning on; errors aside."""
+    """Frames that the decoder returns for a file from its start; errors are skipped."""
     import av
 
     with opened(path) as container:
@@ -301,10 +302,10 @@ def _frames(path: Path, index: int, clock: Clock) -> Iterator[av.VideoFrame]:
 
 
 def _rebuilt(found: list[_Found]) -> list[int]:
-    """Times of frames in the order in which they are shown, strictly ascending.
+    """Times of frames in presentation order, strictly ascending.
 
-    Where all packets have times, the n-th frame that is shown has the n-th smallest. Where some have none, frames
-    follow each other by their durations, and only a key frame whose own time is far from that starts a new count.
+    If all packets have times, the n-th frame has the n-th smallest. Otherwise frames follow each other by their
+    durations, and only a key frame whose own time differs a lot starts a new count.
     """
     known = [item.time for item in found if item.time is not None]
     if len(known) == len(found):
@@ -321,11 +322,11 @@ def _rebuilt(found: list[_Found]) -> list[int]:
 
 
 _TOLERATED = 4
-"""Frames by which the time of a key frame may differ from its count: frames are shown in another order."""
+"""Frames by which the time of a key frame may differ from the count, since frames are reordered."""
 
 
 def _ascending(times: list[int]) -> list[int]:
-    """Equal ones, one tick apart."""
+    """Times with equal ones moved one tick apart."""
     made: list[int] = []
     for time in times:
         made.append(time if not made else max(time, made[-1] + 1))

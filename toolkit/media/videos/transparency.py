@@ -1,4 +1,4 @@
-"""Transparent video: the decoder that sees it, and alpha planes in and out of frames."""
+"""Transparent video: decoders that support it, and the alpha planes of frames."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from toolkit.media.upscaler import Planes
 
 _DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-"""FFmpeg's own decoders of these do not decode the second stream, in which alpha is coded."""
+"""FFmpeg's own decoders of these do not decode the second stream, which contains alpha."""
 _ALPHA_MODE = "alpha_mode"
 
 
 def decoder_of(stream: Any) -> Any:
-    """The codec context that decodes all of a video stream's planes; of a container that was just opened."""
+    """The codec context that decodes all planes of a video stream, of a container that was just opened."""
     import av
 
     context = stream.codec_context
@@ -31,7 +31,7 @@ def decoder_of(stream: Any) -> Any:
 
 
 class AlphaPlane:
-    """The alpha of decoded frames as samples."""
+    """Extracts the alpha plane of decoded frames."""
 
     def __init__(self, template: av.VideoFrame) -> None:
         import av.filter
@@ -55,7 +55,7 @@ class AlphaPlane:
 
 
 def set_alpha(frame: av.VideoFrame, alpha: Planes, white: int) -> None:
-    """Replace the alpha of a frame that has it in a plane of its own, exactly; others keep what they have.
+    """Replace the alpha plane of a frame exactly; frames without a separate plane are not changed.
 
     Args:
         frame: to encode.
@@ -70,7 +70,7 @@ def set_alpha(frame: av.VideoFrame, alpha: Planes, white: int) -> None:
 
 
 def plane_samples(plane: Any, kind: Any, width: int) -> Any:
-    """A frame's plane as an array (H, W) of a type on its own memory."""
+    """A frame's plane as an array (H, W) that shares its memory."""
     return np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)[:, :width]
 
 

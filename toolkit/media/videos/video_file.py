@@ -1,4 +1,4 @@
-"""What is in a video file, found without decoding it: streams, times, key frames, colour."""
+"""Properties of a video file: stream, times, key frames and colour, from its packets and its first frame."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ class VideoFile:
         stream: index of the stream in the file.
         shape: of frames as stored, before rotation.
         pix_fmt: FFmpeg's name.
-        depth: bits a sample.
-        colour: what samples mean.
-        time_base: seconds a tick.
-        rate: frames a second on average, for encoders that want to know.
-        aspect: of a pixel, width by height.
-        orientation: how players turn and mirror frames.
+        depth: bits per sample.
+        colour: interpretation of the samples.
+        time_base: seconds per tick.
+        rate: average frames per second, for encoders that need it.
+        aspect: width by height of a pixel.
+        orientation: rotation and mirroring by players.
         mastering: metadata of high dynamic range.
-        unkept: what frames carry that cannot be kept, for people.
-        timing: when frames are shown, and how that was found.
-        segments: the file cut at key frames.
-        interlaced: whether the first frame is.
+        unkept: metadata of frames that cannot be kept, for notes.
+        timing: presentation times.
+        segments: parts of the file that begin at key frames.
+        interlaced: whether the first frame is interlaced.
         seekable: whether FFmpeg finds key frames of this container reliably.
     """
 
@@ -82,12 +82,12 @@ class VideoFile:
 
     @property
     def times(self) -> tuple[int, ...]:
-        """When frames are shown, ascending, in ticks."""
+        """Presentation times in ticks, ascending."""
         return self.timing.times
 
     @property
     def upright(self) -> Shape:
-        """Of frames as they are shown."""
+        """Shape of frames as displayed."""
         return Shape(self.shape.width, self.shape.height) if self.orientation.transposed else self.shape
 
     @property
@@ -95,21 +95,21 @@ class VideoFile:
         return 1 / self.aspect if self.orientation.transposed else self.aspect
 
     def frames_in(self, segment: Segment) -> int:
-        """Number of frames of a segment, as the container tells."""
+        """Number of frames of a segment, according to the container."""
         first = 0 if segment.start is None else bisect.bisect_left(self.times, segment.start)
         last = len(self.times) if segment.stop is None else bisect.bisect_left(self.times, segment.stop)
         return last - first
 
 
 def read_video(path: Path, duration: float | None = None) -> VideoFile:
-    """Read a file's packets, all of them, and decode one frame.
+    """Read all packets of a file, and decode one frame.
 
     Args:
         path: of the file.
-        duration: seconds from its first frame that are of interest; None: all.
+        duration: seconds from its first frame that are needed; None: all.
 
     Raises:
-        InputError: it has no video, no frames, no times, absurd dimensions or colours that cannot be converted.
+        InputError: it has no video, no frames, no times, unsupported dimensions, or colours that cannot be converted.
         Unavailable: PyAV is not installed.
     """
     with opened(path) as container:
@@ -151,7 +151,7 @@ def read_video(path: Path, duration: float | None = None) -> VideoFile:
 
 
 def _video_stream(path: Path, container: InputContainer) -> Any:
-    """The first that is no cover picture."""
+    """The first video stream that is not a cover picture."""
     import av
 
     for stream in container.streams.video:
@@ -169,7 +169,7 @@ def _video_stream(path: Path, container: InputContainer) -> Any:
 def _first_frame(path: Path, container: InputContainer, stream: Any) -> av.VideoFrame:
     import av
 
-    # The first frames of a damaged file may be beyond help, and what is wrong with them is not asked yet.
+    # The first frames of a damaged file may not be decodable; that is handled later.
     decoder, reasons = decoder_of(stream), list[str]()
     for packet in readable(container.demux(stream), reasons):
         if not packet.size and not is_flush(packet):
@@ -187,7 +187,7 @@ def _first_frame(path: Path, container: InputContainer, stream: Any) -> av.Video
 
 
 def _segments(timing: FileTimes, time_base: Fraction, *, bounded: bool) -> tuple[Segment, ...]:
-    """Cut at key frames, at least some seconds apart."""
+    """Divide at key frames that are at least `SEGMENT_SECONDS` apart."""
     starts: list[int] = []
     before = timing.times[0]
     for pts in timing.keys:
