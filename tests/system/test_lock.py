@@ -92,15 +92,15 @@ import os, signal, sys
 from pathlib import Path
 from toolkit.media.videos import video_file
 from toolkit.media.videos.encoding import VideoFormat
-from toolkit.media.videos.run import Film
+from toolkit.media.videos.run import VideoRun
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.upscale import upscale
 
-take = Film.take
+take = VideoRun.take
 def killed(film, part):
     take(film, part)
     os.kill(os.getpid(), signal.SIGKILL)
-Film.take, video_file.SEGMENT_SECONDS = killed, 0.15
+VideoRun.take, video_file.SEGMENT_SECONDS = killed, 0.15
 model, source, output = map(Path, sys.argv[1:])
 upscale([source], output, UpscaleOptions(models=(model,), threads=1, runtime="ort-cpu", video=VideoFormat("ffv1")))
 """
