@@ -307,6 +307,11 @@ class Artifact:
         return weights
 
 
+def read_artifact(given: Artifact | Path | str) -> Artifact:
+    """An artifact itself, or the one at a path; see `Artifact.read`."""
+    return given if isinstance(given, Artifact) else Artifact.read(given)
+
+
 def check_replaceable(directory: Path, name: str, same: Callable[[Manifest], bool], *, overwrite: bool) -> None:
     """Find out before any work whether an artifact may be written: nothing of its name is there, or the same one.
 

@@ -32,6 +32,7 @@ from toolkit.runtimes.cuda.devices import cuda_devices
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import RUNTIMES, build
+from toolkit.runtimes.subject import Subject
 from toolkit.system.probe import Availability
 from toolkit.workloads import Shape, parse_workload
 
@@ -302,7 +303,7 @@ def test_an_engine_alone_has_no_speed_up_and_says_why(beside: Path, tmp_path: Pa
     assert cell.note == "no speed-up: its rt4ksr_x2_c6b2_fp32.onnx is not beside it"
     # Another artifact of the same name is not what it was built from.
     export(checkpoint(seed=1), directory=tmp_path)
-    (plan_of,) = plan([], [], [], [], [Engine.read(alone)])
+    (plan_of,) = plan([], [], [], [], [Subject.of(Engine.read(alone))])
     assert plan_of.artifact is None
 
 
@@ -331,7 +332,7 @@ def test_an_engines_workload_is_that_of_its_size(shape: tuple[int, int] | None, 
     """Of the two 4K workloads only that of its scale: the network is a x2."""
     engine = Engine.read(engine_in(beside))
     sized = replace(engine, info=msgspec.structs.replace(engine.info, shape=shape))
-    assert [cell.workload.name for cell in plan([], [], [], [], [sized])] == [workload] * 2
+    assert [cell.workload.name for cell in plan([], [], [], [], [Subject.of(sized)])] == [workload] * 2
 
 
 def test_a_damaged_engine_is_bad_input(beside: Path, tmp_path: Path) -> None:

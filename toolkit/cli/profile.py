@@ -14,18 +14,18 @@ from cyclopts import Parameter
 
 from toolkit.artifact import DEFAULT_DIRECTORY, FULL_PRECISION, Precision
 from toolkit.cli.console import err, out, print_json, progress_bar, styled
-from toolkit.cli.options import ArtifactDirectory, NetworkPath, Precisions, WithinBudget, flag
+from toolkit.cli.options import ArtifactDirectory, NetworkText, Precisions, WithinBudget, flag
 from toolkit.cli.paths import STDOUT
 from toolkit.cli.profile_options import Measuring, Results
 from toolkit.cli.values import cpu_numbers, precisions, share, size, split
 from toolkit.errors import Unavailable
-from toolkit.kinds import kind_of
+from toolkit.kinds import kind_of, split_runtime
 from toolkit.quoting import shell
 from toolkit.system.atomic import check_outputs, numbered, release, reserve_numbered
 from toolkit.workloads import WORKLOADS, parse_workload
 
 if TYPE_CHECKING:
-    from toolkit.cli.profile_subjects import Subject
+    from toolkit.cli.profile_subjects import Given
     from toolkit.profiling.reporting.report import ProfileReport
 
 _MEASURING, _RESULTS = Measuring(), Results()
@@ -35,14 +35,14 @@ _MEASURING, _RESULTS = Measuring(), Results()
 class _Cells:
     """What is measured."""
 
-    subjects: tuple[Subject, ...]
+    subjects: tuple[Given, ...]
     runtimes: list[str]
     workloads: list[str] | None
     precisions: list[Precision]
 
 
 def profile(
-    *artifacts: NetworkPath,
+    *artifacts: NetworkText,
     precision: Annotated[
         Precisions,
         Parameter(
@@ -106,7 +106,7 @@ def profile(
             target = replace(results, overwrite=True)  # the default name is reserved for this run
         report = _measure(cells, measuring, cpus, tolerance, target, within_budget=within_budget)
     _show(report, results)
-    only_engines = len(artifacts) > 0 and all(kind_of(path) == "engine" for path in artifacts)
+    only_engines = len(artifacts) > 0 and all(kind_of(split_runtime(text)[0]) == "engine" for text in artifacts)
     _exit(report, cells.runtimes, [] if only_engines else cells.precisions)
 
 

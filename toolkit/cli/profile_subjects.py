@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from toolkit.artifact import FULL_PRECISION, Artifact, Precision
+from toolkit.artifact import FULL_PRECISION, Artifact, Precision, read_artifact
 from toolkit.cli.console import progress_bar, warn
 from toolkit.cli.values import find_artifacts, split
 from toolkit.errors import InputError
 from toolkit.graph.export import export
-from toolkit.kinds import kind_of
+from toolkit.kinds import kind_of, split_runtime
 from toolkit.network.architectures.registry import PRESETS
 from toolkit.network.bundled import bundled_checkpoint
 from toolkit.network.checkpoint import untrained_checkpoint
 from toolkit.quality.conversion import convert
 from toolkit.workloads import WORKLOADS
 
-Subject = Artifact | Path
+Given = Artifact | str
+"""An artifact, or PATH or PATH@RUNTIME."""
 
 
-def subjects(given: tuple[Path, ...], directory: Path, presets: str | None, scratch: Path) -> tuple[Subject, ...]:
+def subjects(given: tuple[str, ...], directory: Path, presets: str | None, scratch: Path) -> tuple[Given, ...]:
     """The given files, or untrained networks by name, or all artifacts in the directory, or the toolkit's own weights.
 
     Args:
@@ -43,12 +44,12 @@ def subjects(given: tuple[Path, ...], directory: Path, presets: str | None, scra
     return tuple(artifact for name in names for artifact in _exported(name, scratch))
 
 
-def lowered(found: Sequence[Subject], precisions: Sequence[Precision], scratch: Path) -> tuple[Subject, ...]:
+def lowered(found: Sequence[Given], precisions: Sequence[Precision], scratch: Path) -> tuple[Given, ...]:
     """The same, and each fp32 artifact converted to the precisions that are missing, in `scratch`."""
-    artifacts = [_read(subject) for subject in found if not _is_engine(subject)]
+    artifacts = [read_artifact(item) for item in found if _is_artifact(item)]
     manifests = [artifact.manifest for artifact in artifacts]
     present = {(item.precision, item.conversion.parent_sha256) for item in manifests if item.conversion is not None}
-    made: list[Subject] = []
+    made: list[Given] = []
     for artifact in artifacts:
         manifest = artifact.manifest
         missing = [
@@ -75,9 +76,9 @@ def _exported(preset: str | None, directory: Path) -> Iterator[Artifact]:
             yield export(source, directory=directory, progress=progress)
 
 
-def _is_engine(subject: Subject) -> bool:
-    return isinstance(subject, Path) and kind_of(subject) == "engine"
-
-
-def _read(subject: Subject) -> Artifact:
-    return Artifact.read(subject) if isinstance(subject, Path) else subject
+def _is_artifact(given: Given) -> bool:
+    """Whether it is measured on all runtimes and in all precisions: no engine, and nothing that names its runtime."""
+    if isinstance(given, Artifact):
+        return True
+    path, runtime = split_runtime(given)
+    return runtime is None and kind_of(path) == "artifact"

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from toolkit.artifact import FULL_PRECISION, Artifact, Manifest, Precision
-from toolkit.errors import ToolkitError
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.registry import BASELINE, engine_obstacle, find_runtime
+from toolkit.runtimes.registry import BASELINE, find_runtime
+from toolkit.runtimes.subject import Subject
 from toolkit.workloads import WORKLOADS, Shape, Workload, parse_workload
 
 _ANY_SIZE = "1280x720"
@@ -20,32 +20,45 @@ _ANY_SIZE = "1280x720"
 
 @dataclass(frozen=True)
 class CellPlan:
-    """A runtime, a workload, and an artifact or an engine bundle.
+    """A subject at a workload.
 
-    `obstacle` is the reason why the cell cannot run, or empty. `artifact` of an engine is the artifact it was built
-    from, if that is still next to it.
+    Attributes:
+        workload: size of the input.
+        runtime: of the subject.
+        precision: of the subject.
+        subject: what runs; None: no artifact fits the workload.
+        obstacle: the reason why the cell cannot run, or empty.
     """
 
-    runtime: str
     workload: Workload
+    runtime: str
     precision: Precision
-    artifact: Artifact | None
+    subject: Subject | None = None
     obstacle: str = ""
-    engine: Engine | None = None
+
+    @classmethod
+    def of(cls, subject: Subject, workload: Workload) -> CellPlan:
+        return cls(workload, subject.runtime, subject.precision, subject, subject.obstacle)
+
+    @property
+    def artifact(self) -> Artifact | None:
+        """The artifact; of an engine what it was built from, if that is still next to it."""
+        return None if self.subject is None else self.subject.origin
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine, if the subject is one."""
+        return None if self.subject is None else self.subject.engine
 
     @property
     def manifest(self) -> Manifest | None:
         """Manifest of the network that runs."""
-        if self.engine is not None:
-            return self.engine.manifest
-        return None if self.artifact is None else self.artifact.manifest
+        return None if self.subject is None else self.subject.manifest
 
     @property
     def name(self) -> str:
         """Name of the artifact or the engine bundle."""
-        if self.engine is not None:
-            return self.engine.path.name
-        return "" if self.artifact is None else self.artifact.manifest.name
+        return "" if self.subject is None else self.subject.name
 
     @property
     def network(self) -> tuple[str, str]:
@@ -58,24 +71,25 @@ def plan(
     runtimes: Sequence[str],
     workloads: Sequence[Workload],
     precisions: Sequence[Precision],
-    engines: Sequence[Engine] = (),
+    subjects: Sequence[Subject] = (),
 ) -> list[CellPlan]:
     """All cells, with the baseline of each network and workload first.
 
     Each artifact is measured at each workload that it supports (the same scale, and the same size if its size is
     fixed). If no artifact has a requested precision, PyTorch converts the network itself, and the other runtimes report
-    the missing artifact. An engine is one cell, at the size it was built for.
+    the missing artifact. `subjects` have a runtime and a precision: an engine is one cell, at the size it was built
+    for, and an artifact is one cell at each workload that it supports, or at its own.
 
     Raises:
         InputError: a runtime is unknown.
     """
-    cells = [_engine_cell(engine) for engine in engines]
-    for workload in workloads:
+    cells = [CellPlan.of(subject, workload) for subject in subjects for workload in _workloads_of(subject, workloads)]
+    for workload in workloads if artifacts or not subjects else ():
         serving = [artifact for artifact in artifacts if _serves(artifact, workload)]
         if not serving:
             wanted = "dynamic" if workload.scale is None else f"x{workload.scale}"
             reason = f"no artifact for {workload.name}: export a checkpoint as a {wanted} artifact"
-            cells += [CellPlan(runtime, workload, precisions[0], None, reason) for runtime in runtimes]
+            cells += [CellPlan(workload, runtime, precisions[0], None, reason) for runtime in runtimes]
             continue
         for precision in precisions:
             typed = [artifact for artifact in serving if artifact.manifest.precision == precision]
@@ -99,18 +113,17 @@ def _with_baselines(cells: Iterable[CellPlan]) -> list[CellPlan]:
     return ordered
 
 
-def _cell(runtime_name: str, workload: Workload, precision: Precision, artifact: Artifact) -> CellPlan:
-    runtime = find_runtime(runtime_name)
-    available = runtime.probe()
-    obstacle = f"{available.reason}. {available.remedy}" if not available.ok else runtime.refusal(artifact, precision)
-    return CellPlan(runtime_name, workload, precision, artifact, obstacle)
+def _cell(runtime: str, workload: Workload, precision: Precision, artifact: Artifact) -> CellPlan:
+    find_runtime(runtime)  # references, such as `simulated`, are not measured
+    return CellPlan.of(Subject(artifact, runtime, lowered_to=precision), workload)
 
 
-def _engine_cell(engine: Engine) -> CellPlan:
-    info = engine.info
-    return CellPlan(
-        info.runtime, _engine_workload(engine), info.precision, _origin(engine), engine_obstacle(engine), engine
-    )
+def _workloads_of(subject: Subject, workloads: Sequence[Workload]) -> list[Workload]:
+    if subject.engine is not None:
+        return [_engine_workload(subject.engine)]
+    artifacts = [] if subject.artifact is None else [subject.artifact]
+    served = [workload for workload in workloads if any(_serves(artifact, workload) for artifact in artifacts)]
+    return served or default_workloads(artifacts)
 
 
 def _engine_workload(engine: Engine) -> Workload:
@@ -122,19 +135,9 @@ def _engine_workload(engine: Engine) -> Workload:
     return next(named, Workload(str(shape), shape))
 
 
-def _origin(engine: Engine) -> Artifact | None:
-    """The artifact an engine was built from, if it is still next to it: the baseline needs its source weights."""
-    try:
-        artifact = Artifact.read(engine.path.parent / f"{engine.info.artifact}.onnx")
-    except ToolkitError:
-        return None
-    return artifact if artifact.manifest.onnx_sha256 == engine.info.artifact_sha256 else None
-
-
 def _serves(artifact: Artifact, workload: Workload) -> bool:
-    manifest = artifact.manifest
-    fixed = None if manifest.shape is None else Shape(*manifest.shape)
-    return workload.scale in (None, manifest.network.scale) and fixed in (None, workload.shape)
+    contract = artifact.contract
+    return workload.scale in (None, contract.scale) and contract.fixed in (None, workload.shape)
 
 
 def default_workloads(artifacts: Iterable[Artifact]) -> list[Workload]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from toolkit.artifact import FULL_PRECISION, Artifact, Manifest, Precision
 from toolkit.errors import CheckFailed, InputError
-from toolkit.kinds import ENGINE_SUFFIX
+from toolkit.kinds import split_runtime
 from toolkit.profiling.measuring.builds import measure_builds
 from toolkit.profiling.measuring.client import CellFailed, Worker
 from toolkit.profiling.measuring.environment import Environment, environment
@@ -24,7 +24,8 @@ from toolkit.profiling.reporting.warnings import measurement_warnings
 from toolkit.profiling.resume import Journal, check_report_name, earlier_measurements
 from toolkit.profiling.settings import Settings, resolve_settings
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.registry import RUNTIMES
+from toolkit.runtimes.registry import BASELINE, RUNTIMES
+from toolkit.runtimes.subject import Subject
 from toolkit.system.atomic import check_outputs
 from toolkit.system.hardware import Ceiling
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
@@ -35,7 +36,7 @@ _STREAM_SECONDS = 2.0
 
 
 def profile(
-    artifacts: Sequence[Artifact | Engine | Path | str],
+    artifacts: Sequence[Subject | Artifact | Engine | Path | str],
     runtimes: Sequence[str] = tuple(RUNTIMES),
     workloads: Sequence[str] | None = None,
     precisions: Sequence[Precision] = (FULL_PRECISION,),
@@ -64,7 +65,8 @@ def profile(
     unfused PyTorch network in fp32 is always measured too: it is the baseline of speed-ups.
 
     Args:
-        artifacts: artifacts and engine bundles (`*.engine`); a bundle runs as built, whatever the next three say.
+        artifacts: artifacts and engine bundles; a bundle runs as built, and `PATH@RUNTIME` on that runtime, whatever
+            the next three say.
         runtimes: names from the registry.
         workloads: `720p-4k` (x3), `1080p-4k` (x2), or input sizes (WIDTHxHEIGHT); default: those of the artifacts.
         precisions: precisions of artifacts; for PyTorch, precisions to convert the network to.
@@ -100,9 +102,8 @@ def profile(
     settings = resolve_settings(asked)
     given = [_read(item) for item in artifacts]
     if within_budget:
-        _require_budget(
-            [item.manifest for item in given if isinstance(item, Engine) or item.manifest.precision in precisions]
-        )
+        measured = [subject for subject, alone in given if alone or subject.precision in precisions]
+        _require_budget([subject.manifest for subject in measured if subject.manifest is not None])
     cells = _planned(given, runtimes, workloads, precisions)
     journal = Journal(output, new=not (overwrite or resume))
     earlier = journal.read() if resume else None
@@ -215,28 +216,30 @@ class _Run:
 
 
 def _planned(
-    given: Sequence[Artifact | Engine],
+    subjects: Sequence[tuple[Subject, bool]],
     runtimes: Sequence[str],
     workloads: Sequence[str] | None,
     precisions: Sequence[Precision],
 ) -> list[CellPlan]:
-    loaded = [item for item in given if isinstance(item, Artifact)]
-    engines = [item for item in given if isinstance(item, Engine)]
-    if workloads is None or (engines and not loaded):
-        jobs = default_workloads(loaded)
-    else:
-        jobs = [parse_workload(name) for name in workloads]
-    cells = plan(loaded, runtimes, jobs, precisions, engines)
+    """Cells of subjects as `_read` returns them."""
+    single = [subject for subject, alone in subjects if alone]
+    artifacts = [subject.artifact for subject, alone in subjects if not alone and subject.artifact is not None]
+    jobs = default_workloads(artifacts) if workloads is None else [parse_workload(name) for name in workloads]
+    cells = plan(artifacts, runtimes, jobs, precisions, single)
     if not cells:
         raise InputError("there is nothing to measure", "Name at least one runtime, workload and precision.")
     return cells
 
 
-def _read(item: Artifact | Engine | Path | str) -> Artifact | Engine:
-    if isinstance(item, Artifact | Engine):
-        return item
-    path = Path(item)
-    return Engine.read(path) if path.suffix == ENGINE_SUFFIX else Artifact.read(path)
+def _read(item: Subject | Artifact | Engine | Path | str) -> tuple[Subject, bool]:
+    """A subject, and whether it has a runtime of its own: an engine, or what names one."""
+    subject = Subject.of_any(item, BASELINE, accepted=("artifact", "engine"))
+    match item:
+        case str() | Path():
+            named = split_runtime(item)[1] is not None
+        case _:
+            named = item is subject
+    return subject, named or subject.engine is not None
 
 
 def _require_budget(manifests: Sequence[Manifest]) -> None:
@@ -252,15 +255,6 @@ def _require_budget(manifests: Sequence[Manifest]) -> None:
 
 
 def _request(cell: CellPlan, settings: Settings) -> Open:
-    source = cell.engine or cell.artifact
-    assert source is not None  # noqa: S101  (only cells that can run are requested)
-    return Open(
-        cell.runtime,
-        str(source.path),
-        cell.precision,
-        *cell.workload.shape.sides,
-        settings.threads,
-        cell.engine is not None,
-        settings.boundary,
-        settings.cpus,
-    )
+    assert cell.subject is not None  # noqa: S101  (only cells that can run are requested)
+    path, shape = str(cell.subject.path), cell.workload.shape
+    return Open(cell.runtime, path, cell.precision, *shape.sides, settings.threads, settings.boundary, settings.cpus)

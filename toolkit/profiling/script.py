@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from toolkit.artifact import FULL_PRECISION, Artifact, Precision
+from toolkit.artifact import FULL_PRECISION, Artifact, Precision, read_artifact
 from toolkit.errors import InputError
 from toolkit.profiling.measuring.environment import choose_cpus
 from toolkit.profiling.measuring.messages import Boundary
@@ -48,7 +48,7 @@ def profile_script(
     """
     if boundary == "image":
         raise InputError("there are no scripts for the boundary image", "Use --boundary host or compute.")
-    loaded = [item if isinstance(item, Artifact) else Artifact.read(item) for item in artifacts]
+    loaded = [read_artifact(item) for item in artifacts]
     jobs = default_workloads(loaded) if workloads is None else [parse_workload(name) for name in workloads]
     planned = plan(loaded, runtimes, jobs, precisions)
     cells = [cell for cell in planned if cell.artifact is not None and cell.runtime in runtimes]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from toolkit.artifact import Artifact
+from toolkit.artifact import Artifact, read_artifact
 from toolkit.errors import InputError, ToolkitError, suggestion
 from toolkit.runtimes.building import BuildingRuntime, Built
 from toolkit.runtimes.engine import Engine, find_engines
@@ -92,7 +92,7 @@ def build(
         OutputExists: a valid bundle of that name was built from another artifact or with other options, and `overwrite`
             is false; or the existing path is not a bundle.
     """
-    loaded = artifact if isinstance(artifact, Artifact) else Artifact.read(artifact)
+    loaded = read_artifact(artifact)
     return _building(runtime).build(loaded, options or BuildOptions(), directory, progress, overwrite=overwrite)
 
 
@@ -128,7 +128,7 @@ def build_script(
         OutputExists: `path` exists, and `overwrite` is false.
         Unavailable: the runtime cannot take the artifact.
     """
-    loaded = artifact if isinstance(artifact, Artifact) else Artifact.read(artifact)
+    loaded = read_artifact(artifact)
     check_outputs(path, overwrite=overwrite)
     home = Path() if path is None else path.parent
     onnx = Path(os.path.relpath(loaded.path, home))

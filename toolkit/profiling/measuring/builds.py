@@ -61,7 +61,7 @@ def measure_builds(
                 engine = build(cell.artifact, cell.runtime, _options(cell, request), directory).engine
             except Exception as error:  # noqa: BLE001  (builders raise anything, and the other cells go on)
                 return (), described(error)
-            requests.append(msgspec.structs.replace(request, path=str(engine.path), engine=True))
+            requests.append(msgspec.structs.replace(request, path=str(engine.path)))
 
         def save(index: int, worker: Worker, _result: Measurement) -> None:
             worker.save(outputs[index])

@@ -6,6 +6,7 @@ from typing import IO, Any, Literal
 
 import msgspec
 
+from toolkit.artifact import Precision
 from toolkit.runtimes.reported import LayerTime, Stages
 
 Boundary = Literal["compute", "host", "image"]
@@ -19,11 +20,10 @@ class Open(msgspec.Struct, frozen=True, tag=True):
 
     runtime: str
     path: str
-    precision: str
+    precision: Precision
     height: int
     width: int
     threads: int
-    engine: bool = False
     boundary: Boundary = "host"
     cpus: tuple[int, ...] = ()
 

@@ -16,8 +16,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.artifact import Artifact
 from toolkit.errors import ToolkitError
+from toolkit.kinds import kind_of
 from toolkit.profiling.measuring.messages import (
     Concurrent,
     Failed,
@@ -36,10 +36,10 @@ from toolkit.profiling.measuring.messages import (
     receive,
     send,
 )
-from toolkit.runtimes.options import SessionOptions
 from toolkit.runtimes.protocol import Session
-from toolkit.runtimes.registry import find_runtime, load_engine
+from toolkit.runtimes.registry import find_runtime
 from toolkit.runtimes.reported import Stages
+from toolkit.runtimes.subject import Subject, read_source
 from toolkit.workloads import Shape
 
 
@@ -48,8 +48,8 @@ class Cell:
 
     def __init__(self, request: Open) -> None:
         find_runtime(request.runtime).probe()  # slow for some runtimes, and cached: not part of the load time
-        if not request.engine:
-            find_runtime(request.runtime).rehearse(Artifact.read(request.path))
+        if kind_of(Path(request.path)) == "artifact":  # engines are read when they are loaded, which is timed
+            _subject(request, request.threads).rehearse()
         before = resident_bytes()
         begin = time.perf_counter()
         if request.cpus and hasattr(os, "sched_setaffinity"):
@@ -131,14 +131,13 @@ class Cell:
 
 
 def _bound(request: Open, threads: int) -> Session:
-    options = SessionOptions(threads)
-    precision: Any = request.precision
-    if request.engine:
-        session = load_engine(request.path, options)
-    else:
-        session = find_runtime(request.runtime).load(Artifact.read(request.path), options, precision)
+    session = _subject(request, threads).load()
     session.bind(_shape(request))
     return session
+
+
+def _subject(request: Open, threads: int) -> Subject:
+    return Subject(read_source(Path(request.path)), request.runtime, threads, request.precision)
 
 
 def _shape(request: Open) -> Shape:
