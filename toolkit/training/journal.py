@@ -67,7 +67,7 @@ def journal(directory: Path, iteration: int, note: Callable[[str], None]) -> Ite
     Args:
         directory: of the run.
         iteration: finished iterations.
-        note: told when TensorBoard is not installed.
+        note: called if TensorBoard is not installed.
     """
     path = directory / LOG_FILE
     write_bytes(path, b"".join(line + b"\n" for line in _lines_until(path, iteration)))
