@@ -51,7 +51,7 @@ ArtifactPath: TypeAlias = Annotated[Path, Parameter(validator=of_kind("artifact"
 NetworkText: TypeAlias = Annotated[str, Parameter(validator=subject_of_kind("artifact", "engine"))]
 """PATH or PATH@RUNTIME."""
 NetworkPath: TypeAlias = Annotated[Path, Parameter(validator=of_kind("artifact", "engine"))]
-SourcePath: TypeAlias = Annotated[Path, Parameter(validator=of_kind("checkpoint", "artifact"))]
+SourcePath: TypeAlias = Annotated[Path, Parameter(validator=of_kind("checkpoint", "artifact", "graph"))]
 SubjectText: TypeAlias = Annotated[str, Parameter(validator=subject_of_kind("checkpoint", "artifact", "engine"))]
 """PATH or PATH@RUNTIME."""
 Images: TypeAlias = Annotated[

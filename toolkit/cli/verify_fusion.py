@@ -23,11 +23,13 @@ from toolkit.cli.options import (
 from toolkit.cli.values import find_artifacts
 from toolkit.errors import CheckFailed, InputError
 from toolkit.kinds import kind_of
+from toolkit.system.progress import Progress
 from toolkit.workloads import Shape
 
 if TYPE_CHECKING:
     from toolkit.network.checkpoint import Checkpoint
     from toolkit.verification.fusion import FusionReport
+    from toolkit.verification.merges import MergeReport
 
 _CHECKPOINT = CheckpointOptions()
 
@@ -51,12 +53,18 @@ def verify_fusion(
     effect of rounding its constants to float32. If one of several artifacts cannot be read or fails, the others are
     still checked; the exit code is then 1.
 
+    For an ONNX file of any other network, list the parts that are one convolution each (reparameterizable blocks, batch
+    norms, constant scales) and prove that in the same way; nothing is written.
+
     Parameters
     ----------
     source
-        A checkpoint in training form, or an fp32 artifact. Default: all fp32 artifacts in --directory; if there are
-        none, the toolkit's own x2 weights.
+        A checkpoint in training form, an fp32 artifact, or an ONNX file of any image network. Default: all fp32
+        artifacts in --directory; if there are none, the toolkit's own x2 weights.
     """
+    if source is not None and kind_of(source) == "graph":
+        _prove_graph(source, checkpoint, json=json)
+        return
     reports = []
     attempts = Attempts()
     targets = _targets(source, directory, checkpoint, attempts)
@@ -73,6 +81,28 @@ def verify_fusion(
     if not all(found.report.passed for found in reports):
         raise SystemExit(CheckFailed.exit_code)
     attempts.exit()
+
+
+def _prove_graph(path: Path, options: CheckpointOptions, *, json: bool) -> None:
+    """A graph from elsewhere.
+
+    Raises:
+        InputError: options that are for checkpoints, or the file is no graph of an image network.
+    """
+    if options != CheckpointOptions():
+        raise InputError("--high-frequency, --scale, --entry and --preset require a checkpoint")
+    from toolkit.verification.merges import verify_merges
+
+    with progress_bar("verify-fusion") as progress:
+        progress(Progress(f"merging the convolutions of {path.name}"))
+        report = verify_merges(path)
+    if json:
+        merged = {"merges": report.merges, "refusals": report.refusals}
+        print_documents([{"subject": str(path), "passed": report.passed, "checks": report.checks, **merged}])
+    else:
+        _print_merges(report, str(path))
+    if not report.passed:
+        raise SystemExit(CheckFailed.exit_code)
 
 
 @dataclass(frozen=True)
@@ -203,3 +233,31 @@ def _print(report: FusionReport, name: str) -> None:
     failed = sum(not check.passed for check in checks)
     outcome = styled("[bold red]FAILED[/]: {} of", failed) if failed else styled("[bold green]PASSED[/]: all")
     out.print(styled("{} {} checks; graph run by {}\n", outcome, len(checks), report.graph))
+
+
+def _print_merges(report: MergeReport, name: str) -> None:
+    out.print(styled("[bold]{}[/]", name), soft_wrap=True)
+    if report.merges:
+        from toolkit.graph.passes.merge_affine import BOUND as MERGE_BOUND
+
+        numeric = "nodes", "multiply-adds", "merged", "impulses", "error"
+        rows = table("convolution", "kernel", *numeric, "", right=numeric)
+        for merge in report.merges:
+            height, width = merge.kernel
+            counts = [f"{count:,}" for count in (len(merge.nodes), merge.removed, merge.merged, merge.impulses)]
+            passed = verdict(merge.error <= MERGE_BOUND)
+            rows.add_row(merge.name, f"{width}x{height}", *counts, f"{merge.error:.1e}", passed)
+        rows.add_row("bound", *[""] * 5, f"{MERGE_BOUND:.0e}", style="dim")
+        out.print(rows)
+        out.print("multiply-adds per pixel of the part's input", style="dim")
+    for node, reason in report.refusals:
+        out.print(styled("not merged: {}: {}", node, reason), soft_wrap=True)
+    before, after = report.nodes
+    if not report.merges:
+        out.print(styled("nothing to merge in {} nodes\n", before))
+        return
+    outcome = styled("[bold green]PASSED[/]") if report.passed else styled("[bold red]FAILED[/]")
+    whole = f"{report.whole.measured:.1e}", f"{report.whole.bound:.0e}"
+    out.print(
+        styled("{}: {} nodes become {}; the whole graph differs by {} (bound {})\n", outcome, before, after, *whole)
+    )

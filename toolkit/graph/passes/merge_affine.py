@@ -101,15 +101,14 @@ class MergeAffine(GraphPass):
             raise ir.passes.PreconditionError("nodes without a name of their own")
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        refused: dict[tuple[str, str], tuple[ir.Node, str]] = {}
+        refused: dict[tuple[str, str], tuple[str, str]] = {}
         while region := self._next(model, set(refused)):
+            name, ends = str(region.nodes[-1].name), _ends(region)
             if reason := self._merge(model, region):
-                refused[_ends(region)] = region.nodes[-1], reason
+                refused[ends] = name, reason
         # What could not be merged as a whole or from within, but was merged from another tensor, is merged.
         merged = {name for merge in self.merges for name in merge.nodes}
-        for node, reason in refused.values():
-            if node.name not in merged:
-                self.refuse(node, reason)
+        self.refused |= {name: reason for name, reason in refused.values() if name not in merged}
         order = {node.name: index for index, node in enumerate(model.graph)}
         # A convolution may have become part of a larger merge.
         self.merges = sorted(

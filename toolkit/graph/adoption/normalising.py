@@ -1,0 +1,157 @@
+"""Rewrites a graph from elsewhere to the form of the toolkit's own: one type, one batch, named ends and nodes.
+
+Nothing here changes what the network computes in exact arithmetic. The float64 graph that comes out is the truth which
+every later step is compared with; float16 weights are widened exactly.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import numpy as np
+import onnx
+import onnx.version_converter
+from onnx import TensorProto, numpy_helper
+
+from toolkit.errors import InputError
+from toolkit.graph.editing import copied
+from toolkit.system.foreign import foreign
+
+OPSET = 20
+"""That older graphs are converted to; later ones keep theirs."""
+
+_FLOATING = (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.FLOAT, TensorProto.DOUBLE)
+_LONGEST_NAME = 120
+
+
+def normalised(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """A float32 graph from `input` (1, C, height, width), or NHWC, to `output`, with names of its own for every node.
+
+    Args:
+        model: with one input and one output of four dimensions (`reading.read_graph`); is not changed.
+        name: of the graph, for messages.
+
+    Raises:
+        InputError: its opset cannot be converted.
+    """
+    result = copied(model)
+    _drop_unused_domains(result)
+    result = _converted(result, name)
+    _single_type(result)
+    _name_ends(result)
+    _name_nodes(result)
+    _free_sizes(result)
+    del result.metadata_props[:], result.graph.value_info[:], result.graph.metadata_props[:]
+    result.doc_string = result.graph.doc_string = ""
+    result.graph.name = "network"
+    return result
+
+
+def _drop_unused_domains(model: onnx.ModelProto) -> None:
+    """Exporters and optimizers list every domain that they know."""
+    used = {"" if node.domain == "ai.onnx" else node.domain for node in model.graph.node} | {""}
+    kept = [entry for entry in model.opset_import if ("" if entry.domain == "ai.onnx" else entry.domain) in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+
+
+def _converted(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    version = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    if version >= OPSET:
+        return model
+    with foreign(f"{name} has opset {version}, which cannot be converted to {OPSET}", "Export it again.", InputError):
+        converted: onnx.ModelProto = onnx.version_converter.convert_version(model, OPSET)
+    return converted
+
+
+def _single_type(model: onnx.ModelProto) -> None:
+    """Every floating-point tensor in float32. Casts between floating-point types become casts to float32, and go."""
+    graph = model.graph
+    for tensor in graph.initializer:
+        _widen(tensor)
+    for value in (*graph.input, *graph.output):
+        if value.type.tensor_type.elem_type in _FLOATING:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                _widen(attribute.t)
+            if attribute.name in {"to", "dtype"} and attribute.i in _FLOATING:
+                attribute.i = TensorProto.FLOAT
+
+
+def _widen(tensor: TensorProto) -> None:
+    if tensor.data_type in _FLOATING and tensor.data_type != TensorProto.FLOAT:
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
+
+
+def _name_ends(model: onnx.ModelProto) -> None:
+    """The image is `input`, the result is `output`; whatever else has these names gets another."""
+    graph = model.graph
+    ends = {graph.input[0].name: "input", graph.output[0].name: "output"}
+    taken = {"input", "output"} - set(ends)
+    new = ends | {name: f"{name}.inner" for name in taken}
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for index, name in enumerate(names):
+                names[index] = new.get(name, name)
+    for tensor in graph.initializer:
+        tensor.name = new.get(tensor.name, tensor.name)
+    graph.input[0].name, graph.output[0].name = "input", "output"
+
+
+def _name_nodes(model: onnx.ModelProto) -> None:
+    """Plain, unique names, kept as far as they are; nodes without one are called by their operator."""
+    taken: Counter[str] = Counter()
+    for node in model.graph.node:
+        plain = re.sub(r"[^A-Za-z0-9_.]+", ".", node.name).strip(".")[:_LONGEST_NAME]
+        name = plain or node.op_type.lower()
+        taken[name] += 1
+        unique = name if taken[name] == 1 else f"{name}_{taken[name] - 1}"
+        while taken[unique] and unique != name:
+            taken[name] += 1
+            unique = f"{name}_{taken[name] - 1}"
+        taken[unique] += unique != name
+        node.name = unique
+        node.doc_string = ""
+        del node.metadata_props[:]
+
+
+def _free_sizes(model: onnx.ModelProto) -> None:
+    """One image; sizes that are dynamic already are called `height` and `width`, and the output's follow from them."""
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    dims[0].dim_value = 1
+    rows, columns = spatial_axes(model)
+    for axis, name in ((rows, "height"), (columns, "width")):
+        if not dims[axis].dim_value:
+            dims[axis].dim_param = name
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+
+
+def without_fixed_sizes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph with a dynamic height and width. Whether it computes the same is for the caller to find out."""
+    result = copied(model)
+    dims = result.graph.input[0].type.tensor_type.shape.dim
+    for axis, name in zip(spatial_axes(model), ("height", "width"), strict=True):
+        dims[axis].ClearField("dim_value")
+        dims[axis].dim_param = name
+    return result
+
+
+def spatial_axes(model: onnx.ModelProto) -> tuple[int, int]:
+    """Axes of height and width of the input: the channels are where there are one or three.
+
+    Raises:
+        InputError: neither axis has one or three.
+    """
+    value = model.graph.input[0]
+    sides = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+    if sides[1] in (1, 3):
+        return 2, 3
+    if sides[3] in (1, 3):
+        return 1, 2
+    raise InputError(
+        f"input {value.name} is {[side or '?' for side in sides]}: neither axis 1 nor axis 3 is one or three channels",
+        "Export a network that takes RGB or luma; transparency is upscaled apart.",
+    )

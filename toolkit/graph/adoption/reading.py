@@ -1,0 +1,127 @@
+"""Reads an ONNX graph that another program wrote, with the weights beside it, and refuses what is no image network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import onnx.external_data_helper
+import onnx.inliner
+from onnx import TensorProto
+
+from toolkit.artifact import is_plain_name
+from toolkit.errors import InputError
+from toolkit.quoting import visible
+from toolkit.system.foreign import foreign
+
+OLDEST_OPSET = 11
+"""Before it, Resize, Pad and Clip were other operators."""
+
+_LARGEST_FILE = 512 << 20
+_MOST_NODES = 10_000
+_PREVIEW = 4
+"""Names that a message lists."""
+
+_IMAGE_TYPES = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, TensorProto.UINT8}
+_QUANTISED = {"ConvInteger", "DequantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul", "QuantizeLinear"}
+
+
+def read_graph(path: Path) -> onnx.ModelProto:
+    """A graph with all its weights in memory, one image in and one image out, and no parts that are not operators.
+
+    Args:
+        path: of an .onnx file. Weights in other files must lie in its own folder.
+
+    Raises:
+        InputError: it is no ONNX file, too large, or no network from one image to one image. The message names the node
+            or tensor and says what would help.
+    """
+    if path.stat().st_size > _LARGEST_FILE:
+        raise InputError(f"{path} has {path.stat().st_size >> 20} MiB, more than {_LARGEST_FILE >> 20}")
+    with foreign(f"{path} is no ONNX file", "Give the .onnx file of an image network."):
+        model = onnx.load(path, load_external_data=False)
+    _load_weights(model, path)
+    with foreign(f"{path} has functions that cannot be inlined", "Export it without functions."):
+        model = onnx.inliner.inline_local_functions(model)
+    named = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in named]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    _check_nodes(model, path)
+    _check_ends(model, path)
+    return model
+
+
+def _load_weights(model: onnx.ModelProto, path: Path) -> None:
+    """Read the tensors that lie in other files: files of the same folder, and never more than a file may have."""
+    held = [attribute.t for node in model.graph.node for attribute in node.attribute if attribute.HasField("t")]
+    outside = [tensor for tensor in (*model.graph.initializer, *held) if tensor.data_location == TensorProto.EXTERNAL]
+    total = 0
+    for tensor in outside:
+        facts = {entry.key: entry.value for entry in tensor.external_data}
+        place = _beside(path, facts.get("location", ""), tensor.name)
+        total += place.stat().st_size if place.is_file() else 0
+        if total > _LARGEST_FILE * max(1, len(outside)):
+            raise InputError(f"the weights beside {path} are too large")
+        with foreign(f"cannot read {tensor.name} of {path}", f"Put {place.name} beside it, as it was exported."):
+            onnx.external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
+        tensor.data_location = TensorProto.DEFAULT
+        del tensor.external_data[:]
+
+
+def _beside(path: Path, location: str, tensor: str) -> Path:
+    """The file of a tensor's values, which must be a regular file in the folder of the graph."""
+    place = path.parent / location
+    if not is_plain_name(location) or place.is_symlink():
+        raise InputError(
+            f"{path} keeps {tensor} in {visible(location)!r}, which is not a file beside it",
+            "Export it again with its weights in one file, or in a file of the same folder.",
+        )
+    return place
+
+
+def _check_nodes(model: onnx.ModelProto, path: Path) -> None:
+    if len(model.graph.node) > _MOST_NODES:
+        raise InputError(f"{path} has {len(model.graph.node)} nodes, more than {_MOST_NODES}")
+    known = {entry.domain for entry in model.opset_import if entry.domain in ("", "ai.onnx")}
+    for node in model.graph.node:
+        title = f"{node.name or node.output[0]} ({node.op_type})"
+        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+            raise InputError(
+                f"{path}: {title} is control flow", "Export the network for one path, without If and Loop."
+            )
+        if node.domain not in ("", "ai.onnx") or not known:
+            raise InputError(
+                f"{path}: {title} is an operator of {node.domain or 'no domain'}, which ONNX does not define",
+                "Export it without an optimizer's own operators.",
+            )
+        if node.op_type in _QUANTISED:
+            raise InputError(
+                f"{path}: {title} makes it a quantised graph", "Adopt the float graph, and convert that to int8."
+            )
+    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    if opset < OLDEST_OPSET:
+        raise InputError(f"{path} has opset {opset}, the oldest that is read is {OLDEST_OPSET}", "Export it again.")
+
+
+def _check_ends(model: onnx.ModelProto, path: Path) -> None:
+    for what, ends in (("input", model.graph.input), ("output", model.graph.output)):
+        for end in ends:
+            if not end.type.HasField("tensor_type"):
+                raise InputError(f"{path}: {what} {end.name} is no tensor", "Export a network from image to image.")
+            if len(end.type.tensor_type.shape.dim) == 5:
+                raise InputError(f"{path}: {what} {end.name} has five dimensions: it is a network for video")
+        if len(ends) != 1:
+            names = ", ".join(end.name for end in ends[:_PREVIEW])
+            raise InputError(
+                f"{path} has {len(ends)} {what}s ({names}), not one image", f"Export it with one image as its {what}."
+            )
+        tensor = ends[0].type.tensor_type
+        if len(tensor.shape.dim) not in (0, 4) or (what == "input" and len(tensor.shape.dim) != 4):
+            raise InputError(f"{path}: {what} {ends[0].name} has {len(tensor.shape.dim)} dimensions, an image has four")
+        if tensor.elem_type not in _IMAGE_TYPES:
+            raise InputError(
+                f"{path}: {what} {ends[0].name} is {TensorProto.DataType.Name(tensor.elem_type)}, "
+                "which is no type of an image",
+                "Export it with float or uint8 images.",
+            )
