@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @cache
 def suffixes() -> frozenset[str]:
-    """What names of files end with, in lower case, that Pillow reads, with the plugins of the extra `images` too."""
+    """Suffixes, in lower case, of the files that Pillow reads, including those of the plugins in the extra `images`."""
     from PIL import Image
 
     known = Image.registered_extensions()
@@ -27,10 +27,10 @@ def suffixes() -> frozenset[str]:
 
 
 def find_images(directory: Path, most: int) -> list[Path]:
-    """Up to `most` image files below a directory, by name; hidden ones are left out.
+    """Up to `most` image files below a directory, sorted by path; hidden files are skipped.
 
     Raises:
-        InputError: it is no directory, holds no image, or a directory below it cannot be listed.
+        InputError: it is not a directory, has no images, or a directory below it cannot be listed.
     """
     if not directory.is_dir():
         raise InputError(f"{directory} is not a directory", "Give a directory of images.")
@@ -41,11 +41,11 @@ def find_images(directory: Path, most: int) -> list[Path]:
 
 
 def images_below(directory: Path) -> list[Path]:
-    """All image files below a directory, by name; hidden ones are left out.
+    """All image files below a directory, sorted by path; hidden files are skipped.
 
     Raises:
-        InputError: a directory cannot be listed. What is measured, calibrated or trained on some of the images would be
-            another result than that of all, so this is not passed over.
+        InputError: a directory cannot be listed. It is not skipped, since a measurement, calibration or training on a
+            part of the images would have another result.
     """
     found: list[Path] = []
     for home, _, files in os.walk(directory, onerror=_refuse):
@@ -62,7 +62,7 @@ def _is_image(path: Path) -> bool:
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """An image as uint8 (H, W, 3), upright: grey repeated, transparency put on white, 16 bits rounded to 8.
+    """An image as uint8 (H, W, 3), upright; grey is repeated, transparency composited on white, 16 bits rounded to 8.
 
     Raises:
         InputError: it cannot be read, or its samples are not supported.
@@ -75,6 +75,6 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 
 
 def centre_crop(pixels: NDArray[np.uint8], shape: Shape) -> NDArray[np.uint8]:
-    """The middle of an image (H, W, 3) that is at least that large."""
+    """The centre of an image (H, W, 3), which must be at least as large as `shape`."""
     top, left = (have - want for have, want in zip(pixels.shape, shape.sides, strict=False))
     return pixels[top // 2 : top // 2 + shape.height, left // 2 : left // 2 + shape.width]

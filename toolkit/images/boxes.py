@@ -13,10 +13,10 @@ _GAIN_MAPS = (b"urn:com:apple:photo:2020:aux:hdrgainmap", b"tmap")
 
 @dataclass(frozen=True)
 class ImageProperties:
-    """What the properties of a file's primary image say.
+    """Properties of a file's primary image.
 
     Attributes:
-        depth: bits a sample; 8 where nothing is said.
+        depth: bits per sample; 8 if the file does not specify it.
         cicp: colour by code points, from the box `colr` of type `nclx`.
         gain_map: whether an HDR gain map lies beside the picture.
         video: whether a motion photo's video does.
@@ -29,7 +29,7 @@ class ImageProperties:
 
 
 def read_boxes(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[tuple[bytes, int, int]]:
-    """Type, and start and end of the content, of the boxes between two offsets; ends where a box is damaged."""
+    """Type, start and end of the content of the boxes between two offsets; stops at a damaged box."""
     stop = len(data) if stop is None else stop
     while start + 8 <= stop:
         size, kind = struct.unpack_from(">I4s", data, start)
@@ -73,7 +73,7 @@ def read_properties(data: bytes) -> ImageProperties:
 
 
 def without_exif(data: bytes) -> bytes | None:
-    """An AVIF or HEIF file whose EXIF readers do not find; None where it has none."""
+    """An AVIF or HEIF file with its EXIF hidden from readers; None if it has none."""
     meta = _child(data, b"meta", 0, len(data))
     items = None if meta is None else _child(data, b"iinf", meta[0] + 4, meta[1])
     if items is None or items[0] + 4 > len(data):
@@ -87,7 +87,7 @@ def without_exif(data: bytes) -> bytes | None:
 
 
 def nclx_place(data: bytes) -> int:
-    """Where the primaries of the first box `colr` of type `nclx` are.
+    """Offset of the primaries in the first box `colr` of type `nclx`.
 
     Raises:
         ValueError: there is none.
@@ -109,7 +109,7 @@ def _child(data: bytes, name: bytes, start: int, stop: int) -> tuple[int, int] |
 
 
 def _of_primary(data: bytes, meta: tuple[int, int], container: tuple[int, int]) -> frozenset[int]:
-    """Numbers of the properties of the primary item; empty where that is not said."""
+    """Numbers of the properties of the primary item; empty if the file does not specify them."""
     primary, associations = _child(data, b"pitm", *meta), _child(data, b"ipma", *container)
     if primary is None or associations is None:
         return frozenset()

@@ -1,4 +1,4 @@
-"""Libraries that decode what Pillow alone does not, and what decoders raise for damaged files."""
+"""Libraries for formats that Pillow does not decode, and the exceptions that decoders raise for damaged files."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ DECODER_ERRORS = (
     struct.error,
     zlib.error,
 )
-"""Pillow, tifffile and imagecodecs check few of the numbers in a file before they compute with them."""
+"""Exceptions for damaged files: Pillow, tifffile and imagecodecs compute with numbers of a file without checks."""
 
 HEIF_SUFFIXES = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif"})
 JXL_SUFFIXES = frozenset({".jxl"})
 PLUGIN_SUFFIXES = HEIF_SUFFIXES | JXL_SUFFIXES
-"""Of formats that Pillow reads through plugins."""
+"""Suffixes of formats that Pillow reads with plugins."""
 
 NOT_DECODED = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"})
-"""Formats that Pillow recognises and does not decode by itself."""
+"""Formats that Pillow recognises, but does not decode by itself."""
 CAMERA_RAW = frozenset(
     {
         *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2"),
         *(".srw", ".x3f"),
     }
 )
-"""Names of files that have to be developed first: what Pillow shows of some is a small preview."""
+"""Suffixes of camera raw files, which must be developed first: for some, Pillow reads a small preview."""
 
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF_BRANDS = (b"avif", b"avis")
@@ -89,15 +89,15 @@ def _brands(head: bytes) -> tuple[bytes, ...]:
 
 
 def is_avif(head: bytes) -> bool:
-    """Whether a file that begins like this is an AVIF."""
+    """Whether `head` is the beginning of an AVIF file."""
     return any(brand in _AVIF_BRANDS for brand in _brands(head))
 
 
 def is_heif(head: bytes) -> bool:
-    """Whether a file that begins like this is a HEIF with pictures that are not AV1."""
+    """Whether `head` is the beginning of a HEIF file whose pictures are not AV1."""
     return _brands(head)[:1] != () and _brands(head)[0] in _HEIF_BRANDS and not is_avif(head)
 
 
 def is_jxl(head: bytes) -> bool:
-    """Whether a file that begins like this is a JPEG XL."""
+    """Whether `head` is the beginning of a JPEG XL file."""
     return head[:2] == b"\xff\x0a" or head[:12] == b"\0\0\0\x0cJXL \r\n\x87\n"

@@ -1,4 +1,4 @@
-"""Samples of more than 8 bits, which Pillow would cut down to 8, by format."""
+"""Decoding of samples with more than 8 bits, which Pillow would reduce to 8."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DEEP = "more than 8 bits a sample"
 
 
 def png_samples(path: Path, source: Path | IO[bytes]) -> tuple[Samples, Mode]:
-    """Samples and mode of a PNG of 16 bits a sample, read from `source`, which has no broken metadata."""
+    """Samples and mode of a PNG with 16 bits per sample, read from `source`, which has no broken metadata."""
     codecs = required("imagecodecs", path, _DEEP)
     if isinstance(source, Path):
         content = source.read_bytes()
@@ -34,7 +34,7 @@ def png_samples(path: Path, source: Path | IO[bytes]) -> tuple[Samples, Mode]:
 
 
 def deep_samples(path: Path, image: Image.Image, properties: ImageProperties) -> tuple[Samples, Mode, int] | None:
-    """Samples, mode and depth of a file with more than 8 bits a sample; None for any other.
+    """Samples, mode and depth of a file with more than 8 bits per sample; None for other files.
 
     Raises:
         InputError: samples are of a kind that is not supported.

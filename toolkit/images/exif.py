@@ -1,4 +1,4 @@
-"""EXIF as bytes: entries are taken out in place, everything else, maker notes included, keeps its bytes and its offset.
+"""EXIF as bytes: entries are removed in place; all others, including maker notes, keep their bytes and offsets.
 
 Pillow decodes and encodes every value, which turns text outside ASCII into question marks and fails for values of an
 unexpected type. Here only the directory structure (TIFF 6.0, section 2; Exif 2.32, section 4.6.2) is read.
@@ -17,7 +17,7 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 _RATIONAL, _SHORT = 5, 3
 _NUMBERS = frozenset({3, 4, 5, 8, 9, 10, 11, 12})
 _MEASURES = {0x011A: "XResolution", 0x011B: "YResolution", 0x0128: "ResolutionUnit", ORIENTATION: "Orientation"}
-"""Entries that readers compute with: anything but a number in them makes some readers refuse the picture."""
+"""Entries with which readers compute: if one is not a number, some readers refuse the picture."""
 _THUMBNAIL_START, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 _OF_THE_SAMPLES = {0x0100, 0x0101, ORIENTATION}
 """ImageWidth, ImageLength and Orientation: they are wrong once the picture is upright and larger."""
@@ -26,7 +26,7 @@ _OF_THE_SAMPLES_IN_EXIF = {0xA002, 0xA003}
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of a directory: where it lies, and where its value lies."""
+    """An entry of a directory: its offset, and that of its value."""
 
     tag: int
     kind: int
@@ -44,9 +44,9 @@ class CleanExif:
     """EXIF that agrees with an upright picture of any size.
 
     Attributes:
-        content: a TIFF structure, without the prefix `Exif\\0\\0`; None where nothing is left.
-        orientation: what the picture's EXIF asked for, 1..8.
-        notes: what was left out because it is broken.
+        content: a TIFF structure, without the prefix `Exif\\0\\0`; None if nothing is left.
+        orientation: of the picture's EXIF, 1 to 8.
+        notes: what was removed because it is broken.
     """
 
     content: bytes | None
@@ -119,7 +119,7 @@ def _orientation(blob: bytearray, order: str, start: int) -> int:
 
 
 def _remove(blob: bytearray, order: str, start: int, tags: set[int]) -> list[str]:
-    """Take entries out of a directory in place: those of `tags`, and broken ones, which are named."""
+    """Remove entries of a directory in place: those of `tags`, and broken ones, for which there are notes."""
     notes, kept = [], []
     entries = list(read_entries(blob, order, start))
     for entry in entries:
@@ -144,7 +144,7 @@ def _is_broken(blob: bytearray, entry: Entry) -> bool:
 
 
 def _drop_thumbnail(blob: bytearray, order: str, start: int) -> None:
-    """It shows the picture as it was. Its bytes are cut off where they are the last, else overwritten with zeros."""
+    """Remove the thumbnail, which shows the old picture: truncate its bytes if they are the last, else zero them."""
     (count,) = struct.unpack_from(order + "H", blob, start)
     link = start + 2 + 12 * count
     if link + 4 > len(blob):
@@ -166,7 +166,7 @@ def _drop_thumbnail(blob: bytearray, order: str, start: int) -> None:
 
 
 def _end(blob: bytearray, order: str, start: int) -> int:
-    """Where a directory, those below it, and all of their values end."""
+    """End offset of a directory, its subdirectories, and all of their values."""
     entries = list(read_entries(blob, order, start))
     ends = [start + 6 + 12 * len(entries), *(entry.value + entry.size for entry in entries)]
     for entry in entries:

@@ -11,7 +11,7 @@ _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
 
 def jxl_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height that the header declares, not yet turned; None where there is no header."""
+    """Width and height in the header, before rotation; None if there is no header."""
     start = 0
     if not data.startswith(_CODESTREAM):
         for kind, begin, _ in read_boxes(data):
@@ -31,7 +31,7 @@ def jxl_size(data: bytes) -> tuple[int, int] | None:
 
 
 class _Bits:
-    """Bits from the lowest on."""
+    """Reader of bits, least significant first."""
 
     def __init__(self, value: int) -> None:
         self._value = value

@@ -1,4 +1,4 @@
-"""How large a picture may be."""
+"""The size limit of pictures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from PIL import Image
 
 
 def check_size(width: int, height: int) -> None:
-    """Refuse what Pillow refuses, where a decoder begins before Pillow has seen the size.
+    """Apply Pillow's size limit, for decoders that start before Pillow knows the size.
 
     Raises:
         DecompressionBombError: there are more than twice `PIL.Image.MAX_IMAGE_PIXELS`.

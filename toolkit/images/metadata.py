@@ -1,4 +1,4 @@
-"""What describes a picture that Pillow has opened. Nothing in here is a reason to refuse its samples."""
+"""Metadata of a picture that Pillow has opened. Broken metadata is never a reason to refuse the picture."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _RAW_EXIF = ("Raw profile type exif", "Raw profile type APP1")
 _XMP_KEY = "XML:com.adobe.xmp"
 _LARGEST_DPI = 1e6
 _UPRIGHT_ALREADY = frozenset({"HEIF", "JXL"})
-"""Formats that are turned by their own decoder; EXIF is not asked (ISO/IEC 23008-12, 18181-2)."""
+"""Formats that are rotated by their decoder; the EXIF orientation is ignored (ISO/IEC 23008-12, 18181-2)."""
 
 
 @dataclass(frozen=True)
 class Described:
-    """What a file says of its picture.
+    """Metadata of a file.
 
     Attributes:
         metadata: what is kept.
-        orientation: what is asked for, 1..8.
-        trailers: XMP described further images or a video behind the picture; that description was left out.
+        orientation: 1 to 8.
+        trailers: whether XMP described further images or a video after the picture; that description was removed.
         notes: what else was left out.
     """
 
@@ -36,11 +36,11 @@ class Described:
 
 
 def read_metadata(image: Image.Image, cicp: Cicp | None) -> Described:
-    """What a picture that Pillow has loaded says of itself.
+    """Metadata of a picture that Pillow has loaded.
 
     Args:
-        image: has been loaded, as formats have metadata behind their samples.
-        cicp: colour by code points that the file declares.
+        image: must be loaded, since some formats have metadata after their samples.
+        cicp: colour code points of the file.
     """
     info, notes = image.info, []
     raw, broken = _raw_exif(info)
@@ -73,7 +73,7 @@ def read_metadata(image: Image.Image, cicp: Cicp | None) -> Described:
 
 
 def checked_profile(icc: Any) -> tuple[bytes | None, tuple[str, ...]]:
-    """An ICC profile that has the header of one (ICC.1:2022, 7.2), or a note that it has not."""
+    """An ICC profile if its header is valid (ICC.1:2022, 7.2), otherwise None and a note."""
     if not icc:
         return None, ()
     if not isinstance(icc, bytes) or len(icc) < 132 or icc[36:40] != b"acsp":
@@ -82,7 +82,7 @@ def checked_profile(icc: Any) -> tuple[bytes | None, tuple[str, ...]]:
 
 
 def _raw_exif(info: dict[Any, Any]) -> tuple[bytes | None, bool]:
-    """EXIF as bytes, and whether what is there cannot be read: ImageMagick writes it as hexadecimal text."""
+    """EXIF as bytes, and whether it is unreadable; ImageMagick writes it as hexadecimal text."""
     if isinstance(content := info.get("exif"), bytes) and content:
         return content, False
     for key in _RAW_EXIF:

@@ -1,4 +1,4 @@
-"""What a picture is in memory: samples, what its channels are, and what describes it."""
+"""A picture in memory: samples, colour mode and metadata."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ class Cicp:
 
     @property
     def hdr(self) -> bool:
-        """Whether the samples are PQ or HLG: shown as sRGB they are far too pale."""
+        """Whether the samples are PQ or HLG, which must not be displayed as sRGB."""
         return self.transfer in (_PQ, _HLG)
 
     @property
     def plain(self) -> bool:
-        """Whether it says no more than that the picture is sRGB, or nothing."""
+        """Whether the picture is sRGB or unspecified."""
         return self.primaries in (_BT709, _UNSPECIFIED, 0) and self.transfer in (_SRGB, _UNSPECIFIED, 0)
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What belongs to a picture and is not samples.
+    """Metadata of a picture.
 
     Attributes:
         icc: ICC profile.
         exif: a TIFF structure without the prefix `Exif\\0\\0`, without orientation, size and thumbnail.
-        xmp: a packet that says that the picture stands upright.
+        xmp: a packet whose orientation is upright.
         dpi: pixels per inch, horizontally and vertically.
         text: keys and values of PNG text chunks, or a comment.
-        cicp: colour by code points; comes before `icc`.
-        gamma: the exponent that samples were encoded with, of PNG: 0.45455 for a usual display. Holds where neither
-            `cicp` nor `icc` is given.
-        chromaticities: x and y of white, red, green and blue, of PNG; likewise.
+        cicp: colour code points; has priority over `icc`.
+        gamma: of PNG, the exponent of the encoding: 0.45455 for a usual display. Valid if there is no `cicp` and no
+            `icc`.
+        chromaticities: of PNG, x and y of white, red, green and blue; valid likewise.
     """
 
     icc: bytes | None = None
@@ -65,14 +65,14 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that stands upright.
+    """An upright picture.
 
     Attributes:
-        samples: (H, W, C), uint8 or uint16, full range: those of the file, or scaled up to 16 bits.
-        mode: what the channels are; CMYK as ink, 255 is all of it. Transparency is straight, not premultiplied.
+        samples: (H, W, C), uint8 or uint16, full range; more than 8 bits are scaled to 16.
+        mode: of the channels; CMYK as ink, 255 is full ink. Transparency is straight, not premultiplied.
         metadata: ICC profile, EXIF and so on.
-        notes: what was not taken over from the file.
-        depth: bits a sample in the file.
+        notes: what was not taken from the file.
+        depth: bits per sample in the file.
     """
 
     samples: Samples

@@ -1,4 +1,4 @@
-"""Chunks of PNG files: metadata that would make Pillow refuse the whole picture is left out and named."""
+"""Chunks of PNG files: metadata for which Pillow would refuse the picture is removed, with a note."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"pHYs": 9, b"sRGB": 1, b"cICP": 4, b"tIME": 7}
 _ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 _LARGEST_TEXT = 1 << 20
-"""Bytes of one text, unpacked: what Pillow and others read."""
+"""Limit of an uncompressed text in bytes, as in Pillow and other readers."""
 _LARGEST_TEXTS = 64 << 20
 _LARGEST_PROFILE = 64 << 20
 
@@ -31,14 +31,14 @@ class _Chunk:
 
 @dataclass(frozen=True)
 class PngHeader:
-    """What a PNG file says before its samples.
+    """Properties of a PNG file.
 
     Attributes:
-        depth: bits a sample.
-        colour: the file has 16 bits a sample and more than one channel, for which Pillow has no mode.
+        depth: bits per sample.
+        colour: whether the file has 16 bits per sample and several channels, for which Pillow has no mode.
         cicp: of the chunk cICP.
-        pictures: how many its animation has, which is left out: the still picture is read.
-        notes: chunks that have to be left out.
+        pictures: number of pictures of its animation; only the still picture is read.
+        notes: chunks that were removed.
     """
 
     depth: int
@@ -49,10 +49,10 @@ class PngHeader:
 
 
 def open_png(path: Path) -> tuple[IO[bytes], PngHeader]:
-    """A PNG file without the metadata that is broken or too large; the caller closes it.
+    """A PNG file without metadata that is broken or too large; the caller closes it.
 
     Raises:
-        OSError: it is cut off before its samples.
+        OSError: the file ends before its samples.
     """
     file = path.open("rb")
     try:
@@ -84,7 +84,7 @@ def open_png(path: Path) -> tuple[IO[bytes], PngHeader]:
 
 
 def _pictures(file: IO[bytes], chunks: list[_Chunk]) -> int:
-    """Of an animation (APNG); at least 1."""
+    """Number of pictures of an animation (APNG), at least 1."""
     control = next((chunk for chunk in chunks if chunk.kind == b"acTL" and chunk.length >= 4), None)
     return 1 if control is None else max(1, int.from_bytes(_content(file, control)[:4], "big"))
 
@@ -115,7 +115,7 @@ def _content(file: IO[bytes], chunk: _Chunk) -> bytes:
 
 
 def _reason(file: IO[bytes], chunk: _Chunk, room: int) -> tuple[str, int]:
-    """Why a chunk of metadata has to be left out, or nothing; and how many bytes of text it has."""
+    """Why a chunk of metadata must be removed, or an empty string; and its bytes of text."""
     if chunk.kind not in (*_TEXT, *_LENGTHS, b"eXIf", b"iCCP"):
         return "", 0
     name = chunk.kind.decode("ascii")
@@ -157,7 +157,7 @@ def _text_reason(kind: bytes, content: bytes, room: int) -> tuple[str, int]:
 
 
 def _unpacked_size(packed: bytes, most: int) -> int | None:
-    """How many bytes a zlib stream unpacks to, `most` + 1 for more; None where it is damaged."""
+    """Uncompressed size of a zlib stream, `most` + 1 if it is larger; None if it is damaged."""
     try:
         return len(zlib.decompressobj().decompress(packed, most + 1))
     except zlib.error:
@@ -165,7 +165,7 @@ def _unpacked_size(packed: bytes, most: int) -> int | None:
 
 
 def _without(file: IO[bytes], chunks: list[_Chunk], refused: set[_Chunk]) -> bytes:
-    """The file's bytes without some chunks."""
+    """The file's bytes without the refused chunks."""
     file.seek(0)
     content = file.read()
     parts, start = [], 0

@@ -1,4 +1,4 @@
-"""Portable pixmaps with more than 8 bits a sample (netpbm's PGM and PPM), which Pillow cuts down to 8."""
+"""Portable pixmaps (netpbm's PGM and PPM) with more than 8 bits per sample, which Pillow reduces to 8."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HEADER = re.compile(rb"(P[2356])" + rb"(?:\s|#[^\n]*\n)+(\d+)" * 3 + rb"(?:#[^\
 
 
 def deep_pixmap(path: Path) -> tuple[Samples, Mode, int] | None:
-    """Samples scaled to 16 bits, mode and depth of a pixmap with more than 8 bits a sample; None for any other file.
+    """Samples scaled to 16 bits, mode and depth of a pixmap with more than 8 bits per sample; None for other files.
 
     Raises:
         OSError: the file ends before its last sample.

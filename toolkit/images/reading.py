@@ -30,7 +30,7 @@ from toolkit.images.tiff_tags import ICC, XMP, TiffTags, is_tiff, read_tags, tur
 _HEAD = 64
 _BEHIND = "its gain map, depth map or motion video was left out, with the XMP that describes it"
 _JPEG_TRAILERS = (b"MotionPhoto_Data", b"ftypmp4", b"ftypisom", b"ftypqt")
-"""What a video behind a photograph begins with."""
+"""Start of a video that follows a photograph in its file."""
 
 
 @dataclass(frozen=True)
@@ -40,23 +40,23 @@ class _Decoded:
     depth: int
     notes: tuple[str, ...] = ()
     metadata: Metadata | None = None
-    """Where decoding changed it."""
+    """Set if decoding changed the ICC profile."""
 
 
 def read_picture(path: Path) -> Picture:
-    """A picture from a file, upright.
+    """Read a picture, upright.
 
-    Of several pictures in one file the first is read, and a note says so. Metadata is never a reason to refuse the
-    samples: what is broken is left out, with a note.
+    If the file has several pictures, the first is read, with a note. Metadata is never a reason to refuse the picture:
+    broken metadata is left out, with a note.
 
     Raises:
-        InputError: it cannot be read, is cut off, is too large to be a picture, or has samples that are not supported,
-            such as floating-point ones.
-        Unavailable: reading this format, or more than 8 bits a sample, needs the extra `images`.
+        InputError: the file cannot be read, is truncated, is larger than the limit, or has samples that are not
+            supported, such as floating-point ones.
+        Unavailable: reading this format, or more than 8 bits per sample, needs the extra `images`.
     """
     try:
         with warnings.catch_warnings():
-            # Pillow warns of large pictures, twice as large is an error, and of damaged metadata.
+            # Pillow warns of large pictures (twice as large is an error) and of damaged metadata.
             warnings.simplefilter("ignore")
             return _read(path)
     except Image.DecompressionBombError as error:
@@ -72,7 +72,7 @@ def read_picture(path: Path) -> Picture:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file's content is a picture, whole or not, rather than a video."""
+    """Whether a file's content is a picture, complete or not, rather than a video."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if is_tiff(head) or is_heif(head) or is_jxl(head) or head.startswith(SIGNATURE):
@@ -138,7 +138,7 @@ def _read(path: Path) -> Picture:
 
 
 def _without_broken_exif(content: bytes) -> tuple[IO[bytes], tuple[str, ...]]:
-    """An AVIF or HEIF file as Pillow opens it: its EXIF is hidden where that alone makes Pillow refuse it."""
+    """An AVIF or HEIF file for Pillow, and notes; EXIF for which Pillow refuses the file is hidden."""
     try:
         with Image.open(BytesIO(content)):
             return BytesIO(content), ()
@@ -155,7 +155,7 @@ def _finished(path: Path, decoded: _Decoded, metadata: Metadata, orientation: in
 
 
 def _read_tiff(path: Path) -> Picture:
-    """Its tags are read here, as Pillow opens only some kinds of TIFF."""
+    """Read a TIFF file. Its tags are read here, since Pillow opens only some kinds of TIFF."""
     tags = read_tags(path)
     notes: tuple[str, ...] = ()
     metadata, left_out = _tiff_metadata(tags)
@@ -169,7 +169,7 @@ def _read_tiff(path: Path) -> Picture:
 
 
 def _shallow_tiff(path: Path, tags: TiffTags) -> tuple[_Decoded, tuple[str, ...]]:
-    """A TIFF of up to 8 bits a sample by Pillow, or by tifffile where Pillow cannot, such as of WebP compression."""
+    """A TIFF with up to 8 bits per sample, by Pillow, or by tifffile if Pillow fails, as for WebP compression."""
     try:
         with Image.open(path if tags.orientation == 1 else turned_off(path, tags)) as image:
             return _Decoded(*shallow_samples(path, image)), _further_pictures(image)
@@ -204,7 +204,7 @@ def _further_pictures(image: Image.Image, frames: int | None = None) -> tuple[st
 
 
 def _trailers(path: Path, image: Image.Image, said: Described, beside: ImageProperties) -> tuple[str, ...]:
-    """What lies beside the picture in its file."""
+    """Notes about gain maps and videos in the same file."""
     if said.trailers:
         return (_BEHIND,)
     video = beside.video

@@ -1,4 +1,4 @@
-"""Resizing as MATLAB's imresize does it, which is how super-resolution's low-resolution images are made."""
+"""Bicubic resizing equal to MATLAB's imresize, with which low-resolution images of super-resolution are created."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _SUPPORT = 4.0
 def resize_bicubic(pixels: NDArray[np.uint8], shape: Shape) -> NDArray[np.uint8]:
     """Bicubic (a = -0.5), antialiased when it gets smaller, borders repeated: MATLAB's `imresize(x, "bicubic")`.
 
-    Equal to the published low-resolution images of Set5 and Set14 in every value, which needs the rounding between the
-    two dimensions that MATLAB does too.
+    Equal to the published low-resolution images of Set5 and Set14 in every value, which requires MATLAB's rounding
+    between the two dimensions.
 
     Args:
         pixels: uint8 (..., H, W, C).
@@ -64,7 +64,7 @@ def _along(values: NDArray[Any], axis: int, size: int) -> NDArray[Any]:
 
 @lru_cache(maxsize=64)
 def _taps(length: int, size: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """For every position of the result: which pixels it reads, and their weights, which add up to one."""
+    """For each position of the result, the indices of the input pixels and their weights, whose sum is 1."""
     import numpy as np
 
     scale = size / length

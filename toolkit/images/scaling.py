@@ -1,4 +1,4 @@
-"""Samples of any depth and any orientation as samples of full range that stand upright."""
+"""Conversion of samples to full range, upright orientation, and straight transparency."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _TRANSPOSED = {
     7: lambda a: a.swapaxes(0, 1)[::-1, ::-1],
     8: lambda a: a.swapaxes(0, 1)[::-1],
 }
-"""What each orientation of EXIF and TIFF asks for."""
+"""The transformation for each orientation of EXIF and TIFF."""
 
 
 def upright(samples: Samples, orientation: int) -> Samples:
-    """Samples (H, W, C) turned as an orientation of 1..8 says."""
+    """Samples (H, W, C) with an EXIF orientation of 1 to 8, made upright."""
     turn = _TRANSPOSED.get(orientation)
     return samples if turn is None else np.ascontiguousarray(turn(samples))
 
 
 def to_full_range(values: Samples, bits: int) -> Samples:
-    """Whole numbers of `bits` bits, 0..2**bits - 1, as uint8 for up to 8 bits and uint16 for more; to the nearest."""
+    """Integers 0..2**bits - 1 scaled to uint8 for up to 8 bits, otherwise to uint16, and rounded to the nearest."""
     white, kind = (255, np.uint8) if bits <= 8 else (65535, np.uint16)
     most = (1 << bits) - 1
     if most == white:
@@ -35,7 +35,7 @@ def to_full_range(values: Samples, bits: int) -> Samples:
 
 
 def straight(colour: Samples, alpha: Samples) -> Samples:
-    """Colour that was multiplied by its transparency, divided by it again; 0 where nothing shows."""
+    """Premultiplied colour divided by its transparency; 0 for fully transparent pixels."""
     white = np.iinfo(colour.dtype).max
     divisor = np.maximum(alpha, 1).astype(np.uint64)
     result: Samples = np.minimum((colour.astype(np.uint64) * white + divisor // 2) // divisor, white)

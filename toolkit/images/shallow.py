@@ -1,4 +1,4 @@
-"""Samples of what Pillow has a mode for: 8 bits a sample, or 16 bits of grey."""
+"""Decoding of samples for which Pillow has a mode: 8 bits per sample, or 16 bits of grey."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Shallow = tuple[Samples, Mode, int, tuple[str, ...], Metadata | None]
 
 
 def shallow_samples(path: Path, image: Image.Image) -> Shallow:
-    """Samples, mode, depth, notes, and metadata where the colour profile was changed.
+    """Samples, mode, depth, notes, and metadata if the colour profile was changed.
 
     Raises:
         InputError: samples are of a kind that is not supported.
@@ -72,7 +72,7 @@ def _deep_grey(path: Path, image: Image.Image) -> tuple[Samples, Mode, int]:
 
 
 def _without_palette(image: Image.Image) -> str:
-    """The mode that holds all colours of a palette, or a colour that is declared transparent, as samples."""
+    """The mode that represents all colours of a palette, or a transparent colour, as samples."""
     if image.mode == "P":
         colours = np.asarray(image.getpalette("RGB") or []).reshape(-1, 3)
         grey = bool((colours == colours[:, :1]).all()) and not image.info.get("icc_profile")
@@ -83,7 +83,7 @@ def _without_palette(image: Image.Image) -> str:
 
 
 def _from_lab(image: Image.Image) -> Shallow:
-    """CIE L*a*b* by LittleCMS into sRGB; a profile of it is no longer right."""
+    """CIE L*a*b* converted to sRGB by LittleCMS, with a new profile."""
     target = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     source = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
     converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
