@@ -194,6 +194,13 @@ def test_regions_and_taken_rows(port: Port, data: st.DataObject) -> None:
     assert part.size == 0 or np.shares_memory(part, frame)
 
 
+def test_a_picture_is_not_written_into_another_shape() -> None:
+    """NumPy would repeat one channel, or one row, without a word."""
+    port = a_port("NCHW", "float32", "Y", (0.0, 1.0))
+    with pytest.raises(ValueError, match="does not fit"):
+        port.to_image(port.zeros(Shape(4, 4)), out=np.empty((4, 4, 3), np.uint8))
+
+
 def test_exact_values_are_limited_where_the_port_is() -> None:
     picture = np.array([[[-0.25, 0.5, 1.25]]])
     assert PLANAR.exact_values(picture).tolist() == [[[-0.25, 0.5, 1.25]]]

@@ -196,8 +196,13 @@ class Port(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
         Returns:
             `out`, or a new array; never memory of the frame.
+
+        Raises:
+            ValueError: `out` has another shape.
         """
         values = self.values(frame)
+        if out is not None and out.shape != values.shape:
+            raise ValueError(f"a picture {values.shape} does not fit into {out.shape}")
         result = np.empty(values.shape, dtype) if out is None else out
         most = white_of(result.dtype) if white is None else float(white)
         if values.dtype == result.dtype == np.uint8 and (*self.value_range, most) == (0, 255, 255):

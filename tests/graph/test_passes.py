@@ -183,7 +183,7 @@ def test_uint8_io(traced, layout: str) -> None:
     assert all(end.type.tensor_type.elem_type == onnx.TensorProto.UINT8 for end in ends)
     channels = [[dim.dim_value for dim in end.type.tensor_type.shape.dim].index(3) for end in ends]
     assert channels == ([1, 1] if layout == "NCHW" else [3, 3])
-    image, answer = probes.images[0], probes.answers[0]
+    image, answer = probes.images[0].transpose(2, 0, 1)[None], probes.answers[0]
     fed = image if layout == "NCHW" else image.transpose(0, 2, 3, 1)
     returned = float64_function(result)(fed)
     returned = returned if layout == "NCHW" else returned.transpose(0, 3, 1, 2)

@@ -146,6 +146,8 @@ def test_a_port_of_one_channel_takes_luma(luma_artifact: Artifact) -> None:
     assert np.abs(found[..., 0] - repeated(luma)).max() <= 0.5 + 1e-3
     grey = Upscaler(load_session(luma_artifact, "ort-cpu"))(picture[..., :1])
     assert np.array_equal(grey, repeated(picture[..., :1]))
+    with pytest.raises(InputError, match="luma, not colour"):
+        StripUpscaler(Subject(luma_artifact, "ort-cpu"))
 
 
 def test_engines_are_built_for_sizes_that_the_graph_takes(foreign_artifact: Artifact, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
 from toolkit.runtimes.building import BuildingRuntime
 from toolkit.runtimes.cuda.devices import cuda_devices
-from toolkit.runtimes.onnxruntime.script import ort_script
+from toolkit.runtimes.onnxruntime.script import generate_script
 from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import RUNTIMES, build, build_script
 from toolkit.runtimes.script import Subject
@@ -187,7 +187,7 @@ assert script["build"](Path({str(artifact.path)!r})) == b"plan"
 @pytest.mark.parametrize("provider", ["CUDAExecutionProvider", "TensorrtExecutionProvider"])
 def test_gpu_scripts_say_that_there_is_no_gpu(provider: str, artifact: Artifact, tmp_path: Path) -> None:
     subject = Subject("ort-cuda", artifact, SHAPE, BuildOptions(), artifact.path)
-    (tmp_path / "gen.py").write_text(ort_script(subject, provider, {}))
+    (tmp_path / "gen.py").write_text(generate_script(subject, provider, {}))
     result = subprocess.run([sys.executable, tmp_path / "gen.py"], capture_output=True, text=True)
     assert result.returncode == 1
     assert result.stderr == "error: there is no NVIDIA GPU here\n"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import numpy as np
 import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -84,7 +85,7 @@ class Deployment:
 
     def run_in_float32(self, cost: Cost) -> None:
         """Measure what float32 arithmetic costs the stored graph."""
-        bound = max(cost(image / 255) for image in self.probes.images)
+        bound = max(cost(PLANAR.from_image(image, floating=np.float64)) for image in self.probes.images)
         error = self.probes.float32_error(in_float32(self.model), self.port, self.port)
         self.check("float32 arithmetic", "ONNX reference implementation", error, bound)
 

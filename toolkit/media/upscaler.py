@@ -51,7 +51,19 @@ class Upscaler:
     """
 
     def __init__(self, subject: Subject, *, memory: int = MEMORY, reuse: bool = False, packed: bool = False) -> None:
-        """`packed`: results are (H, W, 3) in memory, as picture files need them, and returned as a (3, H, W) view."""
+        """Load nothing yet: sessions are opened for the first frame.
+
+        Args:
+            subject: the network and its runtime.
+            memory: bytes that the tensors of one run may take.
+            reuse: keep results of strips that did not change.
+            packed: results are (H, W, 3) in memory, as picture files need them, and returned as a (3, H, W) view.
+
+        Raises:
+            InputError: the network is for luma, and would lose all colour.
+        """
+        if "Y" in (subject.contract.input.order, subject.contract.output.order):
+            raise InputError(f"{subject.contract.name} upscales luma, not colour", "Use a network for RGB.")
         self.subject, self.memory, self.reuse, self._packed = subject, memory, reuse, packed
         self.reused = Reused()
         self._sessions: dict[int, Session] = {}

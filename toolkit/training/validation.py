@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from toolkit.network.fusion import fuse
 from toolkit.network.module import NetworkModule
+from toolkit.port import PLANAR
 from toolkit.quality.data import Degradation, Item, load_pair
 from toolkit.quality.measurement import BEST_PSNR
 from toolkit.quality.metrics import luma, psnr, squared_error
@@ -37,7 +38,6 @@ def validate(
     fused = placed(fuse(network).eval(), device)
     for item in items:
         pair = load_pair(item, scale, Degradation(jpeg=jpeg_quality))
-        low = torch.from_numpy(np.array(pair.low)).to(device).permute(2, 0, 1)[None]
         with torch.inference_mode():
-            output = fused(low.float() / 255).clamp(0, 1).mul(255).round().to(torch.uint8)
-        yield psnr_y(output[0].permute(1, 2, 0).cpu().numpy(), pair.high, border)
+            output = fused(torch.from_numpy(PLANAR.from_image(pair.low)).to(device))
+        yield psnr_y(PLANAR.to_image(output.cpu().numpy()), pair.high, border)

@@ -36,7 +36,7 @@ class Probes:
     @classmethod
     def of(cls, truth: Truth, sizes: tuple[Shape, Shape, Shape] = PROBE_SIZES) -> Probes:
         images = probe_images(sizes)
-        return cls(images, tuple(truth(image / 255) for image in images))
+        return cls(images, tuple(truth(PLANAR.from_image(image, floating=np.float64)) for image in images))
 
     def float64_error(self, model: onnx.ModelProto, given: Port = PLANAR, returned: Port = PLANAR) -> float:
         """Largest error of a graph that computes in float64: see `frame_error`.
@@ -72,7 +72,7 @@ class Probes:
     ) -> Iterable[Frame]:
         """What a graph returns for each image."""
         for image in self.images:
-            yield function(given.from_image(PLANAR.values(image), floating=floating))
+            yield function(given.from_image(image, floating=floating))
 
     def _largest_error(self, frames: Iterable[Frame], port: Port) -> float:
         errors = [frame_error(port, *pair) for pair in zip(frames, self.answers, strict=True)]
@@ -118,10 +118,10 @@ def _evaluator(model: onnx.ModelProto) -> Callable[[Frame], Frame]:
 
 
 def probe_images(sizes: tuple[Shape, Shape, Shape] = PROBE_SIZES) -> tuple[NDArray[np.uint8], ...]:
-    """Three images (1, 3, H, W): noise, ramps with hard edges, black and white squares."""
+    """Three pictures (H, W, 3): noise, ramps with hard edges, black and white squares."""
     noise = np.random.default_rng(0).integers(0, 256, (3, sizes[0].height, sizes[0].width), np.uint8)
     rows, columns = np.mgrid[0 : sizes[1].height, 0 : sizes[1].width]
     ramps = np.stack([rows * 7 % 256, columns * 14 % 256, (rows // 8 + columns // 6) % 2 * 255])
     rows, columns = np.mgrid[0 : sizes[2].height, 0 : sizes[2].width]
     squares = np.stack([(rows + columns) // 5 % 2 * 255] * 3)
-    return tuple(image[None].astype(np.uint8) for image in (noise, ramps, squares))
+    return tuple(planes.transpose(1, 2, 0).astype(np.uint8) for planes in (noise, ramps, squares))
