@@ -10,6 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from toolkit.artifact import Artifact
+from toolkit.port import rgb_port
 from toolkit.system.atomic import sha256_of
 
 
@@ -75,8 +76,8 @@ def artifact(model: onnx.ModelProto, like: Artifact, directory: Path, scale: int
         manifest,
         name=name or f"graph_x{scale}",
         network=msgspec.structs.replace(manifest.network, scale=scale, smallest=4),
-        input=msgspec.structs.replace(manifest.input, dtype=dtype, layout=layout),
-        output=msgspec.structs.replace(manifest.output, dtype=dtype, layout=layout),
+        input=rgb_port(dtype, layout, "input"),
+        output=rgb_port(dtype, layout, "output"),
         onnx_sha256=sha256_of(content),
         onnx_bytes=len(content),
     )

@@ -88,7 +88,9 @@ def network(native: Callable[..., Native]) -> Native:
 def test_names_are_no_code(name: str, nodes: list[str], network: Native) -> None:
     manifest = network.artifact.manifest
     # A manifest refuses most of these names; the source does not rely on that.
-    hostile: Any = SimpleNamespace(name=name, precision=manifest.precision)
+    hostile: Any = SimpleNamespace(
+        name=name, precision=manifest.precision, input=manifest.input, output=manifest.output
+    )
     assert files(renamed(network.program, nodes), hostile) == files(network.program, manifest)
 
 
