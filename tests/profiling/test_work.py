@@ -9,6 +9,7 @@ import pytest
 from samples import SMALL
 
 from toolkit.artifact import Artifact
+from toolkit.errors import InputError
 from toolkit.graph.analysis.work import Work, count_work
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
@@ -20,6 +21,7 @@ from toolkit.profiling.measuring.environment import environment
 from toolkit.profiling.measuring.roofline import ceilings, roofline
 from toolkit.runtimes.pytorch import ceilings as torch_ceilings
 from toolkit.system.hardware import Ceiling
+from toolkit.system.isolated import Ended
 from toolkit.workloads import Shape
 
 SHAPE = Shape(24, 32)
@@ -89,6 +91,24 @@ def test_a_measurement_of_ceilings_is_announced_and_a_cached_one_is_not(
         ceilings(environment(), 2, (0,), notify=told.append)
     assert len(told) == 1
     assert "once per machine" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("ended", "message"),
+    [
+        (Ended("crashed", "", "SIGSEGV"), "could not be measured: SIGSEGV"),
+        (Ended("late", "", "it did not answer"), "was not measured within 180 s"),
+        (Ended("done", "[{}]", ""), "could not be measured: Object missing required field"),
+    ],
+)
+def test_a_failed_measurement_of_ceilings_is_an_error(
+    ended: Ended, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(module, "run_isolated", lambda *_, **__: ended)
+    with pytest.raises(InputError, match=message) as caught:
+        ceilings(environment(), 2, ())
+    assert "--no-roofline" in caught.value.remedy
 
 
 @pytest.mark.slow

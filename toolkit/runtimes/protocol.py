@@ -189,6 +189,8 @@ class Runtime(ABC):
     description: str
     """One line for `toolkit doctor`."""
     runs_checkpoints: ClassVar[bool] = False
+    on_gpu: ClassVar[bool] = False
+    """Whether it runs networks on an NVIDIA GPU, and nothing of them on the CPU."""
     rehearsed: ClassVar[bool] = False
     """Whether artifacts that were not written here are first loaded in a separate process: where a native library reads
     the graph, and loads it in seconds."""

@@ -66,9 +66,8 @@ class Cell:
 
     def stop(self) -> Stopped:
         """Peak memory, executed precisions and device."""
-        nodes = self._session.executed().values()
-        on_cpu = all(node.device.lower().startswith("cpu") for node in nodes)
-        return Stopped(self._peak, dict(Counter(node.precision for node in nodes)), "cpu" if on_cpu else "cuda")
+        precisions = Counter(node.precision for node in self._session.executed().values())
+        return Stopped(self._peak, dict(precisions), "cuda" if find_runtime(self._request.runtime).on_gpu else "cpu")
 
     def time(self, frames: int) -> Timed:
         """Time frames one after the other, from one side of the boundary to the other."""

@@ -107,6 +107,7 @@ class OrtGpuRuntime(BuildingRuntime):
     """
 
     provider: ClassVar[str]
+    on_gpu: ClassVar[bool] = True
 
     @abstractmethod
     def _provider(self, artifact: Artifact, shape: Shape | None, options: BuildOptions) -> Provider:

@@ -120,6 +120,7 @@ class TorchCudaRuntime(TorchRuntime):
     name = "torch-cuda"
     description = "PyTorch, eager, fused network, NVIDIA GPU"
     device: ClassVar[str] = _CUDA
+    on_gpu: ClassVar[bool] = True
     runs_checkpoints: ClassVar[bool] = False
 
     def _probe(self) -> Availability:

@@ -75,6 +75,7 @@ class TensorRtRuntime(BuildingRuntime):
 
     name = "tensorrt"
     description = "TensorRT, NVIDIA GPU"
+    on_gpu: ClassVar[bool] = True
     module: ClassVar[str] = "tensorrt"
     remedy: ClassVar[str] = 'pip install "rt4ksr-toolkit[gpu]" on a machine with an NVIDIA GPU'
     options = frozenset({"optimization-level", "version-compatible", "hardware-compatible", "tf32"})
