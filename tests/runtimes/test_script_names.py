@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from toolkit.artifact import Artifact, Manifest, is_plain_name
-from toolkit.runtimes import subject
 from toolkit.runtimes.building import BuildingRuntime
 from toolkit.runtimes.engine import build_command
 from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import RUNTIMES
-from toolkit.runtimes.script import Subject, Timing
+from toolkit.runtimes.script import ScriptJob, Timing
+from toolkit.runtimes.subject import Subject
 from toolkit.verification.polygraphy import polygraphy_script
 from toolkit.workloads import Shape
 
@@ -53,7 +53,7 @@ def renamed(manifest: Manifest, name: str, first: str, second: str) -> Any:
 def script(runtime: str, artifact: Any, onnx: Path, timing: Timing | None = None) -> str:
     chosen = RUNTIMES[runtime]
     assert isinstance(chosen, BuildingRuntime)
-    return chosen._script(Subject(runtime, artifact, Shape(16, 24), BuildOptions(), onnx, timing))
+    return chosen._script(ScriptJob(runtime, artifact, Shape(16, 24), BuildOptions(), onnx, timing))
 
 
 @settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -88,7 +88,7 @@ def test_a_polygraphy_script_holds_names_as_text(
 ) -> None:
     def made(folder: str, port: str) -> str:
         manifest = renamed(small_artifact.manifest, folder, port, port)
-        sides = [subject.Subject(Artifact(tmp_path / folder / f"{folder}.onnx", manifest), "ort-cpu") for _ in range(2)]
+        sides = [Subject(Artifact(tmp_path / folder / f"{folder}.onnx", manifest), "ort-cpu") for _ in range(2)]
         polygraphy_script(*sides, 1e-3, tmp_path / "pair.py", overwrite=True)
         return (tmp_path / "pair.py").read_text("utf-8")
 

@@ -20,7 +20,7 @@ from toolkit.runtimes.cuda.devices import cuda_devices
 from toolkit.runtimes.onnxruntime.script import generate_script
 from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import RUNTIMES, build, build_script
-from toolkit.runtimes.script import Subject
+from toolkit.runtimes.script import ScriptJob
 from toolkit.workloads import Shape
 
 SHAPE = Shape(16, 24)
@@ -186,7 +186,7 @@ assert script["build"](Path({str(artifact.path)!r})) == b"plan"
 @pytest.mark.skipif(bool(cuda_devices()[0]), reason="there is a GPU: it would be used")
 @pytest.mark.parametrize("provider", ["CUDAExecutionProvider", "TensorrtExecutionProvider"])
 def test_gpu_scripts_say_that_there_is_no_gpu(provider: str, artifact: Artifact, tmp_path: Path) -> None:
-    subject = Subject("ort-cuda", artifact, SHAPE, BuildOptions(), artifact.path)
+    subject = ScriptJob("ort-cuda", artifact, SHAPE, BuildOptions(), artifact.path)
     (tmp_path / "gen.py").write_text(generate_script(subject, provider, {}))
     result = subprocess.run([sys.executable, tmp_path / "gen.py"], capture_output=True, text=True)
     assert result.returncode == 1

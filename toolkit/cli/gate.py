@@ -64,11 +64,11 @@ def _print(judged: GateReport, console: Console) -> None:
     rows = table("workload", "configuration", *_NUMBERS, "verdict", right=_NUMBERS)
     measured = [cell for cell in judged.cells if cell.verdict != "did not run"]
     for cell in measured:
-        rows.add_row(cell.workload, _name(cell), *_numbers(cell), Text(cell.verdict, _STYLES.get(cell.verdict, "")))
+        rows.add_row(cell.workload, cell.name, *_numbers(cell), Text(cell.verdict, _STYLES.get(cell.verdict, "")))
     console.print(rows)
     for cell in measured:
         if cell.note:
-            console.print(styled("{}: {}", _name(cell), cell.note))
+            console.print(styled("{}: {}", cell.name, cell.note))
     if len(measured) < len(judged.cells):
         console.print(styled("{} configurations ran in neither profile", len(judged.cells) - len(measured)))
     for note in judged.notes:
@@ -78,17 +78,13 @@ def _print(judged: GateReport, console: Console) -> None:
 
 
 def _inconclusive(judged: GateReport) -> Inconclusive:
-    names = ", ".join(f"{_name(cell)} at {cell.workload}" for cell in judged.undecided)
+    names = ", ".join(f"{cell.name} at {cell.workload}" for cell in judged.undecided)
     compared = sum(cell.slowdown is not None for cell in judged.cells)
     return Inconclusive(
         f"{len(judged.undecided)} of {compared} configurations may or may not be {judged.max_slowdown:.1%} slower; "
         f"their intervals contain the limit: {names}",
         "Profile both again for longer (--duration) on a quiet machine, or pass --allow-inconclusive.",
     )
-
-
-def _name(cell: CellVerdict) -> str:
-    return cell.artifact if cell.artifact.endswith(".engine") else cell.name
 
 
 def _numbers(cell: CellVerdict) -> list[str]:

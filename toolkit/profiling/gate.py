@@ -38,10 +38,12 @@ class CellVerdict(msgspec.Struct, frozen=True):
     slowdown: float | None = None
     interval: Interval | None = None
     note: str = ""
+    engine: bool = False
 
     @property
     def name(self) -> str:
-        return f"{self.runtime} {self.precision}"
+        """The file name of an engine, or the runtime and precision of an artifact."""
+        return self.artifact if self.engine else f"{self.runtime} {self.precision}"
 
     @property
     def passed(self) -> bool:
@@ -157,9 +159,8 @@ def _verdict(
     interval: Interval | None = None,
     note: str = "",
 ) -> CellVerdict:
-    return CellVerdict(
-        cell.workload, cell.artifact, cell.runtime, cell.precision, verdict, old, new, slowdown, interval, note
-    )
+    what = cell.workload, cell.artifact, cell.runtime, cell.precision
+    return CellVerdict(*what, verdict, old, new, slowdown, interval, note, cell.is_engine)
 
 
 def _differences(new: CellReport, old: CellReport) -> str:

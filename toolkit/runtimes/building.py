@@ -17,7 +17,7 @@ from toolkit.runtimes.engine import Engine, EngineInfo, engine_path, find_engine
 from toolkit.runtimes.options import BuildOptions, SessionOptions
 from toolkit.runtimes.protocol import Runtime, Session
 from toolkit.runtimes.rehearsal import rehearse
-from toolkit.runtimes.script import Subject, Timing
+from toolkit.runtimes.script import ScriptJob, Timing
 from toolkit.system.atomic import sha256_of_file
 from toolkit.system.foreign import foreign
 from toolkit.system.hardware import INSTRUCTIONS
@@ -215,9 +215,9 @@ class BuildingRuntime(Runtime):
             Unavailable: the runtime cannot take the artifact.
             InputError: an option that this runtime does not have, a shape that the artifact cannot have, or no scripts.
         """
-        return self._script(Subject(self.name, artifact, self._accept(artifact, options), options, onnx, timing))
+        return self._script(ScriptJob(self.name, artifact, self._accept(artifact, options), options, onnx, timing))
 
-    def _script(self, subject: Subject) -> str:
+    def _script(self, subject: ScriptJob) -> str:
         """The script for a valid request."""
         raise InputError(f"there are no scripts for {self.name}")
 

@@ -130,7 +130,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ScriptJob:
     """What a script builds.
 
     Attributes:
@@ -171,7 +171,7 @@ class Family:
     engine: str
 
 
-def source(subject: Subject, family: Family) -> str:
+def source(subject: ScriptJob, family: Family) -> str:
     """The script's text."""
     manifest = subject.artifact.manifest
     return _SCRIPT.substitute(
@@ -206,7 +206,7 @@ def noise_source(port: Port) -> str:
     return f"{levels}    return {values}"
 
 
-def result_shape(subject: Subject) -> dict[str, str]:
+def result_shape(subject: ScriptJob) -> dict[str, str]:
     """The constant with the output's shape, where frames are timed."""
     if subject.timing is None:
         return {}
@@ -215,7 +215,7 @@ def result_shape(subject: Subject) -> dict[str, str]:
     return {"RESULT_SHAPE": python_literal(manifest.output.frame_shape(result))}
 
 
-def _constants(subject: Subject) -> dict[str, str]:
+def _constants(subject: ScriptJob) -> dict[str, str]:
     manifest, timing = subject.artifact.manifest, subject.timing
     timed = {} if timing is None else {"DURATION": python_literal(timing.duration)}
     return timed | {
@@ -227,7 +227,7 @@ def _constants(subject: Subject) -> dict[str, str]:
     }
 
 
-def _facts(subject: Subject, family: Family) -> str:
+def _facts(subject: ScriptJob, family: Family) -> str:
     manifest = subject.artifact.manifest
     facts = {
         "artifact": f"{manifest.name}.onnx: {manifest.precision}, {manifest.input.dtype} {manifest.input.layout}",
@@ -242,18 +242,18 @@ def _facts(subject: Subject, family: Family) -> str:
     return in_docstring("\n".join(wrapped.fill(f"{name:<11} {visible(value)}") for name, value in facts.items()))
 
 
-def _doing(subject: Subject) -> str:
+def _doing(subject: ScriptJob) -> str:
     return "run one frame" if subject.timing is None else "time frames"
 
 
-def _imports(subject: Subject, family: Family) -> str:
+def _imports(subject: ScriptJob, family: Family) -> str:
     timing = ("math", "os", "time") if subject.timing else ()
     standard = [f"import {module}" for module in sorted({*_STANDARD, *family.standard, *timing})]
     callables = ("from collections.abc import Callable",) if subject.timing else ()
     return "\n".join((*standard, *callables, "from pathlib import Path", "", *_pinned(subject), *family.imports))
 
 
-def _pinned(subject: Subject) -> tuple[str, ...]:
+def _pinned(subject: ScriptJob) -> tuple[str, ...]:
     """Lines that set the CPU affinity, before any library starts its threads."""
     if subject.timing is None or not subject.timing.cpus:
         return ()

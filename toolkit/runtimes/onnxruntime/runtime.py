@@ -41,7 +41,7 @@ from toolkit.runtimes.onnxruntime.script import generate_script
 from toolkit.runtimes.onnxruntime.session import CPU, OrtSession
 from toolkit.runtimes.options import BuildOptions, SessionOptions
 from toolkit.runtimes.protocol import Session
-from toolkit.runtimes.script import Subject
+from toolkit.runtimes.script import ScriptJob
 from toolkit.system.documents import MalformedDocument, from_json
 from toolkit.system.hardware import cpu_identity, cpu_model, usable_cpus
 from toolkit.system.probe import Availability, probe_code, probe_import
@@ -95,7 +95,7 @@ class OrtCpuRuntime(BuildingRuntime):
         artifact = Artifact(engine.file(_MODEL), engine.manifest)
         return OrtSession(artifact, Provider(CPU, {}), options.resolved_threads())
 
-    def _script(self, subject: Subject) -> str:
+    def _script(self, subject: ScriptJob) -> str:
         return generate_script(subject, CPU, {})
 
 
@@ -161,7 +161,7 @@ class OrtGpuRuntime(BuildingRuntime):
             raise ArtifactError(f"{path} is for {provider.name}, not {self.provider}", "Build the engine again.")
         return provider
 
-    def _script(self, subject: Subject) -> str:
+    def _script(self, subject: ScriptJob) -> str:
         provider = self._provider(subject.artifact, subject.shape, subject.options)
         return generate_script(subject, provider.name, provider.options)
 

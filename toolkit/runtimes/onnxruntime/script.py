@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from string import Template
 
 from toolkit.quoting import python_literal
-from toolkit.runtimes.script import FRAME, HAS_GPU, THREADS, Family, Subject, source
+from toolkit.runtimes.script import FRAME, HAS_GPU, THREADS, Family, ScriptJob, source
 
 _CPU, _TENSORRT = "CPUExecutionProvider", "TensorrtExecutionProvider"
 
@@ -85,7 +85,7 @@ _TIMED_COPIES = """\
     measure(step)"""
 
 
-def generate_script(subject: Subject, provider: str, provider_options: Mapping[str, str]) -> str:
+def generate_script(subject: ScriptJob, provider: str, provider_options: Mapping[str, str]) -> str:
     """A script for one execution provider, without a fallback to another."""
     on_gpu, caching = provider != _CPU, provider == _TENSORRT
     run = _RUN.substitute(
@@ -114,7 +114,7 @@ def generate_script(subject: Subject, provider: str, provider_options: Mapping[s
     return source(subject, family)
 
 
-def _frame(subject: Subject, on_gpu: bool) -> str:
+def _frame(subject: ScriptJob, on_gpu: bool) -> str:
     timing, run = subject.timing, "    session.run_with_iobinding(binding)"
     if not on_gpu:
         return _HOST_FRAME if timing is None else _TIMED_HOST

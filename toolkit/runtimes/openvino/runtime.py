@@ -21,7 +21,7 @@ from toolkit.runtimes.openvino.session import (
 )
 from toolkit.runtimes.options import BuildOptions, SessionOptions
 from toolkit.runtimes.protocol import Session
-from toolkit.runtimes.script import Subject
+from toolkit.runtimes.script import ScriptJob
 from toolkit.system.hardware import cpu_identity, cpu_model, usable_cpus
 from toolkit.system.openvino_core import openvino_core
 from toolkit.system.probe import Availability, probe_import
@@ -75,7 +75,7 @@ class OpenVinoRuntime(BuildingRuntime):
     def _load_engine(self, engine: Engine, options: SessionOptions) -> Session:
         return OpenVinoEngineSession(engine, options.resolved_threads())
 
-    def _script(self, subject: Subject) -> str:
+    def _script(self, subject: ScriptJob) -> str:
         _required(subject.shape, subject.artifact)
         hint = find_precision(subject.artifact.manifest.precision).openvino_hint
         return generate_script(subject, SCHEDULING, hint, CAPABILITIES[hint])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from string import Template
 
 from toolkit.quoting import python_literal
-from toolkit.runtimes.script import THREADS, Family, Subject, result_shape, source
+from toolkit.runtimes.script import THREADS, Family, ScriptJob, result_shape, source
 
 _RUN = Template("""\
 def run(onnx: Path, engine: Path | None) -> np.ndarray:
@@ -37,7 +37,7 @@ _TIMED = """\
     return returned"""
 
 
-def generate_script(subject: Subject, scheduling: Mapping[str, str | int], precision: str, capability: str) -> str:
+def generate_script(subject: ScriptJob, scheduling: Mapping[str, str | int], precision: str, capability: str) -> str:
     """A script for the CPU device.
 
     Args:

@@ -27,7 +27,7 @@ from toolkit.runtimes.cuda.devices import (
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.options import BuildOptions, SessionOptions
 from toolkit.runtimes.protocol import Session
-from toolkit.runtimes.script import Subject
+from toolkit.runtimes.script import ScriptJob
 from toolkit.runtimes.tensorrt.script import (
     generate_rtx_script,
     generate_script,
@@ -168,7 +168,7 @@ class TensorRtRuntime(BuildingRuntime):
             files[_RUNTIME_CACHE], read_back["runtime cache"] = cached, _RUNTIME_CACHE
         return files, read_back
 
-    def _script(self, subject: Subject) -> str:
+    def _script(self, subject: ScriptJob) -> str:
         return generate_script(subject, optimization_profile(subject.artifact, subject.shape))
 
     def _set_targets(self, trt: Any, config: Any, targets: Sequence[str]) -> None:
@@ -200,7 +200,7 @@ class TensorRtRtxRuntime(TensorRtRuntime):
             wrong.append(f"the GPU here is sm{here}, and it was built for {','.join(targets)}")
         return "; ".join(filter(None, wrong))
 
-    def _script(self, subject: Subject) -> str:
+    def _script(self, subject: ScriptJob) -> str:
         return generate_rtx_script(
             subject,
             optimization_profile(subject.artifact, subject.shape),

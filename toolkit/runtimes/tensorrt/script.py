@@ -7,7 +7,7 @@ from string import Template
 
 from toolkit.errors import InputError
 from toolkit.runtimes.options import BuildOptions
-from toolkit.runtimes.script import HAS_GPU, Family, Subject, source
+from toolkit.runtimes.script import HAS_GPU, Family, ScriptJob, source
 from toolkit.runtimes.tensorrt.shapes import OptimizationProfile
 
 _BUILD = Template('''\
@@ -51,7 +51,7 @@ _TIMED = """\
 """
 
 
-def generate_script(subject: Subject, profile: OptimizationProfile | None) -> str:
+def generate_script(subject: ScriptJob, profile: OptimizationProfile | None) -> str:
     """A script for TensorRT. `profile`: None for a static artifact."""
     build = _BUILD.substitute(
         gpu_only=_GPU_ONLY,
@@ -71,7 +71,7 @@ def generate_script(subject: Subject, profile: OptimizationProfile | None) -> st
 
 
 def generate_rtx_script(
-    subject: Subject, profile: OptimizationProfile | None, targets: Sequence[tuple[int, int]]
+    subject: ScriptJob, profile: OptimizationProfile | None, targets: Sequence[tuple[int, int]]
 ) -> str:
     """A script for TensorRT for RTX. `targets`: compute capabilities; none: that of the GPU that runs the script."""
     tf32 = subject.options.tf32
@@ -100,7 +100,7 @@ def generate_rtx_script(
     return source(subject, family)
 
 
-def _run(subject: Subject) -> str:
+def _run(subject: ScriptJob) -> str:
     if subject.timing is None:
         return _RUN.substitute(timed="")
     if not subject.timing.copies:
