@@ -38,7 +38,13 @@ _LARGEST_SCALE = 16
 _LARGEST_MARGIN = 1 << 12
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
-"""Names of precisions. What is known about each is in `toolkit.graph.precision`."""
+"""Names of precisions. What is known about each is in `toolkit.graph.precision`.
+
+Example:
+    >>> from typing import get_args
+    >>> get_args(toolkit.Precision)
+    ('fp32', 'fp16', 'bf16', 'int8')
+"""
 
 FULL_PRECISION: Precision = "fp32"
 """What networks are exported in, and what the other precisions are made from and compared with."""
@@ -172,6 +178,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Raises:
         ValueError: something in it makes no sense.
+
+    Example:
+        >>> manifest = toolkit.Artifact.read("exported/rt4ksr_x2_fp32.onnx").manifest
+        >>> all(check.passed for check in manifest.checks)
+        True
     """
 
     name: str
@@ -225,7 +236,13 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Artifact:
-    """An ONNX file and its manifest, known to belong together."""
+    """An ONNX file and its manifest, known to belong together.
+
+    Example:
+        >>> artifact = toolkit.Artifact.read("exported/rt4ksr_x2_fp32.onnx")
+        >>> artifact.manifest.precision, artifact.manifest.network.scale
+        ('fp32', 2)
+    """
 
     path: Path
     manifest: Manifest
@@ -354,15 +371,19 @@ def encode(value: msgspec.Struct) -> bytes:
 
 
 def find_artifacts(
-    directory: Path = DEFAULT_DIRECTORY, skip: Callable[[ArtifactError], None] | None = None
+    directory: Path | str = DEFAULT_DIRECTORY, skip: Callable[[ArtifactError], None] | None = None
 ) -> list[Artifact]:
-    """All artifacts of a directory, by name.
+    """All artifacts in a directory, sorted by name.
 
     Raises:
         ArtifactError: one of them does not match its manifest, and there is no `skip` to be told of it instead.
+
+    Example:
+        >>> [artifact.manifest.name for artifact in toolkit.find_artifacts("exported")]
+        ['rt4ksr_x2_fp32']
     """
     found = []
-    for path in sorted(directory.glob("*.onnx")):
+    for path in sorted(Path(directory).glob("*.onnx")):
         if path.with_suffix(".json").is_file():
             try:
                 found.append(Artifact.read(path))

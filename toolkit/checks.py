@@ -83,7 +83,11 @@ class Spent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The quality that a precision may lose. The fields are those of `Spent`; all are positive and finite."""
+    """The quality that a precision may lose. The fields are those of `Spent`; all are positive and finite.
+
+    Example:
+        >>> limits = toolkit.Limits(mean=0.05, worst_image=0.15, worst_patch=2.0)
+    """
 
     mean: float
     worst_image: float

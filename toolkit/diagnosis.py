@@ -47,7 +47,12 @@ class Diagnosis(msgspec.Struct, frozen=True):
 
 
 def diagnose() -> Diagnosis:
-    """Look at this machine. Never raises, and touches no device it cannot prove is there."""
+    """Look at this machine. Never raises, and touches no device it cannot prove is there.
+
+    Example:
+        >>> [runtime.name for runtime in toolkit.diagnose().runtimes if runtime.ok]  # doctest: +ELLIPSIS
+        ['torch-unfused', ...]
+    """
     runtimes = []
     for runtime in RUNTIMES.values():
         found = runtime.probe()

@@ -14,6 +14,13 @@ class ToolkitError(Exception):
 
     Attributes:
         remedy: what the user can do about it; may be empty, or have several lines.
+
+    Example:
+        >>> try:
+        ...     toolkit.load_session("exported/rt4ksr_x2_fp32.onnx", "openvin")
+        ... except toolkit.ToolkitError as error:
+        ...     print(error.exit_code, error.remedy)  # doctest: +ELLIPSIS
+        2 Did you mean openvino? ...
     """
 
     exit_code: ClassVar[int] = 2
@@ -28,7 +35,15 @@ class ToolkitError(Exception):
 
 
 class InputError(ToolkitError):
-    """Bad usage or bad input: a file of the wrong kind, a value out of range (exit code 2)."""
+    """Bad usage or bad input: a file of the wrong kind, a value out of range (exit code 2).
+
+    Example:
+        >>> try:
+        ...     toolkit.load_checkpoint("exported")
+        ... except toolkit.InputError as error:
+        ...     print(error.args[0])
+        exported is a directory, not a checkpoint
+    """
 
 
 class OutputExists(InputError):
@@ -47,13 +62,23 @@ class ArtifactError(InputError):
 
 
 class CheckFailed(ToolkitError):
-    """A proof, check, budget or gate failed (exit code 1)."""
+    """A proof, check, budget or gate failed (exit code 1).
+
+    Example:
+        >>> toolkit.CheckFailed.exit_code
+        1
+    """
 
     exit_code = 1
 
 
 class Unavailable(ToolkitError):
-    """The requested runtime or hardware is not available here (exit code 3). There is no fallback."""
+    """The requested runtime or hardware is not available here (exit code 3). There is no fallback.
+
+    Example:
+        >>> toolkit.Unavailable.exit_code
+        3
+    """
 
     exit_code = 3
 
@@ -82,6 +107,11 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 class Inconclusive(ToolkitError):
-    """A gate cannot decide, because the measurements are too noisy or too few (exit code 4)."""
+    """A gate cannot decide, because the measurements are too noisy or too few (exit code 4).
+
+    Example:
+        >>> toolkit.Inconclusive.exit_code
+        4
+    """
 
     exit_code = 4

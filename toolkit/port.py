@@ -22,7 +22,11 @@ PortType = Literal["float32", "float16", "uint8"]
 ChannelOrder = Literal["RGB", "BGR", "Y"]
 
 Frame = NDArray[Any]
-"""(1, C, H, W) or (1, H, W, C), as a port says."""
+"""(1, C, H, W) or (1, H, W, C), as a port says.
+
+Example:
+    >>> frame: toolkit.Frame = np.zeros((1, 3, 48, 64), np.float32)
+"""
 
 _LUMA = np.array([0.299, 0.587, 0.114])
 """Weights of red, green and blue in luma, ITU-R BT.601."""

@@ -63,6 +63,10 @@ class ExportOptions:
         uint8: layout of uint8 images at both ends; None is float32 NCHW, RGB 0..1.
         simplify: run onnxsim.
         name: file name stem of the source; None builds `rt4ksr_x2` and the like.
+
+    Example:
+        >>> toolkit.ExportOptions(shape=toolkit.Shape(1080, 1920), uint8="NHWC").opset
+        20
     """
 
     opset: int = DEFAULT_OPSET
@@ -93,6 +97,11 @@ def export(
         InputError: an opset or name that is not supported.
         OutputExists: there is an artifact of that name from other weights.
         CheckFailed: a check did not hold; nothing is written.
+
+    Example:
+        >>> artifact = toolkit.export(toolkit.bundled_checkpoint(3), directory="exported/x3")
+        >>> artifact.path.name
+        'rt4ksr_x3_fp32.onnx'
     """
     _check_options(options)
     network = checkpoint.network

@@ -41,6 +41,11 @@ class UpscaleOptions:
         overwrite: replace existing outputs, and parts of an interrupted run.
         jobs: number of processes on this machine.
         ray: address of a Ray cluster (`auto`, `local`, `ray://...`); None: do not use Ray.
+
+    Example:
+        >>> options = toolkit.UpscaleOptions(toolkit.Target(scale=3), runtime="openvino", overwrite=True)
+        >>> options.precision
+        'fp32'
     """
 
     target: Target = field(default_factory=Target)

@@ -21,6 +21,12 @@ class Target:
     Attributes:
         scale: of the network; None with `box`.
         box: height and width for a landscape picture; exchanged for portraits.
+
+    Example:
+        >>> target = toolkit.Target.of(scale=None, to="4k")
+        >>> scale, size = target.result(toolkit.Shape(720, 1280))
+        >>> print(scale, size)
+        3 3840x2160
     """
 
     scale: int | None = 2

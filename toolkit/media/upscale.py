@@ -54,6 +54,12 @@ def upscale(
         OutputExists: the output of the only file exists, and is not to be overwritten.
         UnexpectedError: the only file fails for an unforeseen reason, which is the cause.
         Unavailable: the runtime, PyAV or Ray is not available here.
+
+    Example:
+        >>> options = toolkit.UpscaleOptions(runtime="ort-cpu")
+        >>> report = toolkit.upscale(["photos/coffee.png"], Path("large.png"), options)
+        >>> report.complete
+        True
     """
     options = options or UpscaleOptions()
     label = f"_x{options.target.scale}" if options.target.box is None else f"_{_size(options)}"

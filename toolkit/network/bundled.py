@@ -21,6 +21,10 @@ def bundled_checkpoint(scale: int = 2) -> Checkpoint:
 
     Raises:
         CheckpointError: there are no weights for this scale.
+
+    Example:
+        >>> toolkit.bundled_checkpoint(3).file
+        'rt4ksr_x3.safetensors'
     """
     from toolkit.network.checkpoint import load_checkpoint
 

@@ -38,6 +38,11 @@ class Checkpoint:
         details: for the manifest: what only the architecture can say, with the reasons of what was decided.
         notes: what else a user should know, one sentence each.
         merged: the file held weights whose blocks had been merged before.
+
+    Example:
+        >>> checkpoint = toolkit.load_checkpoint("rt4ksr_x2.safetensors")
+        >>> checkpoint.file, checkpoint.merged
+        ('rt4ksr_x2.safetensors', False)
     """
 
     network: NetworkModule
@@ -76,6 +81,10 @@ def load_checkpoint(
     Raises:
         CheckpointError: see `reading.read_checkpoint`, `recognition.recognise`; also non-finite or non-float weights,
             and a configuration in the file that contradicts its tensors.
+
+    Example:
+        >>> toolkit.load_checkpoint("rt4ksr_x2.safetensors").merged
+        False
     """
     path = Path(path)
     contents = read_checkpoint(path)

@@ -86,6 +86,11 @@ def gate(new: ProfileReport, old: ProfileReport, max_slowdown: float = 0.05) -> 
     Raises:
         InputError: the reports cannot be compared: another boundary, device or number of threads, or no configuration
             in common.
+
+    Example:
+        >>> report = toolkit.read_report("report.json")
+        >>> toolkit.gate(report, report, max_slowdown=0.05).outcome
+        'passed'
     """
     if max_slowdown < 0:
         raise InputError(f"maximum slowdown {max_slowdown:.1%} must not be negative", "Give a share, such as 5%.")

@@ -93,6 +93,13 @@ def profile(
         OutputExists: `output` exists, and neither `resume` nor `overwrite` is set.
         ArtifactError: an artifact does not match its manifest, or a bundle was edited.
         CheckFailed: `within_budget` is set, and an artifact has no verdict or a failed one.
+
+    Example:
+        >>> report = toolkit.profile(
+        ...     ["exported/rt4ksr_x2_fp32.onnx"], ["ort-cpu"], ["64x48"], duration=0.1, roofline=False
+        ... )
+        >>> [cell.runtime for cell in report.cells if cell.statistics]
+        ['torch-unfused', 'ort-cpu']
     """
     check_report_name(output)
     check_outputs(output, overwrite=overwrite or resume)

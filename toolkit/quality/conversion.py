@@ -51,6 +51,11 @@ def convert(
         Unavailable: int8 needs ONNX Runtime for calibration, and it is not installed.
         CheckFailed: the result is worse than bicubic, or its error against float64 exceeds the bound of the precision;
             nothing is written.
+
+    Example:
+        >>> artifact = toolkit.Artifact.read("exported/rt4ksr_x2_fp32.onnx")
+        >>> toolkit.convert(artifact, "fp16", directory=Path("lower")).manifest.name
+        'rt4ksr_x2_fp16'
     """
     request = Request.of(artifact, precision, options or ConvertOptions())
     request.check_output(directory, overwrite=overwrite)

@@ -38,6 +38,10 @@ class EvaluateOptions:
         budgets: limits by precision, for verdicts; None: no verdicts.
         page: path of an HTML page with the worst patches; None: no page.
         overwrite: replace an existing page.
+
+    Example:
+        >>> toolkit.EvaluateOptions(border=0).page is None
+        True
     """
 
     degradation: Degradation = field(default_factory=Degradation)
@@ -67,6 +71,12 @@ def evaluate(
         InputError: there are no subjects, an image cannot be used, or the page cannot be written.
         Unavailable: the runtime of the fp32 reference is not available, for all networks. Other subjects that did not
             run are listed in the report.
+
+    Example:
+        >>> subject = toolkit.Subject(toolkit.Artifact.read("exported/rt4ksr_x2_fp32.onnx"), "ort-cpu")
+        >>> (network,) = toolkit.evaluate([subject], ["photos"]).networks
+        >>> network.gain > 0  # dB of PSNR-Y over bicubic
+        True
     """
     if not subjects:
         raise InputError("there is nothing to evaluate", "Name an artifact or an engine.")

@@ -94,6 +94,11 @@ def tune(
         OutputExists: there is a tuned artifact already, and `overwrite` is false.
         CheckFailed: nothing can be lowered within the limits, or no mix within them is faster.
         Unavailable: the runtime is not available, or computes in another precision.
+
+    Example:
+        >>> artifact = toolkit.Artifact.read("exported/rt4ksr_x2_fp32.onnx")
+        >>> limits = toolkit.Limits(mean=0.05, worst_image=0.15, worst_patch=2.0)
+        >>> toolkit.tune(artifact, "bf16", limits).artifact  # doctest: +SKIP
     """
     if artifact.manifest.lowered or precision == FULL_PRECISION:
         raise InputError(

@@ -82,7 +82,13 @@ class EngineInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Engine:
-    """A bundle on disk whose files match its engine.json."""
+    """A bundle on disk whose files match its engine.json.
+
+    Example:
+        >>> built = toolkit.build("exported/rt4ksr_x2_fp32.onnx", "ort-cpu", directory=Path("engines"))
+        >>> toolkit.Engine.read(built.engine.path).info.runtime
+        'ort-cpu'
+    """
 
     path: Path
     info: EngineInfo

@@ -25,6 +25,9 @@ class SessionOptions:
 
     Raises:
         InputError: the number of threads is out of range.
+
+    Example:
+        >>> session = toolkit.load_session("exported/rt4ksr_x2_fp32.onnx", "ort-cpu", toolkit.SessionOptions(threads=1))
     """
 
     threads: int = 0
@@ -53,6 +56,10 @@ class BuildOptions:
 
     Raises:
         InputError: a number is out of range.
+
+    Example:
+        >>> toolkit.BuildOptions(shape=toolkit.Shape(720, 1280), threads=2).tf32
+        False
     """
 
     shape: Shape | None = None

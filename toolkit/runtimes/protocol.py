@@ -31,6 +31,14 @@ class Session(ABC):
 
     A subclass implements `_bind`, `_run` and `executed`. They may raise any exception: callers get an ArtifactError
     that names the file.
+
+    Example:
+        >>> session = toolkit.load_session("exported/rt4ksr_x2_fp32.onnx", "ort-cpu")
+        >>> session.bind((48, 64))
+        >>> session.run(np.zeros((1, 3, 48, 64), np.float32)).shape
+        (1, 3, 96, 128)
+        >>> {node.precision for node in session.executed().values()}
+        {'fp32'}
     """
 
     extends_fixed_sizes: ClassVar[bool] = True
@@ -182,6 +190,11 @@ class Runtime(ABC):
 
     A subclass sets `name` and `description` and implements `_probe` and `_load`. To use it in every command, a package
     registers the class as an entry point of the group `rt4ksr_toolkit.runtimes`.
+
+    Example:
+        >>> runtime: toolkit.Runtime = toolkit.RUNTIMES["ort-cpu"]
+        >>> runtime.probe().ok
+        True
     """
 
     name: str

@@ -50,7 +50,12 @@ RUNTIMES: dict[str, Runtime] = {
         TensorRtRtxRuntime(),
     )
 }
-"""The toolkit's own runtimes, and those that installed packages register (added at the end of this module)."""
+"""The toolkit's own runtimes, and those that installed packages register (added at the end of this module).
+
+Example:
+    >>> "openvino" in toolkit.RUNTIMES
+    True
+"""
 
 
 def find_runtime(name: str) -> Runtime:
@@ -91,6 +96,11 @@ def build(
         InputError: there is no such runtime, or it builds no engines.
         OutputExists: a valid bundle of that name was built from another artifact or with other options, and `overwrite`
             is false; or the existing path is not a bundle.
+
+    Example:
+        >>> options = toolkit.BuildOptions(shape=toolkit.Shape(48, 64))
+        >>> toolkit.build("exported/rt4ksr_x2_fp32.onnx", "ort-cpu", options, Path("small")).engine.path.name
+        'rt4ksr_x2_fp32.ort-cpu.engine'
     """
     loaded = read_artifact(artifact)
     return _building(runtime).build(loaded, options or BuildOptions(), directory, progress, overwrite=overwrite)
@@ -146,6 +156,11 @@ def load_engine(engine: Engine | Path | str, options: SessionOptions | None = No
     Raises:
         ArtifactError: it is not a bundle, or was edited.
         Unavailable: its runtime does not work here, or it was built for something else.
+
+    Example:
+        >>> options = toolkit.BuildOptions(shape=toolkit.Shape(48, 64))
+        >>> engine = toolkit.build("exported/rt4ksr_x2_fp32.onnx", "ort-cpu", options, Path("small")).engine
+        >>> session = toolkit.load_engine(engine)
     """
     loaded = engine if isinstance(engine, Engine) else Engine.read(engine)
     return _building(loaded.info.runtime).load_engine(loaded, options)

@@ -277,6 +277,11 @@ def load_session(
         InputError: there is no such runtime, or it does not run this kind of source.
         ArtifactError: the artifact or engine does not match its manifest.
         Unavailable: the runtime does not work here, or cannot run this precision.
+
+    Example:
+        >>> session = toolkit.load_session("exported/rt4ksr_x2_fp32.onnx", "ort-cpu")
+        >>> session.bind((48, 64))
+        >>> large = session.run(np.zeros((1, 3, 48, 64), np.float32))
     """
     threads = 0 if options is None else options.threads
     match source:

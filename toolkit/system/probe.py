@@ -22,6 +22,11 @@ class Availability:
         reason: why it does not; empty where it works.
         remedy: what would make it work; may be empty.
         version: of the software; empty where it is unknown.
+
+    Example:
+        >>> available: toolkit.Availability = toolkit.RUNTIMES["ort-cuda"].probe()
+        >>> available.ok or bool(available.reason and available.remedy)
+        True
     """
 
     ok: bool

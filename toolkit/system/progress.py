@@ -15,6 +15,12 @@ class Progress:
         activity: the current step, in a few words.
         fraction: how much of the operation is done, 0 to 1; None: not known.
         seconds_left: until the end of the operation; None: not known, a display may estimate it from `fraction`.
+
+    Example:
+        >>> def show(progress: toolkit.Progress) -> None:
+        ...     print(progress.activity, progress.fraction)
+        >>> show(toolkit.Progress("tracing", 0.25))
+        tracing 0.25
     """
 
     activity: str

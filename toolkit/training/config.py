@@ -35,7 +35,12 @@ _PATHS = ("data", "validation", "teacher", "init")
 
 class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that a run's result depends on, and the hardware settings. The descriptions are the command line's
-    help."""
+    help.
+
+    Example:
+        >>> toolkit.TrainingConfig(data="photos", iterations=1000).batch
+        64
+    """
 
     data: Annotated[str, Meta(description="Directory of photographs to train on, searched recursively.")]
     validation: Annotated[

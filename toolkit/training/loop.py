@@ -96,6 +96,10 @@ def train(
         InputError: settings, photographs or files that cannot be used; or there is a run in `output` already.
         CheckFailed: the loss is no longer finite. The state before that is saved.
         Unavailable: CUDA was asked for, and there is no device.
+
+    Example:
+        >>> config = toolkit.TrainingConfig(data="photos", iterations=250_000)
+        >>> toolkit.train(config, Path("runs/mine")).weights  # doctest: +SKIP
     """
     checked(config)
     started = time.monotonic()

@@ -161,6 +161,11 @@ def verify_fusion(
     Raises:
         InputError: the checkpoint is fused already, or the artifact was exported from another one.
         Unavailable: no runtime for the exported graph is installed.
+
+    Example:
+        >>> checkpoint = toolkit.load_checkpoint("rt4ksr_x2.safetensors")
+        >>> toolkit.verify_fusion(checkpoint, full_frame=False).passed
+        True
     """
     network = checkpoint.network
     if checkpoint.merged:

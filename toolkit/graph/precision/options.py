@@ -33,6 +33,10 @@ class ConvertOptions:
         suffix: after the precision in the artifact's name.
         curve: of the tuning that chose the names, for the manifest.
         curve_cost: what the costs of the curve are shares of.
+
+    Example:
+        >>> toolkit.ConvertOptions(keep_fp32=("norm",)).method
+        'percentile'
     """
 
     keep_fp32: tuple[str, ...] = (BETWEEN,)

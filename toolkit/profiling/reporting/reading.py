@@ -25,6 +25,10 @@ def read_report(path: Path | str) -> ProfileReport:
 
     Raises:
         InputError: it is not a report, has an unknown schema, or has a value that cannot have been measured.
+
+    Example:
+        >>> [cell.runtime for cell in toolkit.read_report("report.json").cells]
+        ['ort-cpu']
     """
     path = Path(path)
     remedy = "Give a report.json written by `toolkit profile`."

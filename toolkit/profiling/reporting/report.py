@@ -172,6 +172,11 @@ class ProfileReport(msgspec.Struct, frozen=True):
 
     `begun` is the start time in UTC (ISO 8601); `command` is the exact command line, or empty; `complete` is false if
     the run was interrupted; `warnings` list conditions that make the measurements less reliable.
+
+    Example:
+        >>> report: toolkit.ProfileReport = toolkit.read_report("report.json")
+        >>> report.to_csv().splitlines()[0].startswith("workload,runtime,precision")
+        True
     """
 
     environment: Environment
