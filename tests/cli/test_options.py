@@ -14,7 +14,7 @@ from cyclopts.argument import Argument
 
 from toolkit.artifact import Artifact
 from toolkit.cli import _COMMANDS, _function
-from toolkit.cli.paths import existing_subject, output_directory, output_file
+from toolkit.cli.paths import output_directory, output_file, subject_of_kind
 from toolkit.errors import ArtifactError, InputError
 
 ROOT = Path(__file__).parents[2]
@@ -97,11 +97,12 @@ def test_commands_that_write_one_file_take_its_name(tmp_path: Path) -> None:
 def test_a_subject_may_name_its_runtime(small_artifact: Artifact, tmp_path: Path) -> None:
     odd = tmp_path / "a@b.pth"
     odd.touch()
+    check = subject_of_kind("checkpoint", "artifact", "engine")
     for text in (str(small_artifact.path), f"{small_artifact.path}@openvino", str(odd), f"{odd}@float64"):
-        existing_subject(str, text)
+        check(str, text)
     for text in ("missing.onnx", "missing.onnx@ort-cpu", f"{tmp_path}@ort-cpu"):
         with pytest.raises(ArtifactError):
-            existing_subject(str, text)
+            check(str, text)
 
 
 _REFUSALS = """

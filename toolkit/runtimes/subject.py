@@ -46,7 +46,9 @@ class Subject:
         InputError: the runtime cannot run this kind of source.
 
     Example:
-        >>> session = Subject.parse("rt4ksr_x2_fp16.onnx@openvino").load()  # doctest: +SKIP
+        >>> subject = toolkit.Subject.parse("exported/rt4ksr_x2_fp32.onnx@openvino")
+        >>> subject.label, subject.scale
+        ('rt4ksr_x2_fp32 on openvino', 2)
     """
 
     source: Source

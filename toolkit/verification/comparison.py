@@ -106,6 +106,13 @@ def compare(
     Raises:
         InputError: their scales or fixed sizes differ.
         Unavailable: a runtime is not available.
+
+    Example:
+        >>> path = "exported/rt4ksr_x2_fp32.onnx"
+        >>> subjects = [toolkit.Subject.parse(f"{path}@{name}") for name in ("ort-cpu", "openvino")]
+        >>> report = toolkit.compare(*subjects, steadiness=False)
+        >>> max(item.largest for item in report.inputs) < 1e-3
+        True
     """
     same_scale(first, second)
     shape = first.fixed or second.fixed
