@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from toolkit.artifact import Precision
 from toolkit.graph.analysis.work import Work
+from toolkit.precisions import Precision
 from toolkit.profiling.measuring.conditions import Conditions
 from toolkit.profiling.measuring.environment import Environment
 from toolkit.profiling.measuring.roofline import roofline

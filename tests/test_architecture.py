@@ -10,13 +10,13 @@ from typing import get_args
 import pytest
 
 import toolkit
-from toolkit.artifact import Precision
+from toolkit.precisions import Precision
 
 PACKAGE = Path(toolkit.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 MAY_IMPORT_TORCH = ("network/", "training/", "graph/export.py", "runtimes/pytorch/")
 LAYERS = (
-    {"errors", "kinds", "quoting", "workloads"},
+    {"errors", "kinds", "precisions", "quoting", "workloads"},
     {"system"},
     {"checks", "conversion", "images", "manifest_upgrade", "pages", "port", "sizes"},
     {"network"},

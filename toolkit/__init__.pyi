@@ -2,7 +2,6 @@
 
 from toolkit.artifact import Artifact as Artifact
 from toolkit.artifact import Manifest as Manifest
-from toolkit.artifact import Precision as Precision
 from toolkit.artifact import find_artifacts as find_artifacts
 from toolkit.checks import Limits as Limits
 from toolkit.diagnosis import diagnose as diagnose
@@ -22,6 +21,7 @@ from toolkit.network.bundled import bundled_checkpoint as bundled_checkpoint
 from toolkit.network.checkpoint import Checkpoint as Checkpoint
 from toolkit.network.checkpoint import load_checkpoint as load_checkpoint
 from toolkit.port import Frame as Frame
+from toolkit.precisions import Precision as Precision
 from toolkit.profiling.gate import gate as gate
 from toolkit.profiling.profile import profile as profile
 from toolkit.profiling.reporting.reading import read_report as read_report

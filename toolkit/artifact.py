@@ -12,10 +12,11 @@ import msgspec
 from toolkit.checks import Check, Verdict
 from toolkit.conversion import Conversion
 from toolkit.errors import ArtifactError, OutputExists
-from toolkit.kinds import require_kind
+from toolkit.kinds import DEFAULT_DIRECTORY, require_kind
 from toolkit.manifest_upgrade import upgraded
 from toolkit.network.architectures.registry import AnyDetails
 from toolkit.port import Port
+from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.quoting import visible
 from toolkit.sizes import SizeRule
 from toolkit.system.atomic import sha256_of, sha256_of_file, writable, write_bytes
@@ -27,8 +28,6 @@ from toolkit.workloads import Shape
 SCHEMA = 2
 """Schema of the manifests that are written; older ones are read too (`toolkit.manifest_upgrade`)."""
 
-DEFAULT_DIRECTORY = Path("exported")
-
 _LONGEST_NAME = 200
 """Bytes of a name; file systems allow 255."""
 
@@ -36,18 +35,6 @@ _LONGEST_NAME = 200
 _LARGEST_SIDE = 1 << 16
 _LARGEST_SCALE = 16
 _LARGEST_MARGIN = 1 << 12
-
-Precision = Literal["fp32", "fp16", "bf16", "int8"]
-"""Names of precisions. What is known about each is in `toolkit.graph.precision`.
-
-Example:
-    >>> from typing import get_args
-    >>> get_args(toolkit.Precision)
-    ('fp32', 'fp16', 'bf16', 'int8')
-"""
-
-FULL_PRECISION: Precision = "fp32"
-"""What networks are exported in, and what the other precisions are made from and compared with."""
 
 
 @dataclass(frozen=True)

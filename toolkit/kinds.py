@@ -14,6 +14,9 @@ engine: a directory that a runtime built from an artifact.
 graph: an ONNX file without a manifest.
 """
 
+DEFAULT_DIRECTORY = Path("exported")
+"""Where artifacts are written and looked up by default."""
+
 ENGINE_SUFFIX = ".engine"
 ENGINE_INFO = "engine.json"
 """The file that makes a directory an engine bundle."""

@@ -9,12 +9,12 @@ import onnx
 import pytest
 import torch
 
-from toolkit.artifact import FULL_PRECISION, Precision
 from toolkit.checks import Limits
 from toolkit.errors import InputError
 from toolkit.graph.precision.base import PrecisionFormat, TargetPrecision
 from toolkit.graph.precision.options import ConvertOptions
 from toolkit.graph.precision.registry import PRECISIONS, TARGETS, common_name, find_precision, find_target
+from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.runtimes.reported import short_precision
 
 

@@ -11,10 +11,11 @@ from native.networks import branched, float64, rounding_to_bf16, strided
 from native.running import Native
 from onnx.reference import ReferenceEvaluator
 
-from toolkit.artifact import Artifact, Precision
+from toolkit.artifact import Artifact
 from toolkit.graph.precision.integers import PreparedIntegers
 from toolkit.graph.precision.options import ConvertOptions
 from toolkit.graph.precision.registry import find_target
+from toolkit.precisions import Precision
 
 RANGE = 3.0
 

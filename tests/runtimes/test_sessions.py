@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from samples import checkpoint
 
 import toolkit
-from toolkit.artifact import Artifact, Precision
+from toolkit.artifact import Artifact
 from toolkit.errors import InputError, Unavailable
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
 from toolkit.graph.source import source_checkpoint
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.module import numpy_function
+from toolkit.precisions import Precision
 from toolkit.runtimes.onnxruntime.provider import cuda_provider
 from toolkit.runtimes.onnxruntime.session import OrtSession
 from toolkit.runtimes.options import BuildOptions, SessionOptions

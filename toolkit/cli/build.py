@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from toolkit.artifact import DEFAULT_DIRECTORY
 from toolkit.cli.console import out, print_documents, progress_bar, styled, table
 from toolkit.cli.options import ArtifactPath, BesideArtifact, Json, Overwrite, Script, Threads, flag
 from toolkit.cli.paths import STDOUT
 from toolkit.cli.values import size, split
 from toolkit.errors import InputError
+from toolkit.kinds import DEFAULT_DIRECTORY
 from toolkit.system.atomic import check_outputs
 from toolkit.workloads import parse_shape
 

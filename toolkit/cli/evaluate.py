@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from toolkit.artifact import DEFAULT_DIRECTORY
 from toolkit.cli.console import err, out, print_json, progress_bar, styled
 from toolkit.cli.options import (
     ArtifactDirectory,
@@ -26,6 +25,7 @@ from toolkit.cli.options import (
 )
 from toolkit.cli.values import find_artifacts, split
 from toolkit.errors import CheckFailed, InputError, Unavailable
+from toolkit.kinds import DEFAULT_DIRECTORY
 from toolkit.system.atomic import check_outputs
 
 if TYPE_CHECKING:

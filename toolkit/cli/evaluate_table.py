@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from toolkit.artifact import FULL_PRECISION
 from toolkit.cli.console import styled, table, verdict
+from toolkit.precisions import FULL_PRECISION
 
 if TYPE_CHECKING:
     from rich.console import Console

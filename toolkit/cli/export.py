@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from toolkit.artifact import DEFAULT_DIRECTORY, FULL_PRECISION, Artifact
+from toolkit.artifact import Artifact
 from toolkit.cli.attempts import Attempts
 from toolkit.cli.console import err, out, print_documents, progress_bar, styled, table, verdict, warn
 from toolkit.cli.convert import describe
@@ -28,6 +28,8 @@ from toolkit.cli.options import (
 )
 from toolkit.cli.values import precisions, size
 from toolkit.errors import CheckFailed, InputError
+from toolkit.kinds import DEFAULT_DIRECTORY
+from toolkit.precisions import FULL_PRECISION
 from toolkit.system.progress import Progress, ProgressCallback
 from toolkit.workloads import parse_shape
 

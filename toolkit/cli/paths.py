@@ -6,9 +6,8 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 
-from toolkit.artifact import DEFAULT_DIRECTORY
 from toolkit.errors import InputError
-from toolkit.kinds import Kind, require_kind, split_runtime
+from toolkit.kinds import DEFAULT_DIRECTORY, Kind, require_kind, split_runtime
 
 STDOUT = Path("-")
 _FILES = frozenset(

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from toolkit.artifact import DEFAULT_DIRECTORY, FULL_PRECISION, Precision
 from toolkit.cli.console import err, out, print_json, progress_bar, styled
 from toolkit.cli.options import ArtifactDirectory, NetworkText, Precisions, WithinBudget, flag
 from toolkit.cli.paths import STDOUT
 from toolkit.cli.profile_options import Measuring, Results
 from toolkit.cli.values import cpu_numbers, precisions, share, size, split
 from toolkit.errors import Unavailable
-from toolkit.kinds import kind_of, split_runtime
+from toolkit.kinds import DEFAULT_DIRECTORY, kind_of, split_runtime
+from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.quoting import shell
 from toolkit.system.atomic import check_outputs, numbered, release, reserve_numbered
 from toolkit.workloads import WORKLOADS, parse_workload

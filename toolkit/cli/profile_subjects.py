@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from toolkit.artifact import FULL_PRECISION, Artifact, Precision, read_artifact
+from toolkit.artifact import Artifact, read_artifact
 from toolkit.cli.console import progress_bar, warn
 from toolkit.cli.values import find_artifacts, split
 from toolkit.errors import InputError
@@ -14,6 +14,7 @@ from toolkit.kinds import kind_of, split_runtime
 from toolkit.network.architectures.registry import PRESETS
 from toolkit.network.bundled import bundled_checkpoint
 from toolkit.network.checkpoint import untrained_checkpoint
+from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.quality.conversion import convert
 from toolkit.workloads import WORKLOADS
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from toolkit.artifact import Artifact, Precision
+from toolkit.artifact import Artifact
 from toolkit.cli.console import err, out, print_documents, progress_bar, styled, table
 from toolkit.cli.options import (
     ArtifactPath,
@@ -22,6 +22,7 @@ from toolkit.cli.options import (
 )
 from toolkit.cli.values import share
 from toolkit.errors import InputError
+from toolkit.precisions import Precision
 from toolkit.system.atomic import check_outputs
 
 if TYPE_CHECKING:

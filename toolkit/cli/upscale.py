@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from toolkit.artifact import DEFAULT_DIRECTORY, FULL_PRECISION, Precision
 from toolkit.cli.console import err, out, print_documents, progress_bar, styled
 from toolkit.cli.options import (
     ArtifactDirectory,
@@ -22,6 +21,8 @@ from toolkit.cli.options import (
 )
 from toolkit.cli.paths import each, existing_images
 from toolkit.errors import CheckFailed, InputError, ToolkitError
+from toolkit.kinds import DEFAULT_DIRECTORY
+from toolkit.precisions import FULL_PRECISION, Precision
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
-from toolkit.artifact import Artifact, Precision
+from toolkit.artifact import Artifact
 from toolkit.artifact import find_artifacts as all_artifacts
 from toolkit.cli.console import warn
 from toolkit.errors import ArtifactError, InputError
+from toolkit.precisions import Precision
 from toolkit.workloads import Shape
 
 

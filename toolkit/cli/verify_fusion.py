@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from toolkit.artifact import DEFAULT_DIRECTORY, Artifact
+from toolkit.artifact import Artifact
 from toolkit.cli.attempts import Attempts
 from toolkit.cli.console import out, print_documents, progress_bar, styled, table, verdict, warn
 from toolkit.cli.options import (
@@ -22,7 +22,7 @@ from toolkit.cli.options import (
 )
 from toolkit.cli.values import find_artifacts
 from toolkit.errors import CheckFailed, InputError
-from toolkit.kinds import kind_of
+from toolkit.kinds import DEFAULT_DIRECTORY, kind_of
 from toolkit.system.progress import Progress
 from toolkit.workloads import Shape
 

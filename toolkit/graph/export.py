@@ -18,20 +18,12 @@ import msgspec
 import onnx
 import torch
 
-from toolkit.artifact import (
-    DEFAULT_DIRECTORY,
-    FULL_PRECISION,
-    Artifact,
-    Manifest,
-    Network,
-    Source,
-    check_replaceable,
-    is_plain_name,
-)
+from toolkit.artifact import Artifact, Manifest, Network, Source, check_replaceable, is_plain_name
 from toolkit.checks import Check
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.analysis.numerics import relative_error
 from toolkit.graph.pipeline import Deployed, deploy
+from toolkit.kinds import DEFAULT_DIRECTORY
 from toolkit.network.architectures.registry import AnyDetails
 from toolkit.network.checkpoint import UNTRAINED, Checkpoint, serialised_weights
 from toolkit.network.fusion import fuse
@@ -39,6 +31,7 @@ from toolkit.network.module import NetworkModule, numpy_function, parameter_coun
 from toolkit.network.proof import BLOCK_BOUND, ROUNDING_BOUND, prove_blocks
 from toolkit.network.rounding import FloatCost
 from toolkit.port import PLANAR, Layout, Port, rgb_port
+from toolkit.precisions import FULL_PRECISION
 from toolkit.system.atomic import sha256_of
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
 from toolkit.workloads import Shape, workload_for_scale

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from toolkit.artifact import FULL_PRECISION, Artifact, find_artifacts
+from toolkit.artifact import Artifact, find_artifacts
 from toolkit.errors import InputError, Unavailable
 from toolkit.kinds import Kind
 from toolkit.media.failure import Failure, attempt
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.target import SCALES
 from toolkit.media.upscaler import Upscaler
+from toolkit.precisions import FULL_PRECISION
 from toolkit.runtimes.registry import find_runtime
 from toolkit.runtimes.subject import Subject
 from toolkit.system.cache import cache_directory

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from toolkit.artifact import DEFAULT_DIRECTORY, FULL_PRECISION, Precision
 from toolkit.errors import InputError
+from toolkit.kinds import DEFAULT_DIRECTORY
 from toolkit.media.pictures.output import FORMATS, PictureFormat
 from toolkit.media.strips import MEMORY
 from toolkit.media.target import Target
 from toolkit.media.videos.decoding import OnError
 from toolkit.media.videos.encoding import VideoFormat
 from toolkit.media.videos.settings import Reuse, VideoSettings
+from toolkit.precisions import FULL_PRECISION, Precision
 
 _LEAST_MEMORY = 1 << 20
 _MOST_JOBS = 512

@@ -12,7 +12,6 @@ from fractions import Fraction
 import numpy as np
 import onnx_ir as ir
 
-from toolkit.artifact import Precision
 from toolkit.native.program import (
     Affine,
     Buffer,
@@ -28,6 +27,7 @@ from toolkit.native.program import (
     Unshuffle,
 )
 from toolkit.native.values import Image, Known, Tensor, unsupported
+from toolkit.precisions import Precision
 
 COLOURS = 3
 

@@ -14,11 +14,11 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from toolkit.artifact import Precision
 from toolkit.graph.matching import constant, ints
 from toolkit.native.builder import ProgramBuilder
 from toolkit.native.program import Affine, Convolution, Depthwise, Floats, Format, Quantise, Source
 from toolkit.native.values import Image, Padded, Quantised, Tensor, unsupported
+from toolkit.precisions import Precision
 
 PRECISIONS: dict[Format, Precision] = {"float": "fp32", "bf16": "bf16", "int8": "int8"}
 """What convolutions compute in, by the format of the line buffer that they read."""

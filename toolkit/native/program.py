@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.artifact import Precision
 from toolkit.port import Layout, PortType
+from toolkit.precisions import Precision
 
 Format = Literal["float", "bf16", "int8"]
 """Type of the values in a line buffer, and the arithmetic of a convolution that reads it."""

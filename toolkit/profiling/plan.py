@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from toolkit.artifact import FULL_PRECISION, Artifact, Manifest, Precision
+from toolkit.artifact import Artifact, Manifest
+from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.registry import BASELINE, find_runtime
 from toolkit.runtimes.subject import Subject

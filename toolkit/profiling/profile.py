@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from toolkit.artifact import FULL_PRECISION, Artifact, Manifest, Precision
+from toolkit.artifact import Artifact, Manifest
 from toolkit.errors import CheckFailed, InputError
 from toolkit.kinds import split_runtime
+from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.profiling.measuring.builds import measure_builds
 from toolkit.profiling.measuring.client import CellFailed, Worker
 from toolkit.profiling.measuring.environment import Environment, environment

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from toolkit.artifact import FULL_PRECISION, Artifact, Precision, read_artifact
+from toolkit.artifact import Artifact, read_artifact
 from toolkit.errors import InputError
+from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.profiling.measuring.environment import choose_cpus
 from toolkit.profiling.measuring.messages import Boundary
 from toolkit.profiling.plan import default_workloads, plan

@@ -10,10 +10,10 @@ from typing import get_args
 import msgspec
 import numpy as np
 
-from toolkit.artifact import Precision
 from toolkit.checks import Limits, Spent
 from toolkit.errors import InputError
 from toolkit.graph.precision.registry import PRECISIONS
+from toolkit.precisions import Precision
 from toolkit.system.documents import MalformedDocument, read_toml
 
 DEFAULT_FILE = Path("validation/budgets.toml")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from toolkit.artifact import Artifact, Precision
+from toolkit.artifact import Artifact
 from toolkit.checks import SIMULATED, Verdict, lost
 from toolkit.errors import CheckFailed
 from toolkit.graph.editing import sizeless
@@ -15,6 +15,7 @@ from toolkit.graph.precision.convert import Converted, Request
 from toolkit.graph.precision.options import ConvertOptions
 from toolkit.graph.precision.simulate import simulated
 from toolkit.graph.reading import read_model
+from toolkit.precisions import Precision
 from toolkit.quality.bench import Bench
 from toolkit.quality.budget import BUDGETS
 from toolkit.system.progress import Progress, ProgressCallback, no_progress

@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from toolkit.artifact import FULL_PRECISION, Precision
 from toolkit.checks import Limits, Verdict
 from toolkit.errors import InputError, Unavailable, described
+from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.quality.budget import spent_of
 from toolkit.quality.data import Degradation, Item, Pixels, bicubic, find_items, load_pair
 from toolkit.quality.measurement import PATCH, Metrics, mean_of, measure, worst_patch

@@ -7,8 +7,9 @@ import io
 
 import msgspec
 
-from toolkit.artifact import Precision, encode
+from toolkit.artifact import encode
 from toolkit.checks import Verdict
+from toolkit.precisions import Precision
 from toolkit.quality.measurement import Metrics, mean_of
 from toolkit.quoting import csv_cell
 

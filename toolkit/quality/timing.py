@@ -13,8 +13,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from toolkit.artifact import FULL_PRECISION, Artifact, Precision
+from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
+from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.runtimes.options import SessionOptions
 from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.registry import find_runtime

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 
-from toolkit.artifact import FULL_PRECISION, Artifact, Precision
+from toolkit.artifact import Artifact
 from toolkit.checks import SIMULATED, Limits, Spent, Verdict
 from toolkit.conversion import CurveCost, CurvePoint
 from toolkit.errors import CheckFailed, InputError
@@ -17,6 +17,7 @@ from toolkit.graph.precision.convert import Request, convert
 from toolkit.graph.precision.options import ConvertOptions
 from toolkit.graph.precision.simulate import simulated
 from toolkit.graph.reading import read_model
+from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.quality.bench import Bench
 from toolkit.quality.cost import Unit, units
 from toolkit.quality.search import Mix, Search

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from toolkit.artifact import Artifact, Contract, Manifest, Precision, decode_manifest, encode
+from toolkit.artifact import Artifact, Contract, Manifest, decode_manifest, encode
 from toolkit.errors import ArtifactError, InputError
 from toolkit.kinds import ENGINE_INFO, ENGINE_SUFFIX, require_kind
+from toolkit.precisions import Precision
 from toolkit.quoting import shell
 from toolkit.runtimes.options import BuildOptions
 from toolkit.system.atomic import new_directory, sha256_of, sha256_of_file, writable

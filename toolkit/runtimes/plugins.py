@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from importlib.metadata import EntryPoint, entry_points
 
-from toolkit.artifact import Artifact, Precision
+from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
+from toolkit.precisions import Precision
 from toolkit.runtimes.options import SessionOptions
 from toolkit.runtimes.protocol import Runtime, Session
 from toolkit.system.foreign import first_line

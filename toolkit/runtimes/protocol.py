@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
-from toolkit.artifact import Artifact, Contract, Precision
+from toolkit.artifact import Artifact, Contract
 from toolkit.errors import InputError, Unavailable
 from toolkit.graph.reading import SECONDS
 from toolkit.port import Frame
+from toolkit.precisions import Precision
 from toolkit.runtimes.options import SessionOptions
 from toolkit.runtimes.rehearsal import rehearse
 from toolkit.runtimes.reported import Executed, LayerTime, Stages

@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolkit.artifact import FULL_PRECISION, Artifact, Contract, Manifest, Precision
+from toolkit.artifact import Artifact, Contract, Manifest
 from toolkit.errors import InputError
 from toolkit.kinds import Kind, require_kind, split_runtime
+from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.options import SessionOptions
 from toolkit.runtimes.protocol import Session

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit.artifact import Artifact, Precision
+from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
 from toolkit.graph.analysis.work import count_work
 from toolkit.graph.export import ExportOptions, export
@@ -28,6 +28,7 @@ from toolkit.native.library import Library
 from toolkit.native.planner import plan
 from toolkit.native.targets import find_target
 from toolkit.network.checkpoint import Checkpoint, load_checkpoint, untrained_checkpoint
+from toolkit.precisions import Precision
 from toolkit.profiling.measuring.messages import Open
 from toolkit.profiling.measuring.schedule import Measurement, Pace, measure
 from toolkit.system.hardware import cpu_model, usable_cpus

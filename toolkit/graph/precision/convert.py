@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import onnx
 
-from toolkit.artifact import Artifact, Manifest, Precision, check_replaceable
+from toolkit.artifact import Artifact, Manifest, check_replaceable
 from toolkit.checks import Check
 from toolkit.conversion import Conversion
 from toolkit.errors import CheckFailed, InputError
@@ -22,6 +22,7 @@ from toolkit.graph.precision.registry import find_target, split_options
 from toolkit.graph.reading import read_model
 from toolkit.graph.source import source_checkpoint
 from toolkit.network.module import numpy_function
+from toolkit.precisions import Precision
 from toolkit.system.atomic import sha256_of
 from toolkit.system.foreign import foreign
 from toolkit.system.progress import Progress, ProgressCallback, no_progress

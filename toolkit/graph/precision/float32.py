@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from toolkit.artifact import FULL_PRECISION
 from toolkit.checks import Limits
 from toolkit.graph.precision.base import PrecisionFormat
+from toolkit.precisions import FULL_PRECISION
 
 
 class Float32(PrecisionFormat):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from toolkit.artifact import Precision
 from toolkit.errors import InputError
 from toolkit.graph.precision.base import PrecisionFormat, TargetPrecision
 from toolkit.graph.precision.bfloat16 import BFloat16
@@ -13,6 +12,7 @@ from toolkit.graph.precision.float16 import Float16
 from toolkit.graph.precision.float32 import Float32
 from toolkit.graph.precision.int8 import Int8
 from toolkit.graph.precision.options import DEFAULTS, ConvertOptions
+from toolkit.precisions import Precision
 
 TARGETS: tuple[TargetPrecision, ...] = (Float16(), BFloat16(), Int8())
 """Those that an fp32 artifact can be converted to."""

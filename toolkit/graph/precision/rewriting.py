@@ -5,10 +5,11 @@ from __future__ import annotations
 import onnx
 import onnx_ir as ir
 
-from toolkit.artifact import Manifest, Precision, Step
+from toolkit.artifact import Manifest, Step
 from toolkit.errors import InputError
 from toolkit.graph.passes.base import GraphPass
 from toolkit.graph.precision.base import Rewritten
+from toolkit.precisions import Precision
 
 _METADATA_KEY = "rt4ksr.precision"
 

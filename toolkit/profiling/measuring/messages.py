@@ -6,7 +6,7 @@ from typing import IO, Any, Literal
 
 import msgspec
 
-from toolkit.artifact import Precision
+from toolkit.precisions import Precision
 from toolkit.runtimes.reported import LayerTime, Stages
 
 Boundary = Literal["compute", "host", "image"]

@@ -11,9 +11,10 @@ import io
 
 import msgspec
 
-from toolkit.artifact import FULL_PRECISION, Precision, encode
+from toolkit.artifact import encode
 from toolkit.graph.analysis.work import Work
 from toolkit.kinds import ENGINE_SUFFIX
+from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.profiling.measuring.builds import Build
 from toolkit.profiling.measuring.conditions import Conditions
 from toolkit.profiling.measuring.environment import Environment

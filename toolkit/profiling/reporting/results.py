@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
-from toolkit.artifact import FULL_PRECISION
 from toolkit.checks import SIMULATED
 from toolkit.errors import InputError
 from toolkit.graph.analysis.work import Work, count_work
+from toolkit.precisions import FULL_PRECISION
 from toolkit.profiling.measuring.builds import Build
 from toolkit.profiling.measuring.roofline import roofline
 from toolkit.profiling.measuring.schedule import Measurement

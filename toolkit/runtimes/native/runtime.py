@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
-from toolkit.artifact import Artifact, Precision
+from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.native.compiler import LONGEST, cached_library, compiled, find_compiler
 from toolkit.native.convolutions import PRECISIONS
@@ -15,6 +15,7 @@ from toolkit.native.interface import LIBRARY
 from toolkit.native.planner import plan
 from toolkit.native.program import Program, Unsupported
 from toolkit.native.targets import NATIVE, TARGETS, Target, find_target, missing
+from toolkit.precisions import Precision
 from toolkit.runtimes.building import BuildingRuntime, BuildJob
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.native.session import NativeSession

@@ -15,8 +15,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import ClassVar
 
-from toolkit.artifact import Artifact, Precision, encode
+from toolkit.artifact import Artifact, encode
 from toolkit.errors import ArtifactError, Unavailable
+from toolkit.precisions import Precision
 from toolkit.runtimes.building import BuildingRuntime, BuildJob
 from toolkit.runtimes.cuda.devices import (
     LIBRARIES_REMEDY,

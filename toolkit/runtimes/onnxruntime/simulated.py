@@ -6,8 +6,9 @@ import tempfile
 import weakref
 from pathlib import Path
 
-from toolkit.artifact import Artifact, Precision
+from toolkit.artifact import Artifact
 from toolkit.checks import SIMULATED
+from toolkit.precisions import Precision
 from toolkit.runtimes.onnxruntime.runtime import OrtCpuRuntime
 from toolkit.runtimes.options import SessionOptions
 from toolkit.runtimes.protocol import Runtime, Session

@@ -6,9 +6,10 @@ from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from typing import ClassVar
 
-from toolkit.artifact import Artifact, Precision
+from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.graph.precision.registry import find_precision
+from toolkit.precisions import Precision
 from toolkit.runtimes.building import BuildingRuntime, BuildJob
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.openvino.script import generate_script

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.artifact import Artifact, Precision
+from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.graph.precision.registry import find_precision
 from toolkit.port import Frame
+from toolkit.precisions import Precision
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
 from toolkit.runtimes.protocol import ArtifactSession

@@ -17,8 +17,8 @@ from collections.abc import Callable
 import msgspec
 import torch
 
-from toolkit.artifact import Precision
 from toolkit.graph.precision.registry import PRECISIONS, find_precision
+from toolkit.precisions import Precision
 from toolkit.runtimes.cuda.devices import cuda_devices
 from toolkit.runtimes.pytorch.session import without_tf32
 from toolkit.system.hardware import Ceiling

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import NDArray
 
-from toolkit.artifact import Artifact, Contract, Precision
+from toolkit.artifact import Artifact, Contract
 from toolkit.port import Frame, rgb_port
+from toolkit.precisions import Precision
 from toolkit.runtimes.options import SessionOptions
 from toolkit.runtimes.protocol import Runtime, Session
 from toolkit.runtimes.reported import Executed

@@ -10,8 +10,9 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, ClassVar
 
-from toolkit.artifact import FULL_PRECISION, Artifact, Precision
+from toolkit.artifact import Artifact
 from toolkit.graph.precision.registry import find_precision
+from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.runtimes.cuda.devices import NO_DEVICE_REMEDY, cuda_devices
 from toolkit.runtimes.options import SessionOptions
 from toolkit.runtimes.protocol import Runtime, Session
