@@ -28,13 +28,10 @@ from toolkit.workloads import Shape
 SCHEMA = 2
 """Schema of the manifests that are written; older ones are read too (`toolkit.manifest_upgrade`)."""
 
-_LONGEST_NAME = 200
-"""Bytes of a name; file systems allow 255."""
+_LONGEST_NAME = 200  # bytes; file systems allow 255
 
 # Far beyond any network and display: a manifest cannot ask for more memory than a machine has.
-_LARGEST_SIDE = 1 << 16
-_LARGEST_SCALE = 16
-_LARGEST_MARGIN = 1 << 12
+_LARGEST_SIDE, _LARGEST_SCALE, _LARGEST_MARGIN = 1 << 16, 16, 1 << 12
 
 
 @dataclass(frozen=True)
@@ -160,16 +157,14 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is known about an artifact. Times and local paths are left out on purpose: the same checkpoint and tools
-    give the same bytes.
+    """What is known about an artifact. Without times and local paths, so that the same inputs give the same bytes.
 
     Raises:
         ValueError: something in it makes no sense.
 
     Example:
-        >>> manifest = toolkit.Artifact.read("exported/rt4ksr_x2_fp32.onnx").manifest
-        >>> all(check.passed for check in manifest.checks)
-        True
+        >>> toolkit.Artifact.read("exported/rt4ksr_x2_fp32.onnx").manifest.opset
+        20
     """
 
     name: str
@@ -226,9 +221,8 @@ class Artifact:
     """An ONNX file and its manifest, known to belong together.
 
     Example:
-        >>> artifact = toolkit.Artifact.read("exported/rt4ksr_x2_fp32.onnx")
-        >>> artifact.manifest.precision, artifact.manifest.network.scale
-        ('fp32', 2)
+        >>> toolkit.Artifact.read("exported/rt4ksr_x2_fp32.onnx").manifest.precision
+        'fp32'
     """
 
     path: Path

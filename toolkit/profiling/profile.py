@@ -96,18 +96,13 @@ def profile(
         CheckFailed: `within_budget` is set, and an artifact has no verdict or a failed one.
 
     Example:
-        >>> report = toolkit.profile(
-        ...     ["exported/rt4ksr_x2_fp32.onnx"], ["ort-cpu"], ["64x48"], duration=0.1, roofline=False
-        ... )
-        >>> [cell.runtime for cell in report.cells if cell.statistics]
-        ['torch-unfused', 'ort-cpu']
+        >>> toolkit.profile(toolkit.find_artifacts(), ["ort-cpu"], ["64x48"], duration=0.1, roofline=False).complete
+        True
     """
     check_report_name(output)
     check_outputs(output, overwrite=overwrite or resume)
-    asked = Settings(
-        duration, threads, tuple(cpus), boundary, timing_precision, cell_timeout, streams, per_layer, builds, roofline
-    )
-    settings = resolve_settings(asked)
+    limits = duration, threads, tuple(cpus), boundary, timing_precision, cell_timeout
+    settings = resolve_settings(Settings(*limits, streams, per_layer, builds, roofline))
     given = [_read(item) for item in artifacts]
     if within_budget:
         measured = [subject for subject, alone in given if alone or subject.precision in precisions]
@@ -118,8 +113,7 @@ def profile(
     begun = datetime.now(UTC).isoformat(timespec="seconds") if earlier is None else earlier.begun
     with journal:
         run = _Run(cells, settings, environment(), begun, command, earlier, journal.keep, progress, notify)
-        report = run.report()
-        journal.keep(report)
+        journal.keep(report := run.report())
     return report
 
 
