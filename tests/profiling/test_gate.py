@@ -124,7 +124,7 @@ def test_the_commands(tmp_path: Path, toolkit_command: Command) -> None:
     assert toolkit_command("gate", new, "--against", old, "--allow-inconclusive").returncode == 1
     for arguments, words in (
         (("gate", tmp_path / "none.json", "--against", old), "cannot read"),
-        (("gate", new, "--against", old, "--max-slowdown", "much"), "is no share"),
+        (("gate", new, "--against", old, "--max-slowdown", "much"), "is not a percentage"),
         (("report", Path(__file__)), "is not a profile report"),
     ):
         refused = toolkit_command(*arguments)
