@@ -123,7 +123,7 @@ def test_the_commands(tmp_path: Path, toolkit_command: Command) -> None:
     assert toolkit_command("gate", noisy, "--against", old, "--allow-inconclusive").returncode == 0
     assert toolkit_command("gate", new, "--against", old, "--allow-inconclusive").returncode == 1
     for arguments, words in (
-        (("gate", tmp_path / "none.json", "--against", old), "cannot read"),
+        (("gate", tmp_path / "none.json", "--against", old), "there is no file"),
         (("gate", new, "--against", old, "--max-slowdown", "much"), "is not a percentage"),
         (("report", Path(__file__)), "is not a profile report"),
     ):
