@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from toolkit.artifact import Artifact
 from toolkit.cli.attempts import Attempts
 from toolkit.cli.console import err, out, print_documents, progress_bar, styled, table, verdict, warn
 from toolkit.cli.options import (
@@ -23,6 +22,8 @@ from toolkit.cli.values import precisions, split
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from toolkit.artifact import Artifact
 
 _CALIBRATION = Calibration()
 
@@ -56,6 +57,8 @@ def convert(
     exclude
         For int8: comma-separated convolutions that stay in float32.
     """
+    from toolkit.artifact import Artifact
+
     source = Artifact.read(artifact)
     from toolkit.graph.precision.options import ConvertOptions
     from toolkit.graph.precision.registry import split_options

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from toolkit.artifact import Artifact
 from toolkit.cli.attempts import Attempts
 from toolkit.cli.console import err, out, print_documents, progress_bar, styled, table, verdict, warn
 from toolkit.cli.convert import describe
@@ -36,6 +35,7 @@ from toolkit.workloads import parse_shape
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from toolkit.artifact import Artifact
     from toolkit.graph.export import ExportOptions
     from toolkit.network.checkpoint import Checkpoint
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from toolkit.artifact import Artifact
 from toolkit.cli.console import out, print_documents, print_json, styled, table, verdict
 from toolkit.cli.options import ArtifactPath, Json, flag
 from toolkit.cli.values import size
+
+if TYPE_CHECKING:
+    from toolkit.artifact import Artifact
 
 
 def inspect(
@@ -28,6 +30,8 @@ def inspect(
     artifact
         ONNX artifact (.onnx or .json).
     """
+    from toolkit.artifact import Artifact
+
     found = Artifact.read(artifact)
     if nodes:
         _list_nodes(found, json=json)

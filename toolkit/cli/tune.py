@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from toolkit.artifact import Artifact
 from toolkit.cli.console import err, out, print_documents, progress_bar, styled, table
 from toolkit.cli.options import (
     ArtifactPath,
@@ -102,6 +101,8 @@ def tune(
     precision
         Precision to convert to.
     """
+    from toolkit.artifact import Artifact
+
     source, limits = Artifact.read(artifact), search.limits(precision)
     check_outputs(plot, overwrite=overwrite)
     from toolkit.graph.precision.options import ConvertOptions

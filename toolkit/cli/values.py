@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
-from toolkit.artifact import Artifact
-from toolkit.artifact import find_artifacts as all_artifacts
 from toolkit.cli.console import warn
 from toolkit.errors import ArtifactError, InputError
 from toolkit.precisions import Precision
 from toolkit.workloads import Shape
+
+if TYPE_CHECKING:
+    from toolkit.artifact import Artifact
 
 
 def split(text: str | None) -> list[str]:
@@ -25,6 +26,8 @@ def _skipped(error: ArtifactError) -> None:
 
 def find_artifacts(directory: Path, skip: Callable[[ArtifactError], None] = _skipped) -> list[Artifact]:
     """All valid artifacts in a directory. The error of each invalid one is passed to `skip`, which prints a note."""
+    from toolkit.artifact import find_artifacts as all_artifacts
+
     return all_artifacts(directory, skip=skip)
 
 

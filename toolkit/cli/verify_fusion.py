@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from toolkit.artifact import Artifact
 from toolkit.cli.attempts import Attempts
 from toolkit.cli.console import out, print_documents, progress_bar, styled, table, verdict, warn
 from toolkit.cli.options import (
@@ -27,6 +26,7 @@ from toolkit.system.progress import Progress
 from toolkit.workloads import Shape
 
 if TYPE_CHECKING:
+    from toolkit.artifact import Artifact
     from toolkit.network.checkpoint import Checkpoint
     from toolkit.verification.fusion import FusionReport
     from toolkit.verification.merges import MergeReport
@@ -161,6 +161,8 @@ def _targets(source: Path | None, directory: Path, options: CheckpointOptions, a
         return _of_checkpoint(source, directory, options)
     if options.preset is None and options != CheckpointOptions():
         raise InputError("--high-frequency, --scale and --entry require a checkpoint")
+    from toolkit.artifact import Artifact
+
     artifact = None if source is None else Artifact.read(source)
     from toolkit.graph.source import source_checkpoint
     from toolkit.network.checkpoint import untrained_checkpoint
