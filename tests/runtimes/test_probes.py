@@ -22,7 +22,7 @@ without_gpu = pytest.mark.skipif(bool(cuda_devices()[0]), reason="there is a GPU
         ("import os; os.abort()", "it crashes as it starts (SIGABRT)"),
         ("import ctypes; ctypes.string_at(0)", "it crashes as it starts (SIGSEGV)"),
         ("raise RuntimeError('no kernel image')", "it does not start: RuntimeError: no kernel image"),
-        ("raise SystemExit(3)", "it does not start: it gave no reason"),
+        ("raise SystemExit(3)", "it does not start: it printed no reason"),
     ],
 )
 def test_what_went_wrong_is_said(code: str, reason: str) -> None:

@@ -145,7 +145,7 @@ def build_script(
     script = _building(runtime).script(loaded, options or BuildOptions(), onnx, timing)
     if path is not None:
         if re.search(rf"^(import|from) {re.escape(path.stem)}\b", script, re.MULTILINE):
-            raise InputError(f"{path} would import itself instead of the package {path.stem}", "Give it another name.")
+            raise InputError(f"{path} would import itself in the place of {path.stem}", "Give it another name.")
         write_bytes(path, script.encode(), overwrite=overwrite)
     return script
 

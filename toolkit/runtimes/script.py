@@ -191,9 +191,9 @@ def source(subject: ScriptJob, family: Family) -> str:
 def noise_source(port: Port) -> str:
     """Statements that return the frame of `port.noise(shape, np.random.default_rng(0))`, the shape in FRAME_SHAPE."""
     low, high = port.value_range
-    levels = "    levels = np.random.default_rng(0).integers(0, 256, FRAME_SHAPE, np.uint8)\n"
+    noise = "np.random.default_rng(0).integers(0, 256, FRAME_SHAPE, np.uint8)"
     if port.dtype == "uint8" and (low, high) == (0, 255):
-        return f"{levels}    return levels"
+        return f"    return {noise}"
     if port.span < 255:
         values = f"levels.astype(np.float32) / np.float32({255 / port.span!r})"
     else:
@@ -203,7 +203,7 @@ def noise_source(port: Port) -> str:
         values = f"np.rint({values}).astype(np.uint8)"
     elif port.dtype != "float32":
         values = f"({values}).astype(np.{port.dtype})"
-    return f"{levels}    return {values}"
+    return f"    levels = {noise}\n    return {values}"
 
 
 def result_shape(subject: ScriptJob) -> dict[str, str]:
