@@ -11,12 +11,13 @@ from samples import SMALL, network, small_preset
 
 from toolkit.errors import CheckFailed
 from toolkit.graph.analysis.float64 import float64_function, in_float32, in_float64, largest_rounding
-from toolkit.graph.analysis.numerics import grey_level_error, relative_error
+from toolkit.graph.analysis.numerics import frame_error, relative_error
 from toolkit.graph.export import trace
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.fusion import fuse
 from toolkit.network.module import numpy_function
 from toolkit.network.proof import ROUNDING_BOUND
+from toolkit.port import rgb_port
 
 F32, F64 = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE
 
@@ -147,9 +148,14 @@ def test_a_constant_beyond_float32_is_no_rounding() -> None:
 
 
 def test_grey_levels_must_be_nearest() -> None:
-    answer = np.array([0.0, 0.5, 1.3, -0.2, 100.4 / 255])
-    assert grey_level_error(np.array([0, 127, 255, 0, 100]), answer) == 0
-    assert grey_level_error(np.array([0, 128, 255, 0, 100]), answer) == 0  # 127.5: both are nearest
-    assert grey_level_error(np.array([0, 128, 255, 0, 101]), answer) == pytest.approx(0.1 / 255)
-    assert grey_level_error(np.array([1, 128, 255, 0, 100]), answer) == pytest.approx(0.5 / 255)
-    assert np.isnan(grey_level_error(np.array([0, 0, 0, 0, np.nan]), answer))
+    answer = np.broadcast_to(np.array([0.0, 0.5, 1.3, -0.2, 100.4 / 255]), (1, 3, 1, 5))
+    port = rgb_port("uint8", "NCHW")
+
+    def error(levels: list[float]) -> float:
+        return frame_error(port, np.broadcast_to(np.array(levels), (1, 3, 1, 5)), answer)
+
+    assert error([0, 127, 255, 0, 100]) == 0
+    assert error([0, 128, 255, 0, 100]) == 0  # 127.5: both are nearest
+    assert error([0, 128, 255, 0, 101]) == pytest.approx(0.1 / 255)
+    assert error([1, 128, 255, 0, 100]) == pytest.approx(0.5 / 255)
+    assert np.isnan(error([0, 0, 0, 0, np.nan]))
