@@ -85,7 +85,7 @@ def test_results_are_kept(upscale: toolkit.Upscaler) -> None:
         (Image.new("P", (4, 4)), "mode P is not supported"),
         ([[0, 1], [2, 3]], "list is not an image"),
     ],
-    ids=str,
+    ids=["float32", "uint16", "batch", "five-channels", "empty", "cmyk", "palette", "list"],
 )
 def test_what_is_not_an_8_bit_image_is_refused(image: Any, words: str, upscale: toolkit.Upscaler) -> None:
     with pytest.raises(toolkit.InputError, match=words):

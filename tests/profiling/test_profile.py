@@ -202,7 +202,7 @@ def test_cells_that_memory_has_no_room_for_wait(small_artifact: Artifact, monkey
     monkeypatch.setattr(schedule, "available_bytes", lambda: 1000)
     shares: list[float] = []
     requests = [request(small_artifact, "ort-cpu", side) for side in (16, 24)]
-    first, second = measure(requests, Pace(0.02), lambda _what, share, _left: shares.append(share))
+    first, second = measure(requests, Pace(0.02), lambda progress: shares.append(progress.fraction or 0))
     assert first.finished
     assert second.finished
     assert first.blocks[-1].round < second.blocks[0].round
@@ -216,7 +216,7 @@ def test_slow_cells_get_a_minimum_of_rounds(small_artifact: Artifact) -> None:
 
 def test_progress_rises_to_the_end(small_artifact: Artifact) -> None:
     shares: list[float] = []
-    measure([request(small_artifact, "ort-cpu")], Pace(0.05), lambda _what, share, _left: shares.append(share))
+    measure([request(small_artifact, "ort-cpu")], Pace(0.05), lambda progress: shares.append(progress.fraction or 0))
     assert shares[0] == 0
     assert all(0 <= share <= 1 for share in shares)
     assert shares == sorted(shares)
@@ -300,7 +300,7 @@ def test_an_engine_alone_has_no_speed_up_and_says_why(beside: Path, tmp_path: Pa
     (cell,) = quick([alone], duration=0.02).cells
     assert cell.statistics is not None
     assert cell.speed_up is None
-    assert cell.note == "no speed-up: its rt4ksr_x2_c6b2_fp32.onnx is not beside it"
+    assert cell.note == ("no speed-up: rt4ksr_x2_c6b2_fp32.onnx, which the baseline needs, is not next to the engine")
     # Another artifact of the same name is not what it was built from.
     export(checkpoint(seed=1), directory=tmp_path)
     (plan_of,) = plan([], [], [], [], [Subject.of(Engine.read(alone))])
@@ -353,7 +353,7 @@ def test_the_command_shows_engines(
     assert any(line.startswith(path.name[:10]) for line in shown.stderr.splitlines())
     alone = moved(path, tmp_path)
     assert (
-        "no speed-up: its"
+        "no speed-up: rt4ksr_x2_c6b2_fp32.onnx"
         in toolkit_command("profile", alone, "--duration", "0.02", "--no-roofline", cwd=tmp_path).stdout
     )
     rewrite_engine(alone, lambda info: info["identity"].update(version="0.1"))
