@@ -193,13 +193,15 @@ def test_the_functions(copy: Artifact, tmp_path: Path) -> None:
         call(overwrite=True)
         assert path.read_text() != "mine"
         path.write_text("mine")
+    saved = tmp_path / "there.json"
+    saved.write_text("mine")
     for refused in (
-        lambda: toolkit.profile([copy], ["ort-cpu"], output=path),
+        lambda: toolkit.profile([copy], ["ort-cpu"], output=saved),
         lambda: toolkit.evaluate([toolkit.Subject(copy, "ort-cpu")], [tmp_path], toolkit.EvaluateOptions(page=path)),
     ):
-        with pytest.raises(OutputExists, match=r"there\.svg exists"):
+        with pytest.raises(OutputExists, match=r"there\.(svg|json) exists"):
             refused()
-    assert path.read_text() == "mine"
+    assert path.read_text() == saved.read_text() == "mine"
     assert not list(tmp_path.glob(".*"))
 
 

@@ -357,7 +357,7 @@ def test_a_page_that_cannot_be_written_is_said_before_any_work(small_artifact: A
                 [Subject(small_artifact, "ort-cpu")],
                 [photos],
                 EvaluateOptions(page=page),
-                lambda what, _share, _left: done.append(what),
+                lambda progress: done.append(progress.activity),
             )
     assert not done
     assert [path.name for path in photos.iterdir()] == ["a.png"]

@@ -222,6 +222,7 @@ def test_the_bundle_of_before_stays_until_the_new_one_is_there(
     assert [path.name for path in tmp_path.iterdir()] == [engine.path.name]
 
 
+@pytest.mark.usefixtures("all_cpus")
 def test_an_engine_runs_with_the_threads_it_was_built_for(
     small_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

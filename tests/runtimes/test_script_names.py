@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import copy
 import shlex
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import msgspec
 import pytest
@@ -40,17 +39,21 @@ def program(script: str) -> str:
     return ast.dump(Blank().visit(ast.parse(script)))
 
 
-def renamed(manifest: Manifest, name: str, first: str, second: str) -> Any:
+def renamed(manifest: Manifest, name: str, first: str, second: str) -> Manifest:
     """A manifest refuses most of these names; scripts do not rely on that."""
-    ports = {
+    made = copy.copy(manifest)
+    changes = {
         "input": msgspec.structs.replace(manifest.input, name=first),
         "output": msgspec.structs.replace(manifest.output, name=second),
+        "name": name,
+        "onnx_sha256": name,
     }
-    others = {field: getattr(manifest, field) for field in manifest.__struct_fields__}
-    return SimpleNamespace(**{**others, **ports, "name": name, "onnx_sha256": name})
+    for field, value in changes.items():
+        msgspec.structs.force_setattr(made, field, value)
+    return made
 
 
-def script(runtime: str, artifact: Any, onnx: Path, timing: Timing | None = None) -> str:
+def script(runtime: str, artifact: Artifact, onnx: Path, timing: Timing | None = None) -> str:
     chosen = RUNTIMES[runtime]
     assert isinstance(chosen, BuildingRuntime)
     return chosen._script(ScriptJob(runtime, artifact, Shape(16, 24), BuildOptions(), onnx, timing))
@@ -62,7 +65,7 @@ def test_names_are_text(
     name: str, first: str, second: str, runtime: str, timed: bool, small_artifact: Artifact
 ) -> None:
     def made(*names: str) -> str:
-        artifact = SimpleNamespace(path=Path(names[0]), manifest=renamed(small_artifact.manifest, *names))
+        artifact = Artifact(Path(names[0]), renamed(small_artifact.manifest, *names))
         timing = Timing(1.5, (0, 1), True, names[0]) if timed else None
         return script(runtime, artifact, Path("x") / names[0].replace("\0", ""), timing)
 

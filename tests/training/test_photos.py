@@ -84,14 +84,14 @@ def test_what_cannot_be_used_is_counted_and_named(tmp_path: Path) -> None:
     (folder / "cut.png").write_bytes((folder / "deep" / "good.PNG").read_bytes()[:900])
     Image.fromarray(np.zeros((40, 40), np.float32)).save(folder / "float.tif")
     (folder / "notes.txt").write_text("not even called one")
-    told: list[tuple[str, float]] = []
-    found = index_photos(folder, tmp_path / "cache", 16, 2, lambda what, share, _left: told.append((what, share)))
+    told: list[float | None] = []
+    found = index_photos(folder, tmp_path / "cache", 16, 2, lambda progress: told.append(progress.fraction))
     assert [photo.name for photo in found.photos] == ["deep/good.PNG"]
     assert set(found.skipped) == {"small.png", "text.jpg", "cut.png", "float.tif"}
     assert found.skipped["small.png"] == "50x15, smaller than 16"
     (note,) = found.notes()
     assert note.startswith("skipped 4 of 5 photographs: ")
-    assert [share for _, share in told] == [0, 0.2, 0.4, 0.6, 0.8]
+    assert told == [0, 0.2, 0.4, 0.6, 0.8]
     assert len(list((tmp_path / "cache").iterdir())) == 2  # small ones are kept for other settings
 
 

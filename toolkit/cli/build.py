@@ -154,7 +154,7 @@ def _write_script(artifact: Path, runtime: str, engine: EngineOptions, path: Pat
 
 def _list(output: Path | None, *, alone: bool, json: bool) -> None:
     if not alone:
-        raise InputError("--list can be combined only with --output and --json")
+        raise InputError("--list takes --output and --json only: no artifact, no --gen, no option of a build")
     from toolkit.runtimes.registry import list_engines
 
     directory = output or DEFAULT_DIRECTORY
