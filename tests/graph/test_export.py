@@ -231,7 +231,7 @@ def test_edited_source_weights_are_refused(tmp_path: Path) -> None:
         (lambda text: "[]", "not a manifest"),
         (lambda text: text.replace('"passed": true', '"passed": false', 1), "not a manifest"),
         (lambda text: text.replace('"weights": "', '"weights": "../'), "plain file name"),
-        (lambda text: text.replace('"shape": null', '"shape": [-1, 0]'), "no size"),
+        (lambda text: text.replace('"shape": null', '"shape": [-1, 0]'), "-1 is not between 1 and 65536"),
         (lambda text: json.dumps({"schema": 1}), "not a manifest"),
         (lambda text: text.replace('"precision": "fp32"', '"precision": "fp99"'), "not a manifest"),
     ],
