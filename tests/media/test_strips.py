@@ -12,7 +12,7 @@ from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.graph.analysis.locality import Locality
 from toolkit.media.strips import cut, highest
-from toolkit.media.upscaler import Upscaler
+from toolkit.media.upscaler import FrameUpscaler
 from toolkit.runtimes.subject import Subject
 from toolkit.workloads import Shape
 
@@ -47,9 +47,9 @@ def test_memory_sets_the_height() -> None:
 def test_the_same_bits_as_the_whole_frame(runtime: str, small_artifact: Artifact, height: int, width: int) -> None:
     random = np.random.default_rng(height * 1000 + width)
     frame = random.integers(0, 65536, (3, height, width), np.uint16)
-    whole = Upscaler(Subject(small_artifact, runtime, 2), memory=1 << 40)(frame, 65535)
+    whole = FrameUpscaler(Subject(small_artifact, runtime, 2), memory=1 << 40)(frame, 65535)
     assert whole.shape == (3, 2 * height, 2 * width)
-    strips = Upscaler(Subject(small_artifact, runtime, 2), memory=40_000)
+    strips = FrameUpscaler(Subject(small_artifact, runtime, 2), memory=40_000)
     np.testing.assert_array_equal(strips(frame, 65535), whole)
     assert height < 100 or width < 20 or len(strips._strips) > 1
 
@@ -58,7 +58,7 @@ def test_8_bits_are_rounded_as_quality_rounds(small_artifact: Artifact) -> None:
     from toolkit.quality.subjects import load
 
     pixels = picture(30, 21)
-    made = Upscaler(Subject(small_artifact, "ort-cpu", 2), memory=1 << 40)(
+    made = FrameUpscaler(Subject(small_artifact, "ort-cpu", 2), memory=1 << 40)(
         np.ascontiguousarray(pixels.transpose(2, 0, 1)), 255
     )
     np.testing.assert_array_equal(made.transpose(1, 2, 0), load(Subject(small_artifact, "ort-cpu"))(pixels))
@@ -70,8 +70,8 @@ def test_reuse_changes_no_bit_and_counts(small_artifact: Artifact) -> None:
     changed[2][:, 3:6] ^= 1
     changed[3][:, 155:] ^= 1
     changed[4][:] ^= 1
-    fresh = Upscaler(Subject(small_artifact, "ort-cpu", 2), memory=1 << 40)
-    reusing = Upscaler(Subject(small_artifact, "ort-cpu", 2), memory=1 << 40, reuse=True)
+    fresh = FrameUpscaler(Subject(small_artifact, "ort-cpu", 2), memory=1 << 40)
+    reusing = FrameUpscaler(Subject(small_artifact, "ort-cpu", 2), memory=1 << 40, reuse=True)
     for frame in changed:
         np.testing.assert_array_equal(reusing(frame, 255), fresh(frame, 255))
     # The second frame wholly; most of the third and fourth, which differ in one strip each (and back in one of those).
@@ -86,6 +86,6 @@ def test_a_network_of_the_whole_frame_says_how_much_memory_it_needs(tmp_path: Pa
 
     attention = export(checkpoint(small_preset("naf-eca")), directory=tmp_path)
     frame = np.zeros((3, 64, 64), np.uint8)
-    assert Upscaler(Subject(attention, "ort-cpu", 2), memory=1 << 30)(frame, 255).shape == (3, 128, 128)
+    assert FrameUpscaler(Subject(attention, "ort-cpu", 2), memory=1 << 30)(frame, 255).shape == (3, 128, 128)
     with pytest.raises(InputError, match="cannot be cut into strips"):
-        Upscaler(Subject(attention, "ort-cpu", 2), memory=1 << 16)(frame, 255)
+        FrameUpscaler(Subject(attention, "ort-cpu", 2), memory=1 << 16)(frame, 255)

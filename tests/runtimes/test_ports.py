@@ -18,10 +18,10 @@ from onnx import TensorProto, helper, numpy_helper
 from toolkit.artifact import Artifact, Manifest, Network, Source
 from toolkit.errors import ArtifactError, InputError, Unavailable
 from toolkit.graph.source import source_checkpoint
-from toolkit.media.upscaler import Upscaler as StripUpscaler
+from toolkit.media.upscaler import FrameUpscaler
 from toolkit.network.architectures.rt4ksr.details import RT4KSRDetails
 from toolkit.port import PLANAR, Port, rgb_port
-from toolkit.quality.subjects import Upscaler
+from toolkit.quality.subjects import ImageFunction
 from toolkit.runtimes.building import BuildOptions
 from toolkit.runtimes.pytorch.program import FrameNetwork
 from toolkit.runtimes.registry import build
@@ -123,7 +123,7 @@ def repeated(picture: NDArray[Any]) -> NDArray[Any]:
 @given(height=st.integers(1, 40), width=st.integers(1, 40))
 def test_order_range_and_sizes_are_obeyed(foreign_artifact: Artifact, height: int, width: int) -> None:
     picture = np.random.default_rng(height * 41 + width).integers(0, 256, (height, width, 3), np.uint8)
-    upscale = Upscaler(load_session(foreign_artifact, "ort-cpu"))
+    upscale = ImageFunction(load_session(foreign_artifact, "ort-cpu"))
     assert np.array_equal(upscale(picture), repeated(picture))
 
 
@@ -131,7 +131,7 @@ def test_order_range_and_sizes_are_obeyed(foreign_artifact: Artifact, height: in
 @pytest.mark.parametrize("size", [(37, 21), (64, 32), (1, 5)])
 def test_in_strips_too(foreign_artifact: Artifact, memory: int, size: tuple[int, int]) -> None:
     picture = np.random.default_rng(0).integers(0, 65536, (*size, 3), np.uint16)
-    upscale = StripUpscaler(Subject(foreign_artifact, "ort-cpu", 1), memory=memory)
+    upscale = FrameUpscaler(Subject(foreign_artifact, "ort-cpu", 1), memory=memory)
     found = upscale(np.ascontiguousarray(picture.transpose(2, 0, 1)), 65535).transpose(1, 2, 0)
     assert np.array_equal(found, repeated(picture))
     assert all(strip.start % MULTIPLE == 0 for strip in upscale._strips)
@@ -140,14 +140,14 @@ def test_in_strips_too(foreign_artifact: Artifact, memory: int, size: tuple[int,
 
 def test_a_port_of_one_channel_takes_luma(luma_artifact: Artifact) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (9, 13, 3), np.uint8)
-    found = Upscaler(load_session(luma_artifact, "ort-cpu"))(picture)
+    found = ImageFunction(load_session(luma_artifact, "ort-cpu"))(picture)
     luma = picture.astype(np.float64) @ [0.299, 0.587, 0.114]
     assert found.shape == (18, 26, 1)
     assert np.abs(found[..., 0] - repeated(luma)).max() <= 0.5 + 1e-3
-    grey = Upscaler(load_session(luma_artifact, "ort-cpu"))(picture[..., :1])
+    grey = ImageFunction(load_session(luma_artifact, "ort-cpu"))(picture[..., :1])
     assert np.array_equal(grey, repeated(picture[..., :1]))
     with pytest.raises(InputError, match="luma, not colour"):
-        StripUpscaler(Subject(luma_artifact, "ort-cpu"))
+        FrameUpscaler(Subject(luma_artifact, "ort-cpu"))
 
 
 def test_engines_are_built_for_sizes_that_the_graph_takes(foreign_artifact: Artifact, tmp_path: Path) -> None:

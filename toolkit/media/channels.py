@@ -5,22 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from toolkit.images.picture import Samples
-from toolkit.media.upscaler import Upscaler
+from toolkit.media.upscaler import FrameUpscaler
 
 
-def upscale_colour(network: Upscaler, samples: Samples, white: int) -> Samples:
+def upscale_colour(network: FrameUpscaler, samples: Samples, white: int) -> Samples:
     result: Samples = network(np.ascontiguousarray(samples.transpose(2, 0, 1)), white).transpose(1, 2, 0)
     return result
 
 
-def upscale_grey(network: Upscaler, samples: Samples, white: int) -> Samples:
+def upscale_grey(network: FrameUpscaler, samples: Samples, white: int) -> Samples:
     """(H, W, 1) as three equal channels; the mean of the three results, which are nearly equal."""
     colour = upscale_colour(network, np.repeat(samples, 3, axis=2), white)
     result: Samples = np.rint(colour.mean(axis=2, dtype=np.float32, keepdims=True)).astype(samples.dtype)
     return result
 
 
-def upscale_with_alpha(network: Upscaler, samples: Samples, white: int) -> Samples:
+def upscale_with_alpha(network: FrameUpscaler, samples: Samples, white: int) -> Samples:
     """Samples (H, W, 2 or 4) whose last channel is straight (not premultiplied) transparency.
 
     Colour under full transparency does not influence visible pixels. Transparency is upscaled as grey and clamped to

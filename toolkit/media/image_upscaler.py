@@ -15,7 +15,7 @@ from toolkit.errors import InputError
 from toolkit.media.channels import upscale_colour, upscale_grey, upscale_with_alpha
 from toolkit.media.networks import UPSCALING_KINDS, bundled_artifact
 from toolkit.media.strips import MEMORY
-from toolkit.media.upscaler import Upscaler as FrameUpscaler
+from toolkit.media.upscaler import FrameUpscaler
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.subject import Subject
 

@@ -8,7 +8,7 @@ from toolkit.kinds import Kind
 from toolkit.media.failure import Failure, attempt
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.target import SCALES
-from toolkit.media.upscaler import Upscaler
+from toolkit.media.upscaler import FrameUpscaler
 from toolkit.precisions import FULL_PRECISION
 from toolkit.runtimes.registry import find_runtime
 from toolkit.runtimes.subject import Subject
@@ -24,7 +24,7 @@ class Networks:
     def __init__(self, options: UpscaleOptions, threads: int = 0) -> None:
         self._options, self._threads = options, threads or options.threads
         self._found: dict[int, Subject] = {}
-        self._open: dict[int, Upscaler] = {}
+        self._open: dict[int, FrameUpscaler] = {}
 
     def __call__(self, scale: int) -> Subject:
         """The network of a scale.
@@ -73,10 +73,10 @@ class Networks:
         if len(errors) == len(SCALES):
             raise errors[0]
 
-    def upscaler(self, scale: int) -> Upscaler:
+    def upscaler(self, scale: int) -> FrameUpscaler:
         """For pictures, loaded once."""
         if scale not in self._open:
-            self._open[scale] = Upscaler(self(scale), memory=self._options.memory, packed=True)
+            self._open[scale] = FrameUpscaler(self(scale), memory=self._options.memory, packed=True)
         return self._open[scale]
 
     def forget(self) -> None:

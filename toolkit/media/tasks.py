@@ -12,7 +12,7 @@ from toolkit.media.packed import PackedSubject
 from toolkit.media.pictures.output import PictureFormat
 from toolkit.media.pictures.upscaling import upscale_image
 from toolkit.media.target import Target
-from toolkit.media.upscaler import Upscaler
+from toolkit.media.upscaler import FrameUpscaler
 from toolkit.media.videos.encoding import Part
 from toolkit.media.videos.segments import SegmentRun, VideoJob
 from toolkit.media.videos.video_file import Segment
@@ -52,7 +52,7 @@ class ImageDone:
 Task = ImageTask | SegmentTask
 Result = ImageDone | Part
 
-_OPEN: dict[tuple[str, str, int, int, bool, bool], Upscaler] = {}
+_OPEN: dict[tuple[str, str, int, int, bool, bool], FrameUpscaler] = {}
 """Networks that this process has loaded."""
 
 
@@ -97,11 +97,11 @@ def run_task(task: Task) -> Result:
     return parts[0]
 
 
-def opened_upscaler(network: Subject | PackedSubject, memory: int, *, reuse: bool, pictures: bool) -> Upscaler:
+def opened_upscaler(network: Subject | PackedSubject, memory: int, *, reuse: bool, pictures: bool) -> FrameUpscaler:
     """A network, which each process loads once."""
     name = network.key if isinstance(network, PackedSubject) else str(network.path)
     key = (name, network.runtime, network.threads, memory, reuse, pictures)
     if key not in _OPEN:
         loaded = network.unpack() if isinstance(network, PackedSubject) else network
-        _OPEN[key] = Upscaler(loaded, memory=memory, reuse=reuse, packed=pictures)
+        _OPEN[key] = FrameUpscaler(loaded, memory=memory, reuse=reuse, packed=pictures)
     return _OPEN[key]

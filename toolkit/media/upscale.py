@@ -17,7 +17,7 @@ from toolkit.media.pictures.upscaling import upscale_image
 from toolkit.media.record import Record
 from toolkit.media.report import FileReport, UpscaleReport
 from toolkit.media.sharing import upscale_shared
-from toolkit.media.upscaler import Upscaler
+from toolkit.media.upscaler import FrameUpscaler
 from toolkit.media.videos.encoder_check import check_encoder
 from toolkit.media.videos.encoding import Part, VideoFormat
 from toolkit.media.videos.run import VideoRun, begin_video
@@ -176,7 +176,7 @@ def upscale_video(video: VideoRun, place: str, progress: ProgressCallback, shutd
             rest.append(part)
 
     if video.remaining:
-        run = SegmentRun(video.job, Upscaler(video.job.subject, memory=video.job.memory, reuse=video.job.reuse))
+        run = SegmentRun(video.job, FrameUpscaler(video.job.subject, memory=video.job.memory, reuse=video.job.reuse))
         # Segments are processed in order, so the missing ones are at the end.
         with video.kept_parts():
             run.run(video.remaining, done, lambda: counter.finish(place), lambda: shutdown.requested)

@@ -41,7 +41,7 @@ class Reused:
         return self.reused / self.rows if self.rows else 0.0
 
 
-class Upscaler:
+class FrameUpscaler:
     """A network that upscales frames (3, H, W).
 
     Frames that need more than `memory` bytes are processed in strips with their exact halo. The result is the same to

@@ -10,7 +10,7 @@ from toolkit.runtimes.subject import Subject
 from toolkit.workloads import Shape
 
 
-class Upscaler:
+class ImageFunction:
     """A loaded subject as a function of uint8 RGB images, for any type and layout of its ports."""
 
     def __init__(self, session: Session) -> None:
@@ -36,10 +36,10 @@ def report_name(subject: Subject) -> str:
     return "source network" if subject.from_weights else subject.name
 
 
-def load(subject: Subject) -> Upscaler:
+def load(subject: Subject) -> ImageFunction:
     """Load a subject.
 
     Raises:
         Unavailable: its runtime is not available.
     """
-    return Upscaler(subject.load())
+    return ImageFunction(subject.load())

@@ -30,7 +30,7 @@ from toolkit.media.item import Item
 from toolkit.media.networks import Networks
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.target import Target
-from toolkit.media.upscaler import Upscaler
+from toolkit.media.upscaler import FrameUpscaler
 from toolkit.media.videos.encoding import VideoFormat
 from toolkit.media.videos.pipeline import pipelined
 from toolkit.media.videos.run import begin_video
@@ -100,7 +100,7 @@ def waiting() -> float:
 def measured(job: VideoJob, count: int, path: Path, directory: Path) -> dict[str, Callable[[], object]]:
     """What is timed, by name; each does `count` frames."""
     job = replace(job, decoding=replace(job.decoding, threads=1))
-    run = SegmentRun(job, Upscaler(job.subject, memory=job.memory))
+    run = SegmentRun(job, FrameUpscaler(job.subject, memory=job.memory))
 
     def decoded() -> Iterator[Raw]:
         frames = (item for item in run.frames(job.video.segments) if isinstance(item, Raw))

@@ -17,7 +17,7 @@ from toolkit.errors import InputError
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.target import Target
 from toolkit.media.upscale import upscale
-from toolkit.media.upscaler import Upscaler
+from toolkit.media.upscaler import FrameUpscaler
 from toolkit.media.videos.colour import ToRgb
 from toolkit.media.videos.encoding import VideoFormat
 from toolkit.media.videos.video_file import read_video
@@ -36,7 +36,7 @@ def test_frames_are_those_of_pictures(film: Path, tmp_path: Path, small_artifact
     report = done(film, tmp_path / "out.mkv", options)
     assert (report.frames, report.notes) == (12, ())
     colour = read_video(film).colour
-    alone = Upscaler(Subject(small_artifact, default_runtime(small_artifact), threads=1))
+    alone = FrameUpscaler(Subject(small_artifact, default_runtime(small_artifact), threads=1))
     with av.open(str(film)) as source, av.open(str(tmp_path / "out.mkv")) as result:
         convert = back = None
         for before, after in zip(source.decode(video=0), result.decode(video=0), strict=True):

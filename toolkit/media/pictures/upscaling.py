@@ -14,10 +14,10 @@ from toolkit.images.reading import read_picture
 from toolkit.media.channels import upscale_colour, upscale_grey, upscale_with_alpha
 from toolkit.media.pictures.output import PictureFormat, write_picture
 from toolkit.media.target import Target, resized
-from toolkit.media.upscaler import Upscaler
+from toolkit.media.upscaler import FrameUpscaler
 from toolkit.workloads import Shape
 
-Networks = Callable[[int], Upscaler]
+Networks = Callable[[int], FrameUpscaler]
 """Returns the network of a scale, which is loaded once."""
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from toolkit.media.channels import upscale_with_alpha
 from toolkit.media.split_view import split_view
 from toolkit.media.target import resized
-from toolkit.media.upscaler import Planes, Upscaler
+from toolkit.media.upscaler import FrameUpscaler, Planes
 from toolkit.media.videos.colour import FromRgb, ToRgb
 from toolkit.media.videos.decoding import Decoding, decoded
 from toolkit.media.videos.encoding import Encoding, Part, SegmentEncoder
@@ -36,7 +36,7 @@ class VideoJob:
         global_header: see `SegmentEncoder`.
         decoding: how frames are read.
         reuse: whether results of unchanged strips are reused. The output is the same.
-        memory: bytes that the tensors of one run may take; see `Upscaler`.
+        memory: bytes that the tensors of one run may take; see `FrameUpscaler`.
         split: whether the left half shows the input, enlarged by bicubic interpolation.
     """
 
@@ -78,9 +78,9 @@ class End:
 class SegmentRun:
     """Decode, upscale and encode consecutive segments of a job."""
 
-    def __init__(self, job: VideoJob, upscaler: Upscaler | None = None) -> None:
+    def __init__(self, job: VideoJob, upscaler: FrameUpscaler | None = None) -> None:
         self.job = job
-        self.upscaler = upscaler or Upscaler(job.subject, memory=job.memory, reuse=job.reuse)
+        self.upscaler = upscaler or FrameUpscaler(job.subject, memory=job.memory, reuse=job.reuse)
         self.damage = Damage()
         self._to_rgb: ToRgb | None = None
         self._from_rgb: FromRgb | None = None
