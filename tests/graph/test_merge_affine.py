@@ -17,9 +17,10 @@ from samples import network
 
 from toolkit.graph.analysis.float64 import float64_function
 from toolkit.graph.export import DEFAULT_OPSET, trace
-from toolkit.graph.passes.merge_affine import BOUND, MergeAffine
+from toolkit.graph.passes.merge_affine import MergeAffine
 from toolkit.graph.passes.readable_names import ReadableNames
 from toolkit.network.fusion import mergeable_blocks, merged_kernel
+from toolkit.network.impulses import BLOCK_BOUND
 
 SIZES = (1, 1), (1, 6), (6, 1), (7, 9)
 
@@ -89,7 +90,7 @@ def assert_same(before: onnx.ModelProto, after: onnx.ModelProto, channels: int) 
         x = np.random.default_rng(1).normal(size=(1, channels, *size))
         (expected,), (result,) = (ReferenceEvaluator(model).run(None, {"x": x}) for model in (before, after))
         assert result.shape == expected.shape
-        assert np.abs(result - expected).max() <= BOUND * max(1, np.abs(expected).max())
+        assert np.abs(result - expected).max() <= BLOCK_BOUND * max(1, np.abs(expected).max())
 
 
 def kinds(model: onnx.ModelProto) -> list[str]:
@@ -133,7 +134,7 @@ def test_blocks_of_published_networks_become_one_convolution(block: Callable[[Bu
     assert_same(before, after, 6)
     (merge,) = graph_pass.merges
     assert merge.kernel == (3, 3)
-    assert merge.error <= BOUND
+    assert merge.error <= BLOCK_BOUND
     # Every channel at every position of 5x5, 1x1, 1x5 and 5x1, and zero of each.
     assert merge.impulses == 6 * (25 + 1 + 5 + 5) + 4
     assert merge.merged == 6 * 6 * 9
@@ -244,7 +245,7 @@ def test_any_chain_keeps_its_function(steps: list[str], seed: int) -> None:
     before = b.model(y, 4)
     after, graph_pass = merged(before)
     assert_same(before, after, 4)
-    assert all(merge.error <= BOUND for merge in graph_pass.merges)
+    assert all(merge.error <= BLOCK_BOUND for merge in graph_pass.merges)
 
 
 def test_rt4ksr_in_training_form_gets_the_kernels_that_its_own_merge_computes() -> None:

@@ -27,7 +27,8 @@ from toolkit.network.architectures.rt4ksr.presets import PRESETS, SIZES, STEPS
 from toolkit.network.checkpoint import load_checkpoint, serialised_weights, untrained_checkpoint
 from toolkit.network.complexity import complexity
 from toolkit.network.fusion import fuse, mergeable_blocks, train_through_merge
-from toolkit.network.proof import BLOCK_BOUND, prove_blocks
+from toolkit.network.impulses import BLOCK_BOUND
+from toolkit.network.proof import prove_blocks
 from toolkit.network.reading import config_key
 from toolkit.workloads import Shape
 

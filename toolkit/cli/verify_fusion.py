@@ -240,16 +240,14 @@ def _print(report: FusionReport, name: str) -> None:
 def _print_merges(report: MergeReport, name: str) -> None:
     out.print(styled("[bold]{}[/]", name), soft_wrap=True)
     if report.merges:
-        from toolkit.graph.passes.merge_affine import BOUND as MERGE_BOUND
-
         numeric = "nodes", "multiply-adds", "merged", "impulses", "error"
         rows = table("convolution", "kernel", *numeric, "", right=numeric)
-        for merge in report.merges:
+        for merge, proof in zip(report.merges, report.proofs, strict=True):
             height, width = merge.kernel
             counts = [f"{count:,}" for count in (len(merge.nodes), merge.removed, merge.merged, merge.impulses)]
-            passed = verdict(merge.error <= MERGE_BOUND)
-            rows.add_row(merge.name, f"{width}x{height}", *counts, f"{merge.error:.1e}", passed)
-        rows.add_row("bound", *[""] * 5, f"{MERGE_BOUND:.0e}", style="dim")
+            measured = f"{proof.measured:.1e}", verdict(proof.passed)
+            rows.add_row(merge.name, f"{width}x{height}", *counts, *measured)
+        rows.add_row("bound", *[""] * 5, f"{report.proofs[0].bound:.0e}", style="dim")
         out.print(rows)
         out.print("multiply-adds per pixel of the part's input", style="dim")
     for node, reason in report.refusals:

@@ -23,12 +23,14 @@ from toolkit.checks import Check
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.analysis.numerics import relative_error
 from toolkit.graph.pipeline import Deployed, deploy
+from toolkit.graph.protos import opset_version
 from toolkit.kinds import DEFAULT_DIRECTORY
 from toolkit.network.architectures.registry import AnyDetails
 from toolkit.network.checkpoint import UNTRAINED, Checkpoint, serialised_weights
 from toolkit.network.fusion import fuse
+from toolkit.network.impulses import BLOCK_BOUND
 from toolkit.network.module import NetworkModule, numpy_function, parameter_count
-from toolkit.network.proof import BLOCK_BOUND, ROUNDING_BOUND, prove_blocks
+from toolkit.network.proof import ROUNDING_BOUND, prove_blocks
 from toolkit.network.rounding import FloatCost
 from toolkit.port import PLANAR, Layout, Port, rgb_port
 from toolkit.precisions import FULL_PRECISION
@@ -151,7 +153,7 @@ def trace(network: NetworkModule, opset: int = DEFAULT_OPSET) -> onnx.ModelProto
     if program is None:
         raise CheckFailed("torch.onnx.export returned nothing")
     model = program.model_proto
-    written = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    written = opset_version(model)
     if written != opset:
         raise InputError(
             f"torch {torch.__version__} writes opset {written} when asked for {opset}", f"Use --opset {DEFAULT_OPSET}."

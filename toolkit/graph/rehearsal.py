@@ -16,9 +16,9 @@ import onnx_ir as ir
 
 from toolkit.graph.analysis.locality import bytes_per_pixel, locality
 from toolkit.graph.analysis.shapes import inferred_tensors
+from toolkit.graph.protos import MOST_NODES, has_subgraphs, stored_tensors
 from toolkit.system.foreign import first_line
 
-_MOST_NODES = 10_000
 _SIDE = 16
 _LARGEST_FRAME = 1 << 18
 """Values of the largest frame that is run. Only graphs of a fixed size need larger ones; runtimes rehearse those."""
@@ -50,13 +50,11 @@ def _check(model: onnx.ModelProto) -> None:
             raise Unsound(f"{end.name} is not an image: it does not have four dimensions")
     if model.functions:
         raise Unsound("it defines functions, which are not supported")
-    if len(graph.node) > _MOST_NODES:
-        raise Unsound(f"it has more than {_MOST_NODES} nodes")
-    attributes = [attribute for node in graph.node for attribute in node.attribute]
-    if any(attribute.HasField("g") or attribute.graphs for attribute in attributes):
+    if len(graph.node) > MOST_NODES:
+        raise Unsound(f"it has more than {MOST_NODES} nodes")
+    if any(map(has_subgraphs, graph.node)):
         raise Unsound("it has subgraphs (If, Loop or Scan), which are not supported")
-    held = (attribute.t for attribute in attributes)
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in (*graph.initializer, *held)):
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in stored_tensors(model)):
         raise Unsound("it keeps weights in other files, which is not supported")
 
 

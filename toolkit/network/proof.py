@@ -17,7 +17,6 @@ That the block is affine is not taken for granted: `affinity` measures it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,17 +24,12 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.network.fusion import as_convolution, mergeable_blocks, merged_kernel
+from toolkit.network.impulses import zero_and_impulses
 from toolkit.network.module import MergeableBlock, NetworkModule
 
 ROUNDING_BOUND = 2.0**-24
 """Relative: half a unit in the last place of float32, the largest error of one rounding to nearest. The exported
 weights are the float64 merge, rounded once, so none may be further from it."""
-
-BLOCK_BOUND = 1e-12
-"""Relative to the block's largest response, in float64. A right merge differs by rounding errors of float64, about
-1e-15; a wrong one by at least a unit in the last place of a float32 weight, about 1e-8 of it."""
-
-_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -79,7 +73,7 @@ def prove_block(name: str, block: MergeableBlock, weight: Tensor, bias: Tensor, 
     with torch.inference_mode():
         for height, width in patches(weight.shape[-1]):
             distances, largest = [], []
-            for inputs in _zero_and_impulses(channels, height, width):
+            for inputs in map(torch.from_numpy, zero_and_impulses(channels, height, width)):
                 response = exact(inputs)
                 distances.append((response - merged(inputs)).abs().max())
                 largest.append(response.abs().max())
@@ -109,17 +103,6 @@ def patches(kernel: int) -> tuple[tuple[int, int], ...]:
     """
     side = 2 * kernel - 1
     return (side, side), (1, 1), (1, side), (side, 1)
-
-
-def _zero_and_impulses(channels: int, height: int, width: int) -> Iterator[Tensor]:
-    """Zero, then one impulse per channel and position. In batches, because all at once need quadratic memory."""
-    size = channels * height * width
-    yield torch.zeros(1, channels, height, width, dtype=torch.float64)
-    for start in range(0, size, _BATCH):
-        count = min(_BATCH, size - start)
-        impulses = torch.zeros(count, size, dtype=torch.float64)
-        impulses[range(count), range(start, start + count)] = 1
-        yield impulses.reshape(-1, channels, height, width)
 
 
 def _relative(stored: Tensor, exact: Tensor) -> Tensor:

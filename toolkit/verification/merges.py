@@ -1,7 +1,7 @@
 """`toolkit verify-fusion GRAPH.onnx`: which parts of any graph are one convolution each, proved in float64.
 
 The graph comes from elsewhere, so it is read, rewritten and run in a process of its own, with limits:
-`python -P -m toolkit.verification.merges FILE` prints the report as JSON.
+`python -P -m toolkit.verification.merges FILE` prints the report, or the refusal, as JSON.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import onnx
 
 from toolkit.checks import Check
 from toolkit.errors import InputError, ToolkitError
-from toolkit.graph.adoption.normalising import normalised, spatial_axes
+from toolkit.graph.adoption.normalising import normalised
 from toolkit.graph.adoption.reading import read_graph
 from toolkit.graph.analysis.float64 import float64_function, in_float64
 from toolkit.graph.analysis.numerics import FLOAT64_BOUND
-from toolkit.graph.passes.merge_affine import BOUND, Merge, MergeAffine
+from toolkit.graph.passes.merge_affine import Merge, MergeAffine
 from toolkit.graph.reading import allowed_memory, dangerous
+from toolkit.network.impulses import BLOCK_BOUND
 from toolkit.port import Frame
 from toolkit.system.documents import from_json
 from toolkit.system.foreign import first_line
@@ -32,7 +33,7 @@ _SIDE = 64
 """Of the image that whole graphs are compared on: a multiple of what networks unshuffle by."""
 
 
-class MergeReport(msgspec.Struct, frozen=True):
+class MergeReport(msgspec.Struct, frozen=True, tag=True):
     """What was merged in a graph.
 
     Attributes:
@@ -48,13 +49,30 @@ class MergeReport(msgspec.Struct, frozen=True):
     nodes: tuple[int, int]
 
     @property
+    def proofs(self) -> tuple[Check, ...]:
+        """One for each merge."""
+        return tuple(Check.of("fusion", merge.name, merge.error, BLOCK_BOUND) for merge in self.merges)
+
+    @property
     def checks(self) -> tuple[Check, ...]:
-        proofs = (Check.of("fusion", merge.name, merge.error, BOUND) for merge in self.merges)
-        return (*proofs, self.whole)
+        return (*self.proofs, self.whole)
 
     @property
     def passed(self) -> bool:
         return all(check.passed for check in self.checks)
+
+
+class _Refused(msgspec.Struct, frozen=True, tag=True):
+    """Why a file is not a graph whose convolutions can be merged."""
+
+    message: str
+    remedy: str = ""
+
+
+class _Outcome(msgspec.Struct, frozen=True):
+    """What the separate process prints."""
+
+    found: MergeReport | _Refused
 
 
 def verify_merges(path: Path) -> MergeReport:
@@ -72,12 +90,12 @@ def verify_merges(path: Path) -> MergeReport:
         seconds=_SECONDS,
         memory=allowed_memory(path.stat().st_size),
     )
-    if ended.end == "done":
-        return from_json(ended.output.encode(), MergeReport)
-    if ended.end == "failed":
-        message, _, remedy = ended.reason.partition("\x1f")
-        raise InputError(message, remedy)
-    raise dangerous(path, "merging its convolutions", ended)
+    if ended.end != "done":
+        raise dangerous(path, "merging its convolutions", ended)
+    found = from_json(ended.output, _Outcome).found
+    if isinstance(found, _Refused):
+        raise InputError(found.message, found.remedy)
+    return found
 
 
 def merged_report(path: Path) -> MergeReport:
@@ -97,7 +115,6 @@ def merged_report(path: Path) -> MergeReport:
 
 def _noise(model: onnx.ModelProto) -> Frame:
     """An input of the graph: of its own size, if that is fixed."""
-    spatial_axes(model)  # an image
     tensor = model.graph.input[0].type.tensor_type
     shape = [dim.dim_value or _SIDE for dim in tensor.shape.dim]
     generator = np.random.default_rng(0)
@@ -106,15 +123,14 @@ def _noise(model: onnx.ModelProto) -> Frame:
     return generator.random(shape)
 
 
-def _main(path: Path) -> None:
+def _outcome(path: Path) -> MergeReport | _Refused:
     try:
-        report = merged_report(path)
+        return merged_report(path)
     except ToolkitError as error:
-        sys.exit(f"{error.args[0]}\x1f{error.remedy}".replace("\n", " "))
+        return _Refused(str(error.args[0]), error.remedy)
     except Exception as error:  # noqa: BLE001  (whatever a library raises about the file is the answer)
-        sys.exit(f"cannot merge {path}: {first_line(error)}")
-    sys.stdout.buffer.write(msgspec.json.encode(report))
+        return _Refused(f"cannot merge {path}: {first_line(error)}")
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]))
+    sys.stdout.buffer.write(msgspec.json.encode(_Outcome(_outcome(Path(sys.argv[1])))))

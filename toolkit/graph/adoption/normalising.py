@@ -7,7 +7,7 @@ every later step is compared with; float16 weights are widened exactly.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from itertools import chain, count
 
 import numpy as np
 import onnx
@@ -16,9 +16,10 @@ from onnx import TensorProto, numpy_helper
 
 from toolkit.errors import InputError
 from toolkit.graph.editing import copied
+from toolkit.graph.protos import opset_version, stored_tensors
 from toolkit.system.foreign import foreign
 
-OPSET = 20
+_OPSET = 20
 """That older graphs are converted to; later ones keep theirs."""
 
 _FLOATING = (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.FLOAT, TensorProto.DOUBLE)
@@ -57,26 +58,23 @@ def _drop_unused_domains(model: onnx.ModelProto) -> None:
 
 
 def _converted(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    version = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    if version >= OPSET:
+    if (version := opset_version(model)) >= _OPSET:
         return model
-    with foreign(f"{name} has opset {version}, which cannot be converted to {OPSET}", "Export it again.", InputError):
-        converted: onnx.ModelProto = onnx.version_converter.convert_version(model, OPSET)
+    with foreign(f"{name} has opset {version}, which cannot be converted to {_OPSET}", "Export it again.", InputError):
+        converted: onnx.ModelProto = onnx.version_converter.convert_version(model, _OPSET)
     return converted
 
 
 def _single_type(model: onnx.ModelProto) -> None:
     """Every floating-point tensor in float32. Casts between floating-point types become casts to float32, and go."""
     graph = model.graph
-    for tensor in graph.initializer:
+    for tensor in stored_tensors(model):
         _widen(tensor)
     for value in (*graph.input, *graph.output):
         if value.type.tensor_type.elem_type in _FLOATING:
             value.type.tensor_type.elem_type = TensorProto.FLOAT
     for node in graph.node:
         for attribute in node.attribute:
-            if attribute.HasField("t"):
-                _widen(attribute.t)
             if attribute.name in {"to", "dtype"} and attribute.i in _FLOATING:
                 attribute.i = TensorProto.FLOAT
 
@@ -103,17 +101,12 @@ def _name_ends(model: onnx.ModelProto) -> None:
 
 def _name_nodes(model: onnx.ModelProto) -> None:
     """Plain, unique names, kept as far as they are; nodes without one are called by their operator."""
-    taken: Counter[str] = Counter()
+    taken: set[str] = set()
     for node in model.graph.node:
-        plain = re.sub(r"[^A-Za-z0-9_.]+", ".", node.name).strip(".")[:_LONGEST_NAME]
-        name = plain or node.op_type.lower()
-        taken[name] += 1
-        unique = name if taken[name] == 1 else f"{name}_{taken[name] - 1}"
-        while taken[unique] and unique != name:
-            taken[name] += 1
-            unique = f"{name}_{taken[name] - 1}"
-        taken[unique] += unique != name
-        node.name = unique
+        plain = re.sub(r"[^A-Za-z0-9_.]+", ".", node.name).strip(".")[:_LONGEST_NAME] or node.op_type.lower()
+        numbered = (f"{plain}_{number}" for number in count(1))
+        node.name = next(name for name in chain([plain], numbered) if name not in taken)
+        taken.add(node.name)
         node.doc_string = ""
         del node.metadata_props[:]
 
@@ -127,16 +120,6 @@ def _free_sizes(model: onnx.ModelProto) -> None:
         if not dims[axis].dim_value:
             dims[axis].dim_param = name
     model.graph.output[0].type.tensor_type.ClearField("shape")
-
-
-def without_fixed_sizes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph with a dynamic height and width. Whether it computes the same is for the caller to find out."""
-    result = copied(model)
-    dims = result.graph.input[0].type.tensor_type.shape.dim
-    for axis, name in zip(spatial_axes(model), ("height", "width"), strict=True):
-        dims[axis].ClearField("dim_value")
-        dims[axis].dim_param = name
-    return result
 
 
 def spatial_axes(model: onnx.ModelProto) -> tuple[int, int]:

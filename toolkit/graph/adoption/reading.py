@@ -11,6 +11,7 @@ from onnx import TensorProto
 
 from toolkit.artifact import is_plain_name
 from toolkit.errors import InputError
+from toolkit.graph.protos import MOST_NODES, has_subgraphs, opset_version, stored_tensors
 from toolkit.quoting import visible
 from toolkit.system.foreign import foreign
 
@@ -18,7 +19,6 @@ OLDEST_OPSET = 11
 """Before it, Resize, Pad and Clip were other operators."""
 
 _LARGEST_FILE = 512 << 20
-_MOST_NODES = 10_000
 _PREVIEW = 4
 """Names that a message lists."""
 
@@ -53,54 +53,49 @@ def read_graph(path: Path) -> onnx.ModelProto:
 
 
 def _load_weights(model: onnx.ModelProto, path: Path) -> None:
-    """Read the tensors that lie in other files: files of the same folder, and never more than a file may have."""
-    held = [attribute.t for node in model.graph.node for attribute in node.attribute if attribute.HasField("t")]
-    outside = [tensor for tensor in (*model.graph.initializer, *held) if tensor.data_location == TensorProto.EXTERNAL]
-    total = 0
-    for tensor in outside:
-        facts = {entry.key: entry.value for entry in tensor.external_data}
-        place = _beside(path, facts.get("location", ""), tensor.name)
-        total += place.stat().st_size if place.is_file() else 0
-        if total > _LARGEST_FILE * max(1, len(outside)):
-            raise InputError(f"the weights beside {path} are too large")
+    """Read the tensors that lie in other files: files of the same folder, and never more than a graph may have."""
+    outside = [tensor for tensor in stored_tensors(model) if tensor.data_location == TensorProto.EXTERNAL]
+    places = [_beside(path, tensor) for tensor in outside]
+    if sum(place.stat().st_size for place in set(places) if place.is_file()) > _LARGEST_FILE:
+        raise InputError(f"the weights beside {path} are too large: more than {_LARGEST_FILE >> 20} MiB")
+    for tensor, place in zip(outside, places, strict=True):
         with foreign(f"cannot read {tensor.name} of {path}", f"Put {place.name} beside it, as it was exported."):
             onnx.external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
         tensor.data_location = TensorProto.DEFAULT
         del tensor.external_data[:]
 
 
-def _beside(path: Path, location: str, tensor: str) -> Path:
+def _beside(path: Path, tensor: TensorProto) -> Path:
     """The file of a tensor's values, which must be a regular file in the folder of the graph."""
+    location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
     place = path.parent / location
     if not is_plain_name(location) or place.is_symlink():
         raise InputError(
-            f"{path} keeps {tensor} in {visible(location)!r}, which is not a file beside it",
+            f"{path} keeps {tensor.name} in {visible(location)!r}, which is not a file beside it",
             "Export it again with its weights in one file, or in a file of the same folder.",
         )
     return place
 
 
 def _check_nodes(model: onnx.ModelProto, path: Path) -> None:
-    if len(model.graph.node) > _MOST_NODES:
-        raise InputError(f"{path} has {len(model.graph.node)} nodes, more than {_MOST_NODES}")
-    known = {entry.domain for entry in model.opset_import if entry.domain in ("", "ai.onnx")}
+    if len(model.graph.node) > MOST_NODES:
+        raise InputError(f"{path} has {len(model.graph.node)} nodes, more than {MOST_NODES}")
     for node in model.graph.node:
         title = f"{node.name or node.output[0]} ({node.op_type})"
-        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+        if has_subgraphs(node):
             raise InputError(
                 f"{path}: {title} is control flow", "Export the network for one path, without If and Loop."
             )
-        if node.domain not in ("", "ai.onnx") or not known:
+        if node.domain not in ("", "ai.onnx"):
             raise InputError(
-                f"{path}: {title} is an operator of {node.domain or 'no domain'}, which ONNX does not define",
+                f"{path}: {title} is an operator of {node.domain}, which ONNX does not define",
                 "Export it without an optimizer's own operators.",
             )
         if node.op_type in _QUANTISED:
             raise InputError(
-                f"{path}: {title} makes it a quantised graph", "Adopt the float graph, and convert that to int8."
+                f"{path}: {title} makes it a quantised graph", "Use the float graph that it was quantised from."
             )
-    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    if opset < OLDEST_OPSET:
+    if (opset := opset_version(model)) < OLDEST_OPSET:
         raise InputError(f"{path} has opset {opset}, the oldest that is read is {OLDEST_OPSET}", "Export it again.")
 
 

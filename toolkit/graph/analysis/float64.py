@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from toolkit.errors import CheckFailed
 from toolkit.graph.editing import copied
+from toolkit.graph.protos import stored_tensors
 
 _FLOAT, _DOUBLE = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE
 
@@ -92,7 +93,7 @@ def largest_rounding(exact: onnx.ModelProto, stored: onnx.ModelProto) -> float:
     if _structure(exact) != _structure(stored):
         raise CheckFailed("the float32 graph has other nodes than the float64 graph that was checked")
     distances = [0.0]
-    for ours, theirs in zip(_constants(exact), _constants(stored), strict=True):
+    for ours, theirs in zip(stored_tensors(exact), stored_tensors(stored), strict=True):
         wide, narrow = onnx.numpy_helper.to_array(ours), onnx.numpy_helper.to_array(theirs)
         if wide.dtype != np.float64:
             if wide.dtype != narrow.dtype or not np.array_equal(wide, narrow):
@@ -192,7 +193,7 @@ def _structure(model: onnx.ModelProto) -> list[tuple[Any, ...]]:
         (node.domain, node.op_type, node.name, *node.input, "->", *node.output, *_attributes(node))
         for node in model.graph.node
     ]
-    return [*ends, *nodes, tuple(tensor.name for tensor in _constants(model))]
+    return [*ends, *nodes, tuple(tensor.name for tensor in stored_tensors(model))]
 
 
 def _attributes(node: onnx.NodeProto) -> list[bytes]:
@@ -206,8 +207,3 @@ def _attributes(node: onnx.NodeProto) -> list[bytes]:
 def _dimensions(value: onnx.ValueInfoProto) -> bytes:
     content: bytes = value.type.tensor_type.shape.SerializeToString(deterministic=True)
     return content
-
-
-def _constants(model: onnx.ModelProto) -> list[onnx.TensorProto]:
-    inside = [attribute.t for node in model.graph.node for attribute in node.attribute if attribute.HasField("t")]
-    return [*model.graph.initializer, *inside]

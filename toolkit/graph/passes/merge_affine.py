@@ -12,7 +12,7 @@ input of every size exactly if both agree on zero and on every impulse, in the i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,9 +26,7 @@ from toolkit.graph.analysis.shapes import inferred_tensors
 from toolkit.graph.editing import add_constant, named_node, remove_unused_nodes
 from toolkit.graph.matching import constant
 from toolkit.graph.passes.base import GraphPass
-
-BOUND = 1e-12
-"""Largest error in float64, relative to the largest response. Measured errors are near 1e-15."""
+from toolkit.network.impulses import BLOCK_BOUND, zero_and_impulses
 
 _BATCH = 256
 _LARGEST_KERNEL = 31
@@ -75,7 +73,7 @@ class _Difference:
         height, width = self.size
         return (
             f"at row {self.row}, column {self.column}, channel {self.channel} of a {width}x{height} input it differs "
-            f"by {self.error:.1e} of the largest value (bound {BOUND:.0e})"
+            f"by {self.error:.1e} of the largest value (bound {BLOCK_BOUND:.0e})"
         )
 
 
@@ -102,10 +100,8 @@ class MergeAffine(GraphPass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         refused: dict[tuple[str, str], tuple[str, str]] = {}
-        while region := self._next(model, set(refused)):
-            name, ends = str(region.nodes[-1].name), _ends(region)
-            if reason := self._merge(model, region):
-                refused[ends] = name, reason
+        while self._merge_best(model, refused):
+            pass
         # What could not be merged as a whole or from within, but was merged from another tensor, is merged.
         merged = {name for merge in self.merges for name in merge.nodes}
         self.refused |= {name: reason for name, reason in refused.values() if name not in merged}
@@ -116,10 +112,20 @@ class MergeAffine(GraphPass):
         )
         return ir.passes.PassResult(model, modified=bool(self.merges))
 
-    def _next(self, model: ir.Model, refused: set[tuple[str, str]]) -> Region | None:
-        """The region that saves most of those that were not refused."""
-        regions = affine_regions(model, _channels(model))
-        return next((region for region in regions if _ends(region) not in refused), None)
+    def _merge_best(self, model: ir.Model, refused: dict[tuple[str, str], tuple[str, str]]) -> bool:
+        """Merge the region that saves most, of those that can be merged; false if there is none.
+
+        Args:
+            model: is changed.
+            refused: node and reason of regions that cannot be merged, by their ends; those found are added.
+        """
+        for region in affine_regions(model, _channels(model)):
+            if (ends := _ends(region)) not in refused:
+                name = str(region.nodes[-1].name)
+                if not (reason := self._merge(model, region)):
+                    return True
+                refused[ends] = name, reason
+        return False
 
     def _merge(self, model: ir.Model, region: Region) -> str:
         """Merge a region; else the reason why not."""
@@ -129,7 +135,7 @@ class MergeAffine(GraphPass):
         original = _function(model, region)
         weight, bias = _kernel(original, region)
         difference = _worst(original, _convolution(region, weight, bias), region)
-        if not difference.error <= BOUND:
+        if not difference.error <= BLOCK_BOUND:
             return f"{len(region.nodes)} nodes are not one convolution: {difference}"
         merge = Merge(
             name,
@@ -218,7 +224,7 @@ def _worst(original: Function, merged: Function, region: Region) -> _Difference:
     count, worst = 0, _Difference(0, 0.0, (0, 0), 0, 0, 0)
     for size in _patches(region):
         difference, largest, place = 0.0, 0.0, (0, 0, 0)
-        for inputs in _zero_and_impulses(region.source_channels, *size):
+        for inputs in zero_and_impulses(region.source_channels, *size):
             expected = original(inputs)
             distance = np.abs(expected - merged(inputs)).max(axis=0)
             count += len(inputs)
@@ -240,17 +246,6 @@ def _patches(region: Region) -> list[tuple[int, int]]:
     # Without zeros around them, images smaller than the window have no output.
     small = [max(1, 1 - span.growth) for span in spans]
     return list(dict.fromkeys([(large[0], large[1]), (small[0], small[1]), (small[0], large[1]), (large[0], small[1])]))
-
-
-def _zero_and_impulses(channels: int, height: int, width: int) -> Iterator[NDArray[np.float64]]:
-    """Zero, then one impulse per channel and position, in batches: all at once would be quadratic in memory."""
-    size = channels * height * width
-    yield np.zeros((1, channels, height, width))
-    for start in range(0, size, _BATCH):
-        count = min(_BATCH, size - start)
-        impulses = np.zeros((count, size))
-        impulses[range(count), range(start, start + count)] = 1
-        yield impulses.reshape(-1, channels, height, width)
 
 
 def _replace(model: ir.Model, region: Region, weight: NDArray[np.float64], bias: NDArray[np.float64]) -> None:
