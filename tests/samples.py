@@ -12,14 +12,16 @@ import msgspec
 import pytest
 import torch
 
-from toolkit.artifact import encode
+from toolkit.artifact import Manifest, Network, Source, encode
 from toolkit.network.architectures.registry import architecture_of
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.architectures.rt4ksr.layouts import released_name
 from toolkit.network.architectures.rt4ksr.model import RT4KSR
 from toolkit.network.architectures.rt4ksr.presets import PRESETS
 from toolkit.network.checkpoint import Checkpoint, serialised_weights
+from toolkit.port import Port
 from toolkit.runtimes.engine import EngineInfo
+from toolkit.system.atomic import sha256_of
 
 DATA = Path(os.environ.get("RT4KSR_DATA", Path(__file__).parents[1] / ".." / "shared")).resolve()
 
@@ -78,3 +80,23 @@ def rewrite_engine(path: Path, change: Callable[[dict], object]) -> None:
     info = json.loads((path / "engine.json").read_text())
     change(info)
     (path / "engine.json").write_bytes(encode(msgspec.convert(info, EngineInfo).sealed()))
+
+
+def bare_manifest(content: bytes, network: Network, source: Source, given: Port, returned: Port, name: str) -> Manifest:
+    """The manifest of a dynamic fp32 graph that a test made by hand, which says nothing about its origin."""
+    return Manifest(
+        name=name,
+        precision="fp32",
+        network=network,
+        source=source,
+        input=given,
+        output=returned,
+        opset=18,
+        shape=None,
+        workload=None,
+        onnx_sha256=sha256_of(content),
+        onnx_bytes=len(content),
+        tools={},
+        steps=(),
+        checks=(),
+    )

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from imports import MODULES, NAMES, PACKAGE, dotted, imports, modules_imported
 
 import toolkit
 from toolkit.precisions import Precision
 
-PACKAGE = Path(toolkit.__file__).parent
-MODULES = sorted(PACKAGE.rglob("*.py"))
 MAY_IMPORT_TORCH = ("network/", "training/", "graph/export.py", "runtimes/pytorch/")
 LAYERS = (
     {"errors", "kinds", "precisions", "quoting", "workloads"},
@@ -33,42 +32,6 @@ LAYERS = (
 `artifact` is above `network` because a manifest holds the details of its architecture."""
 
 
-def import_statements(path: Path) -> list[ast.Import | ast.ImportFrom]:
-    """Those anywhere in a module, `TYPE_CHECKING` blocks aside."""
-    tree = ast.parse(path.read_text())
-    skipped = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    found = (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
-    return [node for node in found if id(node) not in skipped]
-
-
-def imports(path: Path) -> set[str]:
-    """Dotted names that a module imports."""
-    found: set[str] = set()
-    for node in import_statements(path):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif node.module:
-            found.add(node.module)
-    return found
-
-
-def modules_imported(path: Path, known: set[str]) -> set[str]:
-    """The known modules that a module imports: `from a import b` imports a.b where that is a module, else a."""
-    found: set[str] = set()
-    for node in import_statements(path):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif node.module:
-            inner = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in known else node.module for name in inner.values()}
-    return found & known
-
-
 def relative(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
@@ -79,13 +42,6 @@ def test_torch_stays_where_it_belongs(path: Path) -> None:
         assert not {name for name in imports(path) if name.partition(".")[0] == "torch"}
 
 
-def dotted(path: Path) -> str:
-    """Name of a module, from `toolkit` on."""
-    parts = ("toolkit", *path.relative_to(PACKAGE).with_suffix("").parts)
-    return ".".join(parts).removesuffix(".__init__")
-
-
-NAMES = {dotted(path) for path in MODULES}
 GRAPH = {dotted(path): modules_imported(path, NAMES) for path in MODULES}
 """The package's modules that each module imports, also inside functions."""
 

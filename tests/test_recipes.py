@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
 import pytest
+from imports import MODULES, NAMES, dotted, modules_imported
 
 ROOT = Path(__file__).parents[1]
 RECIPES = dict(re.findall(r"^### (.+?)\n(.*?)(?=^##|\Z)", (ROOT / "CONTRIBUTING.md").read_text(), re.S | re.M))
-MODULES = sorted((ROOT / "toolkit").rglob("*.py"))
+IMPORTED = {path: modules_imported(path, NAMES, typing=True) for path in MODULES}
+"""By every module of the package, for types too."""
 
 LISTS = {
     "Add a runtime": ("toolkit/runtimes/registry.py", "toolkit/runtimes/*/runtime.py"),
@@ -31,21 +32,6 @@ def expanded(pattern: str) -> list[Path]:
     match = re.search(r"\{(.*)\}", pattern)
     patterns = [pattern.replace(match[0], name) for name in match[1].split(",")] if match else [pattern]
     return sorted(path for item in patterns for path in ROOT.glob(item))
-
-
-def dotted(path: Path) -> str:
-    return path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
-
-
-def imported(path: Path) -> set[str]:
-    """Modules that a module imports, `TYPE_CHECKING` blocks included."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
 
 
 def test_every_recipe_is_there() -> None:
@@ -73,13 +59,13 @@ def test_only_its_list_imports_what_a_recipe_adds(recipe: str) -> None:
         readers = {
             module
             for module in MODULES
-            if module not in {ROOT / registry, path} and own not in module.parents and dotted(path) in imported(module)
+            if module not in {ROOT / registry, path} and own not in module.parents and dotted(path) in IMPORTED[module]
         }
         assert not readers, f"{path.name} is imported by {sorted(map(str, readers))}"
 
 
 def test_passes_of_the_export_are_imported_by_the_pipeline() -> None:
-    pipeline = imported(ROOT / "toolkit/graph/pipeline.py")
+    pipeline = IMPORTED[ROOT / "toolkit/graph/pipeline.py"]
     passes = [path for path in (ROOT / "toolkit/graph/passes").glob("*.py") if path.stem not in {"__init__", "base"}]
     elsewhere = {"merge_affine"}  # `verify-fusion` on graphs of other networks
     assert {path.stem for path in passes if dotted(path) not in pipeline} == elsewhere

@@ -113,3 +113,29 @@ def packets(path: Path, kind: str) -> list[tuple[Fraction, bytes]]:
     with av.open(str(path)) as container:
         stream = next(stream for stream in container.streams if stream.type == kind)
         return [(packet.pts * packet.time_base, bytes(packet)) for packet in container.demux(stream) if packet.size]
+
+
+def write_mpeg2(path: Path, count: int, *, interlaced: bool, **options: str) -> Path:
+    """MPEG-2, whose decoder reports whether frames are interlaced.
+
+    Args:
+        path: its suffix chooses the container.
+        count: frames.
+        interlaced: top field first, else progressive.
+        options: of the encoder.
+    """
+    with av.open(str(path), "w") as container:
+        flags = "+ildct+ilme" if interlaced else "0"
+        stream: Any = container.add_stream("mpeg2video", RATE, options={"flags": flags, "q:v": "2", **options})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        graph = av.filter.Graph()
+        source = graph.add_buffer(width=64, height=48, format=av.VideoFormat("yuv420p"), time_base=Fraction(1, RATE))
+        field = graph.add("setfield", "tff" if interlaced else "prog")
+        graph.link_nodes(source, field, graph.add("buffersink")).configure()
+        for number, pixels in enumerate(moving(count)):
+            frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, RATE)
+            graph.vpush(frame)
+            container.mux(stream.encode(graph.vpull()))
+        container.mux(stream.encode(None))
+    return path

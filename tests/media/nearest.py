@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from samples import bare_manifest
 
-from toolkit.artifact import Artifact, Manifest, Network, Source
+from toolkit.artifact import Artifact, Network, Source
 from toolkit.port import Port
-from toolkit.system.atomic import sha256_of
 
 
 def nearest_artifact(directory: Path, scale: int = 2) -> Artifact:
@@ -31,20 +31,12 @@ def nearest_artifact(directory: Path, scale: int = 2) -> Artifact:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model)
     content = model.SerializeToString()
-    manifest = Manifest(
-        name=f"nearest_x{scale}_fp32",
-        precision="fp32",
-        network=Network(scale, 0, "custom", 2, 2),
-        source=Source("none", "0" * 64, "test", 0, "none.safetensors", "0" * 64),
-        input=Port("input", "NCHW", "float32", (0.0, 1.0), (1, 3, "height", "width")),
-        output=Port("output", "NCHW", "float32", (0.0, 1.0), (1, 3, "out_height", "out_width")),
-        opset=18,
-        shape=None,
-        workload=None,
-        onnx_sha256=sha256_of(content),
-        onnx_bytes=len(content),
-        tools={},
-        steps=(),
-        checks=(),
+    manifest = bare_manifest(
+        content,
+        Network(scale, 0, "custom", 2, 2),
+        Source("none", "0" * 64, "test", 0, "none.safetensors", "0" * 64),
+        Port("input", "NCHW", "float32", (0.0, 1.0), (1, 3, "height", "width")),
+        Port("output", "NCHW", "float32", (0.0, 1.0), (1, 3, "out_height", "out_width")),
+        f"nearest_x{scale}_fp32",
     )
     return Artifact.write(directory, content, manifest, b"")

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from samples import bare_manifest
 
-from toolkit.artifact import Artifact, Manifest, Network, Source
+from toolkit.artifact import Artifact, Network, Source
 from toolkit.errors import ArtifactError, InputError, Unavailable
 from toolkit.graph.source import source_checkpoint
 from toolkit.media.upscaler import FrameUpscaler
@@ -27,7 +28,6 @@ from toolkit.runtimes.pytorch.program import FrameNetwork
 from toolkit.runtimes.registry import build
 from toolkit.runtimes.script import noise_source
 from toolkit.runtimes.subject import Subject, load_session
-from toolkit.system.atomic import sha256_of
 from toolkit.workloads import Shape
 
 SCALE, MULTIPLE = 2, 4
@@ -66,22 +66,14 @@ def artifact_of(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model, full_check=True)
     content = model.SerializeToString()
-    manifest = Manifest(
-        name="nearest",
-        precision="fp32",
+    manifest = bare_manifest(
+        content,
         # The analysis does not know what Gather reads, so the manifest states it.
-        network=Network(SCALE, 0, "custom", MULTIPLE, 8, RT4KSRDetails(3, 0, False, "there is none"), 0),
-        source=Source("nearest.onnx", "0" * 64, "", 0, kind="onnx"),
-        input=given,
-        output=returned,
-        opset=18,
-        shape=None,
-        workload=None,
-        onnx_sha256=sha256_of(content),
-        onnx_bytes=len(content),
-        tools={},
-        steps=(),
-        checks=(),
+        Network(SCALE, 0, "custom", MULTIPLE, 8, RT4KSRDetails(3, 0, False, "there is none"), 0),
+        Source("nearest.onnx", "0" * 64, "", 0, kind="onnx"),
+        given,
+        returned,
+        "nearest",
     )
     Artifact.write(directory, content, manifest, None)
     return Artifact.read(directory / "nearest.onnx")

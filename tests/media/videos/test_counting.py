@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 import pytest
-from media.films import moving, read_film, write_film
+from media.films import moving, read_film, write_film, write_mpeg2
 from media.nearest import nearest_artifact
 
 from toolkit.errors import CheckFailed, InputError
@@ -141,23 +140,10 @@ def test_frames_that_cannot_be_decoded_are_named_where_the_file_begins_amid_them
 
 def turning(path: Path) -> Path:
     """Mpeg-2 in MPEG-TS that is interlaced from its tenth frame on: two recordings, joined."""
-    parts = []
-    for name, flags in (("progressive", "0"), ("interlaced", "+ildct+ilme")):
-        part = path.with_name(f"{name}.ts")
-        with av.open(str(part), "w") as container:
-            stream: Any = container.add_stream("mpeg2video", 25, options={"flags": flags, "q:v": "2", "g": "5"})
-            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-            graph = av.filter.Graph()
-            source = graph.add_buffer(width=64, height=48, format=av.VideoFormat("yuv420p"), time_base=Fraction(1, 25))
-            field = graph.add("setfield", "tff" if flags != "0" else "prog")
-            graph.link_nodes(source, field, graph.add("buffersink")).configure()
-            for number, pixels in enumerate(moving(10)):
-                frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format="yuv420p")
-                frame.pts, frame.time_base = number, Fraction(1, 25)
-                graph.vpush(frame)
-                container.mux(stream.encode(graph.vpull()))
-            container.mux(stream.encode(None))
-        parts.append(part.read_bytes())
+    parts = [
+        write_mpeg2(path.with_name(f"{name}.ts"), 10, interlaced=name == "interlaced", g="5").read_bytes()
+        for name in ("progressive", "interlaced")
+    ]
     path.write_bytes(b"".join(parts))
     return path
 

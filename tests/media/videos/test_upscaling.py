@@ -10,7 +10,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from media.films import done, moving, packets, plane, read_film, write_film
+from media.films import done, moving, packets, plane, read_film, write_film, write_mpeg2
 from numpy.typing import NDArray
 
 from toolkit.errors import InputError
@@ -123,25 +123,8 @@ def test_to_a_size_and_odd_sides(tmp_path: Path, options: UpscaleOptions) -> Non
     assert read_film(tmp_path / "even.mp4")[0][1].shape == (71, 100), "4:4:4 needs no even sides"
 
 
-def interlaced(path: Path) -> Path:
-    """Mpeg-2, whose decoder says so."""
-    with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream("mpeg2video", 25, options={"flags": "+ildct+ilme", "q:v": "2"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        graph = av.filter.Graph()
-        source = graph.add_buffer(width=64, height=48, format=av.VideoFormat("yuv420p"), time_base=Fraction(1, 25))
-        graph.link_nodes(source, graph.add("setfield", "tff"), graph.add("buffersink")).configure()
-        for number, pixels in enumerate(moving(6)):
-            frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format="yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            graph.vpush(frame)
-            container.mux(stream.encode(graph.vpull()))
-        container.mux(stream.encode(None))
-    return path
-
-
 def test_interlaced_is_refused_or_woven(tmp_path: Path, options: UpscaleOptions) -> None:
-    source = interlaced(tmp_path / "in.mkv")
+    source = write_mpeg2(tmp_path / "in.mkv", 6, interlaced=True)
     with pytest.raises(InputError, match="interlaced") as caught:
         upscale([source], tmp_path / "out.mkv", options)
     assert "--deinterlace" in caught.value.remedy

@@ -1,4 +1,4 @@
-"""The base class of all passes: what a pass requires and ensures, and why it left a place alone."""
+"""The base class of all passes: what a pass requires and ensures, and which places it did not rewrite."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class GraphPass(ir.passes.InPlacePass):
     A subclass overrides three methods of onnx-ir's contract, of which only `call` is not optional:
 
     - `requires` raises PreconditionError if the graph is not one that the pass can be applied to;
-    - `call` rewrites the graph, and calls `refuse` for each place that looked like a match and was left alone;
+    - `call` rewrites the graph, and calls `refuse` for each place that looked like a match but was not rewritten;
     - `ensures` raises PostconditionError if something is left that the pass should have removed.
 
     A call of the pass runs all three in this order. That the function stayed the same is measured by the caller
@@ -22,7 +22,7 @@ class GraphPass(ir.passes.InPlacePass):
 
     Attributes:
         title: what reports call the step.
-        refused: why a place was left alone, by the name of its node.
+        refused: why a place was not rewritten, by the name of its node.
         port: how the graph's input and output hold pictures after the pass, if it changes that.
         notes: what users of the result should know.
     """
@@ -34,7 +34,7 @@ class GraphPass(ir.passes.InPlacePass):
         self.refused: dict[str, str] = {}
 
     def refuse(self, node: ir.Node, reason: str) -> None:
-        """Note why a place that looked like a match is left alone."""
+        """Note why a place that looked like a match is not rewritten."""
         self.refused[str(node.name)] = reason
 
     @property
@@ -43,7 +43,7 @@ class GraphPass(ir.passes.InPlacePass):
 
     @property
     def refusals(self) -> list[str]:
-        """For reports: each place that was left alone, and why."""
+        """For reports: each place that was not rewritten, and why."""
         return [f"{node}: {reason}" for node, reason in self.refused.items()]
 
     def rewritten(self, model: onnx.ModelProto) -> onnx.ModelProto:
