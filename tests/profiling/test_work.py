@@ -142,3 +142,13 @@ def test_an_arithmetic_that_pytorch_only_emulates_is_no_ceiling(monkeypatch: pyt
     monkeypatch.setattr(torch_ceilings, "_product", product)
     assert torch_ceilings._rate("int8", "cpu") is None
     assert set(sides) == {256}
+
+
+def test_float32_has_a_ceiling_however_busy_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one every share of the roofline would be missing, and stay so: ceilings are kept."""
+    monkeypatch.setattr(torch_ceilings, "_product", lambda *_: lambda: time.sleep(0.02))
+    monkeypatch.setattr(torch_ceilings, "_convolution_rate", lambda _dtype: 5e9)
+    monkeypatch.setattr(torch_ceilings, "_SECONDS", 0.05)
+    rate = torch_ceilings._rate("fp32", "cpu")
+    assert rate is not None
+    assert 5e9 < rate <= 2048**3 / 0.02

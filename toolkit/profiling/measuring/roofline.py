@@ -21,7 +21,7 @@ from toolkit.system.documents import MalformedDocument, from_json
 from toolkit.system.hardware import Ceiling
 from toolkit.system.isolated import run_isolated
 
-_METHOD_VERSION = 3
+_METHOD_VERSION = 4
 """Incremented when the measurement of ceilings changes, so that cached ones are measured again."""
 
 _TIMEOUT = 180.0

@@ -18,7 +18,7 @@ import msgspec
 import torch
 
 from toolkit.graph.precision.registry import PRECISIONS, find_precision
-from toolkit.precisions import Precision
+from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.runtimes.cuda.devices import cuda_devices
 from toolkit.runtimes.pytorch.session import without_tf32
 from toolkit.system.hardware import Ceiling
@@ -31,7 +31,8 @@ _FEWEST = 3
 _TRIAL_SIDE, _SLOWEST = 256, 4.0
 """On a CPU a small product first shows how long a large one would take. Where that is more than `_SLOWEST` seconds,
 PyTorch has only a reference loop: int8 on CPUs without VNNI is 100 times slower than float32 and takes minutes. That is
-not the highest rate of the CPU."""
+not the highest rate of the CPU. Float32 has a kernel on every CPU: a slow product there means that the
+machine is busy."""
 
 
 def measure_ceilings(threads: int) -> list[Ceiling]:
@@ -67,6 +68,7 @@ def _rate(precision: Precision, device: str) -> float | None:
     try:
         if (
             device == "cpu"
+            and precision != FULL_PRECISION
             and _best(_product(precision, _TRIAL_SIDE, device), device) > _SLOWEST / (side / _TRIAL_SIDE) ** 3
         ):
             return None
