@@ -12,7 +12,8 @@ import msgspec
 import pytest
 import torch
 
-from toolkit.artifact import Manifest, Network, Source, encode
+from toolkit.artifact import Manifest, encode
+from toolkit.manifest_parts import Network, Source
 from toolkit.network.architectures.registry import architecture_of
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.architectures.rt4ksr.layouts import released_name

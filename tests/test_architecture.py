@@ -19,7 +19,7 @@ LAYERS = (
     {"system"},
     {"checks", "conversion", "images", "manifest_upgrade", "pages", "port", "sizes"},
     {"network"},
-    {"artifact"},
+    {"artifact", "manifest_parts"},
     {"graph"},
     {"native"},
     {"runtimes"},
@@ -29,7 +29,7 @@ LAYERS = (
 )
 """Folders and modules of the package, the lowest layer first. Each imports from its own layer and those below.
 
-`artifact` is above `network` because a manifest holds the details of its architecture."""
+`manifest_parts` is above `network` because a manifest holds the details of its architecture."""
 
 
 def relative(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -13,8 +13,8 @@ from toolkit.checks import Check, Verdict
 from toolkit.conversion import Conversion
 from toolkit.errors import ArtifactError, OutputExists
 from toolkit.kinds import DEFAULT_DIRECTORY, require_kind
+from toolkit.manifest_parts import Network, Source, Step, is_plain_name, require
 from toolkit.manifest_upgrade import upgraded
-from toolkit.network.architectures.registry import AnyDetails
 from toolkit.port import Port
 from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.quoting import visible
@@ -28,10 +28,8 @@ from toolkit.workloads import Shape
 SCHEMA = 2
 """Schema of the manifests that are written; older ones are read too (`toolkit.manifest_upgrade`)."""
 
-_LONGEST_NAME = 200  # bytes; file systems allow 255
-
-# Far beyond any network and display: a manifest cannot ask for more memory than a machine has.
-_LARGEST_SIDE, _LARGEST_SCALE, _LARGEST_MARGIN = 1 << 16, 16, 1 << 12
+_LARGEST_SIDE = 1 << 16
+"""Far beyond any display: a manifest cannot ask for more memory than a machine has."""
 
 
 @dataclass(frozen=True)
@@ -58,102 +56,6 @@ class Contract:
     def deep(self) -> bool:
         """Whether the input takes more than 8 bits per sample."""
         return self.input.dtype != "uint8"
-
-
-class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The exported network: facts that every network has, and those that only its architecture knows.
-
-    Attributes:
-        scale: output pixels per input pixel, along each axis.
-        parameters: trainable scalars after merging.
-        variant: the preset that it is, or `custom`; the source weights beside the artifact hold the configuration.
-        size_multiple: the graph takes heights and widths that are multiples of this many pixels.
-        smallest: and that are at least this many pixels.
-        details: what only its architecture can say; None for a graph of unknown architecture.
-        receptive_field: how far, in input pixels to each side, an output pixel looks; `whole frame` where it depends
-            on all of the input, which then cannot be upscaled in parts. None: it is derived from the graph
-            (`toolkit.graph.analysis.locality`).
-
-    Raises:
-        ValueError: a number is out of range.
-    """
-
-    scale: int
-    parameters: int
-    variant: str
-    size_multiple: int
-    smallest: int
-    details: AnyDetails | None = None
-    receptive_field: int | Literal["whole frame"] | None = None
-
-    def __str__(self) -> str:
-        """For people: `RT4KSR x2 (rt4ksr), 24 channels, 4 blocks`."""
-        if self.details is None:
-            return f"unknown architecture x{self.scale}"
-        return ", ".join(filter(None, (f"{self.details.title} x{self.scale} ({self.variant})", self.details.size)))
-
-    @property
-    def sizes(self) -> SizeRule:
-        """The input sizes that the graph takes as they are."""
-        return SizeRule(self.size_multiple, self.smallest)
-
-    def __post_init__(self) -> None:
-        _require("scale", self.scale, 1, _LARGEST_SCALE)
-        _require("parameters", self.parameters, 0)
-        _require("size multiple", self.size_multiple, 1, _LARGEST_MARGIN)
-        _require("smallest", self.smallest, 1, _LARGEST_MARGIN)
-        if isinstance(self.receptive_field, int):
-            _require("receptive field", self.receptive_field, 0, _LARGEST_MARGIN)
-
-
-class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The file that an artifact was made from.
-
-    Attributes:
-        file: its name.
-        sha256: of the file.
-        layout: how a checkpoint names tensors, in the terms of the architecture.
-        parameters: trainable scalars before merging.
-        weights: the name of a copy of the weights in safetensors form, beside the artifact; None: there is no copy, as
-            for a graph whose network cannot be built here.
-        weights_sha256: of the copy.
-        merged: its blocks had been merged before, so that there is no unfused form.
-        kind: of the file.
-
-    Raises:
-        ValueError: parts of it contradict each other.
-    """
-
-    file: str
-    sha256: str
-    layout: str
-    parameters: int
-    weights: str | None = None
-    weights_sha256: str | None = None
-    merged: bool = False
-    kind: Literal["checkpoint", "onnx"] = "checkpoint"
-
-    @property
-    def network_sha256(self) -> str:
-        """The same for all artifacts of a network, whatever their precision: of the weights, or of the source graph."""
-        return self.sha256 if self.weights_sha256 is None else self.weights_sha256
-
-    def __post_init__(self) -> None:
-        _require("parameters of the source", self.parameters, 0)
-        if (self.weights is None) != (self.weights_sha256 is None):
-            raise ValueError("the source has only one of weights and their sha256")
-        if self.weights is None and self.kind == "checkpoint":
-            raise ValueError("the source is a checkpoint, and has no weights")
-        if self.weights is not None and not is_plain_name(self.weights):
-            raise ValueError(f"{visible(self.weights)!r} is not a plain file name")
-
-
-class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Number of graph nodes after a step of the export."""
-
-    name: str
-    nodes: int
-    detail: str = ""
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -211,9 +113,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not is_plain_name(self.name):
             raise ValueError(f"{visible(self.name)!r} is not a plain file name")
         for side in self.shape or ():
-            _require("side of the input", side, 1, _LARGEST_SIDE)
-        _require("opset", self.opset, 1)
-        _require("onnx_bytes", self.onnx_bytes, 1)
+            require("side of the input", side, 1, _LARGEST_SIDE)
+        require("opset", self.opset, 1)
+        require("onnx_bytes", self.onnx_bytes, 1)
 
 
 @dataclass(frozen=True)
@@ -331,19 +233,6 @@ def check_replaceable(directory: Path, name: str, same: Callable[[Manifest], boo
         raise OutputExists(f"{path} exists, and its manifest cannot be read") from None
     if not same(known):
         raise OutputExists(f"{path} exists, and was made from other weights or with other options")
-
-
-def _require(name: str, value: int, lowest: int, highest: int | None = None) -> None:
-    """Raise ValueError if a number of a manifest is out of range."""
-    if value < lowest or (highest is not None and value > highest):
-        allowed = f"at least {lowest}" if highest is None else f"between {lowest} and {highest}"
-        raise ValueError(f"{name} {value} is not {allowed}")
-
-
-def is_plain_name(name: str) -> bool:
-    """Whether a name is one part of a path on every system, can be seen, and leaves room for suffixes."""
-    is_part = "/" not in name and "\\" not in name and name not in ("", ".", "..")
-    return is_part and name == visible(name) and len(name.encode()) <= _LONGEST_NAME
 
 
 def encode(value: msgspec.Struct) -> bytes:

@@ -66,6 +66,15 @@ def test_export_json_is_one_document_on_stdout(exported: Path, toolkit_command: 
     assert (exported / "elsewhere" / f"{manifest['name']}.onnx").is_file()
 
 
+def test_a_licence_is_asked_for_and_shown(exported: Path, toolkit_command: Command) -> None:
+    asked = toolkit_command("export", "small.bin", "-o", "licensed", cwd=exported)
+    assert "the licence of small.bin is not known; state it with --licence" in " ".join(asked.stderr.split())
+    stated = toolkit_command("export", "small.bin", "-o", "licensed", "--licence", "CC0-1.0", cwd=exported)
+    assert (stated.returncode, stated.stderr) == (0, "")
+    shown = toolkit_command("inspect", "licensed/rt4ksr_x2_c6b2_fp32.onnx", cwd=exported).stdout
+    assert "CC0-1.0" in shown
+
+
 def test_inspect(exported: Path, toolkit_command: Command) -> None:
     result = toolkit_command("inspect", "exported/rt4ksr_x2_c6b2_fp32.onnx", cwd=exported)
     assert result.returncode == 0

@@ -9,7 +9,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from samples import bare_manifest
 
-from toolkit.artifact import Artifact, Network, Source
+from toolkit.artifact import Artifact
+from toolkit.manifest_parts import Network, Source
 from toolkit.port import Port
 
 

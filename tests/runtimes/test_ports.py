@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from samples import bare_manifest
 
-from toolkit.artifact import Artifact, Network, Source
+from toolkit.artifact import Artifact
 from toolkit.errors import ArtifactError, InputError, Unavailable
 from toolkit.graph.source import source_checkpoint
+from toolkit.manifest_parts import Network, Source
 from toolkit.media.upscaler import FrameUpscaler
 from toolkit.network.architectures.rt4ksr.details import RT4KSRDetails
 from toolkit.port import PLANAR, Port, rgb_port

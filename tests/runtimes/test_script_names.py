@@ -14,7 +14,8 @@ from hostile import WORST, hidden, texts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from toolkit.artifact import Artifact, Manifest, is_plain_name
+from toolkit.artifact import Artifact, Manifest
+from toolkit.manifest_parts import is_plain_name
 from toolkit.runtimes.building import BuildingRuntime
 from toolkit.runtimes.engine import build_command
 from toolkit.runtimes.options import BuildOptions

@@ -20,6 +20,7 @@ from toolkit.cli.options import (
     CheckpointPath,
     Images,
     Json,
+    Licence,
     OutputDirectory,
     Overwrite,
     Precisions,
@@ -57,6 +58,7 @@ class GraphOptions:
     layout: Annotated[Literal["nchw", "nhwc"], Parameter(help="Layout of uint8 images.")] = "nchw"
     simplify: Annotated[bool, Parameter(help="Run onnxsim.")] = True
     name: Annotated[str | None, Parameter(help="Stem of the file names. Default: from network and precision.")] = None
+    licence: Licence = None
 
     def __post_init__(self) -> None:
         if self.io == "float" and self.layout != "nchw":
@@ -72,6 +74,7 @@ class GraphOptions:
             uint8=None if self.io == "float" else "NHWC" if self.layout == "nhwc" else "NCHW",
             simplify=self.simplify,
             name=self.name,
+            licence=self.licence,
         )
 
 
@@ -162,7 +165,7 @@ def export(
         attempts = Attempts(done=1)  # fp32 is written
         converted = lower.converted(artifact, progress, attempts, overwrite=overwrite)
         judged = lower.judged([artifact, *converted], progress)
-    warn(loaded.notes)
+    warn((*loaded.notes, *_licence_notes(loaded, artifact)))
     if json:
         print_documents([item.manifest for item in judged])
     console = err if json else out
@@ -188,6 +191,13 @@ def _load(path: Path | None, source: CheckpointOptions) -> Checkpoint:
         return load_checkpoint(path, high_frequency=source.high_frequency, scale=source.scale, entry=source.entry)
     scale = 2 if source.scale is None else source.scale
     return bundled_checkpoint(scale) if source.preset is None else untrained_checkpoint(scale, preset=source.preset)
+
+
+def _licence_notes(checkpoint: Checkpoint, artifact: Artifact) -> tuple[str, ...]:
+    """Ask for the licence of somebody's weights; those of an untrained network are nobody's."""
+    if artifact.manifest.source.licence is not None or checkpoint.untrained:
+        return ()
+    return (f"the licence of {checkpoint.file} is not known; state it with --licence, and the manifest keeps it",)
 
 
 def _exit_over_budget(artifacts: list[Artifact], console: Console) -> None:

@@ -71,6 +71,7 @@ def _facts(artifact: Artifact) -> list[tuple[str, str]]:
         ("opset", str(manifest.opset)),
         ("source", f"{source.file} ({source.layout} layout, sha256 {source.sha256[:12]}…)"),
         ("weights", source.weights or "none: the source is a graph"),
+        ("licence", source.licence or "not stated"),
         ("created with", ", ".join(f"{tool} {number}" for tool, number in manifest.tools.items())),
     ]
 

@@ -84,6 +84,14 @@ Preset: TypeAlias = Annotated[
     ),
 ]
 
+Licence: TypeAlias = Annotated[
+    str | None,
+    Parameter(
+        help="Licence of the weights, for example its SPDX identifier. It is kept in the manifest. Default: that of "
+        "weights that the toolkit knows."
+    ),
+]
+
 # Output
 
 OutputDirectory: TypeAlias = Annotated[

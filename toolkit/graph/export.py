@@ -18,15 +18,16 @@ import msgspec
 import onnx
 import torch
 
-from toolkit.artifact import Artifact, Manifest, Network, Source, check_replaceable, is_plain_name
+from toolkit.artifact import Artifact, Manifest, check_replaceable
 from toolkit.checks import Check
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.analysis.numerics import relative_error
 from toolkit.graph.pipeline import Deployed, deploy
 from toolkit.graph.protos import opset_version
 from toolkit.kinds import DEFAULT_DIRECTORY
+from toolkit.manifest_parts import Network, Source, check_licence, is_plain_name
 from toolkit.network.architectures.registry import AnyDetails
-from toolkit.network.checkpoint import UNTRAINED, Checkpoint, serialised_weights
+from toolkit.network.checkpoint import Checkpoint, serialised_weights
 from toolkit.network.fusion import fuse
 from toolkit.network.impulses import BLOCK_BOUND
 from toolkit.network.module import NetworkModule, numpy_function, parameter_count
@@ -58,6 +59,7 @@ class ExportOptions:
         uint8: layout of uint8 images at both ends; None is float32 NCHW, RGB 0..1.
         simplify: run onnxsim.
         name: file name stem of the source; None builds `rt4ksr_x2` and the like.
+        licence: of the weights, for the manifest; None: that of the checkpoint, where it is known.
 
     Example:
         >>> toolkit.ExportOptions(shape=toolkit.Shape(1080, 1920), uint8="NHWC").opset
@@ -69,6 +71,7 @@ class ExportOptions:
     uint8: Layout | None = None
     simplify: bool = True
     name: str | None = None
+    licence: str | None = None
 
 
 def export(
@@ -89,7 +92,7 @@ def export(
         overwrite: replace an artifact of the same name that was made from other weights.
 
     Raises:
-        InputError: an opset or name that is not supported.
+        InputError: an opset, name or licence that is not supported.
         OutputExists: there is an artifact of that name from other weights.
         CheckFailed: a check did not hold; nothing is written.
 
@@ -182,6 +185,7 @@ def _facts(
         weights=f"{_stem(checkpoint, options)}-{weights_sha256[:8]}.safetensors",  # another's must not replace them
         weights_sha256=weights_sha256,
         merged=checkpoint.merged,
+        licence=options.licence or checkpoint.licence,
     )
     return network, source
 
@@ -233,6 +237,7 @@ def _check_options(options: ExportOptions) -> None:
     name = options.name
     if name is not None and not is_plain_name(name):
         raise InputError(f"name {name!r} is not a plain file name")
+    check_licence(options.licence)
 
 
 def _variant(options: ExportOptions) -> str:
@@ -247,7 +252,7 @@ def _variant(options: ExportOptions) -> str:
 def _stem(checkpoint: Checkpoint, options: ExportOptions) -> str:
     """First part of the file names: `rt4ksr_x2` for the released networks."""
     # Random weights must not take a trained network's place.
-    suffix = "_untrained" if checkpoint.layout == UNTRAINED else ""
+    suffix = "_untrained" if checkpoint.untrained else ""
     return options.name or f"{checkpoint.architecture.file_stem(checkpoint.config)}{suffix}"
 
 

@@ -18,7 +18,6 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from toolkit.artifact import Step
 from toolkit.checks import Check, CheckKind
 from toolkit.errors import CheckFailed
 from toolkit.graph.analysis.float64 import in_float32, largest_rounding
@@ -31,6 +30,7 @@ from toolkit.graph.passes.merge_unshuffle import MergeUnshuffle
 from toolkit.graph.passes.readable_names import ReadableNames
 from toolkit.graph.passes.uint8_io import Uint8IO
 from toolkit.graph.simplify import simplify
+from toolkit.manifest_parts import Step
 from toolkit.network.architectures.configuration import Configuration
 from toolkit.network.proof import ROUNDING_BOUND
 from toolkit.port import PLANAR, Layout, Port

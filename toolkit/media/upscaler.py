@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.artifact import Artifact, Network
+from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.graph.analysis.locality import Locality, bytes_per_pixel, network_locality
 from toolkit.graph.reading import read_model
+from toolkit.manifest_parts import Network
 from toolkit.media.strips import MEMORY, Strip, cut, highest
 from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.subject import Subject

@@ -38,6 +38,7 @@ class Checkpoint:
         details: for the manifest: what only the architecture can say, with the reasons of what was decided.
         notes: what else a user should know, one sentence each.
         merged: the file held weights whose blocks had been merged before.
+        licence: of the weights, where the architecture knows the file; None: unknown.
 
     Example:
         >>> checkpoint = toolkit.load_checkpoint("rt4ksr_x2.safetensors")
@@ -52,10 +53,16 @@ class Checkpoint:
     details: Details
     notes: tuple[str, ...] = ()
     merged: bool = False
+    licence: str | None = None
 
     @property
     def config(self) -> Configuration:
         return self.network.config
+
+    @property
+    def untrained(self) -> bool:
+        """Whether its weights are random."""
+        return self.layout == UNTRAINED
 
     @property
     def architecture(self) -> AnyArchitecture:
@@ -99,8 +106,16 @@ def load_checkpoint(
     # File systems may hold names that are not valid Unicode; a manifest must not.
     name = path.name.encode("utf-8", "replace").decode()
     notes += decided.notes
+    digest = sha256_of_file(path)
     return Checkpoint(
-        network.eval(), name, sha256_of_file(path), found.layout, decided.details, notes, merged=found.merged
+        network.eval(),
+        name,
+        digest,
+        found.layout,
+        decided.details,
+        notes,
+        merged=found.merged,
+        licence=architecture.licences.get(digest),
     )
 
 

@@ -9,9 +9,9 @@ import onnx.external_data_helper
 import onnx.inliner
 from onnx import TensorProto
 
-from toolkit.artifact import is_plain_name
 from toolkit.errors import InputError
 from toolkit.graph.protos import MOST_NODES, has_subgraphs, opset_version, stored_tensors
+from toolkit.manifest_parts import is_plain_name
 from toolkit.quoting import visible
 from toolkit.system.foreign import foreign
 

@@ -19,8 +19,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from toolkit.artifact import Network
 from toolkit.graph.analysis.shapes import inferred_tensors, small_frame
+from toolkit.manifest_parts import Network
 
 Attributes = dict[str, object]
 

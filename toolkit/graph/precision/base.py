@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from toolkit.artifact import Manifest, Step
+from toolkit.artifact import Manifest
 from toolkit.checks import Limits
 from toolkit.graph.precision.options import ConvertOptions
+from toolkit.manifest_parts import Step
 from toolkit.precisions import Precision
 from toolkit.system.hardware import instruction_sets
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import onnx
 import onnx_ir as ir
 
-from toolkit.artifact import Manifest, Step
+from toolkit.artifact import Manifest
 from toolkit.errors import InputError
 from toolkit.graph.passes.base import GraphPass
 from toolkit.graph.precision.base import Rewritten
+from toolkit.manifest_parts import Step
 from toolkit.precisions import Precision
 
 _METADATA_KEY = "rt4ksr.precision"

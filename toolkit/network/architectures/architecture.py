@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from toolkit.network.architectures.configuration import Configuration
@@ -77,6 +78,7 @@ class Architecture(ABC, Generic[C, N]):
         steps: names of presets that lead to the default one, in order, each changing one thing: what `toolkit ablate`
             trains.
         usual_scales: those that need not be asked for.
+        licences: of weights whose licence is known, by the SHA-256 of their file; an SPDX identifier.
         not_in_tensors: names of configuration fields that the tensors' shapes do not determine.
     """
 
@@ -88,6 +90,7 @@ class Architecture(ABC, Generic[C, N]):
     default: ClassVar[str]
     steps: ClassVar[tuple[str, ...]] = ()
     usual_scales: ClassVar[tuple[int, ...]] = (2, 3, 4)
+    licences: ClassVar[Mapping[str, str]] = MappingProxyType({})
     not_in_tensors: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
