@@ -37,7 +37,6 @@ from toolkit.runtimes.protocol import Runtime as Runtime
 from toolkit.runtimes.protocol import Session as Session
 from toolkit.runtimes.registry import RUNTIMES as RUNTIMES
 from toolkit.runtimes.registry import build as build
-from toolkit.runtimes.registry import load_engine as load_engine
 from toolkit.runtimes.subject import Subject as Subject
 from toolkit.runtimes.subject import load_session as load_session
 from toolkit.system.probe import Availability as Availability

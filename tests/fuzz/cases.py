@@ -53,10 +53,11 @@ def graph(path: Path, output: Path) -> None:
 
 def bundle(path: Path, _: Path) -> None:
     """The description of an engine; its files lie beside it."""
-    from toolkit.runtimes.registry import list_engines, load_engine
+    from toolkit.runtimes.registry import list_engines
+    from toolkit.runtimes.subject import load_session
 
     list_engines(path.parent.parent)
-    _run(load_engine(path.parent))
+    _run(load_session(path.parent))
 
 
 def report(path: Path, output: Path) -> None:

@@ -106,7 +106,7 @@ def test_the_example_program(uint8: str | None, small_artifact: Artifact, tmp_pa
     Image.fromarray(pixels).save(tmp_path / "in.ppm")
     upscale = engine.path / "upscale"
     subprocess.run([upscale, tmp_path / "in.ppm", tmp_path / "out.ppm"], check=True, timeout=60)
-    session = toolkit.load_engine(engine)
+    session = toolkit.load_session(engine)
     session.bind(Shape(10, 14))
     if uint8 is None:
         planes = (pixels / np.float32(255)).astype(np.float32).transpose(2, 0, 1)[None]
@@ -132,7 +132,7 @@ def test_a_bundle_goes_where_its_target_is_and_nowhere_else(
     assert built.engine.info.identity["target"] == "scalar"
     assert built.engine.info.shape is None, "sizes are dynamic"
     monkeypatch.setenv("PATH", "")
-    session = toolkit.load_engine(built.engine)  # needs no compiler
+    session = toolkit.load_session(built.engine)  # needs no compiler
     session.bind(Shape(4, 4))
     assert {node.device for node in session.executed().values()} == {"CPU, scalar"}
     monkeypatch.setattr("toolkit.native.targets.instruction_sets", frozenset)
@@ -142,7 +142,7 @@ def test_a_bundle_goes_where_its_target_is_and_nowhere_else(
         built.engine.manifest,
     )
     with pytest.raises(toolkit.Unavailable, match="built for x86-64-v4, and this machine lacks avx2, avx512bw"):
-        toolkit.load_engine(elsewhere)
+        toolkit.load_session(elsewhere)
 
 
 def _fields(info: EngineInfo) -> dict:

@@ -21,7 +21,8 @@ from toolkit.graph.source import source_checkpoint
 from toolkit.network.module import numpy_function
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.options import BuildOptions
-from toolkit.runtimes.registry import RUNTIMES, build, list_engines, load_engine
+from toolkit.runtimes.registry import RUNTIMES, build, list_engines
+from toolkit.runtimes.subject import load_session
 from toolkit.system.atomic import sha256_of
 from toolkit.system.hardware import cpu_model
 from toolkit.system.probe import Availability
@@ -54,7 +55,7 @@ def test_a_bundle_explains_itself_and_runs(engine: Engine, small_artifact: Artif
     assert {name: file["size"] for name, file in info["files"].items()} == {
         path.name: path.stat().st_size for path in engine.path.iterdir() if path.name != "engine.json"
     }
-    session = load_engine(engine.path)
+    session = load_session(engine.path)
     session.bind(SHAPE)
     truth = numpy_function(source_checkpoint(small_artifact).network, "float64")(frame())
     np.testing.assert_allclose(session.run(frame()), truth, rtol=0, atol=1e-5)
@@ -84,7 +85,7 @@ def test_a_flipped_bit_anywhere_is_refused(engine: Engine, data: st.DataObject) 
     try:
         path.write_bytes(changed)
         with pytest.raises(ArtifactError) as caught:
-            load_engine(engine.path)
+            load_session(engine.path)
         assert f"{engine.info.artifact}.onnx --runtime {engine.info.runtime}" in caught.value.remedy
     finally:
         path.write_bytes(original)
@@ -113,7 +114,7 @@ def test_an_edited_field_anywhere_is_refused(engine: Engine, data: st.DataObject
     try:
         path.write_text(json.dumps(info, indent=2) + "\n")
         with pytest.raises(ArtifactError, match=r"was edited|cannot be read|has schema") as caught:
-            load_engine(engine.path)
+            load_session(engine.path)
         assert f"{engine.info.artifact}.onnx --runtime {engine.info.runtime}" in caught.value.remedy
     finally:
         path.write_bytes(original)
@@ -149,7 +150,7 @@ def test_an_engine_for_something_else_is_refused_with_the_command_that_rebuilds_
     rewrite_engine(engine.path, lambda info: info["identity"].update({field: "another"}))
     reason = "the processor here lacks another" if field == "instructions" else "it was built for another"
     with pytest.raises(Unavailable, match=reason) as caught:
-        load_engine(engine.path)
+        load_session(engine.path)
     assert caught.value.exit_code == 3
     command = f"toolkit build rt4ksr_x2_c6b2_fp32.onnx --runtime {engine.info.runtime} --shape 24x16"
     assert command in caught.value.remedy
@@ -165,20 +166,20 @@ def test_an_engine_of_a_lesser_processor_is_refused(engine: Engine) -> None:
     fewer = " ".join(flag for flag in cpu_model()[1] if flag != last)
     rewrite_engine(engine.path, lambda info: info["identity"].update(instructions=fewer))
     with pytest.raises(Unavailable, match=f"the processor here has {last}, and kernels were chosen without"):
-        load_engine(engine.path)
+        load_session(engine.path)
 
 
 def test_an_engine_of_another_artifact_is_refused(small_artifact: Artifact, tmp_path: Path) -> None:
     """The one beside it was exported again, from other weights."""
     engine = build(small_artifact, "ort-cpu", BuildOptions(shape=SHAPE), tmp_path).engine
-    assert load_engine(engine.path)
+    assert load_session(engine.path)
     artifact = export(checkpoint(seed=1), directory=tmp_path)
     with pytest.raises(Unavailable, match="beside it is another than the one it was built from"):
-        load_engine(engine.path)
+        load_session(engine.path)
     (state,) = list_engines(tmp_path)
     assert not state.fits
     assert build(artifact, "ort-cpu", BuildOptions(shape=SHAPE)).fresh
-    assert load_engine(engine.path)
+    assert load_session(engine.path)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,7 @@ def test_a_description_that_does_not_fit_its_files_is_refused(
     (engine.path.parent / "x").write_bytes(b"x")
     rewrite_engine(engine.path, change)
     with pytest.raises(ArtifactError, match=message):
-        load_engine(engine.path)
+        load_session(engine.path)
 
 
 def test_the_bundle_of_before_stays_until_the_new_one_is_there(
@@ -229,10 +230,10 @@ import os, sys
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, range(os.cpu_count()))
 from toolkit.runtimes.options import SessionOptions
-from toolkit.runtimes.registry import load_engine
+from toolkit.runtimes.subject import load_session
 from toolkit.workloads import Shape
 for options in (None, SessionOptions(threads=2)):
-    session = load_engine(sys.argv[1], options)
+    session = load_session(sys.argv[1], options=options)
     session.bind(Shape(int(sys.argv[2]), int(sys.argv[3])))
     print(session._compiled.get_property("INFERENCE_NUM_THREADS"))
 """
@@ -248,19 +249,19 @@ def test_an_engine_runs_with_the_threads_it_was_built_for(small_artifact: Artifa
 def test_half_a_bundle_is_refused_and_listed(engine: Engine) -> None:
     next(path for path in engine.path.iterdir() if path.suffix != ".json").unlink()
     with pytest.raises(ArtifactError, match="missing, or not what"):
-        load_engine(engine.path)
+        load_session(engine.path)
     (state,) = list_engines(engine.path.parent)
     assert not state.fits
     (engine.path / "engine.json").write_text("{")
     with pytest.raises(ArtifactError, match="cannot be read") as caught:
-        load_engine(engine.path)
+        load_session(engine.path)
     assert f"toolkit build rt4ksr_x2_c6b2_fp32.onnx --runtime {engine.info.runtime}" in caught.value.remedy
     nameless = engine.path.rename(engine.path.with_name("x.engine"))
     with pytest.raises(ArtifactError, match="cannot be read") as caught:
-        load_engine(nameless)
+        load_session(nameless)
     assert caught.value.remedy == "Build it again: `toolkit build`"
     with pytest.raises(ArtifactError, match="is not an engine"):
-        load_engine(engine.path.parent)
+        load_session(engine.path.parent)
 
 
 def test_listing_needs_a_directory(tmp_path: Path) -> None:
@@ -284,7 +285,7 @@ def test_an_engine_that_fits_may_have_no_runtime_here(
 def test_an_openvino_engine_has_one_size(small_artifact: Artifact, tmp_path: Path) -> None:
     engine = build(small_artifact, "openvino", BuildOptions(shape=SHAPE), tmp_path).engine
     with pytest.raises(InputError, match="built for 24x16, not 8x8"):
-        load_engine(engine).bind(Shape(8, 8))
+        load_session(engine).bind(Shape(8, 8))
 
 
 def test_a_failed_build_leaves_nothing(

@@ -15,7 +15,8 @@ from toolkit.runtimes.cuda.devices import cuda_devices
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.onnxruntime.session import OrtSession
 from toolkit.runtimes.options import BuildOptions
-from toolkit.runtimes.registry import RUNTIMES, build, load_engine
+from toolkit.runtimes.registry import RUNTIMES, build
+from toolkit.runtimes.subject import load_session
 from toolkit.workloads import Shape
 
 SHAPE = Shape(16, 24)
@@ -55,7 +56,7 @@ def test_an_engine_is_refused_before_anything_is_touched(
 
     monkeypatch.setattr(type(RUNTIMES["tensorrt-rtx"]), "_load_engine", touched)
     with pytest.raises(Unavailable, match="tensorrt-rtx is not available: there is no NVIDIA driver"):
-        load_engine(engine.path)
+        load_session(engine.path)
 
 
 @without_gpu
@@ -102,7 +103,7 @@ def test_gpu_engines_are_built_loaded_and_reused(name: str, small_artifact: Arti
     options = BuildOptions(shape=SHAPE)
     engine = build(small_artifact, name, options, tmp_path).engine
     assert not build(small_artifact, name, options, tmp_path).fresh
-    session = load_engine(engine.path)
+    session = load_session(engine.path)
     session.bind(SHAPE)
     truth = numpy_function(source_checkpoint(small_artifact).network, "float64")(frame())
     np.testing.assert_allclose(session.run(frame()), truth, rtol=0, atol=1e-4)

@@ -19,7 +19,7 @@ from toolkit.graph import reading
 from toolkit.graph.reading import read_model
 from toolkit.runtimes import rehearsal
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.registry import build, load_engine
+from toolkit.runtimes.registry import build
 from toolkit.runtimes.subject import load_session
 from toolkit.system import isolated
 from toolkit.system import trust as sound
@@ -182,7 +182,7 @@ def test_what_is_written_here_is_not_rehearsed(
     lowered = convert(small_artifact, "fp16", directory=tmp_path)
     frame = np.random.default_rng(0).random((1, 3, 8, 8), np.float32)
     results = []
-    for session in (load_session(lowered, "ort-cpu"), load_engine(build(lowered, "ort-cpu").engine)):
+    for session in (load_session(lowered, "ort-cpu"), load_session(build(lowered, "ort-cpu").engine)):
         session.bind(Shape(8, 8))
         results.append(session.run(frame).copy())
     assert rehearsed == []
@@ -214,7 +214,7 @@ def test_an_engine_that_was_not_built_here_is_rehearsed(
     rewrite_engine(engine.path, lambda info: info["machine"].update(processor="another"))
     monkeypatch.setattr(rehearsal, "run_isolated", lambda *_, **__: isolated.Ended("crashed", "", "SIGSEGV"))
     with pytest.raises(ArtifactError, match=r"engine is dangerous: loading it with ort-cpu ended a process \(SIGSEGV"):
-        load_engine(engine.path)
+        load_session(engine.path)
     assert Engine.read(engine.path).info.machine["processor"] == "another"
 
 

@@ -22,8 +22,9 @@ from toolkit.precisions import Precision
 from toolkit.runtimes.onnxruntime.provider import cuda_provider
 from toolkit.runtimes.onnxruntime.session import OrtSession
 from toolkit.runtimes.options import BuildOptions, SessionOptions
-from toolkit.runtimes.registry import RUNTIMES, build, load_engine
+from toolkit.runtimes.registry import RUNTIMES, build
 from toolkit.runtimes.reported import short_precision
+from toolkit.runtimes.subject import load_session
 from toolkit.system.openvino_core import openvino_core
 from toolkit.system.probe import Availability
 from toolkit.workloads import WORKLOADS, Shape
@@ -156,7 +157,7 @@ def test_openvino_puts_no_other_precision_in_the_place_of_the_asked_for(
     assert ran <= {"fp32", precision}
     assert precision in ran or not able
     engine = build(artifact, "openvino", BuildOptions(shape=Shape(8, 8))).engine
-    assert {node.precision for node in load_engine(engine).executed().values()} == ran
+    assert {node.precision for node in load_session(engine).executed().values()} == ran
 
 
 def test_ctrl_c_finds_the_process_alive_after_sessions_that_overlap(small_artifact: Artifact) -> None:

@@ -1,4 +1,4 @@
-"""All runtimes by name, and functions that take a runtime by name: load, build, generate a script, list engines."""
+"""All runtimes by name, and functions that take a runtime by name: build, generate a script, list engines."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from toolkit.runtimes.engine import Engine, find_engines
 from toolkit.runtimes.native.runtime import NativeRuntime
 from toolkit.runtimes.onnxruntime.runtime import OrtCpuRuntime, OrtCudaRuntime, OrtTensorRtRuntime
 from toolkit.runtimes.openvino.runtime import OpenVinoRuntime
-from toolkit.runtimes.options import BuildOptions, SessionOptions
+from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.plugins import registered_runtimes
-from toolkit.runtimes.protocol import Runtime, Session
+from toolkit.runtimes.protocol import Runtime
 from toolkit.runtimes.pytorch.runtime import (
     TorchCompileCudaRuntime,
     TorchCompileRuntime,
@@ -69,6 +69,21 @@ def find_runtime(name: str) -> Runtime:
     return RUNTIMES[name]
 
 
+def find_building_runtime(name: str) -> BuildingRuntime:
+    """A runtime that builds engines, by name.
+
+    Raises:
+        InputError: there is no such runtime, or it builds no engines.
+    """
+    runtime = find_runtime(name)
+    if not isinstance(runtime, BuildingRuntime):
+        able = [other.name for other in RUNTIMES.values() if isinstance(other, BuildingRuntime)]
+        raise InputError(
+            f"{name} builds no engines: it runs artifacts as they are", f"Those that do: {', '.join(able)}."
+        )
+    return runtime
+
+
 def default_runtime(artifact: Artifact) -> str:
     """The CPU runtime that is used when none is named.
 
@@ -103,7 +118,9 @@ def build(
         'rt4ksr_x2_fp32.ort-cpu.engine'
     """
     loaded = read_artifact(artifact)
-    return _building(runtime).build(loaded, options or BuildOptions(), directory, progress, overwrite=overwrite)
+    return find_building_runtime(runtime).build(
+        loaded, options or BuildOptions(), directory, progress, overwrite=overwrite
+    )
 
 
 def build_script(
@@ -142,7 +159,7 @@ def build_script(
     check_outputs(path, overwrite=overwrite)
     home = Path() if path is None else path.parent
     onnx = Path(os.path.relpath(loaded.path, home))
-    script = _building(runtime).script(loaded, options or BuildOptions(), onnx, timing)
+    script = find_building_runtime(runtime).script(loaded, options or BuildOptions(), onnx, timing)
     if path is not None:
         if re.search(rf"^(import|from) {re.escape(path.stem)}\b", script, re.MULTILINE):
             raise InputError(f"{path} would import itself in the place of {path.stem}", "Give it another name.")
@@ -150,25 +167,9 @@ def build_script(
     return script
 
 
-def load_engine(engine: Engine | Path | str, options: SessionOptions | None = None) -> Session:
-    """A session for an engine bundle.
-
-    Raises:
-        ArtifactError: it is not a bundle, or was edited.
-        Unavailable: its runtime does not work here, or it was built for something else.
-
-    Example:
-        >>> options = toolkit.BuildOptions(shape=toolkit.Shape(48, 64))
-        >>> engine = toolkit.build("exported/rt4ksr_x2_fp32.onnx", "ort-cpu", options, Path("small")).engine
-        >>> session = toolkit.load_engine(engine)
-    """
-    loaded = engine if isinstance(engine, Engine) else Engine.read(engine)
-    return _building(loaded.info.runtime).load_engine(loaded, options)
-
-
 def engine_obstacle(engine: Engine) -> str:
     """Why an engine cannot run here, and what to do about it; empty when it can."""
-    runtime = _building(engine.info.runtime)
+    runtime = find_building_runtime(engine.info.runtime)
     available = runtime.probe_engine()
     if not available.ok:
         return f"{available.reason}. {available.remedy}"
@@ -212,7 +213,7 @@ def list_engines(directory: Path) -> list[EngineState]:
 def _state(path: Path) -> EngineState:
     try:
         engine = Engine.read(path)
-        runtime = _building(engine.info.runtime)
+        runtime = find_building_runtime(engine.info.runtime)
         mismatch = runtime.mismatch(engine)
     except ToolkitError as error:
         return EngineState(path.name, "", None, False, False, error.args[0], error.remedy)
@@ -222,16 +223,6 @@ def _state(path: Path) -> EngineState:
         return EngineState(path.name, info.precision, info.shape, False, False, mismatch, remedy)
     reason, remedy = ("", "") if available.ok else (available.reason, available.remedy)
     return EngineState(path.name, info.precision, info.shape, True, available.ok, reason, remedy)
-
-
-def _building(name: str) -> BuildingRuntime:
-    runtime = find_runtime(name)
-    if not isinstance(runtime, BuildingRuntime):
-        able = [other.name for other in RUNTIMES.values() if isinstance(other, BuildingRuntime)]
-        raise InputError(
-            f"{name} builds no engines: it runs artifacts as they are", f"Those that do: {', '.join(able)}."
-        )
-    return runtime
 
 
 # At the end, so that a registered module may import this one.

@@ -17,7 +17,7 @@ from toolkit.runtimes.options import SessionOptions
 from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.pytorch.checkpoint import checkpoint_contract
 from toolkit.runtimes.references import REFERENCES, find_any
-from toolkit.runtimes.registry import BASELINE, RUNTIMES, default_runtime, engine_obstacle, load_engine
+from toolkit.runtimes.registry import BASELINE, RUNTIMES, default_runtime, engine_obstacle, find_building_runtime
 from toolkit.system.atomic import sha256_of
 from toolkit.workloads import Shape
 
@@ -259,7 +259,7 @@ class Subject:
         options = SessionOptions(self.threads)
         match self.source:
             case Engine() as engine:
-                return load_engine(engine, options)
+                return find_building_runtime(self.runtime).load_engine(engine, options)
             case Artifact() as artifact:
                 return find_any(self.runtime).load(artifact, options, self.precision)
             case checkpoint:
@@ -285,6 +285,12 @@ def load_session(
         >>> session = toolkit.load_session("exported/rt4ksr_x2_fp32.onnx", "ort-cpu")
         >>> session.bind((48, 64))
         >>> large = session.run(np.zeros((1, 3, 48, 64), np.float32))
+
+        An engine bundle runs on the runtime that built it:
+
+        >>> options = toolkit.BuildOptions(shape=toolkit.Shape(48, 64))
+        >>> engine = toolkit.build("exported/rt4ksr_x2_fp32.onnx", "ort-cpu", options, Path("small")).engine
+        >>> session = toolkit.load_session(engine)
     """
     threads = 0 if options is None else options.threads
     match source:

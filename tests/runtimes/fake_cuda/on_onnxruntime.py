@@ -18,7 +18,8 @@ from toolkit.runtimes.onnxruntime.gpu_session import OrtGpuSession
 from toolkit.runtimes.onnxruntime.provider import cuda_provider, tensorrt_provider
 from toolkit.runtimes.onnxruntime.runtime import OrtGpuRuntime
 from toolkit.runtimes.options import BuildOptions
-from toolkit.runtimes.registry import build, load_engine
+from toolkit.runtimes.registry import build
+from toolkit.runtimes.subject import load_session
 from toolkit.system.probe import Availability
 from toolkit.system.progress import Progress
 from toolkit.workloads import Shape
@@ -128,7 +129,7 @@ def test_an_ort_cuda_bundle(small_artifact: Artifact, on_device: type[OnDevice],
     assert engine.info.identity["device"] == "Fake GPU"
     assert "--runtime ort-cuda --shape 12x8 --no-nhwc" in engine.rebuild_command
     assert not build(small_artifact, "ort-cuda", options, tmp_path).fresh
-    check(load_engine(engine), small_artifact, SHAPE)
+    check(load_session(engine), small_artifact, SHAPE)
     assert on_device.opened[-1].items() >= expected.items()
 
 
@@ -138,7 +139,7 @@ def test_a_bundle_of_another_provider_is_refused(
     engine = build(small_artifact, "ort-cuda", BuildOptions(shape=SHAPE), tmp_path).engine
     engine.file("provider.json").write_text('{"name": "CPUExecutionProvider", "options": {}}')
     with pytest.raises(ArtifactError, match="is for CPUExecutionProvider, not CUDAExecutionProvider"):
-        load_engine(engine)
+        load_session(engine)
 
 
 def test_an_ort_tensorrt_bundle_holds_its_caches_and_is_not_written_to(
@@ -152,7 +153,7 @@ def test_an_ort_tensorrt_bundle_holds_its_caches_and_is_not_written_to(
     assert engine.info.read_back["timings from"] == "none"
     assert str(tmp_path) not in engine.file("provider.json").read_text()
     before = {path.name: path.stat().st_mtime_ns for path in engine.path.iterdir()}
-    session = load_engine(engine)
+    session = load_session(engine)
     private = on_device.opened[-1]["path"].parent
     assert private != engine.path
     check(session, small_artifact, SHAPE)
@@ -177,7 +178,7 @@ def test_ort_tensorrt_starts_from_earlier_timings(
     assert second.engine.info.read_back["timings from"] == first.path.name
     rewrite_engine(second.engine.path, lambda info: info["identity"].update(device="another GPU"))
     with pytest.raises(Unavailable, match="device is Fake GPU here, and it was built for another GPU"):
-        load_engine(second.engine.path)
+        load_session(second.engine.path)
     steps: list[Progress] = []
     third = build(small_artifact, "ort-tensorrt", BuildOptions(shape=SHAPE), tmp_path, steps.append).engine
     assert third.info.read_back["timings from"] == "none"

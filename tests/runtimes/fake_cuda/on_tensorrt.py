@@ -15,7 +15,8 @@ from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
 from toolkit.runtimes.building import BuildJob
 from toolkit.runtimes.options import BuildOptions
-from toolkit.runtimes.registry import build, load_engine
+from toolkit.runtimes.registry import build
+from toolkit.runtimes.subject import load_session
 from toolkit.runtimes.tensorrt.runtime import TensorRtRtxRuntime, TensorRtRuntime
 from toolkit.runtimes.tensorrt.session import TensorRtSession
 from toolkit.system.probe import Availability
@@ -145,14 +146,14 @@ def test_tensorrt_rtx_engines_are_for_their_targets(
     assert not build(small_artifact, "tensorrt-rtx", options, tmp_path).fresh
     if target == "sm120":
         with pytest.raises(Unavailable, match="the GPU here is sm86, and it was built for sm120") as caught:
-            load_engine(engine)
+            load_session(engine)
         assert "--target sm120" in caught.value.remedy
     else:
-        assert load_engine(engine) is engine
+        assert load_session(engine) is engine
     if not target:
         rewrite_engine(engine.path, lambda info: info["identity"].update({"compute capability": "8.9"}))
         with pytest.raises(Unavailable, match=r"compute capability is 8\.6 here, and it was built for 8\.9"):
-            load_engine(engine.path)
+            load_session(engine.path)
 
 
 def test_compatible_engines_are_for_more_than_this_gpu_and_version(monkeypatch: pytest.MonkeyPatch) -> None:
