@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 from samples import checkpoint, small_preset
 
 from toolkit.artifact import Artifact
-from toolkit.graph.analysis.locality import Locality, bytes_per_pixel, locality, network_locality
+from toolkit.graph.analysis.locality import Locality, WholeFrame, bytes_per_pixel, locality, network_locality
 from toolkit.graph.export import export
 from toolkit.runtimes.subject import load_session
 from toolkit.workloads import Shape
@@ -48,8 +48,8 @@ def test_rt4ksr_looks_as_far_as_is_computed(scale: int, tmp_path_factory: pytest
 def test_presets_are_known_or_refused(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     artifact = export(checkpoint(small_preset(name)), directory=tmp_path_factory.mktemp("preset"))
     local = locality(onnx.load(artifact.path))
-    if isinstance(local, str):
-        assert "whole frame" in local
+    if isinstance(local, WholeFrame):
+        assert "whole frame" in local.reason
         return
     for row in (48, 49):
         up, down = influence(artifact, row)
@@ -88,7 +88,9 @@ def test_strides_dilations_and_pooling_by_hand() -> None:
 )
 def test_what_is_not_local_is_refused(node: onnx.NodeProto, words: str) -> None:
     constants = {"axes": np.array([2, 3]), "w": np.zeros((4, 4, 3, 3), np.float32)}
-    assert words in str(locality(graph(node, constants=constants)))
+    found = locality(graph(node, constants=constants))
+    assert isinstance(found, WholeFrame)
+    assert words in found.reason
 
 
 def test_memory_counts_what_lives_at_once() -> None:
@@ -114,6 +116,6 @@ def test_a_manifest_may_state_the_receptive_field(small_artifact: Artifact) -> N
     assert stating(None, 6) == Locality(found.above, found.below, 6)
     assert "whole frame" in str(stating("whole frame"))
     unknown = graph(helper.make_node("Det", ["x"], ["y"]))
-    assert isinstance(network_locality(unknown, network), str)
+    assert isinstance(network_locality(unknown, network), WholeFrame)
     stated = msgspec.structs.replace(network, receptive_field=7, size_multiple=4)
     assert network_locality(unknown, stated) == Locality(7, 7, 4)

@@ -94,7 +94,7 @@ def test_speed_ups_are_over_the_baseline(report: toolkit.ProfileReport) -> None:
 
 def test_json_and_csv_hold_the_same_numbers(report: toolkit.ProfileReport, tmp_path: Path) -> None:
     document = json.loads(report.to_json())
-    assert document["schema"] == 3
+    assert document["schema"] == 4
     assert document["settings"]["boundary"] == "host"
     jsonschema.validate(document, report_schema())
     assert read_report(write(tmp_path / "report.json", report)) == report

@@ -184,3 +184,30 @@ def test_gate_prints_what_markup_would_break(tmp_path: Path, capsys: pytest.Capt
     printed = capsys.readouterr().out
     assert "[/] [bold]:smile:\\x1b[2J" in printed
     assert not hidden(printed)
+
+
+@pytest.mark.parametrize("schema", [2, 3])
+def test_reports_of_older_schemas_are_upgraded(schema: int, tmp_path: Path) -> None:
+    """Sizes were HEIGHTxWIDTH before schema 3, and the kind of a subject was only in its name before schema 4."""
+    document = copy.deepcopy(PLAIN) | {"schema": schema}
+    for older in document["cells"]:
+        del older["is_engine"]
+    document["cells"][0]["workload"] = "48x64" if schema < 3 else "64x48"
+    document["cells"][1]["artifact"] = "rt4ksr_x2_fp32.openvino.engine"
+    (tmp_path / "old.json").write_text(json.dumps(document))
+    upgraded = read_report(tmp_path / "old.json")
+    assert [item.is_engine for item in upgraded.cells] == [False, True, False]
+    assert upgraded.cells[0].workload == "64x48"
+    assert read_report(_written(tmp_path / "new.json", upgraded)) == upgraded
+
+
+def test_the_kind_of_a_subject_is_not_read_from_its_name(tmp_path: Path) -> None:
+    named = report(msgspec.structs.replace(cell("openvino", 0.02), artifact="odd.engine"))
+    (read,) = read_report(_written(tmp_path / "report.json", named)).cells
+    assert not read.is_engine
+    assert read.name == "openvino fp32"
+
+
+def _written(path: Path, content: ProfileReport) -> Path:
+    path.write_text(content.to_json())
+    return path

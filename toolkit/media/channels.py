@@ -27,7 +27,7 @@ def upscale_with_alpha(network: FrameUpscaler, samples: Samples, white: int) -> 
     its values around each pixel.
     """
     colour, alpha = samples[..., :-1], samples[..., -1:]
-    filled = _without_hidden(colour, alpha)
+    filled = _without_hidden(colour, alpha, network.reach)
     made = upscale_grey(network, filled, white) if colour.shape[2] == 1 else upscale_colour(network, filled, white)
     scale = made.shape[0] // samples.shape[0]
     edges = np.clip(upscale_grey(network, alpha, white), *_neighbourhood(alpha, scale))
@@ -48,17 +48,23 @@ def _neighbourhood(alpha: Samples, scale: int) -> tuple[Samples, Samples]:
     return low, high
 
 
-def _without_hidden(colour: Samples, alpha: Samples) -> Samples:
-    """Colour in which fully transparent pixels near visible ones are replaced by the colours around them.
+def _without_hidden(colour: Samples, alpha: Samples, reach: int | None) -> Samples:
+    """Colour in which fully transparent pixels that influence visible ones are replaced by the colours around them.
 
     The visible area grows by one pixel in each step; a new pixel is the mean of its neighbours that are known.
+
+    Args:
+        colour: (H, W, 1 or 3).
+        alpha: (H, W, 1); 0 is fully transparent.
+        reach: of the network, in pixels. None: hidden pixels may influence every visible one. Those beyond `_GROWN`
+            are then replaced by the mean visible colour, as growing over a whole image would take too long.
     """
     missing = alpha[..., 0] == 0
     if not missing.any() or missing.all():
         return colour
     result = np.pad(colour, ((1, 1), (1, 1), (0, 0)))
     known = np.pad(~missing, 1)
-    for _ in range(_SIGHT):
+    for _ in range(_GROWN if reach is None else reach + _EDGE):
         near = known.copy()
         for shift in _AROUND:
             near |= np.roll(known, shift, (0, 1))
@@ -74,9 +80,13 @@ def _without_hidden(colour: Samples, alpha: Samples) -> Samples:
         result[rows, columns] = np.rint(total / count)
         known[rows, columns] = True
     filled: Samples = result[1:-1, 1:-1]
+    if reach is None:
+        filled[~known[1:-1, 1:-1]] = np.rint(colour[~missing].mean(axis=0))
     return filled
 
 
 _AROUND = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if (down, right) != (0, 0)]
-_SIGHT = 20
-"""Pixels that are replaced around visible ones: a little more than the receptive field of RT4KSR reaches."""
+_EDGE = 1
+"""Pixels by which upscaled transparency may reach beyond visible ones: see `_neighbourhood`."""
+_GROWN = 32
+"""Pixels that the visible area grows by if the reach of the network is not known."""

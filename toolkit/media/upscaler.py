@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
-from toolkit.graph.analysis.locality import Locality, bytes_per_pixel, network_locality
+from toolkit.graph.analysis.locality import Locality, WholeFrame, bytes_per_pixel, network_locality
 from toolkit.graph.reading import read_model
 from toolkit.manifest_parts import Network
 from toolkit.media.strips import MEMORY, Strip, cut, highest
@@ -157,7 +157,7 @@ class FrameUpscaler:
 
     def _extended(self, frame: Planes) -> Planes:
         """The frame extended by reflection to the network's size multiple, as sessions do, but once for all strips."""
-        if self.subject.fixed is not None or isinstance(self._local(), str):
+        if self.subject.fixed is not None or isinstance(self._local(), WholeFrame):
             return frame
         sides = frame.shape[1:]
         wanted = [self.subject.contract.sizes.padded(side) for side in sides]
@@ -166,10 +166,22 @@ class FrameUpscaler:
                 frame = frame.take(reflected_indices(side, target), axis)
         return frame
 
-    def _local(self) -> Locality | str:
-        """The graph's receptive field, or why there are no strips; engines have a fixed size."""
+    @property
+    def reach(self) -> int | None:
+        """Pixels to each side that an output pixel depends on; None: the whole frame, or unknown."""
+        artifact = self.subject.origin
+        if artifact is None:
+            return None
+        local = _demand_of(artifact).local
+        if isinstance(local, WholeFrame):
+            return None
+        # The field is given for the first pixel of each block of `alignment` pixels, and a pixel may be its last.
+        return max(local.above, local.below) + local.alignment - 1
+
+    def _local(self) -> Locality | WholeFrame:
+        """The graph's receptive field; engines run on whole frames, because they have a fixed size."""
         artifact = self.subject.artifact
-        return "an engine is built for one size" if artifact is None else _read_locality(artifact)[0]
+        return WholeFrame("an engine is built for one size") if artifact is None else _demand_of(artifact).local
 
     def _plan(self, shape: Shape) -> None:
         self._shape = shape
@@ -180,10 +192,10 @@ class FrameUpscaler:
         whole = Strip(0, shape.height, 0, shape.height)
         self._strips, self._whole = (whole,), True
         artifact = self.subject.artifact
-        if artifact is None or isinstance(local, str) or self.subject.fixed is not None:
+        if artifact is None or isinstance(local, WholeFrame) or self.subject.fixed is not None:
             self._demand_memory(shape, local)
             return
-        per_pixel = _read_locality(artifact)[1]
+        per_pixel = _demand_of(artifact).bytes_per_pixel
         rows = highest(self.memory, shape, per_pixel, local)
         self._strips = cut(shape.height, rows, local)
         if len(self._strips) == 1 and self.reuse:
@@ -192,15 +204,15 @@ class FrameUpscaler:
         else:
             self._whole = len(self._strips) == 1
 
-    def _demand_memory(self, shape: Shape, reason: Locality | str) -> None:
+    def _demand_memory(self, shape: Shape, local: Locality | WholeFrame) -> None:
         """Where there can be no strips, the whole frame must fit."""
         artifact = self.subject.artifact
-        if artifact is None or not isinstance(reason, str):
+        if artifact is None or isinstance(local, Locality):
             return
-        needed = _read_locality(artifact)[1] * shape.height * shape.width
+        needed = _demand_of(artifact).bytes_per_pixel * shape.height * shape.width
         if needed > self.memory:
             raise InputError(
-                f"{shape} takes about {needed / 2**20:.0f} MiB at once, and cannot be cut into strips: {reason}",
+                f"{shape} takes about {needed / 2**20:.0f} MiB at once, and cannot be cut into strips: {local.reason}",
                 "Allow more with --memory.",
             )
 
@@ -223,12 +235,20 @@ class FrameUpscaler:
         return np.array_equal(results[0], results[1])
 
 
-def _read_locality(artifact: Artifact) -> tuple[Locality | str, float]:
-    return _locality_of(artifact.path, artifact.manifest.network)
+@dataclass(frozen=True)
+class _Demand:
+    """What a graph needs to compute a pixel: input around it, and memory."""
+
+    local: Locality | WholeFrame
+    bytes_per_pixel: float
+
+
+def _demand_of(artifact: Artifact) -> _Demand:
+    return _read_demand(artifact.path, artifact.manifest.network)
 
 
 @lru_cache(maxsize=16)
-def _locality_of(path: Path, network: Network) -> tuple[Locality | str, float]:
+def _read_demand(path: Path, network: Network) -> _Demand:
     model = read_model(path)
     with foreign(f"cannot find the receptive field of {path}"):
-        return network_locality(model, network), bytes_per_pixel(model)
+        return _Demand(network_locality(model, network), bytes_per_pixel(model))

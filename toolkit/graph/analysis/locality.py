@@ -64,33 +64,44 @@ class _Reach:
     axis: int
 
 
-class _WholeFrame(Exception):
+@dataclass(frozen=True)
+class WholeFrame:
+    """An output row may depend on every input row: the graph must run on whole frames.
+
+    Attributes:
+        reason: the node that depends on the whole frame, or that is not known to be local.
+    """
+
+    reason: str
+
+
+class _NotLocal(Exception):
     """A node depends on every row, or on rows that are not known; the message says why."""
 
 
-def network_locality(model: onnx.ModelProto, network: Network) -> Locality | str:
-    """The receptive field of an artifact's graph, or why there is none to speak of.
+def network_locality(model: onnx.ModelProto, network: Network) -> Locality | WholeFrame:
+    """The receptive field of an artifact's graph.
 
     The manifest may state it, for graphs that the analysis does not understand. What the analysis finds is never made
     smaller by it: a strip with too few rows around it would show at its edges.
     """
     stated, found = network.receptive_field, locality(model)
     if stated == "whole frame":
-        return "its manifest says that a pixel depends on the whole frame"
-    if isinstance(found, str):
+        return WholeFrame("its manifest says that a pixel depends on the whole frame")
+    if isinstance(found, WholeFrame):
         return found if stated is None else Locality(stated, stated, network.size_multiple)
     # A strip is an input of the graph: it begins where the graph's blocks do, and has a size that the graph takes.
     alignment = math.lcm(found.alignment, network.size_multiple)
     return Locality(max(found.above, stated or 0), max(found.below, stated or 0), alignment)
 
 
-def locality(model: onnx.ModelProto) -> Locality | str:
-    """The receptive field of a graph's one output, or the reason why it has none smaller than the frame.
+def locality(model: onnx.ModelProto) -> Locality | WholeFrame:
+    """The receptive field of a graph's one output.
 
     Computed node by node: a convolution adds its kernel, in units of the step that the strides before it have left;
     DepthToSpace and Resize divide the step. Padding needs no special care: it lies outside the frame, and a strip at
     the edge of the frame has the same padding there. A node that is not known to be local (a mean over the frame, an
-    unknown operator) gives a reason, never a guess.
+    unknown operator) makes it the whole frame: nothing is guessed.
     """
     graph = model.graph
     constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
@@ -108,8 +119,8 @@ def locality(model: onnx.ModelProto) -> Locality | str:
             continue
         try:
             reach = _through(node, inputs, constants)
-        except _WholeFrame as reason:
-            return f"{node.name or node.op_type} ({node.op_type}) {reason}"
+        except _NotLocal as reason:
+            return WholeFrame(f"{node.name or node.op_type} ({node.op_type}) {reason}")
         alignment = math.lcm(alignment, reach.step.numerator)
         reaches |= dict.fromkeys(node.output, reach)
     result = reaches[graph.output[0].name]
@@ -124,18 +135,18 @@ def _through(node: onnx.NodeProto, inputs: list[_Reach], constants: dict[str, np
         return reach
     if node.op_type in {"Concat", "Split"}:
         if attributes.get("axis", 0) not in (_channel_axis(reach), _channel_axis(reach) - 4):
-            raise _WholeFrame("joins or splits other than channels")
+            raise _NotLocal("joins or splits other than channels")
         return reach
     handler = _HANDLERS.get(node.op_type)
     if handler is None:
-        raise _WholeFrame("is not known to be local")
+        raise _NotLocal("is not known to be local")
     return handler(reach, attributes, [constants.get(name) for name in node.input])
 
 
 def _union(inputs: list[_Reach]) -> _Reach:
     steps, axes = {item.step for item in inputs}, {item.axis for item in inputs}
     if len(steps) > 1 or len(axes) > 1:
-        raise _WholeFrame("joins tensors of different resolutions")
+        raise _NotLocal("joins tensors of different resolutions")
     above, below = max(item.above for item in inputs), max(item.below for item in inputs)
     return _Reach(inputs[0].step, above, below, inputs[0].axis)
 
@@ -147,9 +158,9 @@ def _channel_axis(reach: _Reach) -> int:
 def _window(reach: _Reach, attributes: Attributes, kernel: int) -> _Reach:
     """A convolution or pooling of `kernel` rows: row i reads rows stride·i - pad to stride·i - pad + span."""
     if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b""):
-        raise _WholeFrame("pads automatically")
+        raise _NotLocal("pads automatically")
     if reach.axis != 2:
-        raise _WholeFrame("reads a layout that is not NCHW")
+        raise _NotLocal("reads a layout that is not NCHW")
     stride = _first(attributes, "strides", 1)
     pad = _first(attributes, "pads", 0)
     span = (kernel - 1) * _first(attributes, "dilations", 1)
@@ -169,7 +180,7 @@ def _conv(reach: _Reach, attributes: Attributes, constants: list[np.ndarray | No
     if isinstance(shape, list):
         return _window(reach, attributes, int(shape[0]))
     if weights is None:
-        raise _WholeFrame("has no constant kernel")
+        raise _NotLocal("has no constant kernel")
     return _window(reach, attributes, weights.shape[2])
 
 
@@ -198,17 +209,17 @@ def _space_to_depth(reach: _Reach, attributes: Attributes, _constants: list[np.n
 def _integer(attributes: Attributes, name: str) -> int:
     value = attributes[name]
     if not isinstance(value, int):
-        raise _WholeFrame(f"has no {name}")
+        raise _NotLocal(f"has no {name}")
     return value
 
 
 def _resize(reach: _Reach, attributes: Attributes, constants: list[np.ndarray | None]) -> _Reach:
     scales = constants[2] if len(constants) > 2 else None
     if attributes.get("mode", b"nearest") != b"nearest" or scales is None or scales.size != 4:
-        raise _WholeFrame("interpolates")
+        raise _NotLocal("interpolates")
     by = float(scales[reach.axis])
     if by < 1 or by != int(by):
-        raise _WholeFrame("does not scale by a whole number")
+        raise _NotLocal("does not scale by a whole number")
     # Whatever the rounding and coordinate modes, nearest reads the row itself or one next to it.
     finer = _finer(reach, int(by))
     return _Reach(finer.step, finer.above + reach.step, finer.below + reach.step, reach.axis)
@@ -217,7 +228,7 @@ def _resize(reach: _Reach, attributes: Attributes, constants: list[np.ndarray | 
 def _pad(reach: _Reach, _attributes: Attributes, constants: list[np.ndarray | None]) -> _Reach:
     pads = constants[1] if len(constants) > 1 else None
     if pads is None or pads.size != 8:
-        raise _WholeFrame("pads by an amount that is not constant")
+        raise _NotLocal("pads by an amount that is not constant")
     before = int(pads[reach.axis])
     return _Reach(reach.step, reach.above + reach.step * before, reach.below - reach.step * before, reach.axis)
 
@@ -226,20 +237,20 @@ def _reduce(reach: _Reach, attributes: Attributes, constants: list[np.ndarray | 
     given = constants[1] if len(constants) > 1 else None
     axes = given.reshape(-1).tolist() if given is not None else attributes.get("axes")
     if not isinstance(axes, list) or {axis % 4 for axis in axes} != {_channel_axis(reach)}:
-        raise _WholeFrame("takes in the whole frame")
+        raise _NotLocal("takes in the whole frame")
     return reach
 
 
 def _transpose(reach: _Reach, attributes: Attributes, _constants: list[np.ndarray | None]) -> _Reach:
     order = attributes.get("perm")
     if not isinstance(order, list) or len(order) != 4 or order.index(reach.axis) not in (1, 2):
-        raise _WholeFrame("reorders rows")
+        raise _NotLocal("reorders rows")
     return _Reach(reach.step, reach.above, reach.below, order.index(reach.axis))
 
 
 def _layer_norm(reach: _Reach, attributes: Attributes, _constants: list[np.ndarray | None]) -> _Reach:
     if reach.axis != 1 or attributes.get("axis", -1) not in (-1, 3):
-        raise _WholeFrame("takes in the whole frame")
+        raise _NotLocal("takes in the whole frame")
     return reach
 
 

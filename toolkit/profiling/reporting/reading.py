@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from toolkit.errors import InputError
+from toolkit.kinds import ENGINE_SUFFIX
 from toolkit.profiling.reporting.report import SCHEMA, ProfileReport
 from toolkit.profiling.reporting.validity import invalid_value
 from toolkit.system.documents import MalformedDocument, from_json
@@ -49,17 +50,25 @@ def read_report(path: Path | str) -> ProfileReport:
 
 
 def _upgraded(document: dict[str, Any]) -> dict[str, Any]:
-    """The same report in the current schema. Schema 2 named sizes of workloads HEIGHTxWIDTH."""
-    if document["schema"] == SCHEMA:
-        return document
+    """The same report in the current schema; see `SCHEMA`."""
     cells = document.get("cells")
-    upgraded = [_width_first(cell) for cell in cells] if isinstance(cells, list) else cells
-    return {**document, "cells": upgraded, "schema": SCHEMA}
+    if document["schema"] < 3 and isinstance(cells, list):
+        cells = [_width_first(cell) for cell in cells]
+    if document["schema"] < 4 and isinstance(cells, list):
+        cells = [_with_kind(cell) for cell in cells]
+    return {**document, "cells": cells, "schema": SCHEMA} if document["schema"] < SCHEMA else document
 
 
 def _width_first(cell: object) -> object:
     if isinstance(cell, dict) and (match := re.fullmatch(r"(\d+)[xX](\d+)", str(cell.get("workload")))):
         return {**cell, "workload": f"{match[2]}x{match[1]}"}
+    return cell
+
+
+def _with_kind(cell: object) -> object:
+    """In older reports only the suffix of the name distinguishes engine bundles from artifacts."""
+    if isinstance(cell, dict):
+        return {**cell, "is_engine": str(cell.get("artifact")).endswith(ENGINE_SUFFIX)}
     return cell
 
 

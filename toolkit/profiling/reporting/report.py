@@ -13,7 +13,6 @@ import msgspec
 
 from toolkit.artifact import encode
 from toolkit.graph.analysis.work import Work
-from toolkit.kinds import ENGINE_SUFFIX
 from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.profiling.measuring.builds import Build
 from toolkit.profiling.measuring.conditions import Conditions
@@ -27,8 +26,8 @@ from toolkit.quoting import csv_cell
 from toolkit.runtimes.reported import LayerTime, Stages
 from toolkit.system.hardware import Ceiling
 
-SCHEMA = 3
-"""Version of report.json. Schema 2 named sizes of workloads HEIGHTxWIDTH."""
+SCHEMA = 4
+"""Version of report.json. Schema 2 named sizes of workloads HEIGHTxWIDTH; before schema 4, `is_engine` was missing."""
 
 
 class ColdStart(msgspec.Struct, frozen=True):
@@ -82,10 +81,10 @@ class Throughput(msgspec.Struct, frozen=True):
 class CellReport(msgspec.Struct, frozen=True):
     """One configuration: what was requested, and either the measurement or `reason`, why it did not run.
 
-    `artifact` is the name of an artifact or an engine bundle (`*.engine`); `sha256` is that of the artifact. `executed`
-    counts nodes per executed precision, as reported by the runtime. `speed_up` is the median of the unfused PyTorch
-    baseline of the same network and workload divided by this median, over the rounds that both measured. `spent` is the
-    share of the network's gain over bicubic that the precision loses, as recorded by `toolkit evaluate
+    `artifact` is the name of an artifact or, if `is_engine`, of an engine bundle; `sha256` is that of the artifact.
+    `executed` counts nodes per executed precision, as reported by the runtime. `speed_up` is the median of the unfused
+    PyTorch baseline of the same network and workload divided by this median, over the rounds that both measured.
+    `spent` is the share of the network's gain over bicubic that the precision loses, as recorded by `toolkit evaluate
     --within-budget --record`. `stages` are medians. `throughput_note`, `layers_note` and
     `builds_note` say why a requested value is missing, and `note` why the speed-up is.
     `finished` is false if the run was interrupted.
@@ -120,11 +119,7 @@ class CellReport(msgspec.Struct, frozen=True):
     builds: tuple[Build, ...] = ()
     builds_note: str = ""
     blocks: tuple[Block, ...] = ()
-
-    @property
-    def is_engine(self) -> bool:
-        """Whether this is an engine bundle, not an artifact."""
-        return self.artifact.endswith(ENGINE_SUFFIX)
+    is_engine: bool = False
 
     @property
     def key(self) -> tuple[str, str, str, str]:

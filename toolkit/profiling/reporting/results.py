@@ -67,6 +67,7 @@ def planned_report(cell: CellPlan) -> CellReport:
         reason=cell.obstacle,
         finished=bool(cell.obstacle),
         spent=_spent(cell),
+        is_engine=cell.engine is not None,
     )
 
 
