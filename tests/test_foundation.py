@@ -29,7 +29,8 @@ def test_sizes_that_are_none(text: str) -> None:
     assert caught.value.remedy
 
 
-def test_both_workloads_end_at_4k() -> None:
+def test_every_scale_up_to_4_has_a_workload_that_ends_at_4k() -> None:
+    assert sorted(workload.scale or 0 for workload in WORKLOADS.values()) == [1, 2, 3, 4]
     for workload in WORKLOADS.values():
         assert workload.scale is not None
         assert workload.shape.upscaled(workload.scale) == Shape(2160, 3840)

@@ -1,4 +1,4 @@
-"""Sizes of images, and the two 4K workloads.
+"""Sizes of images, and the 4K workloads, one for each scale from x1 to x4.
 
 Text shows WIDTHxHEIGHT, as is usual for video; arrays, manifests and JSON hold (height, width).
 """
@@ -55,9 +55,12 @@ class Workload:
 
 
 WORKLOADS = {
+    "540p-4k": Workload("540p-4k", Shape(540, 960), 4),
     "720p-4k": Workload("720p-4k", Shape(720, 1280), 3),
     "1080p-4k": Workload("1080p-4k", Shape(1080, 1920), 2),
+    "2160p-4k": Workload("2160p-4k", Shape(2160, 3840), 1),
 }
+"""By name, the smallest input first. All end at 3840x2160."""
 
 NAMED_SHAPES = {
     "540p": Shape(540, 960),
@@ -108,5 +111,5 @@ def parse_workload(text: str) -> Workload:
 
 
 def workload_for_scale(scale: int) -> Workload | None:
-    """The 4K workload for networks of this scale; None: there is none."""
+    """The 4K workload for networks of this scale, x1 to x4; None: there is none."""
     return next((workload for workload in WORKLOADS.values() if workload.scale == scale), None)

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import onnx
 import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
-from samples import checkpoint, needs_data, network, released, save_safetensors
+from samples import SMALL, checkpoint, needs_data, network, released, save_safetensors
 
 import toolkit
 from toolkit.artifact import Artifact
@@ -21,6 +22,7 @@ from toolkit.graph.source import source_checkpoint
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.checkpoint import Checkpoint
 from toolkit.network.module import numpy_function
+from toolkit.runtimes.subject import Subject
 from toolkit.workloads import Shape
 
 EXPORT = """
@@ -181,6 +183,20 @@ def test_static_shapes_with_odd_sides(tmp_path: Path) -> None:
 def test_the_workload_is_only_claimed_when_the_size_fits(tmp_path: Path) -> None:
     assert export(checkpoint(), ExportOptions(shape=Shape(1080, 1920)), tmp_path).manifest.workload == "1080p-4k"
     assert export(checkpoint(), ExportOptions(shape=Shape(720, 1280)), tmp_path).manifest.workload is None
+
+
+@pytest.mark.parametrize(("scale", "workload"), [(1, "2160p-4k"), (4, "540p-4k"), (5, None)])
+def test_other_scales(scale: int, workload: str | None, tmp_path: Path) -> None:
+    source = checkpoint(replace(SMALL, scale=scale))
+    artifact = export(source, directory=tmp_path)
+    assert artifact.manifest.workload == workload
+    x = np.random.default_rng(0).random((1, 3, 14, 22), np.float32)
+    truth = numpy_function(source.network, "float64")(x)
+    assert truth.shape == (1, 3, 14 * scale, 22 * scale)
+    for runtime in ("ort-cpu", "openvino", "native"):
+        session = Subject(artifact, runtime, 1).load()
+        session.bind((14, 22))
+        np.testing.assert_allclose(session.run(x), truth, atol=1e-5)
 
 
 def test_two_checkpoints_can_share_a_directory(tmp_path: Path) -> None:

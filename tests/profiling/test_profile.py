@@ -151,6 +151,15 @@ def test_workloads_without_an_artifact_say_so(small_artifact: Artifact) -> None:
 def test_default_workloads_are_what_artifacts_are_for(small_artifact: Artifact, tmp_path: Path) -> None:
     static = export(checkpoint(), ExportOptions(shape=Shape(20, 30)), tmp_path)
     assert [job.name for job in default_workloads([small_artifact, static])] == ["1080p-4k", "30x20"]
+    scales = [_stating_no_workload(small_artifact, scale) for scale in (1, 2, 3, 4, 5)]
+    usual = ["2160p-4k", "1080p-4k", "720p-4k", "540p-4k", "1280x720"]
+    assert [job.name for job in default_workloads(scales)] == usual
+
+
+def _stating_no_workload(artifact: Artifact, scale: int) -> Artifact:
+    """As a graph of another exporter."""
+    network = msgspec.structs.replace(artifact.manifest.network, scale=scale)
+    return replace(artifact, manifest=msgspec.structs.replace(artifact.manifest, network=network, workload=None))
 
 
 @pytest.mark.parametrize(
@@ -329,7 +338,7 @@ def test_an_engine_for_a_gpu_says_that_there_is_none(small_artifact: Artifact, t
     [((1080, 1920), "1080p-4k"), ((720, 1280), "1280x720"), ((24, 32), "32x24"), (None, "1080p-4k")],
 )
 def test_an_engines_workload_is_that_of_its_size(shape: tuple[int, int] | None, workload: str, beside: Path) -> None:
-    """Of the two 4K workloads only that of its scale: the network is a x2."""
+    """Of the 4K workloads only that of its scale: the network is a x2."""
     engine = Engine.read(engine_in(beside))
     sized = replace(engine, info=msgspec.structs.replace(engine.info, shape=shape))
     assert [cell.workload.name for cell in plan([], [], [], [], [Subject.of(sized)])] == [workload] * 2

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from media.nearest import lowering_artifact
 from PIL import Image
 from samples import DATA, checkpoint, needs_data, released
 
@@ -25,6 +26,7 @@ from toolkit.quality import evaluation
 from toolkit.quality.budget import BUDGETS, read_budgets
 from toolkit.quality.data import Degradation, find_items, load_pair
 from toolkit.quality.evaluation import EvaluateOptions, evaluate
+from toolkit.quality.measurement import BEST_PSNR
 from toolkit.quality.verdict import demand_budget
 from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import build
@@ -361,3 +363,26 @@ def test_a_page_that_cannot_be_written_is_said_before_any_work(small_artifact: A
             )
     assert not done
     assert [path.name for path in photos.iterdir()] == ["a.png"]
+
+
+def test_an_x1_network_against_its_input(tmp_path: Path) -> None:
+    """It moves rows down, and the degraded image is the original moved up: the result is perfect inside the border."""
+    directory = tmp_path / "restored"
+    random = np.random.default_rng(0)
+    for side in ("HR", "LR"):
+        (directory / side).mkdir(parents=True)
+    high = np.asarray(Image.fromarray(random.integers(0, 256, (10, 12, 3), np.uint8)).resize((48, 40)))
+    low = np.concatenate([high[1:], high[-1:]])
+    Image.fromarray(high).save(directory / "HR" / "a.png")
+    Image.fromarray(low).save(directory / "LR" / "a.png")
+    subject = Subject(lowering_artifact(tmp_path), "ort-cpu", 1)
+    (network,) = evaluate([subject], [directory]).networks
+    assert (network.scale, network.border) == (1, 1)
+    assert network.subjects[0].mean.psnr_y == BEST_PSNR
+    weights = np.array([65.481, 128.553, 24.966]) / 255
+    error = ((low[1:-1, 1:-1] @ weights - high[1:-1, 1:-1] @ weights) ** 2).mean()
+    assert network.bicubic.psnr_y == pytest.approx(10 * np.log10(255**2 / error), abs=1e-9)
+    with pytest.raises(InputError, match="at x1 the input would be the original itself"):
+        evaluate([subject], [directory / "HR"])
+    (compressed,) = evaluate([subject], [directory / "HR"], EvaluateOptions(Degradation(jpeg=50))).networks
+    assert compressed.bicubic.psnr_y < 45

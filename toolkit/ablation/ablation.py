@@ -13,7 +13,7 @@ from toolkit.artifact import Artifact
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.export import ExportOptions, export
 from toolkit.network.architectures.configuration import Configuration
-from toolkit.network.architectures.registry import PRESETS
+from toolkit.network.architectures.registry import DEFAULT, PRESETS
 from toolkit.network.checkpoint import load_checkpoint, untrained_checkpoint
 from toolkit.network.complexity import complexity
 from toolkit.profiling.measuring.environment import environment
@@ -67,8 +67,8 @@ def ablate(
     """Train, export, evaluate and profile each preset.
 
     Results that are in `directory` already are used again, so an interrupted ablation continues where it stopped. Frame
-    times are measured at both 4K workloads, with the networks taking turns. For the scale that is not trained the
-    networks have random weights, which does not change their frame times.
+    times are measured at the 4K workloads of the scales that the paper has, x2 and x3, with the networks taking turns.
+    For the scale that is not trained the networks have random weights, which does not change their frame times.
 
     Args:
         config: of all trainings. Of its network only the scale is used; the rest comes from the preset.
@@ -172,7 +172,7 @@ def _times(
     if (stored := _stored(path, key, dict[str, list[FrameTime]])) is not None:
         return stored
     times: dict[str, list[FrameTime]] = {name: [] for name in artifacts}
-    groups = [(workload, runtime) for workload in WORKLOADS.values() for runtime in options.runtimes]
+    groups = [(workload, runtime) for workload in _workloads() for runtime in options.runtimes]
     for index, (workload, runtime) in enumerate(groups):
         served = {name: _serving(name, artifact, workload, directory) for name, artifact in artifacts.items()}
 
@@ -185,6 +185,11 @@ def _times(
             times[name].append(FrameTime(runtime, workload.name, median, measured.failure))
     write_bytes(path, msgspec.json.encode({"of": key, "report": times}))
     return times
+
+
+def _workloads() -> list[Workload]:
+    """The workloads of the architecture's usual scales."""
+    return [workload for workload in WORKLOADS.values() if workload.scale in DEFAULT.usual_scales]
 
 
 def _serving(name: str, artifact: Artifact, workload: Workload, directory: Path) -> Artifact:
@@ -205,9 +210,9 @@ def _reported(name: str, scale: int, quality: NetworkReport, times: list[FrameTi
     config = replace(PRESETS[name], scale=scale)
     costs = {
         workload.name: complexity(replace(config, scale=workload.scale or scale), workload.shape)
-        for workload in WORKLOADS.values()
+        for workload in _workloads()
     }
-    own = complexity(config, next(iter(WORKLOADS.values())).shape)
+    own = complexity(config, _workloads()[0].shape)
     return StepReport(
         preset=name,
         parameters=own.parameters,

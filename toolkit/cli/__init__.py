@@ -30,7 +30,7 @@ _COMMANDS = {
         "upscale": "Upscale images, videos, and directories of them.",
         "export": "Export a checkpoint as an ONNX artifact and check it.",
         "verify-fusion": "Prove that the merged network and the exported graph compute the same function.",
-        "profile": "Measure the speed of runtimes side by side at 720p→4K and 1080p→4K.",
+        "profile": "Measure the speed of runtimes side by side, at 4K or any other size.",
         "report": "Show a saved profile again, or several side by side.",
         "gate": "Fail if a profile is slower than an older one, beyond the noise of both.",
     },

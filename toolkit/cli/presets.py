@@ -27,11 +27,11 @@ def presets(*, scale: int = 2, json: Json = False) -> None:
     Parameters
     ----------
     scale
-        Upscaling factor: 2 (cost for 1080p→4K) or 3 (for 720p→4K).
+        Upscaling factor: 1 (cost for 2160p→4K), 2 (1080p→4K), 3 (720p→4K) or 4 (540p→4K).
     """
     workload = workload_for_scale(scale)
     if workload is None:
-        raise InputError(f"there is no 4K workload for x{scale}", "Choose 2 or 3.")
+        raise InputError(f"there is no 4K workload for x{scale}", "Choose 1, 2, 3 or 4.")
     from toolkit.network.architectures.registry import ARCHITECTURES, PRESETS
     from toolkit.network.complexity import complexity
 

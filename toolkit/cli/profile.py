@@ -64,7 +64,7 @@ def profile(
     measuring: Measuring = _MEASURING,
     results: Results = _RESULTS,
 ) -> None:
-    """Measure the speed of runtimes side by side at 720p→4K and 1080p→4K.
+    """Measure the speed of runtimes side by side, at 4K or any other size.
 
     A configuration is a network on a runtime, in a precision, at an input size. Each runs in its own process;
     configurations take turns, so that changes of the machine's speed affect all of them equally. They are warmed up
@@ -79,7 +79,8 @@ def profile(
     runtime
         Comma-separated inference runtimes. Default: all. See `toolkit doctor`.
     workload
-        Comma-separated workloads: 720p-4k, 1080p-4k, or input sizes (WIDTHxHEIGHT). Default: those of the artifacts.
+        Comma-separated workloads: 2160p-4k (x1), 1080p-4k (x2), 720p-4k (x3), 540p-4k (x4), or input sizes
+        (WIDTHxHEIGHT). Default: those of the artifacts.
     preset
         Comma-separated UNTRAINED networks from the paper's design space, instead of artifacts. See `toolkit presets`.
     """
@@ -93,7 +94,7 @@ def profile(
 
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        found = subjects(artifacts, directory, preset, scratch)
+        found = subjects(artifacts, directory, preset, split(workload), scratch)
         if results.gen is None:  # a script must not depend on files that exist only during this run
             found = lowered(found, asked, scratch)
         cells = _Cells(found, split(runtime), split(workload) or None, asked)

@@ -12,37 +12,40 @@ from toolkit.errors import InputError
 from toolkit.graph.export import export
 from toolkit.kinds import kind_of, split_runtime
 from toolkit.network.architectures.registry import PRESETS
-from toolkit.network.bundled import bundled_checkpoint
+from toolkit.network.bundled import BUNDLED_SCALES, bundled_checkpoint
 from toolkit.network.checkpoint import untrained_checkpoint
 from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.quality.conversion import convert
-from toolkit.workloads import WORKLOADS
+from toolkit.workloads import parse_workload
 
 Given = Artifact | str
 """An artifact, or PATH or PATH@RUNTIME."""
 
 
-def subjects(given: tuple[str, ...], directory: Path, presets: str | None, scratch: Path) -> tuple[Given, ...]:
+def subjects(
+    given: tuple[str, ...], directory: Path, presets: str | None, workloads: Sequence[str], scratch: Path
+) -> tuple[Given, ...]:
     """The given files, or untrained networks by name, or all artifacts in the directory, or the toolkit's own weights.
 
     Args:
         given: artifacts and engines.
         directory: where artifacts are looked up if none are given.
         presets: comma-separated names of untrained networks.
+        workloads: that will be measured, by name; the scales of networks that have to be exported follow from them.
         scratch: directory for artifacts that have to be exported.
 
     Raises:
         InputError: both files and presets were given, a preset is unknown, or a file cannot be read.
     """
     if presets is None:
-        return given or tuple(find_artifacts(directory)) or tuple(_exported(None, scratch))
+        return given or tuple(find_artifacts(directory)) or tuple(_exported(None, BUNDLED_SCALES, scratch))
     if given:
         raise InputError("--preset cannot be combined with artifacts")
     names = split(presets)
     if not names:
         raise InputError("no preset was named", f"Choose from {', '.join(PRESETS)}.")
     warn(("UNTRAINED networks: times are real, images are noise",))
-    return tuple(artifact for name in names for artifact in _exported(name, scratch))
+    return tuple(artifact for name in names for artifact in _exported(name, _scales(workloads), scratch))
 
 
 def lowered(found: Sequence[Given], precisions: Sequence[Precision], scratch: Path) -> tuple[Given, ...]:
@@ -68,10 +71,15 @@ def lowered(found: Sequence[Given], precisions: Sequence[Precision], scratch: Pa
     return (*found, *made)
 
 
-def _exported(preset: str | None, directory: Path) -> Iterator[Artifact]:
-    """A network at the scale of each workload."""
-    for workload in WORKLOADS.values():
-        scale = workload.scale or 2
+def _scales(workloads: Sequence[str]) -> tuple[int, ...]:
+    """The scales that workloads need; where they leave it open, those of the toolkit's own weights."""
+    needed = dict.fromkeys(parse_workload(name).scale for name in workloads)
+    return tuple(scale for scale in needed if scale is not None) or BUNDLED_SCALES
+
+
+def _exported(preset: str | None, scales: Sequence[int], directory: Path) -> Iterator[Artifact]:
+    """A network at each scale."""
+    for scale in scales:
         source = bundled_checkpoint(scale) if preset is None else untrained_checkpoint(scale, preset=preset)
         with progress_bar(f"export {preset or 'the bundled weights'} x{scale}") as progress:
             yield export(source, directory=directory, progress=progress)

@@ -181,10 +181,12 @@ def upscale(
         Output file for a single file, otherwise output directory. The suffix of a file selects its format: .png .jpg
         .webp .avif .tiff; .mp4 .mov .mkv .webm .ts .nut.
     scale
-        Upscaling factor, 2 or 3. Default: 2.
+        Upscaling factor of the network. The toolkit's own are x2 and x3; others, such as 1 (same size) and 4, need a
+        network in --directory or --model. Default: 2.
     to
-        Size to fit into: 4k, 1440p, WIDTHxHEIGHT, ... Runs the network that reaches it and resizes the rest. Portraits
-        use the size rotated.
+        Size to fit into: 4k, 1440p, WIDTHxHEIGHT, ... Of the networks that are there, runs the one with the smallest
+        factor that reaches it, and reduces the result; if none does, enlarges that of the largest. Portraits use the
+        size rotated.
     jobs
         Number of processes on this machine.
     ray

@@ -246,7 +246,7 @@ def _maker(stem: str, siblings: Mapping[str, str]) -> str | None:
     return siblings.get(original) if original != stem else None
 
 
-_RESULT = re.compile(r"_(x[2-9]|4k|\d+x\d+|preview)(\.stopped(-\d+)?)?$")
+_RESULT = re.compile(r"_(x[1-9]|4k|\d+x\d+|preview)(\.stopped(-\d+)?)?$")
 """The end of the names of results."""
 
 

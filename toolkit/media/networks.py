@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cached_property
+
 from toolkit.artifact import Artifact, find_artifacts
 from toolkit.errors import InputError, Unavailable
 from toolkit.kinds import Kind
 from toolkit.media.failure import Failure, attempt
 from toolkit.media.options import UpscaleOptions
-from toolkit.media.target import SCALES
+from toolkit.media.target import Target
 from toolkit.media.upscaler import FrameUpscaler
+from toolkit.network.bundled import BUNDLED_SCALES, bundled_checkpoint, bundled_sha256
 from toolkit.precisions import FULL_PRECISION
 from toolkit.runtimes.registry import find_runtime
 from toolkit.runtimes.subject import Subject
@@ -19,7 +23,7 @@ UPSCALING_KINDS: tuple[Kind, ...] = ("artifact", "engine")
 
 
 class Networks:
-    """Networks by scale."""
+    """Networks by scale: those that were named or, if none were, those of the directory and the toolkit's own."""
 
     def __init__(self, options: UpscaleOptions, threads: int = 0) -> None:
         self._options, self._threads = options, threads or options.threads
@@ -30,11 +34,29 @@ class Networks:
         """The network of a scale.
 
         Raises:
-            InputError: see `find_network`.
+            InputError: there is none, or several.
         """
         if scale not in self._found:
-            self._found[scale] = find_network(scale, self._options, self._threads)
+            self._found[scale] = self._find(scale)
         return self._found[scale]
+
+    @cached_property
+    def scales(self) -> tuple[int, ...]:
+        """Scales of the networks that are there, ascending; each once.
+
+        Raises:
+            ToolkitError: a network that was named cannot be read.
+        """
+        if self._options.models:
+            return tuple(sorted({subject.scale for subject in self._named}))
+        own = BUNDLED_SCALES if self._options.precision == FULL_PRECISION else ()
+        return tuple(sorted({*own, *(artifact.contract.scale for artifact in self._stored)}))
+
+    @property
+    def target(self) -> Target:
+        """The target of the options, among the networks that are there."""
+        target = self._options.target
+        return target if target.box is None else replace(target, scales=self.scales)
 
     def check(self, *, runs_here: bool) -> None:
         """Check networks, precision and runtime of the options before the first file.
@@ -52,25 +74,33 @@ class Networks:
             available = runtime.probe()
             if runs_here and not available.ok:
                 raise Unavailable(f"{runtime.name} does not work here: {available.reason}", available.remedy)
-        scale = options.target.scale
-        if scale is None:
+        if options.target.scale is None:
             self._check_any()
         else:
-            self(scale)
+            self(options.target.scale)
         for subject in self._found.values() if runs_here else ():
             opened = attempt(subject.path, subject.load)
             if isinstance(opened, Failure):
                 opened.reraise()
 
     def _check_any(self) -> None:
-        """The sizes of files decide which scale is needed: at least one must be there."""
+        """The sizes of files decide which scale is needed: at least one network that enlarges must be usable."""
+        enlarging = [scale for scale in self.scales if scale > 1]
+        if not enlarging:
+            there = ", ".join(f"x{scale}" for scale in self.scales)
+            raise InputError(
+                f"--to needs a network that enlarges, and the only ones here are {there}"
+                if there
+                else f"{self._options.directory} has no network in {self._options.precision} for --to",
+                "Name one with --model.",
+            )
         errors = []
-        for scale in SCALES:
+        for scale in enlarging:
             try:
                 self(scale)
             except InputError as error:
                 errors.append(error)
-        if len(errors) == len(SCALES):
+        if len(errors) == len(enlarging):
             raise errors[0]
 
     def upscaler(self, scale: int) -> FrameUpscaler:
@@ -86,7 +116,7 @@ class Networks:
     def all(self) -> dict[int, Subject]:
         """All that a run may need, for workers."""
         scale = self._options.target.scale
-        scales = [scale] if scale is not None else SCALES
+        scales = [scale] if scale is not None else [item for item in self.scales if item > 1]
         return {item: self(item) for item in scales}
 
     @property
@@ -98,42 +128,53 @@ class Networks:
     def labels(self) -> tuple[str, ...]:
         return tuple(subject.label for subject in self._found.values())
 
-
-def find_network(scale: int, options: UpscaleOptions, threads: int) -> Subject:
-    """The network of a scale: of those that were named, else of the directory, else the toolkit's own weights.
-
-    Raises:
-        InputError: several fit, or none that was named does; or the toolkit's own weights are asked for in a precision
-            other than fp32.
-    """
-    if options.models:
-        named = [
-            Subject.parse(item, options.runtime, accepted=UPSCALING_KINDS, threads=threads) for item in options.models
-        ]
-        if not (fitting := [subject for subject in named if subject.scale == scale]):
-            raise InputError(f"none of the networks that were named is x{scale}", "Name one more with --model.")
-    else:
-        fitting = [Subject.of(item, options.runtime, threads) for item in _in_directory(scale, options)]
-    if len(fitting) > 1:
-        names = ", ".join(subject.path.name for subject in fitting)
-        raise InputError(f"several networks are x{scale}: {names}", "Name one with --model.")
-    if fitting:
-        return fitting[0]
-    if options.precision != FULL_PRECISION:
-        raise InputError(
-            f"{options.directory} has no x{scale} network in {options.precision}",
-            "Make one: `toolkit export`, then `toolkit convert`; or name one with --model.",
+    @cached_property
+    def _named(self) -> list[Subject]:
+        """The networks that were named."""
+        runtime, threads = self._options.runtime, self._threads
+        parsed = (
+            Subject.parse(item, runtime, accepted=UPSCALING_KINDS, threads=threads) for item in self._options.models
         )
-    return Subject.of(bundled_artifact(scale), options.runtime, threads)
+        return list(parsed)
 
+    @cached_property
+    def _stored(self) -> list[Artifact]:
+        """Artifacts of the directory in the precision that is asked for, and of any size."""
+        directory, precision = self._options.directory, self._options.precision
+        found = find_artifacts(directory, skip=lambda _: None) if directory.is_dir() else []
+        return [item for item in found if item.contract.fixed is None and item.manifest.precision == precision]
 
-def _in_directory(scale: int, options: UpscaleOptions) -> list[Artifact]:
-    found = find_artifacts(options.directory, skip=lambda _: None) if options.directory.is_dir() else []
-    return [
-        item
-        for item in found
-        if item.contract.scale == scale and item.contract.fixed is None and item.manifest.precision == options.precision
-    ]
+    def _find(self, scale: int) -> Subject:
+        """The network of a scale: of those that were named, else of the directory, else the toolkit's own weights.
+
+        Raises:
+            InputError: several fit, or none does.
+        """
+        options = self._options
+        if options.models:
+            fitting = [subject for subject in self._named if subject.scale == scale]
+            if not fitting:
+                raise InputError(f"none of the networks that were named is x{scale}", "Name one more with --model.")
+        else:
+            stored = [artifact for artifact in self._stored if artifact.contract.scale == scale]
+            fitting = [Subject.of(artifact, options.runtime, self._threads) for artifact in stored]
+        if len(fitting) > 1:
+            names = ", ".join(subject.path.name for subject in fitting)
+            raise InputError(f"several networks are x{scale}: {names}", "Name one with --model.")
+        if fitting:
+            return fitting[0]
+        if options.precision != FULL_PRECISION:
+            raise InputError(
+                f"{options.directory} has no x{scale} network in {options.precision}",
+                "Make one: `toolkit export`, then `toolkit convert`; or name one with --model.",
+            )
+        if scale not in BUNDLED_SCALES:
+            own = " and ".join(f"x{item}" for item in BUNDLED_SCALES)
+            raise InputError(
+                f"there is no network for x{scale}: {options.directory} has none, and the toolkit's own are {own}",
+                "Name one with --model.",
+            )
+        return Subject.of(bundled_artifact(scale), options.runtime, self._threads)
 
 
 def bundled_artifact(scale: int) -> Artifact:
@@ -142,8 +183,6 @@ def bundled_artifact(scale: int) -> Artifact:
     Raises:
         CheckpointError: there are none of this scale.
     """
-    from toolkit.network.bundled import bundled_checkpoint, bundled_sha256
-
     directory = cache_directory() / bundled_sha256(scale)[:12]
     kept = find_artifacts(directory, skip=lambda _: None) if directory.is_dir() else []
     if kept:

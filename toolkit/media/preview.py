@@ -86,19 +86,19 @@ def _picture(
 ) -> FileReport:
     begun = time.perf_counter()
     picture = read_picture(item.source)
-    made = upscale_picture(picture, networks.upscaler, options.target)
+    made = upscale_picture(picture, networks.upscaler, networks.target)
     before, after = (np.ascontiguousarray(samples.transpose(2, 0, 1)) for samples in (picture.samples, made.samples))
     halves = split_view(before, after, picture.white).transpose(1, 2, 0)
     notes = write_picture(item.output, replace(made, samples=halves), options.picture, overwrite=options.overwrite)
     seconds = time.perf_counter() - begun
-    return FileReport(str(item.source), str(item.output), "image", "done", 1, seconds, notes=(*picture.notes, *notes))
+    return FileReport(str(item.source), str(item.output), "image", "done", 1, seconds, notes=(*made.notes, *notes))
 
 
 def _video(
     item: Item, options: UpscaleOptions, networks: Networks, progress: ProgressCallback, shutdown: Shutdown
 ) -> FileReport:
     # Parts of so short a clip are not worth resuming: those of an earlier run are deleted.
-    with begin_video(item, options.target, options.video_settings, networks, overwrite=True) as video:
+    with begin_video(item, networks.target, options.video_settings, networks, overwrite=True) as video:
         video.overwrite = options.overwrite
         return _clip(video, item, options, progress, shutdown)
 

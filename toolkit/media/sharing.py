@@ -66,7 +66,7 @@ class SharedBatch:
                     item.source,
                     item.output,
                     networks,
-                    options.target,
+                    batch.networks.target,
                     options.memory,
                     options.picture,
                     options.overwrite,
@@ -129,7 +129,7 @@ class SharedBatch:
             return earlier
         return begin_video(
             item,
-            options.target,
+            self._batch.networks.target,
             options.video_settings,
             self._batch.networks,
             resume=options.resume,

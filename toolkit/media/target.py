@@ -11,7 +11,8 @@ from toolkit.errors import InputError
 from toolkit.images.picture import Samples
 from toolkit.workloads import Shape, parse_shape
 
-SCALES = (2, 3)
+SCALES = (1, 2, 3, 4)
+"""The scales to choose from where it is not known which networks are there."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Target:
     Attributes:
         scale: of the network; None with `box`.
         box: height and width for a landscape picture; exchanged for portraits.
+        scales: of the networks to choose from for `box`; `upscale` takes those that are there.
 
     Example:
         >>> target = toolkit.Target.of(scale=None, to="4k")
@@ -31,33 +33,34 @@ class Target:
 
     scale: int | None = 2
     box: Shape | None = None
+    scales: tuple[int, ...] = SCALES
 
     @classmethod
     def of(cls, scale: int | None, to: str | None) -> Target:
         """From the options of a command.
 
         Raises:
-            InputError: both are given, there is no such scale, or `to` is not a size.
+            InputError: both are given, the scale is not positive, or `to` is not a size.
         """
         if scale is not None and to is not None:
             raise InputError("--scale and --to exclude each other", "Say by how much, or how large.")
         if to is not None:
             return cls(None, Shape(*sorted(parse_shape(to).sides)))  # landscape, in whichever order it was typed
-        if scale not in (None, *SCALES):
-            raise InputError(f"there is no network for x{scale}", f"Choose from {', '.join(map(str, SCALES))}.")
-        return cls(scale or 2)
+        if scale is not None and scale < 1:
+            raise InputError(f"scale {scale} is not positive", "x1 keeps the size, x2 doubles height and width.")
+        return cls(2 if scale is None else scale)
 
     def result(self, shape: Shape) -> tuple[int, Shape]:
         """The network's scale for a picture of size `shape`, and the size of the result.
 
-        The smallest scale that reaches the box is used, so that the result is then reduced rather than enlarged.
-        Proportions are kept to the nearest pixel.
+        The smallest scale that reaches the box is used, so that the result is then reduced rather than enlarged; where
+        none does, the largest one. Proportions are kept to the nearest pixel.
 
         Raises:
-            InputError: the picture is not smaller than the box.
+            InputError: the picture is not smaller than the box, or none of the networks enlarges.
         """
         if self.box is None:
-            scale = self.scale or 2
+            scale = 2 if self.scale is None else self.scale
             return scale, shape.upscaled(scale)
         box = self.box if shape.width >= shape.height else Shape(self.box.width, self.box.height)
         factor = min(box.height / shape.height, box.width / shape.width)
@@ -66,8 +69,26 @@ class Target:
                 f"it is {shape}, and so not smaller than {box}",
                 "There is nothing to upscale.",
             )
-        scale = next((item for item in SCALES if item >= factor - 1e-9), SCALES[-1])
+        enlarging = sorted(scale for scale in self.scales if scale > 1)
+        if not enlarging:
+            raise InputError(
+                f"it is {shape}, and no network that is there enlarges it to {box}",
+                "Name one with --model, or --scale 1.",
+            )
+        scale = next((item for item in enlarging if item >= factor - 1e-9), enlarging[-1])
         return scale, Shape(max(1, round(shape.height * factor)), max(1, round(shape.width * factor)))
+
+    def note(self, shape: Shape) -> str:
+        """What a user should know of the result for a picture of size `shape`: that the network does not reach the box.
+        Empty where it does.
+
+        Raises:
+            InputError: as `result`.
+        """
+        scale, result = self.result(shape)
+        reached = shape.upscaled(scale)
+        short = reached.height < result.height and reached.width < result.width
+        return f"x{scale} reaches {reached}; Lanczos interpolation enlarged it to {result}" if short else ""
 
 
 def resized(samples: Samples, shape: Shape) -> Samples:

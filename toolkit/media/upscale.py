@@ -133,7 +133,7 @@ def _one_by_one(batch: Batch, progress: ProgressCallback, shutdown: Shutdown) ->
                 return _picture(item, options, networks)
             with begin_video(
                 item,
-                options.target,
+                networks.target,
                 options.video_settings,
                 networks,
                 resume=options.resume,
@@ -151,7 +151,7 @@ def _one_by_one(batch: Batch, progress: ProgressCallback, shutdown: Shutdown) ->
 def _picture(item: Item, options: UpscaleOptions, networks: Networks) -> FileReport:
     begun = time.perf_counter()
     notes = upscale_image(
-        item.source, item.output, networks.upscaler, options.target, options.picture, overwrite=options.overwrite
+        item.source, item.output, networks.upscaler, networks.target, options.picture, overwrite=options.overwrite
     )
     seconds = time.perf_counter() - begun
     return FileReport(str(item.source), str(item.output), "image", "done", 1, seconds, notes=notes)

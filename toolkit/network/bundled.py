@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _FILES = {2: "rt4ksr_x2.safetensors", 3: "rt4ksr_x3.safetensors"}
 """By scale."""
 
+BUNDLED_SCALES = tuple(_FILES)
+
 
 def bundled_checkpoint(scale: int = 2) -> Checkpoint:
     """The network that commands use when no checkpoint is given; `weights/README.md` is its model card.

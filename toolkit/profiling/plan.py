@@ -13,7 +13,7 @@ from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.registry import BASELINE, find_runtime
 from toolkit.runtimes.subject import Subject
-from toolkit.workloads import WORKLOADS, Shape, Workload, parse_workload
+from toolkit.workloads import WORKLOADS, Shape, Workload, parse_workload, workload_for_scale
 
 _ANY_SIZE = "1280x720"
 """Input size (WIDTHxHEIGHT) if neither the user nor the artifact specifies one."""
@@ -130,7 +130,7 @@ def _workloads_of(subject: Subject, workloads: Sequence[Workload]) -> list[Workl
 def _engine_workload(engine: Engine) -> Workload:
     manifest = engine.manifest
     if engine.info.shape is None:
-        return parse_workload(manifest.workload or _ANY_SIZE)
+        return parse_workload(_usual(manifest))
     shape = Shape(*engine.info.shape)
     named = (job for job in WORKLOADS.values() if (job.shape, job.scale) == (shape, manifest.network.scale))
     return next(named, Workload(str(shape), shape))
@@ -142,10 +142,16 @@ def _serves(artifact: Artifact, workload: Workload) -> bool:
 
 
 def default_workloads(artifacts: Iterable[Artifact]) -> list[Workload]:
-    """The workloads that artifacts were exported for, or their fixed size, or 1280x720."""
-    manifests = [artifact.manifest for artifact in artifacts]
-    names = [
-        manifest.workload or (_ANY_SIZE if manifest.shape is None else str(Shape(*manifest.shape)))
-        for manifest in manifests
-    ]
-    return [parse_workload(name) for name in dict.fromkeys(names)]
+    """The workloads that artifacts were exported for, or their fixed size, or the 4K workload of their scale, or
+    1280x720 where there is none."""
+    return [parse_workload(name) for name in dict.fromkeys(_usual(artifact.manifest) for artifact in artifacts)]
+
+
+def _usual(manifest: Manifest) -> str:
+    """The workload, by name, at which a network is measured unless another is asked for."""
+    if manifest.workload is not None:
+        return manifest.workload
+    if manifest.shape is not None:
+        return str(Shape(*manifest.shape))
+    workload = workload_for_scale(manifest.network.scale)
+    return _ANY_SIZE if workload is None else workload.name

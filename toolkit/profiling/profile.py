@@ -69,7 +69,8 @@ def profile(
         artifacts: artifacts and engine bundles; a bundle runs as built, and `PATH@RUNTIME` on that runtime, whatever
             the next three say.
         runtimes: names from the registry.
-        workloads: `720p-4k` (x3), `1080p-4k` (x2), or input sizes (WIDTHxHEIGHT); default: those of the artifacts.
+        workloads: names of `toolkit.workloads.WORKLOADS`, of `2160p-4k` (x1) to `540p-4k` (x4), or input sizes
+            (WIDTHxHEIGHT); default: those of the artifacts.
         precisions: precisions of artifacts; for PyTorch, precisions to convert the network to.
         duration: seconds of frames per configuration; longer if five frames take longer.
         threads: CPU threads per configuration; 0 uses all CPUs available to this process.

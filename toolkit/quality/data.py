@@ -78,7 +78,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Pair:
-    """A low-resolution image of even size, and its high-resolution original."""
+    """A low-resolution image of even size, and its high-resolution original; at x1 both have the same size."""
 
     low: Pixels
     high: Pixels
@@ -112,9 +112,15 @@ def load_pair(item: Item, scale: int, degradation: Degradation, fixed: Shape | N
         fixed: low-resolution size to crop to instead.
 
     Raises:
-        InputError: an image cannot be read or is too small, or the sizes of a pair do not match the scale.
+        InputError: an image cannot be read or is too small, the sizes of a pair do not match the scale, or an x1
+            network has no pair and no compression: its input would be the original.
     """
     high = read_rgb(item.high)
+    if item.low is None and scale == 1 and degradation.jpeg is None:
+        raise InputError(
+            f"{item.high} has no degraded image beside it, and at x1 the input would be the original itself",
+            "Give pairs (directories HR and LR), or compress the originals: --jpeg 90.",
+        )
     if item.low is None:
         high = np.ascontiguousarray(centre_crop(high, _low_size(item, high, scale, fixed).upscaled(scale)))
         return Pair(degradation.apply(high, scale), high)
@@ -146,7 +152,7 @@ def _low_size(item: Item, high: Pixels, scale: int, fixed: Shape | None) -> Shap
 
 
 def bicubic(low: Pixels, scale: int) -> Pixels:
-    """The baseline: a low-resolution image upscaled by Pillow's bicubic filter."""
+    """The baseline: a low-resolution image upscaled by Pillow's bicubic filter. At x1 it is the image itself."""
     size = low.shape[1] * scale, low.shape[0] * scale
     return np.asarray(Image.fromarray(low).resize(size, Image.Resampling.BICUBIC))
 

@@ -29,7 +29,7 @@ from toolkit.profiling.measuring.messages import Open
 from toolkit.profiling.measuring.schedule import Pace, measure
 from toolkit.system.atomic import sha256_of
 from toolkit.system.hardware import usable_cpus
-from toolkit.workloads import WORKLOADS
+from toolkit.workloads import WORKLOADS, workload_for_scale
 
 DATA = Path(os.environ.get("RT4KSR_DATA", "../shared"))
 RUNTIMES = ("ort-cpu", "openvino")
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of measuring per graph and runtime")
     seconds = parser.parse_args().seconds
     with tempfile.TemporaryDirectory() as directory:
-        for workload in WORKLOADS.values():
+        for workload in filter(None, map(workload_for_scale, (3, 2))):
             compare(load(workload.scale or 2), workload.name, Path(directory), seconds)
         cost(Path(directory))
 

@@ -32,7 +32,7 @@ from toolkit.precisions import Precision
 from toolkit.profiling.measuring.messages import Open
 from toolkit.profiling.measuring.schedule import Measurement, Pace, measure
 from toolkit.system.hardware import cpu_model, usable_cpus
-from toolkit.workloads import WORKLOADS, Workload
+from toolkit.workloads import Workload, workload_for_scale
 
 DATA = Path(os.environ.get("RT4KSR_DATA", "../shared"))
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
@@ -64,7 +64,7 @@ def main() -> None:
     peak = multiply_adds()
     print(f"{cpu_model()[0]}, target {find_target('native').name}")
     with tempfile.TemporaryDirectory() as directory:
-        for workload in WORKLOADS.values():
+        for workload in filter(None, map(workload_for_scale, (3, 2))):
             artifacts = lowered(load(workload.scale or 2), Path(directory) / workload.name)
             compare(artifacts, workload, peak, seconds)
             memory(artifacts, workload)

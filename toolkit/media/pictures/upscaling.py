@@ -44,13 +44,18 @@ def upscale_image(
         made = upscale_picture(picture, networks, target)
     except InputError as error:
         raise InputError(f"{source}: {error.args[0]}", error.remedy) from error
-    return (*picture.notes, *write_picture(destination, made, options, overwrite=overwrite))
+    return (*made.notes, *write_picture(destination, made, options, overwrite=overwrite))
 
 
 def upscale_picture(picture: Picture, networks: Networks, target: Target) -> Picture:
-    """Upscale a picture in memory; colour, transparency and black ink are upscaled separately."""
+    """Upscale a picture in memory; colour, transparency and black ink are upscaled separately.
+
+    Returns:
+        The result, whose notes include what the target has to say.
+    """
     shape = Shape(*picture.samples.shape[:2])
     scale, result = target.result(shape)
+    notes = (*picture.notes, *filter(None, [target.note(shape)]))
     network, white = networks(scale), picture.white
     samples = picture.samples
     if picture.mode == "L":
@@ -65,4 +70,4 @@ def upscale_picture(picture: Picture, networks: Networks, target: Target) -> Pic
         )
     else:
         made = upscale_with_alpha(network, samples, white)
-    return replace(picture, samples=resized(made, result))
+    return replace(picture, samples=resized(made, result), notes=notes)

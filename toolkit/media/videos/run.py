@@ -244,6 +244,7 @@ def begin_video(
         )
     try:
         scale, result = target.result(video.upright)
+        enlarged = target.note(video.upright)
     except InputError as error:
         raise InputError(f"{item.source}: {error.args[0]}", error.remedy) from error
     subject = networks(scale)
@@ -270,7 +271,7 @@ def begin_video(
     rehearse(video, encoding, item.output)
     job = VideoJob(video, subject, result, encoding, header, decoding, settings.reuse == "exact", settings.memory)
     parts = Parts.beside(item.output)
-    notes = _notes(video, encoding, item)
+    notes = [*_notes(video, encoding, item), *filter(None, [enlarged])]
     lock = parts.lock()
     try:
         finished = parts.begin(_identity(job), resume=resume, overwrite=overwrite)
