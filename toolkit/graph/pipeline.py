@@ -53,8 +53,10 @@ class Deployment:
     progress: ProgressCallback
     steps: list[Step] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
-    port: Port = PLANAR
-    """How input and output hold pictures."""
+    given: Port = PLANAR
+    """How the input holds pictures."""
+    returned: Port = PLANAR
+    """How the output holds them."""
 
     def run(self, graph_pass: GraphPass, *, measure: bool = True) -> None:
         """Apply a pass between its pre- and postcondition, then measure.
@@ -67,7 +69,7 @@ class Deployment:
             model = graph_pass.rewritten(self.model)  # runs `requires` before and `ensures` after
         except ir.passes.InvariantError as error:
             raise CheckFailed(f"{graph_pass.title}: {error}") from error
-        self.port = graph_pass.port or self.port
+        self.given, self.returned = graph_pass.port or self.given, graph_pass.port or self.returned
         self.record(graph_pass.title, model, "; ".join(graph_pass.refusals), measure=measure)
 
     def record(self, title: str, model: onnx.ModelProto, detail: str = "", *, measure: bool = True) -> None:
@@ -75,7 +77,7 @@ class Deployment:
         self.steps.append(Step(title, len(model.graph.node), detail))
         self.model = model
         if measure:
-            self.check("graph", title, self.probes.float64_error(model, self.port, self.port), FLOAT64_BOUND)
+            self.check("graph", title, self.probes.float64_error(model, self.given, self.returned), FLOAT64_BOUND)
 
     def store(self) -> onnx.ModelProto:
         """The graph in float32; how far its constants are from the float64 ones is checked."""
@@ -86,7 +88,7 @@ class Deployment:
     def run_in_float32(self, cost: Cost) -> None:
         """Measure what float32 arithmetic costs the stored graph."""
         bound = max(cost(PLANAR.from_image(image, floating=np.float64)) for image in self.probes.images)
-        error = self.probes.float32_error(in_float32(self.model), self.port, self.port)
+        error = self.probes.float32_error(in_float32(self.model), self.given, self.returned)
         self.check("float32 arithmetic", "ONNX reference implementation", error, bound)
 
     def check(self, kind: CheckKind, subject: str, measured: float, bound: float) -> None:

@@ -119,7 +119,27 @@ def _free_sizes(model: onnx.ModelProto) -> None:
     for axis, name in ((rows, "height"), (columns, "width")):
         if not dims[axis].dim_value:
             dims[axis].dim_param = name
-    model.graph.output[0].type.tensor_type.ClearField("shape")
+    _forget_output_sizes(model)
+
+
+def _forget_output_sizes(model: onnx.ModelProto) -> None:
+    """Exporters write stale or meaningless sizes there; four dimensions are all that is known before it is run."""
+    shape = model.graph.output[0].type.tensor_type.shape
+    del shape.dim[:]
+    shape.dim.add().dim_value = 1
+    for name in ("output_1", "output_2", "output_3"):
+        shape.dim.add().dim_param = name
+
+
+def without_fixed_sizes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph with a dynamic height and width. Whether it still runs at other sizes is for the caller to find out."""
+    result = copied(model)
+    dims = result.graph.input[0].type.tensor_type.shape.dim
+    for axis, name in zip(spatial_axes(model), ("height", "width"), strict=True):
+        dims[axis].ClearField("dim_value")
+        dims[axis].dim_param = name
+    _forget_output_sizes(result)
+    return result
 
 
 def spatial_axes(model: onnx.ModelProto) -> tuple[int, int]:

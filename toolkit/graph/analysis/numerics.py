@@ -14,7 +14,8 @@ from toolkit.port import PLANAR, Frame, Port
 from toolkit.workloads import Shape
 
 Truth = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""The exact network: float64 (N, 3, H, W) in 0..1 to float64 (N, 3, sH, sW), not clamped."""
+"""The exact network: float64 (N, 3, H, W), RGB in 0..1, to float64 (N, C, sH, sW), RGB or luma, not limited unless the
+network does that itself."""
 
 FLOAT64_BOUND = 1e-11
 """Largest error of a float64 graph, relative to the output's largest value: the rounding of a few thousand sums.
@@ -79,13 +80,25 @@ class Probes:
         return float(np.max(errors))
 
 
+def exact_network(function: Callable[[Frame], Frame], given: Port, returned: Port) -> Truth:
+    """The exact network that a float64 graph is, from the graph as a function of frames and its ports."""
+
+    def network(image: NDArray[np.float64]) -> NDArray[np.float64]:
+        frame = function(given.from_image(PLANAR.values(image), floating=np.float64))
+        # Not through `from_image`, which repeats luma three times.
+        picture = returned.to_image(frame, np.float64)
+        return np.ascontiguousarray(picture.transpose(2, 0, 1)[None])
+
+    return network
+
+
 def frame_error(port: Port, frame: Frame, answer: NDArray[np.float64]) -> float:
     """Largest error of a frame, with black 0 and white 1.
 
     Args:
         port: that returned it.
         frame: its values may be float64 where the port is floating point.
-        answer: of the exact network, (1, 3, H, W), not clamped.
+        answer: of the exact network, (1, C, H, W) with the port's channels.
 
     Returns:
         For floating-point ports, the largest distance from the answer, relative to the answer's largest value where

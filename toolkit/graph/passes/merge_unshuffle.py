@@ -31,10 +31,14 @@ class MergeUnshuffle(GraphPass):
     run on index arrays of several sizes, and is an unshuffle if the indices come out where PixelUnshuffle puts them.
 
     Requires: convolutions have constant weights.
-    Ensures: no node reads a shape.
+    Ensures: no node reads a shape, unless the graph is from elsewhere: then other parts of it may.
     """
 
     title = "unshuffle + conv as one 6x6 conv"
+
+    def __init__(self, *, foreign: bool = False) -> None:
+        super().__init__()
+        self._foreign = foreign
 
     def requires(self, model: ir.Model) -> None:
         for node in model.graph:
@@ -48,7 +52,8 @@ class MergeUnshuffle(GraphPass):
         return ir.passes.PassResult(model, modified=bool(merged))
 
     def ensures(self, model: ir.Model) -> None:
-        if left := operators(model) & {"Shape", "Reshape", "Gather"}:
+        left = operators(model) & {"Shape", "Reshape", "Gather"}
+        if left and not self._foreign:
             raise ir.passes.PostconditionError(f"{sorted(left)} left in the graph: {self.refusals}")
 
     def _merge(self, model: ir.Model, conv: ir.Node) -> bool:
@@ -56,14 +61,15 @@ class MergeUnshuffle(GraphPass):
         chain, data, others = _chain_before(unshuffled)
         if not chain or unshuffled is None or data is unshuffled or data is None or weight is None:
             return False
-        block = math.isqrt(weight.shape[1] // 3)
-        if block < 2:
+        channels = _channels(data)
+        block = math.isqrt(weight.shape[1] // channels)
+        if block < 2 or weight.shape[1] != channels * block**2:
             return False  # something else than an unshuffle
         geometry = ints(conv, "kernel_shape", ()), ints(conv, "strides", (1, 1)), ints(conv, "pads", (0,) * 4)
         if geometry != ((3, 3), (1, 1), (1, 1, 1, 1)) or ints(conv, "dilations", (1, 1)) != (1, 1):
             self.refuse(conv, f"kernel, stride, padding {geometry} is not a plain 3x3")
             return False
-        if not _is_unshuffle(model, chain, unshuffled, [data, *others], block):
+        if not _is_unshuffle(model, chain, unshuffled, [data, *others], channels, block):
             self.refuse(conv, f"what precedes it is not PixelUnshuffle({block})")
             return False
         conv.replace_input_with(0, data)
@@ -88,6 +94,12 @@ def pixel_unshuffle(x: NDArray[np.generic], block: int) -> NDArray[np.generic]:
     return parts.transpose(0, 1, 3, 5, 2, 4).reshape(n, c * block**2, h // block, w // block)
 
 
+def _channels(value: ir.Value) -> int:
+    """Of an image in the graph: 3 where the graph does not say."""
+    known = None if value.shape is None or len(value.shape) != 4 else value.shape[1]
+    return known if isinstance(known, int) else 3
+
+
 def _chain_before(value: ir.Value | None) -> tuple[list[ir.Node], ir.Value | None, list[ir.Value]]:
     """Nodes that only move data or compute sizes and lead to `value`, the value whose data they move, and other values
     whose size they read."""
@@ -109,8 +121,9 @@ def _chain_before(value: ir.Value | None) -> tuple[list[ir.Node], ir.Value | Non
 
 
 def _is_unshuffle(
-    model: ir.Model, chain: Iterable[ir.Node], result: ir.Value, ends: list[ir.Value], block: int
+    model: ir.Model, chain: Iterable[ir.Node], result: ir.Value, ends: list[ir.Value], channels: int, block: int
 ) -> bool:
+    """Whether a chain computes PixelUnshuffle(block) of an image of that many channels, which is its first end."""
     from onnx.reference import ReferenceEvaluator
 
     in_chain = set(chain)
@@ -131,7 +144,8 @@ def _is_unshuffle(
     evaluator = ReferenceEvaluator(proto)
     for height, width in _PROBE_SIZES:
         # Fractions, so that a chain that casts to integers and back is not mistaken for one that only moves data.
-        index = 0.5 + np.arange(3 * height * width, dtype=np.float32).reshape(1, 3, height, width)
+        shape = (1, channels, height * block // 2, width * block // 2)
+        index = 0.5 + np.arange(math.prod(shape), dtype=np.float32).reshape(shape)
         (moved,) = evaluator.run(None, dict.fromkeys(names, index))
         if not np.array_equal(moved, pixel_unshuffle(index, block)):
             return False
