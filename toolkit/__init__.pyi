@@ -10,6 +10,8 @@ from toolkit.errors import Inconclusive as Inconclusive
 from toolkit.errors import InputError as InputError
 from toolkit.errors import ToolkitError as ToolkitError
 from toolkit.errors import Unavailable as Unavailable
+from toolkit.graph.adoption.adopt import AdoptOptions as AdoptOptions
+from toolkit.graph.adoption.adopt import adopt as adopt
 from toolkit.graph.export import ExportOptions as ExportOptions
 from toolkit.graph.export import export as export
 from toolkit.graph.precision.options import ConvertOptions as ConvertOptions

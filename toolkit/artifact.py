@@ -182,7 +182,8 @@ class Artifact:
         write_bytes(path, model)
         write_bytes(path.with_suffix(".json"), encode(manifest))
         # Made from a checkpoint, or from a graph that was: never what a stranger's file says about itself.
-        if manifest.conversion is None or was_written_here(manifest.conversion.parent_sha256):
+        parent = None if manifest.conversion is None else manifest.conversion.parent_sha256
+        if manifest.source.kind == "checkpoint" and (parent is None or was_written_here(parent)):
             remember(manifest.onnx_sha256, WRITTEN_HERE)
         return cls(path, manifest)
 

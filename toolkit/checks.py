@@ -21,6 +21,7 @@ CheckKind = Literal[
     "graph in float64",
     "graph against unfused",
     "graph against fused",
+    "source file",
 ]
 """What is measured. `subject` names what it is measured on: a block, a step of the export, a precision, an input.
 
@@ -32,6 +33,7 @@ values off by one: share of the values of a uint8 graph that are one grey level 
 stored constants: what rounding the graph's constants to float32 changes, relative to each.
 float32 arithmetic: the float32 graph against the network in float64. It depends on the CPU; the bound does not.
 largest error, mean error: a lowered graph against float64.
+source file: the float64 form of a graph from elsewhere against its file on ONNX Runtime, relative to the output.
 float64, float32, graph against …: forms of one network on one input (`toolkit verify-fusion`).
 """
 

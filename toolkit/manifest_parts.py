@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from toolkit.errors import InputError
+from toolkit.findings import Finding
 from toolkit.network.architectures.registry import AnyDetails
 from toolkit.quoting import visible
 from toolkit.sizes import SizeRule
@@ -49,7 +50,7 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     def __str__(self) -> str:
         """For people: `RT4KSR x2 (rt4ksr), 24 channels, 4 blocks`."""
         if self.details is None:
-            return f"unknown architecture x{self.scale}"
+            return f"network x{self.scale} of unknown architecture"
         return ", ".join(filter(None, (f"{self.details.title} x{self.scale} ({self.variant})", self.details.size)))
 
     @property
@@ -81,6 +82,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         kind: of the file.
         licence: of the weights, for example an SPDX identifier, as whoever made the artifact stated it; None: nobody
             did.
+        findings: of a graph from elsewhere: what it takes and returns, and how that was found.
 
     Raises:
         ValueError: parts of it contradict each other.
@@ -95,6 +97,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     merged: bool = False
     kind: Literal["checkpoint", "onnx"] = "checkpoint"
     licence: str | None = None
+    findings: tuple[Finding, ...] = ()
 
     @property
     def network_sha256(self) -> str:

@@ -29,6 +29,7 @@ _COMMANDS = {
     "The job": {
         "upscale": "Upscale images, videos, and directories of them.",
         "export": "Export a checkpoint as an ONNX artifact and check it.",
+        "adopt": "Make an artifact from an ONNX file of any super-resolution network.",
         "verify-fusion": "Prove that the merged network and the exported graph compute the same function.",
         "profile": "Measure the speed of runtimes side by side, at 4K or any other size.",
         "report": "Show a saved profile again, or several side by side.",

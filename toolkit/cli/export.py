@@ -216,6 +216,14 @@ def _describe(artifact: Artifact, seconds: float, console: Console) -> None:
         console.print(styled("{}: {}", name, value))
     if manifest.shape is not None:
         console.print(styled("input size: {}", size(manifest.shape)))
+    describe_checks(artifact, console)
+    written = styled("[bold]{}[/] ({:,} bytes) in {:.1f} s", artifact.path, manifest.onnx_bytes, seconds)
+    console.print(written, soft_wrap=True)
+
+
+def describe_checks(artifact: Artifact, console: Console) -> None:
+    """Print the steps that led to the graph, and how far each is from the network."""
+    manifest = artifact.manifest
     _describe_steps(artifact, console)
     blocks = [check for check in manifest.checks if check.kind == "fusion"]
     if blocks:
@@ -223,11 +231,9 @@ def _describe(artifact: Artifact, seconds: float, console: Console) -> None:
         proved = "fusion: {} blocks proved, worst error {:.1e} (bound {:g})"
         console.print(styled(proved, len(blocks), worst, blocks[0].bound))
     for check in manifest.checks:
-        if check.kind in ("stored constants", "float32 arithmetic"):
+        if check.kind in ("stored constants", "float32 arithmetic", "source file"):
             found = "{} ({}): error {:.1e} (bound {:.1e})"
             console.print(styled(found, check.kind, check.subject, check.measured, check.bound))
-    written = styled("[bold]{}[/] ({:,} bytes) in {:.1f} s", artifact.path, manifest.onnx_bytes, seconds)
-    console.print(written, soft_wrap=True)
 
 
 def _describe_steps(artifact: Artifact, console: Console) -> None:

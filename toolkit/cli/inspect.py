@@ -48,6 +48,12 @@ def _print(artifact: Artifact) -> None:
     for name, value in _facts(artifact):
         facts.add_row(styled("[bold]{}[/]", name), value)
     out.print(facts)
+    if manifest.source.findings:
+        found = table("contract", "found", "by")
+        for finding in manifest.source.findings:
+            found.add_row(finding.fact, finding.value, "as stated" if finding.given else finding.evidence)
+        out.print()
+        out.print(found)
     checks = table("check", "measured", "bound", "", right=("measured", "bound"))
     for check in manifest.checks:
         checks.add_row(check.name, f"{check.measured:.2e}", f"{check.bound:.0e}", verdict(check.passed))

@@ -62,7 +62,7 @@ def verify_fusion(
         A checkpoint in training form, an fp32 artifact, or an ONNX file of any image network. Default: all fp32
         artifacts in --directory; if there are none, the toolkit's own x2 weights.
     """
-    if source is not None and kind_of(source) == "graph":
+    if source is not None and _is_graph_of_others(source):
         _prove_graph(source, checkpoint, json=json)
         return
     reports = []
@@ -81,6 +81,14 @@ def verify_fusion(
     if not all(found.report.passed for found in reports):
         raise SystemExit(CheckFailed.exit_code)
     attempts.exit()
+
+
+def _is_graph_of_others(path: Path) -> bool:
+    """Whether only the graph itself can be examined: an ONNX file without a manifest, or an artifact made from one."""
+    from toolkit.artifact import Artifact
+
+    kind = kind_of(path)
+    return kind == "graph" or (kind == "artifact" and Artifact.read(path).weights_path is None)
 
 
 def _prove_graph(path: Path, options: CheckpointOptions, *, json: bool) -> None:
@@ -194,9 +202,9 @@ def _of_directory(directory: Path, attempts: Attempts) -> list[_Target]:
     made = [item for item in found if not item.manifest.lowered]
     if not made:
         return [] if attempts.failed else [_Target(bundled_checkpoint)]
-    provable = [item for item in made if not item.manifest.source.merged]
+    provable = [item for item in made if not item.manifest.source.merged and item.weights_path is not None]
     if skipped := [item.manifest.name for item in made if item not in provable]:
-        warn((f"nothing to prove for {', '.join(skipped)}: made from a checkpoint that was already fused",))
+        warn((f"nothing to prove for {', '.join(skipped)}: made from a graph, or a checkpoint that was fused",))
     if not provable and not attempts.failed:
         raise InputError(f"{directory} has nothing to prove", "Export a checkpoint in training form.")
     return [_Target(partial(source_checkpoint, item), item) for item in provable]

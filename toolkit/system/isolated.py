@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO, Literal
 
 import psutil
 
 End = Literal["done", "failed", "crashed", "late", "large"]
+
+_LONGEST_LINES = 1 << 16
+"""Bytes that are read from a process at a time."""
 
 _INTERVAL = 0.02
 """Seconds between two measurements of the process's memory."""
@@ -35,7 +39,14 @@ class Ended:
     reason: str
 
 
-def run_isolated(arguments: Sequence[str], given: bytes = b"", *, seconds: float, memory: int | None = None) -> Ended:
+def run_isolated(
+    arguments: Sequence[str],
+    given: bytes = b"",
+    *,
+    seconds: float,
+    memory: int | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> Ended:
     """Run Python with `arguments` in a separate process, and wait for its end.
 
     The working directory is not searched for modules, so that a file `numpy.py` in it is not imported.
@@ -45,6 +56,7 @@ def run_isolated(arguments: Sequence[str], given: bytes = b"", *, seconds: float
         given: standard input of the process.
         seconds: time limit.
         memory: limit in bytes for the resident memory of the process and its children together; None: no limit.
+        on_line: called with every line that the process writes to standard error, while it runs.
     """
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         stdin.write(given)
@@ -53,7 +65,7 @@ def run_isolated(arguments: Sequence[str], given: bytes = b"", *, seconds: float
             [sys.executable, "-P", *arguments], stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
         )
         try:
-            limit = _wait(process, seconds, memory)
+            limit = _wait(process, seconds, memory, _Lines(stderr, on_line))
         finally:
             _end(process)
         if limit is not None:
@@ -61,14 +73,34 @@ def run_isolated(arguments: Sequence[str], given: bytes = b"", *, seconds: float
         return _ended(process.wait(), _text(stdout), _text(stderr))
 
 
-def _wait(process: psutil.Popen, seconds: float, memory: int | None) -> tuple[End, str, str] | None:
+class _Lines:
+    """Lines of a file that a process appends to, passed on once each."""
+
+    def __init__(self, stream: IO[bytes], on_line: Callable[[str], None] | None) -> None:
+        self._stream, self._position = stream, 0
+        self.on_line = on_line
+
+    def pass_on(self) -> None:
+        """Pass on the lines that are complete."""
+        if self.on_line is None:
+            return
+        # The position of the stream is shared with the process, which would write elsewhere if it were moved.
+        new = os.pread(self._stream.fileno(), _LONGEST_LINES, self._position)
+        for line in new[: new.rfind(b"\n") + 1].splitlines(keepends=True):
+            self._position += len(line)
+            self.on_line(line.decode(errors="replace").rstrip())
+
+
+def _wait(process: psutil.Popen, seconds: float, memory: int | None, lines: _Lines) -> tuple[End, str, str] | None:
     """Wait for the end; returns the limit that was exceeded, if any."""
     deadline = time.monotonic() + seconds
+    polled = memory is not None or lines.on_line is not None
     while True:
         try:
-            process.wait(min(_INTERVAL, max(seconds, 0)) if memory is not None else seconds)
+            process.wait(min(_INTERVAL, max(seconds, 0)) if polled else seconds)
             return None
         except (psutil.TimeoutExpired, subprocess.TimeoutExpired):
+            lines.pass_on()
             if time.monotonic() >= deadline:
                 return "late", "", f"it did not answer within {seconds:g} s"
         if memory is not None and (taken := _resident(process)) > memory:

@@ -10,17 +10,17 @@ export: every step is compared with it. Runs in a process of its own: see `toolk
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 
-from toolkit.artifact import Manifest, Network, Source
+from toolkit.artifact import Manifest
 from toolkit.checks import Check
-from toolkit.errors import CheckFailed, InputError
+from toolkit.errors import InputError
 from toolkit.findings import Finding
 from toolkit.graph.adoption.contract import Measured, Stated, measured_contract
 from toolkit.graph.adoption.ends import Ends, Function
@@ -31,7 +31,7 @@ from toolkit.graph.adoption.source_file import source_check
 from toolkit.graph.analysis.extending import for_any_size
 from toolkit.graph.analysis.float64 import float64_function, in_float64
 from toolkit.graph.analysis.locality import locality
-from toolkit.graph.analysis.numerics import FLOAT64_BOUND, PROBE_SIZES, Probes, exact_network
+from toolkit.graph.analysis.numerics import FLOAT64_BOUND, Probes, exact_network, probe_sizes
 from toolkit.graph.passes.fold_centring import FoldCentring
 from toolkit.graph.passes.fold_norm_scale import FoldNormScale
 from toolkit.graph.passes.merge_affine import MergeAffine
@@ -41,6 +41,7 @@ from toolkit.graph.pipeline import Deployment
 from toolkit.graph.precision.calibration import calibration_images
 from toolkit.graph.protos import opset_version, stored_tensors
 from toolkit.graph.simplify import simplify
+from toolkit.manifest_parts import Network, Source
 from toolkit.network.impulses import BLOCK_BOUND
 from toolkit.precisions import FULL_PRECISION
 from toolkit.sizes import SizeRule
@@ -78,7 +79,13 @@ class _Graph:
 
 
 def adopted(
-    path: Path, name: str, stated: Stated, licence: str | None, progress: ProgressCallback, *, with_simplify: bool = True
+    path: Path,
+    name: str,
+    stated: Stated,
+    licence: str | None,
+    progress: ProgressCallback,
+    *,
+    with_simplify: bool = True,
 ) -> Adopted:
     """The artifact that a file becomes.
 
@@ -109,7 +116,6 @@ def adopted(
     progress(Progress("comparing with ONNX Runtime"))
     compared = source_check(original, function, measured)
     seen = _receptive_field(stored)
-    merges = tuple(check for check in deployment.checks if check.kind == "fusion")
     _set_metadata(stored, measured)
     content: bytes = stored.SerializeToString(deterministic=True)
     source = Source(
@@ -118,10 +124,142 @@ def adopted(
         layout="onnx",
         parameters=_parameters(original),
         kind="onnx",
-        merged=not merges,
         findings=(*measured.findings, *graph.findings, seen),
         licence=licence,
     )
     manifest = _manifest(name, measured, graph.sizes, seen, source, deployment, stored, content)
     checks = (*manifest.checks, *graph.checks, *compared.checks)
-    return Adopted(_replaced(manifest, checks, (*manifest.notes, *compared.notes)), content)
+    return Adopted(msgspec.structs.replace(manifest, checks=checks, notes=compared.notes), content)
+
+
+def _with_free_sizes(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Ends]:
+    """The graph with dynamic height and width, if it runs at other sizes than the one that it was exported for."""
+    ends = Ends.of(model)
+    if ends.fixed is None:
+        return model, ends
+    freed = without_fixed_sizes(model)
+    free = Ends.of(freed)
+    try:
+        scale, _ = measured_scale(free, float64_function(freed))
+        measured_sizes(free, float64_function(freed), scale)
+    except InputError:
+        return model, ends
+    return freed, free
+
+
+def _state_output(model: onnx.ModelProto, measured: Measured) -> None:
+    """Give the output of the graph its four dimensions, in place."""
+    shape = model.graph.output[0].type.tensor_type.shape
+    del shape.dim[:]
+    for side in measured.output.shape:
+        dim = shape.dim.add()
+        if isinstance(side, int):
+            dim.dim_value = side
+        else:
+            dim.dim_param = side
+
+
+def _without_padding(graph: _Graph, measured: Measured, ends: Ends, function: Function) -> _Graph:
+    """The graph without padding of its own, where extending images by reflection gives the same."""
+    graph_pass = ReleasePadding()
+    released = graph_pass.rewritten(graph.model)
+    if len(released.graph.node) == len(graph.model.graph.node):
+        return graph
+    inner = float64_function(released)
+    sizes, _ = measured_sizes(ends, inner, measured.scale)
+    outer = for_any_size(inner, measured.input, measured.output, measured.scale, sizes)
+    generator = np.random.default_rng(0)
+    frames = [measured.input.noise(shape, generator) for shape in _ODD_SIZES]
+    wide = [frame if ends.uint8 else frame.astype(np.float64) for frame in frames]
+    error = max(_difference(outer(frame), function(frame)) for frame in wide)
+    check = Check.of("graph", graph_pass.title, error, FLOAT64_BOUND, "sizes that are extended")
+    if not check.passed:
+        evidence = f"extending images by reflection instead changes results by {error:.1e} of white"
+        return _Graph(graph.model, graph.sizes, (Finding("padding", "inside the graph", evidence),))
+    evidence = f"the graph padded by reflection, as sessions do; difference {error:.1e}"
+    return _Graph(released, sizes, (Finding("padding", f"outside the graph: {sizes}", evidence),), (check,))
+
+
+def _difference(result: np.ndarray, expected: np.ndarray) -> float:
+    """Largest difference, relative to the largest value where that exceeds 1."""
+    return float(np.abs(result - expected).max() / np.maximum(1.0, np.abs(expected).max()))
+
+
+def _deployed(
+    graph: _Graph, measured: Measured, function: Function, progress: ProgressCallback, *, with_simplify: bool
+) -> Deployment:
+    """The graph after all passes, each compared with the graph as it was."""
+    sizes = probe_sizes(graph.sizes, measured.fixed)
+    truth = exact_network(function, measured.input, measured.output)
+    deployment = Deployment(
+        graph.model, Probes.of(truth, sizes), progress, given=measured.input, returned=measured.output
+    )
+    deployment.record("adopted graph", graph.model)
+    if with_simplify:
+        progress(Progress("onnxsim"))
+        deployment.record("onnxsim", simplify(deployment.model))
+    merging = MergeAffine()
+    deployment.run(merging)
+    for merge in merging.merges:
+        deployment.check("fusion", merge.name, merge.error, BLOCK_BOUND)
+    for graph_pass in (MergeUnshuffle(foreign=True), FoldNormScale(), FoldCentring()):
+        deployment.run(graph_pass)
+    del deployment.model.graph.value_info[:]
+    return deployment
+
+
+def _receptive_field(model: onnx.ModelProto) -> Finding:
+    """How far a pixel of the result looks, by the graph."""
+    found = locality(model)
+    if isinstance(found, str):
+        return Finding("receptive field", "whole frame", f"{found}; images are not upscaled in strips")
+    return Finding("receptive field", f"{max(found.above, found.below)} pixels", "by the kernels of the graph")
+
+
+def _parameters(model: onnx.ModelProto) -> int:
+    """Floating-point constants with more than one value: weights, not factors."""
+    counts = (int(np.prod(tensor.dims)) for tensor in stored_tensors(model) if tensor.data_type in _FLOATING)
+    return sum(count for count in counts if count > 1)
+
+
+def _set_metadata(model: onnx.ModelProto, measured: Measured) -> None:
+    model.producer_name, model.producer_version = "rt4ksr-toolkit", version("rt4ksr-toolkit")
+    onnx.helper.set_model_props(model, {"rt4ksr.precision": FULL_PRECISION, "rt4ksr.scale": str(measured.scale)})
+
+
+def _manifest(
+    name: str,
+    measured: Measured,
+    sizes: SizeRule,
+    seen: Finding,
+    source: Source,
+    deployment: Deployment,
+    model: onnx.ModelProto,
+    content: bytes,
+) -> Manifest:
+    workload = workload_for_scale(measured.scale)
+    network = Network(
+        scale=measured.scale,
+        parameters=_parameters(model),
+        variant=VARIANT,
+        size_multiple=sizes.multiple,
+        smallest=sizes.smallest,
+        receptive_field="whole frame" if seen.value == "whole frame" else None,
+    )
+    fixed = measured.fixed
+    return Manifest(
+        name=name,
+        precision=FULL_PRECISION,
+        network=network,
+        source=source,
+        input=measured.input,
+        output=measured.output,
+        opset=opset_version(model),
+        shape=None if fixed is None else (fixed.height, fixed.width),
+        workload=workload.name if workload is not None and fixed in (None, workload.shape) else None,
+        onnx_sha256=sha256_of(content),
+        onnx_bytes=len(content),
+        tools={"python": platform.python_version()} | {tool: version(tool) for tool in _TOOLS},
+        steps=tuple(deployment.steps),
+        checks=tuple(deployment.checks),
+    )

@@ -12,7 +12,7 @@ from toolkit.system.foreign import first_line
 from toolkit.workloads import Shape
 
 LARGEST_SCALE = 8
-_TRIED = Shape(64, 64), Shape(128, 192)
+_TRIED = Shape(64, 64), Shape(64, 128)
 """Multiples of all block sizes of the field (2 to 64 for one of them), and not of the same proportions."""
 _MULTIPLES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 _AROUND = 40

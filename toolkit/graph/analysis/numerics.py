@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from toolkit.graph.analysis.float64 import float64_function
 from toolkit.port import PLANAR, Frame, Port
+from toolkit.sizes import SizeRule
 from toolkit.workloads import Shape
 
 Truth = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -25,6 +26,12 @@ causes an error near 1e-8.
 """
 
 PROBE_SIZES = Shape(26, 38), Shape(34, 18), Shape(20, 20)
+
+
+def probe_sizes(sizes: SizeRule, fixed: Shape | None = None) -> tuple[Shape, Shape, Shape]:
+    """Sizes of the test images for a graph that takes only some."""
+    first, second, third = (fixed or sizes.extended(shape) for shape in PROBE_SIZES)
+    return first, second, third
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,14 @@ from toolkit.artifact import Artifact, Manifest, check_replaceable
 from toolkit.checks import Check
 from toolkit.conversion import Conversion
 from toolkit.errors import CheckFailed, InputError
-from toolkit.graph.analysis.numerics import Probes
+from toolkit.graph.analysis.numerics import Probes, probe_sizes
 from toolkit.graph.editing import sizeless
 from toolkit.graph.precision.base import TargetPrecision
 from toolkit.graph.precision.options import DEFAULTS, PERCENTILE, ConvertOptions
 from toolkit.graph.precision.registry import find_target, split_options
 from toolkit.graph.reading import read_model
-from toolkit.graph.source import source_checkpoint
-from toolkit.network.module import numpy_function
-from toolkit.precisions import Precision
+from toolkit.graph.source import exact_source
+from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.system.atomic import sha256_of
 from toolkit.system.foreign import foreign
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
@@ -105,6 +104,11 @@ class Request:
                 "measured",
                 "Convert an artifact of even or dynamic size.",
             )
+        if manifest.shape is not None and manifest.source.kind == "onnx":
+            raise InputError(
+                f"{manifest.name} only runs at {Shape(*manifest.shape)}: its error cannot be measured on images",
+                "Export the network with dynamic height and width, and adopt that.",
+            )
         return cls(artifact, target, fitting)
 
     def check_output(self, directory: Path | None, *, overwrite: bool) -> None:
@@ -123,7 +127,9 @@ class Request:
     @property
     def name(self) -> str:
         """Of the new artifact."""
-        return self.artifact.manifest.name.replace("_fp32", f"_{self.precision.name}{self.options.suffix}", 1)
+        # The stem may hold the name of a precision too, as that of a file from elsewhere.
+        stem, _, variant = self.artifact.manifest.name.rpartition(f"_{FULL_PRECISION}")
+        return f"{stem}_{self.precision.name}{self.options.suffix}{variant}"
 
     @property
     def record(self) -> Conversion:
@@ -175,7 +181,7 @@ class Request:
 
     def _measure(self, lowered: onnx.ModelProto, notes: Sequence[str]) -> list[Check]:
         manifest, precision = self.artifact.manifest, self.precision
-        probes = Probes.of(numpy_function(source_checkpoint(self.artifact).network, "float64"))
+        probes = Probes.of(exact_source(self.artifact), probe_sizes(manifest.sizes))
         unit = manifest.output.span
         with np.errstate(invalid="ignore", over="ignore"):  # what left the range is seen in the result
             errors = probes.errors(sizeless(lowered, manifest), manifest.input, manifest.output)

@@ -1,0 +1,108 @@
+"""An ONNX file that others exported becomes an artifact."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.artifact import Artifact, check_replaceable
+from toolkit.errors import CheckFailed, InputError
+from toolkit.graph.adoption import isolated
+from toolkit.graph.adoption.contract import Stated
+from toolkit.kinds import DEFAULT_DIRECTORY
+from toolkit.manifest_parts import check_licence, is_plain_name
+from toolkit.port import ChannelOrder
+from toolkit.precisions import FULL_PRECISION
+from toolkit.system.atomic import sha256_of, sha256_of_file
+from toolkit.system.foreign import foreign
+from toolkit.system.progress import ProgressCallback, no_progress
+
+_PRECISION_SUFFIX = re.compile(r"[-_.](fp32|fp16|bf16|float32|float16)$", re.IGNORECASE)
+"""Of file names, which says what an artifact of another precision would contradict."""
+
+
+@dataclass(frozen=True)
+class AdoptOptions:
+    """Facts about a graph that are stated instead of measured, and how it is written.
+
+    Attributes:
+        scale: output pixels per input pixel.
+        value_range: values of black and white, of input and output.
+        channel_order: RGB, BGR, or Y for a network of luma.
+        name: stem of the file name; None: that of the file.
+        licence: of the weights, for example an SPDX identifier.
+        simplify: run onnxsim.
+
+    Raises:
+        InputError: a name, licence or value range that cannot be used.
+
+    Example:
+        >>> toolkit.AdoptOptions(value_range=(0, 255), channel_order="BGR").simplify
+        True
+    """
+
+    scale: int | None = None
+    value_range: tuple[float, float] | None = None
+    channel_order: ChannelOrder | None = None
+    name: str | None = None
+    licence: str | None = None
+    simplify: bool = True
+
+    def __post_init__(self) -> None:
+        check_licence(self.licence)
+        if self.name is not None and not is_plain_name(self.name):
+            raise InputError(f"name {self.name!r} is not a plain file name")
+        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
+            raise InputError(f"value range {self.value_range} has no room between black and white")
+
+
+def adopt(
+    path: Path | str,
+    options: AdoptOptions = AdoptOptions(),
+    directory: Path | str = DEFAULT_DIRECTORY,
+    progress: ProgressCallback = no_progress,
+    *,
+    overwrite: bool = False,
+) -> Artifact:
+    """Make an artifact from an ONNX file of any single-image super-resolution network.
+
+    What the file does not say is found by experiments: scale, sizes, value range, channel order, limits.
+    Reparameterizable parts are merged, each with a proof. The file is read in a separate process with limits on
+    time and memory.
+
+    Args:
+        path: of the ONNX file, opset 11 or later. Weights in other files must lie in its folder.
+        options: facts that are not measured.
+        directory: created when missing; files appear whole or not at all.
+        progress: called as each step begins.
+        overwrite: replace an artifact of the same name that was made from another file.
+
+    Raises:
+        InputError: it is no network from one image to one larger or equal image; the message says what was found.
+        OutputExists: there is an artifact of that name from another file.
+        CheckFailed: a step changed the function; nothing is written.
+        ArtifactError: reading or running it ended the process that did so.
+    """
+    path = Path(path)
+    with foreign(f"cannot read {path}", "Check the path.", InputError):
+        digest = sha256_of_file(path)
+    name = f"{options.name or _stem(path)}_{FULL_PRECISION}"
+    check_replaceable(Path(directory), name, lambda known: known.source.sha256 == digest, overwrite=overwrite)
+    with tempfile.TemporaryDirectory() as scratch:
+        output = Path(scratch) / "graph.onnx"
+        stated = Stated(options.scale, options.value_range, options.channel_order)
+        request = isolated.Request(str(path.absolute()), str(output), name, stated, options.licence, options.simplify)
+        manifest = isolated.run(request, progress)
+        content = output.read_bytes()
+    if sha256_of(content) != manifest.onnx_sha256 or manifest.source.sha256 != digest:
+        raise CheckFailed(f"{path} changed while it was read", "Try again.")
+    return Artifact.write(Path(directory), content, manifest, None)
+
+
+def _stem(path: Path) -> str:
+    """The file's own name without what it says about precision, as a plain name."""
+    stem = _PRECISION_SUFFIX.sub("", path.stem)
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", stem).strip("._-")[:100]
+    return plain or "network"

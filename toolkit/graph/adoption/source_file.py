@@ -1,0 +1,75 @@
+"""Compares the float64 form of an adopted graph with the file itself, as ONNX Runtime runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from toolkit.checks import Check
+from toolkit.errors import CheckFailed
+from toolkit.graph.adoption.contract import Measured
+from toolkit.graph.adoption.ends import Function
+from toolkit.graph.adoption.levels import suitable
+from toolkit.graph.analysis.numerics import probe_images
+from toolkit.graph.protos import stored_tensors
+from toolkit.system.foreign import first_line
+
+_BOUNDS = {np.dtype(np.float32): 2**-9, np.dtype(np.float64): 2**-9, np.dtype(np.float16): 2**-5}
+"""Largest difference, relative to the output's largest value, by the narrowest type that the file stores weights in.
+Rounding changes results by far less; a wrong conversion of an operator by far more."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The comparison, or a note why there is none."""
+
+    checks: tuple[Check, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def source_check(original: onnx.ModelProto, function: Function, measured: Measured) -> Compared:
+    """Run the file as it is on ONNX Runtime, which the toolkit had no part in, and compare.
+
+    Raises:
+        CheckFailed: the float64 form computes something else.
+    """
+    shape = suitable(measured.sizes, measured.fixed)
+    image = probe_images((shape, shape, shape))[1]
+    expected = function(measured.input.from_image(image, floating=np.float64)).astype(np.float64)
+    try:
+        result = _run(original, measured.input.from_image(image, floating=np.float64))
+    except Exception as error:  # noqa: BLE001  (ONNX Runtime raises types of its own for what it does not support)
+        return Compared(
+            notes=(f"the file was not compared with ONNX Runtime, which cannot run it: {first_line(error)}",)
+        )
+    scale = np.maximum(np.abs(expected).max(), np.abs(measured.output.value_range).max())
+    distance = float(np.abs(result.astype(np.float64) - expected).max() / scale)
+    check = Check.of("source file", "ONNX Runtime", distance, _BOUNDS[_narrowest(original)], f"at {shape}")
+    if not check.passed:
+        raise CheckFailed(
+            f"the graph computes something else than its file on ONNX Runtime: the difference is {distance:.3g} of the "
+            f"largest value, allowed {check.bound:.3g}",
+            "Export the network again with another exporter or opset; the conversion of an operator is wrong.",
+        )
+    return Compared((check,))
+
+
+def _run(model: onnx.ModelProto, frame: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 4
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    given = model.graph.input[0]
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type)
+    return np.asarray(session.run(None, {given.name: frame.astype(dtype)})[0])
+
+
+def _narrowest(model: onnx.ModelProto) -> np.dtype:
+    """The narrowest of the file's floating-point types; types that numpy does not have count as float16."""
+    kinds = {tensor.data_type for tensor in stored_tensors(model)}
+    if kinds & {onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}:
+        return np.dtype(np.float16)
+    return np.dtype(np.float32)
