@@ -30,7 +30,7 @@ from toolkit.graph.adoption.scale import measured_scale, measured_sizes
 from toolkit.graph.adoption.source_file import source_check
 from toolkit.graph.analysis.extending import for_any_size
 from toolkit.graph.analysis.float64 import float64_function, in_float64
-from toolkit.graph.analysis.locality import locality
+from toolkit.graph.analysis.locality import WholeFrame, locality
 from toolkit.graph.analysis.numerics import FLOAT64_BOUND, Probes, exact_network, probe_sizes
 from toolkit.graph.passes.fold_centring import FoldCentring
 from toolkit.graph.passes.fold_norm_scale import FoldNormScale
@@ -211,8 +211,8 @@ def _deployed(
 def _receptive_field(model: onnx.ModelProto) -> Finding:
     """How far a pixel of the result looks, by the graph."""
     found = locality(model)
-    if isinstance(found, str):
-        return Finding("receptive field", "whole frame", f"{found}; images are not upscaled in strips")
+    if isinstance(found, WholeFrame):
+        return Finding("receptive field", "whole frame", f"{found.reason}; images are not upscaled in strips")
     return Finding("receptive field", f"{max(found.above, found.below)} pixels", "by the kernels of the graph")
 
 
