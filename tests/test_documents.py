@@ -79,5 +79,5 @@ def test_a_directory_of_parts_that_others_changed(tmp_path: Path) -> None:
             parts.read(5)
     for content in (DEEP, NOT_TEXT, b"[]", b'{"digest": 5}'):
         (parts.directory / "plan.json").write_bytes(content)
-        with pytest.raises(InputError, match="is of another job"):
+        with pytest.raises(InputError, match="belongs to another job"):
             parts.begin(plan, resume=True)

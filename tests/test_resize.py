@@ -46,5 +46,5 @@ def test_enlarging_interpolates() -> None:
 
 @pytest.mark.parametrize("size", [(7, 8), (0, 4)])
 def test_sides_must_be_multiples(size: tuple[int, int]) -> None:
-    with pytest.raises(InputError, match="without a rest"):
+    with pytest.raises(InputError, match="not multiples"):
         downscaled(np.zeros((*size, 3), np.uint8), 2)

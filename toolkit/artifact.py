@@ -159,8 +159,8 @@ class Artifact:
             return cls(onnx, msgspec.structs.replace(manifest, onnx_sha256=actual))
         if actual != manifest.onnx_sha256:
             raise ArtifactError(
-                f"{onnx} is not what its manifest describes (sha256 {actual[:12]}, not {manifest.onnx_sha256[:12]})",
-                "It was edited or only half copied: export it again.",
+                f"{onnx} does not match its manifest (sha256 {actual[:12]}, not {manifest.onnx_sha256[:12]})",
+                "It was edited or copied incompletely: export it again.",
             )
         return cls(onnx, manifest)
 
@@ -196,15 +196,17 @@ class Artifact:
         weights = self.weights_path
         if weights is None:
             raise ArtifactError(
-                f"{self.path.name} has no source weights: it was made from the graph {self.manifest.source.file}",
+                f"{self.path.name} has no source weights: it was created from the graph {self.manifest.source.file}",
                 "Use a runtime that runs ONNX files.",
             )
         if not weights.is_file():
             raise ArtifactError(
-                f"{weights}, the weights {self.path.name} was made from, is missing", "Export it again."
+                f"{weights} is missing: {self.path.name} was created from these weights", "Export it again."
             )
         if sha256_of(weights.read_bytes()) != self.manifest.source.weights_sha256:
-            raise ArtifactError(f"{weights} is not what {self.path.name} was made from: it was edited", "Export again.")
+            raise ArtifactError(
+                f"{weights} was edited: {self.path.name} was created from other weights", "Export again."
+            )
         return weights
 
 
@@ -233,7 +235,7 @@ def check_replaceable(directory: Path, name: str, same: Callable[[Manifest], boo
     except (ArtifactError, OSError):
         raise OutputExists(f"{path} exists, and its manifest cannot be read") from None
     if not same(known):
-        raise OutputExists(f"{path} exists, and was made from other weights or with other options")
+        raise OutputExists(f"{path} exists, and was created from other weights or with other options")
 
 
 def encode(value: msgspec.Struct) -> bytes:

@@ -49,7 +49,7 @@ class InputError(ToolkitError):
 class OutputExists(InputError):
     """The output file exists already and overwriting was not requested."""
 
-    def __init__(self, message: str, remedy: str = "Name another output, or give --overwrite to replace it.") -> None:
+    def __init__(self, message: str, remedy: str = "Choose another output, or give --overwrite to replace it.") -> None:
         super().__init__(message, remedy)
 
 

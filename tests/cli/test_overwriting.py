@@ -43,7 +43,7 @@ def test_an_artifact_from_other_weights_stays(copy: Artifact, monkeypatch: pytes
     before = copy.path.read_bytes()
     # The refusal comes before any work.
     monkeypatch.setattr("toolkit.graph.export.trace", lambda *_: pytest.fail("traced"))
-    with pytest.raises(OutputExists, match="was made from other weights or with other options") as caught:
+    with pytest.raises(OutputExists, match="was created from other weights or with other options") as caught:
         toolkit.export(checkpoint(seed=1), directory=copy.path.parent)
     assert "--overwrite" in caught.value.remedy
     assert copy.path.read_bytes() == before

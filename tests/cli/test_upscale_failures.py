@@ -95,7 +95,7 @@ def test_a_fault_of_the_toolkit(home: Path, run: Run, monkeypatch: pytest.Monkey
     code, _, err = run("photos/good.png")
     assert (code, "Traceback" in err) == (1, False)
     assert "photos/good.png: LookupError: planted" in err
-    assert "fault of the toolkit" in err
+    assert "bug in the toolkit" in err
     code, _, err = run("photos/good.png", "--verbose")
     assert (code, "Traceback" in err) == (1, True)
     code, out, _ = run("photos", "--codec", "ffv1")
@@ -115,7 +115,7 @@ def test_one_bad_file_has_the_exit_code_of_its_error(home: Path, run: Run) -> No
     [
         (("--runtime", "ort-cup"), "Did you mean ort-cpu"),
         (("--model", "exported/nearest_x2_fp23.onnx"), "Did you mean nearest_x2_fp32.onnx"),
-        (("--scale", "3", "--model", "exported/nearest_x2_fp32.onnx"), "none of the networks that were named is x3"),
+        (("--scale", "3", "--model", "exported/nearest_x2_fp32.onnx"), "none of the given networks upscales x3"),
         (("--codec", "libx246"), "libx264"),
         (("--codec", "libx264", "--codec-preset", "meduim"), "Did you mean medium"),
         (("--codec", "libx264", "--crf", "99"), "0 to 51"),

@@ -93,7 +93,7 @@ def media(path: Path, output: Path) -> None:
     options = UpscaleOptions(models=(network,), runtime="ort-cpu", threads=1, duration=1.0)
     done = upscale([path], output, options)
     for item in done.failed:
-        if "fault of the toolkit" in item.remedy:
+        if "bug in the toolkit" in item.remedy:
             raise Unexpected(f"{item.error}\n{item.traceback}")
         raise ToolkitError(item.error, item.remedy)
 

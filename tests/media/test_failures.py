@@ -102,7 +102,7 @@ def test_a_single_files_error_is_raised(folder: Path, options: UpscaleOptions, m
     with pytest.raises(UnexpectedError, match=r"a\.png: KeyError: 'planted'") as caught:
         upscale([folder / "a.png"], None, options)
     assert isinstance(caught.value.__cause__, KeyError)
-    assert (caught.value.exit_code, "fault of the toolkit" in caught.value.remedy) == (1, True)
+    assert (caught.value.exit_code, "bug in the toolkit" in caught.value.remedy) == (1, True)
 
 
 def test_existing_outputs_are_kept_and_named(folder: Path, options: UpscaleOptions) -> None:
@@ -175,7 +175,7 @@ def test_a_preview_overwrites_nothing(tmp_path: Path, options: UpscaleOptions) -
     assert outcomes(report) == {"a.png": "exists", "b.mp4": "exists"}
     assert not (tmp_path / "b_preview.mp4").exists()
     film.rename(tmp_path / "a.mp4")
-    with pytest.raises(InputError, match=r"a\.png and .*a\.mp4 would both become .*a_preview\.png"):
+    with pytest.raises(InputError, match=r"a\.png and .*a\.mp4 would both be written to .*a_preview\.png"):
         preview([tmp_path / "a.png", tmp_path / "a.mp4"], None, options)
 
 

@@ -28,9 +28,9 @@ def names(found: files.Found, root: Path) -> dict[str, str]:
 
 def test_two_inputs_for_one_output_are_both_named(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", tmp_path / "a.bmp", tmp_path / "sub" / "a.png")
-    with pytest.raises(InputError, match=r"a\.bmp and .*a\.png would both become .*a_x2\.png"):
+    with pytest.raises(InputError, match=r"a\.bmp and .*a\.png would both be written to .*a_x2\.png"):
         find_items([tmp_path / "a.bmp", tmp_path / "a.png"], PLAIN)
-    with pytest.raises(InputError, match=r"a\.png and .*sub/a\.png would both become .*out/a\.png"):
+    with pytest.raises(InputError, match=r"a\.png and .*sub/a\.png would both be written to .*out/a\.png"):
         find_items([tmp_path / "a.png", tmp_path / "sub" / "a.png"], Naming(tmp_path / "out", "_x2", None, None))
     with pytest.raises(InputError, match=r"a\.png was given twice"):
         find_items([tmp_path / "a.png", tmp_path / "sub" / ".." / "a.png"], PLAIN)
@@ -41,7 +41,7 @@ def test_several_results_need_a_folder(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", tmp_path / "b.png", tmp_path / "folder" / "c.png", tmp_path / "out.png")
     naming = Naming(tmp_path / "out.png", "_x2", None, None)
     for given in [tmp_path / "a.png", tmp_path / "b.png"], [tmp_path / "a.png", tmp_path / "folder"]:
-        with pytest.raises(InputError, match=r"out\.png is a file, and several results need a folder"):
+        with pytest.raises(InputError, match=r"out\.png is a file, but several results need a folder"):
             find_items(given, naming)
     with pytest.raises(InputError, match=r"out\.png is a file, and a folder is upscaled into a folder"):
         find_items([tmp_path / "folder"], naming)
@@ -51,7 +51,7 @@ def test_several_results_need_a_folder(tmp_path: Path) -> None:
 def test_two_ways_to_one_folder_are_one_output(tmp_path: Path) -> None:
     draw(tmp_path / "real" / "a.png", tmp_path / "real" / "a.bmp")
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    with pytest.raises(InputError, match="would both become"):
+    with pytest.raises(InputError, match="would both be written to"):
         find_items([tmp_path / "real" / "a.png", tmp_path / "link" / "a.bmp"], PLAIN)
 
 

@@ -344,7 +344,7 @@ def test_a_torchscript_archive(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     torch.jit.save(torch.jit.script(torch.nn.Conv2d(1, 1, 1)), buffer)
     path.write_bytes(buffer.getvalue())
-    assert "holds another network's weights" in refused(path)
+    assert "contains the weights of another network" in refused(path)
 
 
 def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,11 +122,11 @@ def test_a_missing_tensor_is_named(lost: str, tmp_path: Path) -> None:
     [
         ({"blocks": 0}, "blocks must be at least 1"),
         ({"hidden": 0}, "hidden must be at least 1"),
-        ({"attention": "eca"}, "no place for attention"),
-        ({"squeeze": 2}, "squeeze goes with"),
+        ({"attention": "eca"}, "does not support attention"),
+        ({"squeeze": 2}, "squeeze requires"),
         ({"block": "naf", "attention": "channel", "squeeze": 5}, "cannot be squeezed"),
         ({"expansion": 3}, "has no expansion"),
-        ({"plain_hfb": True}, "plain_hfb goes with"),
+        ({"plain_hfb": True}, "plain_hfb requires"),
         ({"block": "separable", "expansion": 1}, "at least 2"),
     ],
 )

@@ -316,7 +316,7 @@ def test_the_projects_budgets_are_the_built_in_ones() -> None:
 def test_files_without_budgets(text: str, tmp_path: Path) -> None:
     path = tmp_path / "b.toml"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(InputError, match="is not a file of budgets"):
+    with pytest.raises(InputError, match="is not a budget file"):
         read_budgets(path)
 
 

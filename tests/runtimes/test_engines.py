@@ -187,10 +187,13 @@ def test_an_engine_of_another_artifact_is_refused(small_artifact: Artifact, tmp_
     [
         (lambda info: info.update(schema=9), "schema 9"),
         (lambda info: info["files"].pop("manifest.json"), "has no manifest"),
-        (lambda info: info["files"].update({"../x": {"sha256": sha256_of(b"x"), "size": 1}}), "missing, or not what"),
-        (lambda info: info.update(precision="fp16"), "of different artifacts"),
-        (lambda info: info.update(artifact="other"), "of different artifacts"),
-        (lambda info: info.update(artifact_sha256="0" * 64), "of different artifacts"),
+        (
+            lambda info: info["files"].update({"../x": {"sha256": sha256_of(b"x"), "size": 1}}),
+            "missing, or does not match",
+        ),
+        (lambda info: info.update(precision="fp16"), "belong to different artifacts"),
+        (lambda info: info.update(artifact="other"), "belong to different artifacts"),
+        (lambda info: info.update(artifact_sha256="0" * 64), "belong to different artifacts"),
     ],
 )
 def test_a_description_that_does_not_fit_its_files_is_refused(
@@ -248,7 +251,7 @@ def test_an_engine_runs_with_the_threads_it_was_built_for(small_artifact: Artifa
 
 def test_half_a_bundle_is_refused_and_listed(engine: Engine) -> None:
     next(path for path in engine.path.iterdir() if path.suffix != ".json").unlink()
-    with pytest.raises(ArtifactError, match="missing, or not what"):
+    with pytest.raises(ArtifactError, match="missing, or does not match"):
         load_session(engine.path)
     (state,) = list_engines(engine.path.parent)
     assert not state.fits

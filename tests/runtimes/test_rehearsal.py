@@ -87,9 +87,9 @@ def test_a_graph_that_crashes_its_process_is_an_error_that_names_the_file(
     crash = ["-c", "import ctypes; ctypes.string_at(0)"]
     for module in (reading, rehearsal):
         monkeypatch.setattr(module, "run_isolated", lambda _, given=b"", **limits: run_isolated(crash, given, **limits))
-    with pytest.raises(ArtifactError, match=r"strange\.onnx is dangerous: reading it ended a process \(SIGSEGV\)"):
+    with pytest.raises(ArtifactError, match=r"strange\.onnx is dangerous: reading it crashed a process \(SIGSEGV\)"):
         read_model(artifact.path)
-    with pytest.raises(ArtifactError, match=r"loading it with ort-cpu ended a process \(SIGSEGV\)"):
+    with pytest.raises(ArtifactError, match=r"loading it with ort-cpu crashed a process \(SIGSEGV\)"):
         load_session(artifact, "ort-cpu")
 
 
@@ -213,7 +213,9 @@ def test_an_engine_that_was_not_built_here_is_rehearsed(
     engine = build(small_artifact, "ort-cpu", directory=tmp_path).engine
     rewrite_engine(engine.path, lambda info: info["machine"].update(processor="another"))
     monkeypatch.setattr(rehearsal, "run_isolated", lambda *_, **__: isolated.Ended("crashed", "", "SIGSEGV"))
-    with pytest.raises(ArtifactError, match=r"engine is dangerous: loading it with ort-cpu ended a process \(SIGSEGV"):
+    with pytest.raises(
+        ArtifactError, match=r"engine is dangerous: loading it with ort-cpu crashed a process \(SIGSEGV"
+    ):
         load_session(engine.path)
     assert Engine.read(engine.path).info.machine["processor"] == "another"
 

@@ -187,7 +187,7 @@ def test_a_build_starts_from_the_timings_of_earlier_ones(small_artifact: Artifac
     said = [step.activity for step in steps]
     assert [line for line in said if "old.tensorrt.engine" in line and "something else" in line]
     assert [line for line in said if refused.path.name in line and "does not take them" in line]
-    assert [line for line in said if damaged.path.name in line and "missing, or not what" in line]
+    assert [line for line in said if damaged.path.name in line and "missing, or does not match" in line]
     assert len(said) == 3
 
 

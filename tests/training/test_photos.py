@@ -116,7 +116,7 @@ def test_whatever_a_decoder_raises_costs_one_photograph(tmp_path: Path, monkeypa
 def test_a_folder_without_photographs_is_an_error(content: dict[str, bytes], tmp_path: Path) -> None:
     for name, data in content.items():
         (tmp_path / name).write_bytes(data)
-    with pytest.raises(InputError, match=r"no usable photograph|holds no images"):
+    with pytest.raises(InputError, match=r"no usable photograph|contains no images"):
         index_photos(tmp_path, tmp_path / "cache", 16)
 
 

@@ -151,7 +151,7 @@ def test_images_of_a_directory(tmp_path: Path) -> None:
 
 
 def test_directories_without_images_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no images"):
+    with pytest.raises(InputError, match="contains no images"):
         real_images(tmp_path)
     with pytest.raises(InputError, match="not a directory"):
         real_images(tmp_path / "missing")

@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
-from inspect import cleandoc  # not the module: toolkit.cli.inspect would take its name here
+from inspect import cleandoc  # the function only: the name of the module belongs to toolkit.cli.inspect
 from typing import TYPE_CHECKING
 
 from toolkit.errors import ToolkitError

@@ -97,7 +97,7 @@ class Lower:
     allow_worse_than_bicubic: AllowWorseThanBicubic = False
 
     def __post_init__(self) -> None:
-        precisions(self.precision)  # refused before any work
+        precisions(self.precision)  # checked before any work
         if self.within_budget != bool(self.images):
             raise InputError(
                 "--within-budget and --images go together", "Give both: quality is measured on the images."
@@ -194,7 +194,7 @@ def _load(path: Path | None, source: CheckpointOptions) -> Checkpoint:
 
 
 def _licence_notes(checkpoint: Checkpoint, artifact: Artifact) -> tuple[str, ...]:
-    """Ask for the licence of somebody's weights; those of an untrained network are nobody's."""
+    """Warn if the licence of trained weights is unknown; untrained networks need none."""
     if artifact.manifest.source.licence is not None or checkpoint.untrained:
         return ()
     return (f"the licence of {checkpoint.file} is not known; state it with --licence, and the manifest keeps it",)

@@ -84,7 +84,7 @@ def output_directory(path: Path) -> None:
         raise InputError(f"cannot write to {path}: it is a file", "Give a directory: several files are written.")
     if not path.exists() and path.suffix.lower() in _FILES:
         raise InputError(
-            f"{path} is the name of a file, and several files are written",
+            f"{path} is a file name, but several files are written",
             f"Give a directory, for example {path.with_suffix('')}.",
         )
 
@@ -99,7 +99,7 @@ def output_file(*suffixes: str) -> Validator:
             raise InputError(f"cannot write {path}: it is a directory", "Give the name of a file.")
         if suffixes and path.suffix.lower() not in suffixes and not path.exists():
             raise InputError(
-                f"{path} has no suffix of such a file",
+                f"{path} does not have a supported suffix",
                 f"Give a name that ends in {' or '.join(suffixes)}, for example {path.with_suffix(suffixes[0])}.",
             )
 

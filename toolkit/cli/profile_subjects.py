@@ -49,7 +49,7 @@ def subjects(
 
 
 def lowered(found: Sequence[Given], precisions: Sequence[Precision], scratch: Path) -> tuple[Given, ...]:
-    """The same, and each fp32 artifact converted to the precisions that are missing, in `scratch`."""
+    """The given subjects, and each fp32 artifact converted to the precisions that are missing, in `scratch`."""
     artifacts = [read_artifact(item) for item in found if _is_artifact(item)]
     manifests = [artifact.manifest for artifact in artifacts]
     present = {(item.precision, item.conversion.parent_sha256) for item in manifests if item.conversion is not None}
@@ -86,7 +86,7 @@ def _exported(preset: str | None, scales: Sequence[int], directory: Path) -> Ite
 
 
 def _is_artifact(given: Given) -> bool:
-    """Whether it is measured on all runtimes and in all precisions: no engine, and nothing that names its runtime."""
+    """Whether it is measured on all runtimes and in all precisions: not an engine, and given without @RUNTIME."""
     if isinstance(given, Artifact):
         return True
     path, runtime = split_runtime(given)

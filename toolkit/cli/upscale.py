@@ -194,7 +194,7 @@ def upscale(
         machine.
     """
     if not files:
-        raise InputError("no file was given", "Name images, videos or directories.")
+        raise InputError("no file was given", "Give images, videos or directories.")
     from toolkit.media.preview import preview as run_preview
     from toolkit.media.target import Target
     from toolkit.media.upscale import upscale as run_upscale

@@ -204,9 +204,16 @@ def _of_directory(directory: Path, attempts: Attempts) -> list[_Target]:
         return [] if attempts.failed else [_Target(bundled_checkpoint)]
     provable = [item for item in made if not item.manifest.source.merged and item.weights_path is not None]
     if skipped := [item.manifest.name for item in made if item not in provable]:
-        warn((f"nothing to prove for {', '.join(skipped)}: made from a graph, or a checkpoint that was fused",))
+        warn(
+            (
+                f"nothing to prove for {', '.join(skipped)}: exported from a graph, or from a checkpoint that was already fused",
+            )
+        )
     if not provable and not attempts.failed:
-        raise InputError(f"{directory} has nothing to prove", "Export a checkpoint in training form.")
+        raise InputError(
+            f"{directory} has no artifact of an unfused checkpoint, so there is nothing to prove",
+            "Export a checkpoint in training form.",
+        )
     return [_Target(partial(source_checkpoint, item), item) for item in provable]
 
 

@@ -36,7 +36,10 @@ def find_images(directory: Path, most: int) -> list[Path]:
         raise InputError(f"{directory} is not a directory", "Give a directory of images.")
     paths = images_below(directory)
     if not paths:
-        raise InputError(f"{directory} holds no images", "Looked for .png, .jpg, .tif, and all else that Pillow reads.")
+        raise InputError(
+            f"{directory} contains no images",
+            "Supported are .png, .jpg, .tif, and all other formats that Pillow reads.",
+        )
     return paths[:most]
 
 

@@ -18,8 +18,8 @@ class ImageProperties:
     Attributes:
         depth: bits per sample; 8 if the file does not specify it.
         cicp: colour by code points, from the box `colr` of type `nclx`.
-        gain_map: whether an HDR gain map lies beside the picture.
-        video: whether a motion photo's video does.
+        gain_map: whether the file also contains an HDR gain map.
+        video: whether it also contains the video of a motion photo.
     """
 
     depth: int = 8
@@ -73,7 +73,7 @@ def read_properties(data: bytes) -> ImageProperties:
 
 
 def without_exif(data: bytes) -> bytes | None:
-    """An AVIF or HEIF file with its EXIF hidden from readers; None if it has none."""
+    """An AVIF or HEIF file whose EXIF item has an unknown type, so that readers ignore it; None if it has no EXIF."""
     meta = _child(data, b"meta", 0, len(data))
     items = None if meta is None else _child(data, b"iinf", meta[0] + 4, meta[1])
     if items is None or items[0] + 4 > len(data):

@@ -19,7 +19,7 @@ _MODES: dict[int, Mode] = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _SIZ = b"\xff\x4f\xff\x51"
 _SIZ_DEPTH = 42
 """Bytes from the start of a JPEG 2000 codestream to the depth of its first component, less one."""
-_DEEP = "more than 8 bits a sample"
+_DEEP = "more than 8 bits per sample"
 
 
 def png_samples(path: Path, source: Path | IO[bytes]) -> tuple[Samples, Mode]:
@@ -61,7 +61,7 @@ def _jxl(path: Path) -> tuple[Samples, Mode, int] | None:
         return (*_of(values), 16)
     if values.dtype == np.uint8:
         return (*_of(values), 8)
-    raise InputError(f"{path} has floating-point samples", "Save it with whole numbers of 8 or 16 bits a sample.")
+    raise InputError(f"{path} has floating-point samples", "Save it with unsigned integers of 8 or 16 bits per sample.")
 
 
 def _jpeg_2000(path: Path) -> tuple[Samples, Mode, int] | None:

@@ -17,7 +17,7 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 _RATIONAL, _SHORT = 5, 3
 _NUMBERS = frozenset({3, 4, 5, 8, 9, 10, 11, 12})
 _MEASURES = {0x011A: "XResolution", 0x011B: "YResolution", 0x0128: "ResolutionUnit", ORIENTATION: "Orientation"}
-"""Entries with which readers compute: if one is not a number, some readers refuse the picture."""
+"""Entries that readers use as numbers: some readers refuse the picture if one has another type."""
 _THUMBNAIL_START, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 _OF_THE_SAMPLES = {0x0100, 0x0101, ORIENTATION}
 """ImageWidth, ImageLength and Orientation: they are wrong once the picture is upright and larger."""

@@ -32,7 +32,7 @@ def deep_pixmap(path: Path) -> tuple[Samples, Mode, int] | None:
         else:
             values = np.array(file.read().split()[:count], np.uint32)
     if len(values) < count:
-        raise OSError("the file is cut off")
+        raise OSError("the file is truncated")
     if most < 65535:
         if values.max(initial=0) > most:
             raise ValueError(f"a sample is larger than {most}")

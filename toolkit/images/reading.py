@@ -1,4 +1,4 @@
-"""Reading pictures: one rule for orientation, transparency, depth and colour, for every command."""
+"""Reads pictures, with the same rules for orientation, transparency, depth and colour in every command."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from toolkit.images.png_chunks import SIGNATURE, PngHeader, open_png
 from toolkit.images.scaling import upright
 from toolkit.images.shallow import shallow_samples
 from toolkit.images.tiff import tiff_samples
-from toolkit.images.tiff_tags import ICC, XMP, TiffTags, is_tiff, read_tags, turned_off
+from toolkit.images.tiff_tags import ICC, XMP, TiffTags, is_tiff, read_tags, without_orientation
 
 _HEAD = 64
 _BEHIND = "its gain map, depth map or motion video was left out, with the XMP that describes it"
@@ -62,13 +62,15 @@ def read_picture(path: Path) -> Picture:
     except Image.DecompressionBombError as error:
         raise InputError(f"{path} is too large: {error}", "Pictures may have up to 178 megapixels.") from error
     except MemoryError as error:
-        raise InputError(f"{path} is too large for the memory of this machine", "Cut it into pieces.") from error
+        raise InputError(
+            f"{path} is too large for the memory of this machine", "Split it into smaller pictures."
+        ) from error
     except UnidentifiedImageError as error:
-        reason = "its content is of no known format, or is damaged at its start"
-        raise InputError(f"cannot read image {path}: {reason}", "Is it whole, and is it a picture?") from error
+        reason = "its format is unknown, or its header is damaged"
+        raise InputError(f"cannot read image {path}: {reason}", "Check that it is a complete picture.") from error
     except DECODER_ERRORS as error:
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise InputError(f"cannot read image {path}: {reason}", "Is it whole, and is it a picture?") from error
+        raise InputError(f"cannot read image {path}: {reason}", "Check that it is a complete picture.") from error
 
 
 def is_picture(path: Path) -> bool:
@@ -91,7 +93,7 @@ def is_picture(path: Path) -> bool:
 def _read_head(path: Path) -> bytes:
     """The first bytes of a file, by which its format is recognised."""
     if path.suffix.lower() in CAMERA_RAW:
-        raise InputError(f"{path} is a camera's raw file", "Develop it, and save it as TIFF, PNG or JPEG.")
+        raise InputError(f"{path} is a camera raw file", "Convert it to TIFF, PNG or JPEG first.")
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if not head:
@@ -104,7 +106,7 @@ def _read(path: Path) -> Picture:
     if is_tiff(head):
         return _read_tiff(path)
     if is_jxl(head) and (size := jxl_size(path.read_bytes())) is not None:
-        check_size(*size)  # its plugin decodes as it opens
+        check_size(*size)  # before the plugin, which decodes when it opens the file
     if is_heif(head) or is_jxl(head):
         register_plugin(path, head)
     with ExitStack() as stack:
@@ -122,7 +124,7 @@ def _read(path: Path) -> Picture:
         image = stack.enter_context(Image.open(source))
         notes += _further_pictures(image, png.pictures if png else None)
         if png is not None and png.colour:
-            image.load()  # metadata may lie behind the samples
+            image.load()  # metadata may follow the samples
             decoded = _Decoded(*png_samples(path, source), 16)
         elif (deep := deep_samples(path, image, properties)) is not None:
             decoded = _Decoded(*deep)
@@ -149,7 +151,7 @@ def _without_broken_exif(content: bytes) -> tuple[IO[bytes], tuple[str, ...]]:
 
 def _finished(path: Path, decoded: _Decoded, metadata: Metadata, orientation: int, notes: Sequence[str]) -> Picture:
     if not decoded.samples.size:
-        raise InputError(f"{path} has no pixels", "Is it whole?")
+        raise InputError(f"{path} has no pixels", "Check that the file is complete.")
     samples = upright(decoded.samples, orientation)
     return Picture(samples, decoded.mode, metadata, tuple(f"{path.name}: {note}" for note in notes), decoded.depth)
 
@@ -171,7 +173,7 @@ def _read_tiff(path: Path) -> Picture:
 def _shallow_tiff(path: Path, tags: TiffTags) -> tuple[_Decoded, tuple[str, ...]]:
     """A TIFF with up to 8 bits per sample, by Pillow, or by tifffile if Pillow fails, as for WebP compression."""
     try:
-        with Image.open(path if tags.orientation == 1 else turned_off(path, tags)) as image:
+        with Image.open(path if tags.orientation == 1 else without_orientation(path, tags)) as image:
             return _Decoded(*shallow_samples(path, image)), _further_pictures(image)
     except DECODER_ERRORS as error:
         try:
@@ -195,12 +197,12 @@ def _further_pictures(image: Image.Image, frames: int | None = None) -> tuple[st
     try:
         frames = getattr(image, "n_frames", 1) if frames is None else frames
     except DECODER_ERRORS:
-        return ("how many pictures it holds cannot be read; the first was taken",)
-    if frames <= 1 or image.format == "PSD":  # whose frames are layers, and whose first picture is all of them
+        return ("the number of pictures in it cannot be read; the first was used",)
+    if frames <= 1 or image.format == "PSD":  # frames of a PSD are layers, and the first picture is the composite
         return ()
     if image.format == "MPO":
         return (f"{frames - 1} further pictures in it (previews, gain maps or depth maps) were left out",)
-    return (f"it holds {frames} pictures; the first was taken",)
+    return (f"it has {frames} pictures; the first was used",)
 
 
 def _trailers(path: Path, image: Image.Image, said: Described, beside: ImageProperties) -> tuple[str, ...]:

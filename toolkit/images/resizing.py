@@ -43,11 +43,14 @@ def downscaled(pixels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     """The low-resolution image of a high-resolution one (..., H, W, C) whose sides are multiples of `factor`.
 
     Raises:
-        InputError: a side is no multiple.
+        InputError: a side is not a multiple.
     """
     height, width = pixels.shape[-3:-1]
     if height % factor or width % factor or not height or not width:
-        raise InputError(f"{width}x{height} cannot be downscaled {factor} times without a rest", "Crop it first.")
+        raise InputError(
+            f"{width}x{height} cannot be downscaled {factor} times: its sides are not multiples of {factor}",
+            "Crop it first.",
+        )
     return resize_bicubic(pixels, Shape(height // factor, width // factor))
 
 

@@ -32,7 +32,7 @@ _CHANNELS: dict[str, Mode] = {
     "LAB": "RGB",
     "HSV": "RGB",
 }
-_ADVICE = "Save it with whole numbers of 8 or 16 bits a sample."
+_ADVICE = "Save it with unsigned integers of 8 or 16 bits per sample."
 
 Shallow = tuple[Samples, Mode, int, tuple[str, ...], Metadata | None]
 
@@ -44,7 +44,7 @@ def shallow_samples(path: Path, image: Image.Image) -> Shallow:
         InputError: samples are of a kind that is not supported.
     """
     if image.format in NOT_DECODED:
-        raise InputError(f"{path} is a file of format {image.format}, which is not read here", "Save it as PNG.")
+        raise InputError(f"{path} has the format {image.format}, which is not supported", "Save it as PNG.")
     if image.mode not in _CHANNELS:
         raise InputError(f"{path} has samples of type {image.mode}, whose values have no known range", _ADVICE)
     image.load()

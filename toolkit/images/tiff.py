@@ -1,4 +1,4 @@
-"""TIFF files with more than 8 bits a sample, or that Pillow does not open, through tifffile."""
+"""Reads TIFF files with tifffile: those with more than 8 bits per sample, and those that Pillow cannot open."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _SEPARATED: 4}
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _CMYK_INKS = 1
 _UNSIGNED = 1
-_ADVICE = "Save it as grey, RGB or CMYK with whole numbers of 8 or 16 bits."
+_FORMATS = {_UNSIGNED: "unsigned", 2: "signed", 3: "floating-point"}
+_ADVICE = "Save it as grey, RGB or CMYK with unsigned integers of 8 or 16 bits."
 
 
 def tiff_samples(path: Path) -> tuple[Samples, Mode, int, tuple[str, ...]]:
-    """Samples as they lie in the file, not yet upright, their mode, their depth, and notes.
+    """Samples before the orientation is applied, their mode, bits per sample, and notes.
 
     Raises:
         InputError: samples are of a kind that is not supported.
@@ -35,7 +36,7 @@ def tiff_samples(path: Path) -> tuple[Samples, Mode, int, tuple[str, ...]]:
     """
     tifffile = required("tifffile", path, "a TIFF like this")
     required("imagecodecs", path, "a TIFF like this")
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it prints what it finds odd
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it logs every deviation from the standard
     with tifffile.TiffFile(path) as file:
         page = file.pages[0]
         _check(path, page)
@@ -49,10 +50,11 @@ def tiff_samples(path: Path) -> tuple[Samples, Mode, int, tuple[str, ...]]:
 def _check(path: Path, page: TiffPage) -> None:
     photometric, bits = int(page.photometric), page.bitspersample
     if photometric not in _COLOURS:
-        raise InputError(f"{path} has {bits}-bit samples of the kind {_name(page.photometric)}", _ADVICE)
+        kind = _name(page.photometric)
+        raise InputError(f"{path} has the photometric interpretation {kind}, which is not supported", _ADVICE)
     if int(page.sampleformat) != _UNSIGNED or bits > 16:
-        kind = {2: "signed", 3: "floating-point"}.get(int(page.sampleformat), "")
-        raise InputError(f"{path} has {kind} samples of {bits} bits".replace("  ", " "), _ADVICE)
+        kind = _FORMATS.get(int(page.sampleformat), "unknown")
+        raise InputError(f"{path} has {kind} {bits}-bit samples", _ADVICE)
     inks = page.tags.get("InkSet")
     if photometric == _SEPARATED and inks is not None and inks.value != _CMYK_INKS:
         raise InputError(f"{path} has inks other than cyan, magenta, yellow and black", _ADVICE)
@@ -60,11 +62,11 @@ def _check(path: Path, page: TiffPage) -> None:
         raise InputError(f"{path} has {page.samplesperpixel} channels, too few for {_name(page.photometric)}", _ADVICE)
     check_size(page.imagewidth, page.imagelength)
     if len(page.dataoffsets) < math.prod(page.chunked):
-        raise OSError("the file has fewer strips or tiles than its size needs")
+        raise OSError("the file has fewer strips or tiles than its size requires")
 
 
 def _name(photometric: Any) -> str:
-    """Of an enumeration's member, or of a number that tifffile has no name for."""
+    """Name of a photometric interpretation; the number itself if tifffile has no name for it."""
     return str(getattr(photometric, "name", photometric))
 
 

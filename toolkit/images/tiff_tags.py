@@ -1,4 +1,4 @@
-"""Tags of TIFF and BigTIFF files as bytes, read without decoding a value that is not needed."""
+"""Reads the tags of TIFF and BigTIFF files as bytes; only values that are needed are decoded (TIFF 6.0, section 2)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 from toolkit.images.exif import EXIF_IFD, GPS_IFD, SIZES
 
 _SIZES = SIZES | {16: 8, 17: 8, 18: 8}
-"""With the 64-bit types of BigTIFF."""
+"""Bytes of one value, by the type's number, including the 64-bit types of BigTIFF."""
 _MOST_BYTES = 64 << 20
-"""Of one tag that is kept."""
+"""Size limit of one tag."""
 _MOST_ENTRIES = 4096
 _SAMPLES = frozenset({273, 279, 324, 325})
-"""Offsets and lengths of strips and tiles: as many as there are strips, and never wanted here."""
+"""Offsets and lengths of strips and tiles. They may be long, and are not needed here."""
 ORIENTATION, ICC, XMP = 274, 34675, 700
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _FORMAT = 256, 257, 258, 262, 339
 _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 282, 283, 296
@@ -29,7 +29,14 @@ _DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 33432)
 
 @dataclass(frozen=True)
 class Tag:
-    """A value as it lies in the file: the type's number, how many there are, their bytes, and where they are."""
+    """Values of a tag as stored in the file.
+
+    Attributes:
+        kind: number of their type.
+        count: number of values.
+        content: their bytes.
+        place: their offset in the file.
+    """
 
     kind: int
     count: int
@@ -44,8 +51,8 @@ class TiffTags:
     Attributes:
         order: byte order as `struct` names it.
         tags: by number.
-        nested: of the directories for EXIF and GPS.
-        notes: what is broken.
+        nested: tags of the EXIF and GPS directories, by the tag that points to the directory.
+        notes: broken tags that were left out.
     """
 
     order: str
@@ -54,7 +61,7 @@ class TiffTags:
     notes: tuple[str, ...] = ()
 
     def numbers(self, tag: int) -> tuple[int, ...]:
-        """Whole numbers of a tag; none where it is missing or holds something else."""
+        """The integers of a tag; empty if the tag is missing or has another type."""
         found = self.tags.get(tag)
         code = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(found.kind) if found else None
         if found is None or code is None:
@@ -62,17 +69,17 @@ class TiffTags:
         return struct.unpack(f"{self.order}{found.count}{code}", found.content)
 
     def number(self, tag: int, default: int) -> int:
-        """The first whole number of a tag."""
+        """The first integer of a tag, or `default`."""
         return (*self.numbers(tag), default)[0]
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the samples in the file."""
+        """Width and height in pixels, before the orientation is applied."""
         return self.number(_WIDTH, 0), self.number(_HEIGHT, 0)
 
     @property
     def depth(self) -> int:
-        """The most bits of a sample."""
+        """Bits per sample; the maximum if channels differ."""
         return max(self.numbers(_BITS), default=1)
 
     @property
@@ -87,7 +94,7 @@ class TiffTags:
 
     @property
     def dpi(self) -> tuple[float, float] | None:
-        """Pixels per inch, where both directions are given with a unit."""
+        """Pixels per inch, horizontally and vertically; None unless both are given with a unit."""
         factor = _PER_INCH.get(self.number(_UNIT, 2))
         values = []
         for tag in (_X_RESOLUTION, _Y_RESOLUTION):
@@ -105,22 +112,21 @@ class TiffTags:
         return found.content if found and found.count else None
 
     def exif(self) -> bytes | None:
-        """What describes the picture, as a TIFF structure of its own, and nothing about how its samples lie."""
+        """Descriptive tags, EXIF and GPS as a separate TIFF structure; without tags about the layout of samples."""
         kept = _classic({tag: self.tags[tag] for tag in _DESCRIPTIVE if tag in self.tags})
         nested = {tag: _classic(inner) for tag, inner in self.nested.items()}
         return _packed(self.order, kept, nested) if kept or any(nested.values()) else None
 
 
 def _classic(tags: Mapping[int, Tag]) -> dict[int, Tag]:
-    """Tags of the types that EXIF has, without what points into the file."""
+    """Tags of types that EXIF supports, without pointers into the file."""
     return {number: tag for number, tag in tags.items() if tag.kind <= 13 and number != _INTEROPERABILITY}
 
 
-def turned_off(path: Path, tags: TiffTags) -> BytesIO:
-    """The file with its orientation set to 1, so that a decoder leaves turning to us: Pillow turns some kinds of TIFF
-    and not others."""
+def without_orientation(path: Path, tags: TiffTags) -> BytesIO:
+    """The file with its orientation set to 1. Pillow rotates only some kinds of TIFF, so the caller rotates all."""
     content = bytearray(path.read_bytes())
-    found = tags.tags[ORIENTATION]
+    found = tags.tags[ORIENTATION]  # exists: without it, the orientation would be 1 already
     content[found.place : found.place + len(found.content)] = struct.pack(tags.order + "H", 1).ljust(
         len(found.content), b"\0"
     )
@@ -128,7 +134,7 @@ def turned_off(path: Path, tags: TiffTags) -> BytesIO:
 
 
 def is_tiff(head: bytes) -> bool:
-    """Whether a file that begins like this is a TIFF or BigTIFF."""
+    """Whether `head` is the beginning of a TIFF or BigTIFF file."""
     return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -141,11 +147,11 @@ def read_tags(path: Path) -> TiffTags:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         order, big = ("<" if data[:2] == b"II" else ">"), data[2:4] in (b"+\0", b"\0+")
         if len(data) < (16 if big else 8):
-            raise OSError("the file is cut off")
+            raise OSError("the file is truncated")
         start = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0]
         tags, notes = _directory(data, order, start, big=big)
         if not tags:
-            raise OSError("its directory of tags is broken")
+            raise OSError("its tag directory is corrupt")
         found = TiffTags(order, tags)
         nested = {}
         for tag in (EXIF_IFD, GPS_IFD):
@@ -159,7 +165,7 @@ def _directory(data: mmap.mmap, order: str, start: int, *, big: bool) -> tuple[d
     head, entry, inline = ("Q", "HHQQ", 8) if big else ("H", "HHII", 4)
     step, first = struct.calcsize("<" + entry), start + struct.calcsize("<" + head)
     if start < 8 or first > len(data):
-        return {}, ["a directory of its tags is broken and was left out"]
+        return {}, ["one of its tag directories is broken and was left out"]
     (count,) = struct.unpack_from(order + head, data, start)
     tags: dict[int, Tag] = {}
     notes = []
@@ -177,7 +183,7 @@ def _directory(data: mmap.mmap, order: str, start: int, *, big: bool) -> tuple[d
 
 
 def _packed(order: str, tags: Mapping[int, Tag], nested: Mapping[int, Mapping[int, Tag]]) -> bytes:
-    """Tags as a TIFF structure, each directory after the one that points to it."""
+    """Tags as a TIFF structure: each directory follows the one that points to it."""
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
     links = {tag: inner for tag, inner in nested.items() if inner}
     placeholders = {tag: Tag(4, 1, bytes(4)) for tag in links}

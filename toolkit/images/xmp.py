@@ -1,4 +1,4 @@
-"""XMP as bytes: what is no longer true of an upright picture without trailers is taken out or set right."""
+"""Corrects XMP packets for pictures that were rotated upright, and whose additional images or video were removed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _OF_TRAILERS = (
     b"http://ns.google.com/photos/1.0/depthmap/",
     b"http://ns.google.com/photos/1.0/image/",
 )
-"""Namespaces that describe further images or a video behind the picture: gain maps, depth maps, motion photos."""
+"""Namespaces that describe additional images or a video in the same file: gain maps, depth maps, motion photos."""
 _DECLARATION = re.compile(rb"""\sxmlns:([A-Za-z_][\w.-]*)\s*=\s*["']([^"']*)["']""")
 
 
 def upright(xmp: bytes) -> bytes:
-    """XMP that says the picture stands upright."""
+    """An XMP packet whose orientation, if it has one, is 1 (upright)."""
     return _UPRIGHT.sub(rb"\g<1>1\g<3>", xmp)
 
 
 def without_trailers(xmp: bytes) -> tuple[bytes, bool]:
-    """XMP without what describes images or video that lie behind the picture, and whether there was any."""
+    """An XMP packet without descriptions of additional images or video in the file, and whether it had any."""
     prefixes = {name for name, uri in _DECLARATION.findall(xmp) if uri.startswith(_OF_TRAILERS)}
     result = xmp
     for prefix in sorted(prefixes):

@@ -36,7 +36,7 @@ class Batch:
         """The report of a file that an earlier run has finished; None for a file that is to be upscaled.
 
         Raises:
-            OutputExists: its output exists, and is not known to be of this command.
+            OutputExists: its output exists, and this command is not known to have written it.
         """
         if self.options.resume and self.record.holds(item):
             return FileReport(str(item.source), str(item.output), item.kind, "done", earlier=True)

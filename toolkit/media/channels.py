@@ -56,8 +56,8 @@ def _without_hidden(colour: Samples, alpha: Samples, reach: int | None) -> Sampl
     Args:
         colour: (H, W, 1 or 3).
         alpha: (H, W, 1); 0 is fully transparent.
-        reach: of the network, in pixels. None: hidden pixels may influence every visible one. Those beyond `_GROWN`
-            are then replaced by the mean visible colour, as growing over a whole image would take too long.
+        reach: `FrameUpscaler.reach` of the network. None: any hidden pixel may influence a visible one. Those farther
+            away than `_GROWN` are then set to the mean visible colour: growing over a whole image takes too long.
     """
     missing = alpha[..., 0] == 0
     if not missing.any() or missing.all():

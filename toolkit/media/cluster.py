@@ -1,4 +1,4 @@
-"""Workers on a Ray cluster; Ray does the queueing, the placement, and the handling of failures."""
+"""Workers on a Ray cluster. Ray queues the tasks, places them, and retries them after failures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RETRIES = 3
 _POLL = 0.5
 _ANSWER_SECONDS = 5
 _AHEAD = 2
-"""Tasks submitted per CPU: enough to keep all busy, few enough to lose little when the run is stopped."""
+"""Tasks submitted per CPU: enough to keep all CPUs busy, few enough to lose little work when the run is stopped."""
 
 
 class RayWorkers:

@@ -68,16 +68,16 @@ def explained(error: Exception, source: Path) -> ToolkitError:
     if isinstance(error, ToolkitError):
         return error
     if isinstance(error, MemoryError):
-        return InputError(
-            f"{source}: there is not enough memory", "Use less --memory, fewer --jobs, or smaller inputs."
-        )
+        return InputError(f"{source}: there is not enough memory", "Reduce --memory or --jobs, or use smaller inputs.")
     # PyAV's errors are subclasses of OSError too, but do not come from the operating system.
     if isinstance(error, OSError) and type(error).__module__ == "builtins" and error.strerror:
         where = f" ({error.filename})" if error.filename and str(error.filename) != str(source) else ""
-        return InputError(f"{source}: {error.strerror}{where}", "Check that it can be read, and that there is room.")
+        return InputError(
+            f"{source}: {error.strerror}{where}", "Check that it can be read and that the disk is not full."
+        )
     return UnexpectedError(
         f"{source}: {described(error)}",
-        "This is a fault of the toolkit or of a library that it uses. --verbose shows the traceback: please report it.",
+        "This is a bug in the toolkit or in a library that it uses. --verbose shows the traceback: please report it.",
     )
 
 

@@ -80,9 +80,9 @@ def find_items(paths: Sequence[Path], naming: Naming) -> Found:
             replace its source, or the output folder is a file.
     """
     if not paths:
-        raise InputError("no file was given", "Name pictures, videos, or folders of them.")
+        raise InputError("no file was given", "Give pictures, videos, or folders of them.")
     if len(paths) > 1 and naming.output is not None and naming.output.is_file():
-        raise InputError(f"{naming.output} is a file, and several results need a folder", "Name a folder with -o.")
+        raise InputError(f"{naming.output} is a file, but several results need a folder", "Give a folder with -o.")
     found = []
     for path in paths:
         if _is_folder(path):
@@ -94,7 +94,9 @@ def find_items(paths: Sequence[Path], naming: Naming) -> Found:
     if not items and not unreadable:
         given = ", ".join(map(str, paths))
         if results or any(part.left_out for part in found):
-            raise InputError(f"{given} holds only results of earlier runs", "Name the files to upscale them again.")
+            raise InputError(
+                f"{given} holds only results of earlier runs", "To upscale them again, give the files themselves."
+            )
         raise InputError(f"{given} holds no pictures or videos")
     check_outputs([(item.source, item.output) for item in items])
     return Found(tuple(items), tuple(left for part in found for left in part.left_out) + results, unreadable)
@@ -112,14 +114,14 @@ def check_outputs(pairs: Sequence[tuple[Path, Path]]) -> None:
     sources: dict[Path, Path] = {}
     for source, output in pairs:
         if _same(output, source):
-            raise InputError(f"{source} would overwrite itself", "Name another output with -o.")
+            raise InputError(f"{source} would overwrite itself", "Give another output with -o.")
         place = _place(output)
         if place in sources:
             first = sources[place]
             if _place(first) == _place(source):
-                raise InputError(f"{source} was given twice", "Name it once.")
+                raise InputError(f"{source} was given twice", "Give it once.")
             raise InputError(
-                f"{first} and {source} would both become {output}",
+                f"{first} and {source} would both be written to {output}",
                 "Upscale them separately, each with an -o of its own.",
             )
         sources[place] = source
@@ -152,7 +154,8 @@ def _check_case(sources: dict[Path, Path]) -> None:
         name = str(output).casefold()
         if name in seen and not _distinguishes_case(output.parent):
             raise InputError(
-                f"{seen[name]} and {source} would both become {output}: this file system does not distinguish case",
+                f"{seen[name]} and {source} would both be written to {output}: "
+                "this file system does not distinguish case",
                 "Upscale them separately, and name the outputs with -o.",
             )
         seen[name] = source
@@ -196,7 +199,7 @@ def _of_folder(folder: Path, naming: Naming, *, several: bool) -> Found:
     """Files of a folder; results have the same tree."""
     home = _home(folder, naming, several=several)
     if home.is_file():
-        raise InputError(f"{home} is a file, and a folder is upscaled into a folder", "Name a folder with -o.")
+        raise InputError(f"{home} is a file, and a folder is upscaled into a folder", "Give a folder with -o.")
     items, left_out, unreadable = [], [], []
 
     def note(error: OSError) -> None:

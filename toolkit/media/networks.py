@@ -84,7 +84,7 @@ class Networks:
                 opened.reraise()
 
     def _check_any(self) -> None:
-        """The sizes of files decide which scale is needed: at least one network that enlarges must be usable."""
+        """The scale that is needed depends on the sizes of the files, so at least one network must enlarge images."""
         enlarging = [scale for scale in self.scales if scale > 1]
         if not enlarging:
             there = ", ".join(f"x{scale}" for scale in self.scales)
@@ -92,7 +92,7 @@ class Networks:
                 f"--to needs a network that enlarges, and the only ones here are {there}"
                 if there
                 else f"{self._options.directory} has no network in {self._options.precision} for --to",
-                "Name one with --model.",
+                "Choose one with --model.",
             )
         errors = []
         for scale in enlarging:
@@ -114,7 +114,7 @@ class Networks:
         self._open.clear()
 
     def all(self) -> dict[int, Subject]:
-        """All that a run may need, for workers."""
+        """All networks that a run may need, for workers."""
         scale = self._options.target.scale
         scales = [scale] if scale is not None else [item for item in self.scales if item > 1]
         return {item: self(item) for item in scales}
@@ -130,7 +130,7 @@ class Networks:
 
     @cached_property
     def _named(self) -> list[Subject]:
-        """The networks that were named."""
+        """The networks that the options name."""
         runtime, threads = self._options.runtime, self._threads
         parsed = (
             Subject.parse(item, runtime, accepted=UPSCALING_KINDS, threads=threads) for item in self._options.models
@@ -139,13 +139,13 @@ class Networks:
 
     @cached_property
     def _stored(self) -> list[Artifact]:
-        """Artifacts of the directory in the precision that is asked for, and of any size."""
+        """Artifacts of the directory in the requested precision that accept any size."""
         directory, precision = self._options.directory, self._options.precision
         found = find_artifacts(directory, skip=lambda _: None) if directory.is_dir() else []
         return [item for item in found if item.contract.fixed is None and item.manifest.precision == precision]
 
     def _find(self, scale: int) -> Subject:
-        """The network of a scale: of those that were named, else of the directory, else the toolkit's own weights.
+        """The network of a scale: one that the options name, else one in the directory, else the toolkit's own weights.
 
         Raises:
             InputError: several fit, or none does.
@@ -154,25 +154,25 @@ class Networks:
         if options.models:
             fitting = [subject for subject in self._named if subject.scale == scale]
             if not fitting:
-                raise InputError(f"none of the networks that were named is x{scale}", "Name one more with --model.")
+                raise InputError(f"none of the given networks upscales x{scale}", "Add one with --model.")
         else:
             stored = [artifact for artifact in self._stored if artifact.contract.scale == scale]
             fitting = [Subject.of(artifact, options.runtime, self._threads) for artifact in stored]
         if len(fitting) > 1:
             names = ", ".join(subject.path.name for subject in fitting)
-            raise InputError(f"several networks are x{scale}: {names}", "Name one with --model.")
+            raise InputError(f"several networks are x{scale}: {names}", "Choose one with --model.")
         if fitting:
             return fitting[0]
         if options.precision != FULL_PRECISION:
             raise InputError(
                 f"{options.directory} has no x{scale} network in {options.precision}",
-                "Make one: `toolkit export`, then `toolkit convert`; or name one with --model.",
+                "Create one: `toolkit export`, then `toolkit convert`; or give one with --model.",
             )
         if scale not in BUNDLED_SCALES:
             own = " and ".join(f"x{item}" for item in BUNDLED_SCALES)
             raise InputError(
                 f"there is no network for x{scale}: {options.directory} has none, and the toolkit's own are {own}",
-                "Name one with --model.",
+                "Choose one with --model.",
             )
         return Subject.of(bundled_artifact(scale), options.runtime, self._threads)
 

@@ -78,7 +78,7 @@ class UpscaleOptions:
         if self.duration is not None and not 0 < self.duration < float("inf"):
             raise InputError(f"duration {self.duration} must be a positive number of seconds")
         if self.jobs > 1 and self.ray is not None:
-            raise InputError("--jobs and --ray exclude each other", "A cluster has its own number of workers.")
+            raise InputError("--jobs and --ray cannot be combined", "A cluster has its own number of workers.")
         if self.picture.suffix not in (None, *FORMATS):
             raise InputError(f"there is no picture format {self.picture.suffix}", f"Choose from {', '.join(FORMATS)}.")
 

@@ -33,7 +33,7 @@ class PackedSubject:
 
     @property
     def key(self) -> str:
-        """Equal for equal graphs."""
+        """Key by which processes cache networks: equal graphs have equal keys."""
         return sha256_of(self.onnx)
 
     def unpack(self, directory: Path | None = None) -> Subject:

@@ -84,7 +84,7 @@ class Record:
         try:
             self._path.unlink(missing_ok=True)
         except OSError:
-            return  # as for `add`
+            return  # as in `add`
 
 
 def _read(path: Path) -> set[_Finished]:
@@ -97,5 +97,5 @@ def _read(path: Path) -> set[_Finished]:
         try:
             known.add(from_json(line, _Finished))
         except MalformedDocument:
-            continue  # the last line of a run that was killed while it wrote it
+            continue  # incomplete line of a run that was killed while writing
     return known

@@ -18,7 +18,7 @@ from toolkit.system.shutdown import Shutdown
 
 
 class SharedBatch:
-    """The tasks of a batch, and the files that are put together from their results: a context manager.
+    """The tasks of a batch, and the files that are assembled from their results; a context manager.
 
     A video is opened when its first segment is about to be handed out, and closed when its last one is back. So the
     number of open videos is bounded by the number of workers, not by the number of files.
@@ -152,7 +152,7 @@ class SharedBatch:
         self._open.pop(index).close()
 
     def _report(self, index: int, outcome: FileReport | Failure) -> None:
-        """The first outcome of a file counts."""
+        """Keep the first report of a file; later ones, of its other segments, are ignored."""
         if isinstance(outcome, Failure) and (video := self._open.get(index)):
             video.abandon(outcome.error)
         if index not in self._reports:

@@ -43,9 +43,9 @@ class Target:
             InputError: both are given, the scale is not positive, or `to` is not a size.
         """
         if scale is not None and to is not None:
-            raise InputError("--scale and --to exclude each other", "Say by how much, or how large.")
+            raise InputError("--scale and --to cannot be combined", "Give the factor or the size.")
         if to is not None:
-            return cls(None, Shape(*sorted(parse_shape(to).sides)))  # landscape, in whichever order it was typed
+            return cls(None, Shape(*sorted(parse_shape(to).sides)))  # as landscape, whichever side was given first
         if scale is not None and scale < 1:
             raise InputError(f"scale {scale} is not positive", "x1 keeps the size, x2 doubles height and width.")
         return cls(2 if scale is None else scale)
@@ -66,21 +66,20 @@ class Target:
         factor = min(box.height / shape.height, box.width / shape.width)
         if factor <= 1:
             raise InputError(
-                f"it is {shape}, and so not smaller than {box}",
+                f"it is {shape}, which is not smaller than {box}",
                 "There is nothing to upscale.",
             )
         enlarging = sorted(scale for scale in self.scales if scale > 1)
         if not enlarging:
             raise InputError(
-                f"it is {shape}, and no network that is there enlarges it to {box}",
-                "Name one with --model, or --scale 1.",
+                f"it is {shape}, and no available network enlarges it to {box}",
+                "Choose one with --model, or --scale 1.",
             )
         scale = next((item for item in enlarging if item >= factor - 1e-9), enlarging[-1])
         return scale, Shape(max(1, round(shape.height * factor)), max(1, round(shape.width * factor)))
 
     def note(self, shape: Shape) -> str:
-        """What a user should know of the result for a picture of size `shape`: that the network does not reach the box.
-        Empty where it does.
+        """A note if the network does not reach the box for a picture of size `shape`; otherwise empty.
 
         Raises:
             InputError: as `result`.

@@ -76,7 +76,7 @@ def run_task(task: Task) -> Result:
     """
     source = source_of(task)
     if not source.is_file():
-        raise InputError(f"a worker does not see {source}", "Workers need the files under the same path.")
+        raise InputError(f"a worker cannot access {source}", "All machines must see the files under the same paths.")
     if isinstance(task, ImageTask):
         begun = time.perf_counter()
         notes = upscale_image(

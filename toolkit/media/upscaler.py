@@ -90,7 +90,7 @@ class FrameUpscaler:
         """
         if frame.dtype != np.uint8 and not self.subject.contract.deep:
             raise InputError(
-                f"{self.subject.name} takes 8 bits a sample, and this has more",
+                f"{self.subject.name} takes 8 bits per sample, and this image has more",
                 "Use an artifact with float input and output (`toolkit export` without --io uint8).",
             )
         height, width = frame.shape[1:]

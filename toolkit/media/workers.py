@@ -46,7 +46,7 @@ class Workers(Protocol):
         ...
 
     def pack(self, subject: Subject) -> PackedSubject | None:
-        """What is sent of a subject; None where workers see our files."""
+        """What is sent to workers instead of a subject's path; None if they can read the files of this machine."""
         ...
 
     def packed(self, subjects: dict[int, Subject]) -> dict[int, Subject | PackedSubject]: ...
@@ -80,7 +80,7 @@ class LocalWorkers:
         self, tasks: Iterator[tuple[int, Task]], stopped: Callable[[], bool]
     ) -> Iterator[tuple[int, Result | Failure]]:
         if self._pool is None:
-            raise InputError("workers are used inside of their context")
+            raise InputError("workers must be used as a context manager")
         running: dict[Future[Result | Failure], _Job] = {}
         more = True
         while more or running:
@@ -100,11 +100,11 @@ class LocalWorkers:
 
     def _submit(self, task: Task) -> Future[Result | Failure]:
         if self._pool is None:
-            raise InputError("workers are used inside of their context")
+            raise InputError("workers must be used as a context manager")
         try:
             return self._pool.submit(attempt_task, task)
         except BrokenProcessPool as error:
-            # The pool broke a moment ago: this task runs again with those that were running then.
+            # The pool has just broken: this task runs again, with those that were running at that time.
             future: Future[Result | Failure] = Future()
             future.set_exception(error)
             return future
@@ -167,6 +167,6 @@ def _crash_failure(task: Task, code: int | None) -> Failure:
         name = f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
         error = UnexpectedError(
             f"{source}: its worker process crashed ({name})",
-            "This is a fault of the toolkit or of a library that it uses: please report it, with the file if possible.",
+            "This is a bug in the toolkit or in a library that it uses: please report it, with the file if possible.",
         )
     return Failure.of(error, source)

@@ -183,7 +183,7 @@ def _with_stored_config(
         by_tensors = seen.fields()
         name, value = next((name, value) for name, value in said.fields().items() if by_tensors[name] != value)
         raise CheckpointError(
-            f"{where} contradicts itself: {name} is {value} in its {key}, and {by_tensors[name]} by its tensors"
+            f"{where} is inconsistent: {name} is {value} in its {key}, and {by_tensors[name]} by its tensors"
         )
     return replace(found, config=said)
 
@@ -206,7 +206,7 @@ def _as_float32(found: Found[Any], where: str) -> tuple[Found[Any], tuple[str, .
         listed = ", ".join(f"{name} ({count})" for name, count in list(broken.items())[:6])
         raise CheckpointError(
             f"{where} has non-finite weights (NaN or infinity in float32) in {len(broken)} tensors: {listed}",
-            "The training diverged, or the file is damaged: take an earlier checkpoint.",
+            "The training diverged, or the file is damaged: use an earlier checkpoint.",
         )
     notes = () if dtypes == ["float32"] else (f"weights stored as {', '.join(dtypes)} are used as float32",)
     return replace(found, tensors=tensors), notes

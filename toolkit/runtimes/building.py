@@ -26,7 +26,7 @@ from toolkit.system.progress import Progress, ProgressCallback, no_progress
 from toolkit.workloads import WORKLOADS, Shape
 
 _KEEP_BUNDLE = (
-    "Name the bundle to run it as it is, build into another directory with --output, or replace it with --overwrite."
+    "Give the bundle itself to run it, build into another directory with --output, or replace it with --overwrite."
 )
 
 
@@ -287,7 +287,7 @@ def _shape(artifact: Artifact, options: BuildOptions) -> Shape | None:
     if manifest.shape is not None:
         fixed = Shape(*manifest.shape)
         if options.shape not in (None, fixed):
-            raise InputError(f"{manifest.name} is made for {fixed}, not {options.shape}", "Export without --shape.")
+            raise InputError(f"{manifest.name} accepts only {fixed}, not {options.shape}", "Export without --shape.")
         return fixed
     if options.shape is not None:
         if refusal := manifest.sizes.refusal(options.shape):
@@ -300,7 +300,7 @@ def _shape(artifact: Artifact, options: BuildOptions) -> Shape | None:
         return None
     if manifest.workload not in WORKLOADS:
         raise ArtifactError(
-            f"{manifest.name} names a workload {manifest.workload!r}, which there is none of", "Export it again."
+            f"{manifest.name} names a workload {manifest.workload!r}, which does not exist", "Export it again."
         )
     return WORKLOADS[manifest.workload].shape
 

@@ -149,13 +149,13 @@ class Engine:
         for name, expected in info.files.items():
             file = path / name
             if Path(name).name != name or not file.is_file() or sha256_of_file(file) != expected.sha256:
-                raise ArtifactError(f"{file} is missing, or not what {ENGINE_INFO} says", remedy)
+                raise ArtifactError(f"{file} is missing, or does not match {ENGINE_INFO} says", remedy)
         if _MANIFEST not in info.files:
             raise ArtifactError(f"{path} has no {_MANIFEST}", remedy)
         manifest = decode_manifest(path / _MANIFEST)
         told = (info.artifact, info.artifact_sha256, info.precision)
         if told != (manifest.name, manifest.onnx_sha256, manifest.precision):
-            raise ArtifactError(f"{path}: {ENGINE_INFO} and {_MANIFEST} are of different artifacts", remedy)
+            raise ArtifactError(f"{path}: {ENGINE_INFO} and {_MANIFEST} belong to different artifacts", remedy)
         read = cls(path, info, manifest)
         try:
             _ = read.options

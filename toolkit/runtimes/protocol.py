@@ -69,7 +69,7 @@ class Session(ABC):
             raise InputError(f"{shape} is not a size: each side must be at least 1 pixel")
         fixed = self.contract.fixed
         if fixed is not None and fixed != shape:
-            raise InputError(f"{self.contract.name} is made for {fixed}, not {shape}", "Export without --shape.")
+            raise InputError(f"{self.contract.name} accepts only {fixed}, not {shape}", "Export without --shape.")
         inner = self.contract.sizes.extended(shape)
         if fixed and self.extends_fixed_sizes:
             inner = shape

@@ -79,7 +79,7 @@ def find_building_runtime(name: str) -> BuildingRuntime:
     if not isinstance(runtime, BuildingRuntime):
         able = [other.name for other in RUNTIMES.values() if isinstance(other, BuildingRuntime)]
         raise InputError(
-            f"{name} builds no engines: it runs artifacts as they are", f"Those that do: {', '.join(able)}."
+            f"{name} builds no engines: it runs artifacts directly", f"Runtimes that build engines: {', '.join(able)}."
         )
     return runtime
 

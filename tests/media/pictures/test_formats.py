@@ -93,7 +93,7 @@ def test_deep_pixmaps(kind: str, most: int, tmp_path: Path) -> None:
     found = read_picture(tmp_path / "in.ppm")
     assert np.abs(found.samples - values * (65535 / most)).max() <= 0.5
     (tmp_path / "in.ppm").write_bytes(f"{kind} 56 40 {most}\n".encode() + body[: len(body) // 2])
-    with pytest.raises(InputError, match="cut off"):
+    with pytest.raises(InputError, match="truncated"):
         read_picture(tmp_path / "in.ppm")
 
 
@@ -123,11 +123,11 @@ def test_565_is_no_16_bits_a_sample(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("in.nef", b"II*\0\x08\0\0\0\0\0", "camera's raw file"),
-        ("in.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "file of format EPS"),
-        ("in.tif", b"II*\0\x08\0\0\0\0\0", "directory of tags is broken"),
-        ("in.tif", b"II*\0", "cut off"),
-        ("in.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "of no known format"),
+        ("in.nef", b"II*\0\x08\0\0\0\0\0", "camera raw file"),
+        ("in.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "has the format EPS"),
+        ("in.tif", b"II*\0\x08\0\0\0\0\0", "tag directory is corrupt"),
+        ("in.tif", b"II*\0", "truncated"),
+        ("in.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "format is unknown"),
         ("in.jxl", b"\xff\x0a\0\0", "Generic Error"),
         ("in.png", b"\x89PNG\r\n\x1a\n\0\0\0\0IEND\xaeB`\x82", "first chunk is not IHDR"),
     ],
@@ -145,7 +145,7 @@ def test_of_several_pictures_the_first_is_taken(suffix: str, settings: dict[str,
     frames[0].save(tmp_path / f"in.{suffix}", save_all=True, append_images=frames[1:], **settings)
     found = read_picture(tmp_path / f"in.{suffix}")
     assert np.abs(found.samples[..., :3].astype(int) - 10).max() <= 1
-    assert found.notes == (f"in.{suffix}: it holds 3 pictures; the first was taken",)
+    assert found.notes == (f"in.{suffix}: it has 3 pictures; the first was used",)
 
 
 @pytest.mark.parametrize("container", [True, False])

@@ -184,7 +184,7 @@ def test_an_avif_is_read_without_its_broken_exif(tmp_path: Path) -> None:
         ([(b"iCCP", b"name\0\0" + zlib.compress(b"no profile"))], b"", "profile is broken"),
         ([(b"tEXt", b"Raw profile type exif\0\nexif\n      20\n" + b"00" * 20 + b"\n")], b"", "EXIF is broken"),
         ([(b"tEXt", b"Raw profile type exif\0\nexif\n      20\nno hexadecimal\n")], b"", "EXIF is broken"),
-        ([(b"acTL", b"\0\0\0\3\0\0\0\0")], b"", "it holds 3 pictures; the first was taken"),
+        ([(b"acTL", b"\0\0\0\3\0\0\0\0")], b"", "it has 3 pictures; the first was used"),
     ],
 )
 def test_broken_chunks_of_png(chunks: list[tuple[bytes, bytes]], wrong: bytes, reason: str, tmp_path: Path) -> None:

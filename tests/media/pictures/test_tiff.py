@@ -151,9 +151,9 @@ def test_depths_between_8_and_16_have_full_range(bits: int, tmp_path: Path) -> N
     ("samples", "photometric", "reason"),
     [
         (RGB[..., 0].astype(np.float32), "minisblack", "no known range"),
-        (DEEP[..., 0].astype(np.int16), "minisblack", "signed samples"),
+        (DEEP[..., 0].astype(np.int16), "minisblack", "signed 16-bit samples"),
         ((DEEP[..., 0].astype(np.uint32) * 65537), "minisblack", "32-bit samples of no known range"),
-        (DEEP, "cielab", "of the kind CIELAB"),
+        (DEEP, "cielab", "photometric interpretation CIELAB"),
     ],
 )
 def test_what_cannot_be_read_is_named(samples: Array, photometric: str, reason: str, tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_formats_say_what_they_cannot_hold(tmp_path: Path, options: UpscaleOptio
     assert "CMYK" in made(tmp_path / "cmyk.tif", tmp_path / "out.png", options)[0]
     Image.fromarray(np.full((8, 8), 1000, np.uint16)).save(tmp_path / "deep.png")
     assert "16 were rounded" in made(tmp_path / "deep.png", tmp_path / "out.webp", options)[0]
-    with pytest.raises(InputError, match="does not say what to write"):
+    with pytest.raises(InputError, match="does not name a picture format by its suffix"):
         upscale([tmp_path / "in.png"], tmp_path / "out.xyz", options)
 
 
@@ -202,7 +202,7 @@ def test_a_folder_keeps_its_tree_and_goes_on_past_what_fails(tmp_path: Path, opt
     assert written == ["a.png", "deep/b.jpg", "deep/er/c.png"]
     (failed,) = report.failed
     assert "broken.jpg" in failed.error
-    with pytest.raises(InputError, match=r"a\.jpg and .*a\.png would both become"):
+    with pytest.raises(InputError, match=r"a\.jpg and .*a\.png would both be written to"):
         Image.fromarray(picture(6, 8)).save(folder / "a.jpg")
         upscale([folder], None, replace(options, picture=PictureFormat(suffix=".png")))
 

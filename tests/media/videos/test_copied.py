@@ -264,7 +264,7 @@ def test_sound_that_the_container_does_not_take_is_refused_with_one_that_does(
     tmp_path: Path, options: UpscaleOptions
 ) -> None:
     source = film_with_sound(tmp_path / "in.avi", "adpcm_ms", 44100, np.zeros((1, 8192), np.int16), "s16")
-    with pytest.raises(InputError, match=r"\.mkv does not take adpcm_ms audio") as caught:
+    with pytest.raises(InputError, match=r"\.mkv does not support adpcm_ms audio") as caught:
         upscale([source], tmp_path / "out.mkv", options)
     assert ".nut" in caught.value.remedy
     assert ".mkv" not in caught.value.remedy
@@ -276,7 +276,7 @@ def test_sound_that_the_container_does_not_take_is_refused_with_one_that_does(
 def test_sound_that_mov_lists_and_does_not_write(tmp_path: Path, options: UpscaleOptions) -> None:
     """FFmpeg writes Opus into .mp4 only, and says so only when the file's head is written."""
     source = film_with_sound(tmp_path / "in.mkv", "libopus", 48000, np.zeros((1, 8192), np.int16), "s16")
-    with pytest.raises(InputError, match=r"\.mov does not take \w*opus audio"):
+    with pytest.raises(InputError, match=r"\.mov does not support \w*opus audio"):
         upscale([source], tmp_path / "out.mov", options)
     upscaled(source, tmp_path / "out.mp4", options)
     with av.open(str(tmp_path / "out.mp4")) as container:

@@ -80,7 +80,7 @@ def test_a_lost_frame_is_an_error_that_names_both_counts(
 ) -> None:
     source = write_film(tmp_path / "in.mkv", moving(12), codec="ffv1", options={"g": "1"})
     loses(monkeypatch)
-    with pytest.raises(CheckFailed, match=r"holds 12 frames, and 11 came out") as caught:
+    with pytest.raises(CheckFailed, match=r"has 12 frames, but 11 were written") as caught:
         upscale([source], tmp_path / "out.mkv", options)
     assert caught.value.exit_code == 1
     assert not (tmp_path / "out.mkv").exists()
@@ -106,7 +106,7 @@ def test_a_packet_that_the_container_loses_is_an_error(
                 yield packet
 
     monkeypatch.setattr(assembly, "merged", written)
-    with pytest.raises(CheckFailed, match="12 video packets were written, and the file holds 11"):
+    with pytest.raises(CheckFailed, match="12 video packets were written, but the file has 11"):
         upscale([source], tmp_path / "out.mkv", options)
     assert not (tmp_path / "out.mkv").exists()
 

@@ -22,18 +22,18 @@ def needs(codec: str) -> None:
 @pytest.mark.parametrize(
     ("codec", "video", "words", "remedy"),
     [
-        ("libx264", VideoFormat(crf=52), "does not take crf=52", "0 to 51"),
-        ("libx264", VideoFormat(crf=-1), "does not take crf=-1", "0 to 51"),
-        ("libx264", VideoFormat(preset="meduim"), "does not take preset=meduim", "Did you mean medium"),
-        ("libx264", VideoFormat(crf=20, options=(("bf", "many"),)), "does not take bf=many", ""),
+        ("libx264", VideoFormat(crf=52), "does not support crf=52", "0 to 51"),
+        ("libx264", VideoFormat(crf=-1), "does not support crf=-1", "0 to 51"),
+        ("libx264", VideoFormat(preset="meduim"), "does not support preset=meduim", "Did you mean medium"),
+        ("libx264", VideoFormat(crf=20, options=(("bf", "many"),)), "does not support bf=many", ""),
         ("libx264", VideoFormat(options=(("frobnicate", "1"),)), "has no option frobnicate", "ffmpeg -h"),
-        ("libx265", VideoFormat(crf=52), "does not take crf=52", "0 to 51"),
-        ("libx265", VideoFormat(preset="fastest"), "does not take preset=fastest", "Did you mean"),
-        ("libsvtav1", VideoFormat(crf=71), "does not take crf=71", "0 to 63|0 to 70"),
+        ("libx265", VideoFormat(crf=52), "does not support crf=52", "0 to 51"),
+        ("libx265", VideoFormat(preset="fastest"), "does not support preset=fastest", "Did you mean"),
+        ("libsvtav1", VideoFormat(crf=71), "does not support crf=71", "0 to 63|0 to 70"),
         ("libvpx-vp9", VideoFormat(preset="medium"), "has no option preset", ""),
         ("ffv1", VideoFormat(crf=20), "has no option crf", ""),
         ("libx264", VideoFormat(codec="libx246"), "no encoder 'libx246'", "Did you mean .*libx264"),
-        ("libx264", VideoFormat(codec="libx264", pix_fmt="yuv420"), "takes no yuv420", "Did you mean yuv420p"),
+        ("libx264", VideoFormat(codec="libx264", pix_fmt="yuv420"), "does not support yuv420", "Did you mean yuv420p"),
         ("aac", VideoFormat(codec="aac"), "does not encode video", ""),
     ],
 )
@@ -48,7 +48,7 @@ def test_what_no_frame_could_make_right(codec: str, video: VideoFormat, words: s
 @pytest.mark.parametrize(("codec", "suffix"), [("libx264", ".webm"), ("ffv1", ".mov"), ("prores_ks", ".mp4")])
 def test_a_container_that_does_not_take_the_codec(codec: str, suffix: str) -> None:
     needs(codec)
-    with pytest.raises(InputError, match=f"{suffix} does not take {codec}"):
+    with pytest.raises(InputError, match=f"{suffix} does not support {codec}"):
         check_encoder(VideoFormat(codec), suffix)
 
 
@@ -88,7 +88,7 @@ def test_an_encoder_that_does_not_work_here(monkeypatch: pytest.MonkeyPatch) -> 
 def test_encoders_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     """x264 writes about a preset to the file descriptor, once for each trial; the error says it once."""
     needs("libx264")
-    with pytest.raises(InputError, match="does not take preset=fastr"):
+    with pytest.raises(InputError, match="does not support preset=fastr"):
         check_encoder(VideoFormat("libx264", preset="fastr"), ".mkv")
     assert capfd.readouterr() == ("", "")
     os.write(2, b"later")

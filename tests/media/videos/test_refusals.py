@@ -72,7 +72,7 @@ def test_what_is_no_video(content: bytes | None, words: str, tmp_path: Path, opt
 
 @pytest.mark.parametrize(
     ("height", "width", "words"),
-    [(16, 20000, "20000x16 is no size of a video"), (10000, 16, "libx264 does not take 32x20000")],
+    [(16, 20000, "20000x16 is not a valid video size"), (10000, 16, "libx264 does not support 32x20000")],
 )
 def test_absurd_dimensions(height: int, width: int, words: str, tmp_path: Path, options: UpscaleOptions) -> None:
     """Of what is read, and of what would be written."""
@@ -98,9 +98,9 @@ def test_sound_alone_is_no_video(tmp_path: Path, options: UpscaleOptions, film: 
     ("video", "words"),
     [
         (VideoFormat(codec="frobnicate"), "no encoder 'frobnicate'"),
-        (VideoFormat(pix_fmt="pal8"), "takes no pal8"),
-        (VideoFormat(preset="tomorrow"), "does not take"),
-        (VideoFormat(codec="prores_ks", pix_fmt="yuv422p10le"), "cannot write|does not take"),
+        (VideoFormat(pix_fmt="pal8"), "does not support pal8"),
+        (VideoFormat(preset="tomorrow"), "does not support"),
+        (VideoFormat(codec="prores_ks", pix_fmt="yuv422p10le"), "cannot write|does not support"),
     ],
 )
 def test_what_cannot_be_encoded_is_said_before_any_work(

@@ -82,7 +82,7 @@ def tagged(picture: Picture, kind: str) -> tuple[Picture, tuple[str, ...]]:
     cicp = metadata.cicp
     if cicp is not None and cicp.hdr and kind not in _HDR:
         name = "PQ" if cicp.transfer == 16 else "HLG"
-        raise InputError(f"the picture is HDR ({name}), and {kind} cannot say so", "Write .png or .avif.")
+        raise InputError(f"the picture is HDR ({name}), and {kind} cannot represent that", "Write .png or .avif.")
     if cicp is not None and kind not in _HDR:
         return _with_profile(picture, "code points")
     if cicp is None and (metadata.gamma or metadata.chromaticities) and kind not in _GAMMA:

@@ -63,7 +63,7 @@ def format_of(path: Path) -> str:
         InputError: there is none that can be written.
     """
     if path.suffix.lower() not in FORMATS:
-        raise InputError(f"{path} does not say what to write", f"Formats: {', '.join(FORMATS)}.")
+        raise InputError(f"{path} does not name a picture format by its suffix", f"Formats: {', '.join(FORMATS)}.")
     return FORMATS[path.suffix.lower()]
 
 
@@ -81,7 +81,7 @@ def write_picture(path: Path, picture: Picture, options: PictureFormat, *, overw
     height, width = picture.samples.shape[:2]
     if max(height, width) > LARGEST_SIDE.get(kind, 1 << 30):
         raise InputError(
-            f"{path} would be {width}x{height}, and {kind} holds up to {LARGEST_SIDE[kind]} pixels a side",
+            f"{path} would be {width}x{height}, and {kind} holds up to {LARGEST_SIDE[kind]} pixels per side",
             "Write a PNG or TIFF.",
         )
     fitting, notes = _fitting(picture, kind)
@@ -107,7 +107,7 @@ def _fitting(picture: Picture, kind: str) -> tuple[Picture, tuple[str, ...]]:
     notes = [*mismatched, *tagging]
     if made.samples.dtype == np.uint16 and not _holds_16_bits(made, kind):
         made = replace(made, samples=to_8_bits(made.samples))
-        notes.append(f"{kind} holds 8 bits a sample here: 16 were rounded; PNG keeps them")
+        notes.append(f"{kind} holds 8 bits per sample here: 16 were rounded; PNG keeps them")
     if made.mode in ("LA", "RGBA") and kind == "JPEG":
         made = replace(made, samples=on_white(made.samples), mode="L" if made.mode == "LA" else "RGB")
         notes.append(f"{kind} holds no transparency: put on white")

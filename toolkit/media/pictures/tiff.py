@@ -63,7 +63,7 @@ def _write_strips(file: IO[bytes], samples: Samples, order: str) -> tuple[list[i
         lengths.append(len(packed))
         file.write(packed + bytes(len(packed) % 2))
         if file.tell() > _LARGEST_FILE:
-            raise InputError("the picture takes more than the 4 GiB that a TIFF holds", "Write .png.")
+            raise InputError("the picture needs more than the 4 GiB that a TIFF file can hold", "Write .png.")
     return places, lengths, rows
 
 

@@ -39,7 +39,7 @@ def container_format(path: Path) -> str:
         InputError: there is none.
     """
     if path.suffix.lower() not in FORMATS:
-        raise InputError(f"{path} does not say which container to write", f"Known: {', '.join(FORMATS)}.")
+        raise InputError(f"{path} does not name a container by its suffix", f"Known: {', '.join(FORMATS)}.")
     return FORMATS[path.suffix.lower()]
 
 
@@ -88,7 +88,8 @@ def assemble(
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
-            f"cannot write {output}: {reason}", "Is there room, and does this container take it?"
+            f"cannot write {output}: {reason}",
+            "Check that the disk is not full and that this container supports the codec.",
         ) from error
     return notes
 
@@ -108,7 +109,7 @@ def rehearse(video: VideoFile, encoding: Encoding, output: Path) -> None:
             _prepare(video, source, encoding, target, output, None)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot write {output}: {reason}", "Choose another place, container or codec.") from error
+        raise InputError(f"cannot write {output}: {reason}", "Choose another directory, container or codec.") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 BACK_SECONDS = 0.1
 """Decoding times of a stream never decrease on one clock; smaller steps back are jitter, as for FFmpeg."""
 _BACK_SECONDS_OF_PTS = 1.0
-"""Presentation times do decrease if frames are reordered."""
+"""Presentation times also decrease where frames are reordered, so larger steps back are allowed."""
 AHEAD_SECONDS = 10.0
 """FFmpeg's default of -dts_delta_threshold: a longer gap is taken for another clock."""
 _HEADER_BYTES = 8

@@ -115,7 +115,9 @@ def _add_audio(copies: Copies, stream: Any, target: OutputContainer) -> bool:
     name = stream.codec_context.name
     if not _takes(target, name, stream.type):
         other = ".nut" if target.format.name == "matroska" else ".mkv or a .nut"
-        raise InputError(f"{copies.suffix} does not take {name} audio", f"Write a {other}, which takes nearly all.")
+        raise InputError(
+            f"{copies.suffix} does not support {name} audio", f"Write a {other}, which supports nearly all codecs."
+        )
     _add_copy(copies, stream, target)
     return True
 
@@ -190,7 +192,7 @@ def _takes(target: OutputContainer, codec: str, kind: str) -> bool:
     import av
 
     if target.format.name == "mpegts":
-        return kind == "audio"  # FFmpeg does not say
+        return kind == "audio"  # FFmpeg gives no reason
     if target.format.name == "nut" and kind == "subtitle":
         return False  # it does not store how long they are shown
     canonical = av.Codec(codec, "r").canonical_name

@@ -44,7 +44,7 @@ class FrameCount:
         """
         if self.encoded != self.expected:
             raise CheckFailed(
-                f"{source} holds {self.expected} frames, and {self.encoded} came out: see {output}",
+                f"{source} has {self.expected} frames, but {self.encoded} were written: see {output}",
                 "The times in the file are damaged. Copying the video into another container may repair them.",
             )
 
@@ -83,6 +83,6 @@ def check_written(path: Path, output: Path, frames: int) -> None:
         held = sum(1 for packet in container.demux(container.streams.video[0]) if packet.size)
     if held != frames:
         raise CheckFailed(
-            f"{output}: {frames} video packets were written, and the file holds {held}",
+            f"{output}: {frames} video packets were written, but the file has {held}",
             "Choose another container or codec.",
         )

@@ -1,4 +1,4 @@
-"""Decoding: frames of a file in order, with their times; corrupt frames are handled as the options say."""
+"""Decoding: frames of a file in order, with their times; corrupt frames are handled as the options specify."""
 
 from __future__ import annotations
 
@@ -138,7 +138,8 @@ def _replaced(
     damage.corrupt(where)
     if options.on_error == "stop":
         raise InputError(
-            f"{video.path}: the {where} is corrupt", "--on-error skip leaves it out, repeat shows the one before."
+            f"{video.path}: the {where} is corrupt",
+            "--on-error skip drops the frame, --on-error repeat repeats the previous one.",
         )
     if options.on_error == "repeat" and good is not None:
         yield Timed(pts, good)
@@ -189,11 +190,11 @@ def _check(video: VideoFile, frame: av.VideoFrame, pts: int, options: Decoding) 
         raise InputError(
             f"{where} frames change from {video.shape} {video.pix_fmt} to "
             f"{frame.width}x{frame.height} {frame.format.name}",
-            "Cut the file there.",
+            "Split the file there.",
         )
     if frame.interlaced_frame and not options.deinterlace:
         raise InputError(
-            f"{where} the frame is interlaced: its lines are from two moments, and would be upscaled with comb "
+            f"{where} the frame is interlaced: its lines are from two points in time, and would be upscaled with comb "
             "artifacts",
             "Give --deinterlace.",
         )

@@ -1,4 +1,4 @@
-"""Properties of streams that FFmpeg prints, and for which PyAV has no attribute."""
+"""Reads properties of streams from the text that FFmpeg prints, because PyAV has no attribute for them."""
 
 from __future__ import annotations
 

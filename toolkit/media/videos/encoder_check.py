@@ -62,7 +62,9 @@ def _check_container(codec: str, pix_fmt: str, suffix: str) -> None:
     errors = [_head(codec, pix_fmt, suffix, full=full) for full in (False, True)]
     if all(errors):
         others = ", ".join(name for name in CONTAINERS if name != suffix)
-        raise InputError(f"{suffix} does not take {codec}: {errors[0]}", f"Choose another codec, or of {others}.")
+        raise InputError(
+            f"{suffix} does not support {codec}: {errors[0]}", f"Choose another codec, or another container: {others}."
+        )
 
 
 def _head(codec: str, pix_fmt: str, suffix: str, *, full: bool) -> str:
@@ -87,7 +89,7 @@ def _check(codec: str, wanted: VideoFormat) -> str:
     formats = list(encoder_formats(codec))
     if wanted.pix_fmt is not None:
         if formats and wanted.pix_fmt not in formats:
-            raise InputError(f"{codec} takes no {wanted.pix_fmt}", suggestion(wanted.pix_fmt, formats))
+            raise InputError(f"{codec} does not support {wanted.pix_fmt}", suggestion(wanted.pix_fmt, formats))
         formats = [wanted.pix_fmt]
     usual = [name for name in _FORMATS if name in formats]
     trial = _Trial(codec, tuple(dict.fromkeys([*usual, *formats])) or _FORMATS[:1])
@@ -125,7 +127,7 @@ def _asked(wanted: VideoFormat) -> dict[str, str]:
 
 def _check_clipped(codec: str, crf: float, low: int, high: int) -> None:
     if not low <= crf <= high:
-        raise InputError(f"{codec} does not take crf={crf:g}", f"It takes {low} to {high}.")
+        raise InputError(f"{codec} does not support crf={crf:g}", f"It supports {low} to {high}.")
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ def _quiet_stderr() -> Iterator[None]:
 
 def _refusal(codec: str, bad: dict[str, str], remedy: str) -> InputError:
     named = ", ".join(f"{name}={value}" for name, value in bad.items())
-    return InputError(f"{codec} does not take {named}", remedy or "Choose other settings.")
+    return InputError(f"{codec} does not support {named}", remedy or "Choose other settings.")
 
 
 def _range(trial: _Trial, name: str, value: str) -> str:
@@ -208,4 +210,4 @@ def _range(trial: _Trial, name: str, value: str) -> str:
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if trial.takes(name, str(middle)) else (low, middle)
-    return f"It takes 0 to {low}."
+    return f"It supports 0 to {low}."

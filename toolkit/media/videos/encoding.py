@@ -40,7 +40,7 @@ _ALPHA_CODECS = {
     ".mov": ("prores_ks",),
     ".nut": ("ffv1",),
 }
-"""For transparent video: the first one that keeps the input's depth and chroma, else the last."""
+"""Encoders of transparent video: the first that keeps the depth and chroma of the input is used, else the last."""
 ADDITION: Literal["matroska_block_additional"] = "matroska_block_additional"
 _EVEN_ONLY = frozenset({"libx264", "libx265", "mpeg4", "h264_nvenc", "hevc_nvenc", "av1_nvenc", "prores_ks"})
 
@@ -171,7 +171,7 @@ def default_codec(suffix: str, pix_fmt: str, *, hdr: bool) -> str:
     for codec in _SUFFIX_CODECS.get(suffix, usual):
         if codec in av.codecs_available:
             return codec
-    raise InputError("this build of FFmpeg has no encoder the toolkit knows", "Name one with --codec.")
+    raise InputError("this build of FFmpeg has no encoder that the toolkit knows", "Choose one with --codec.")
 
 
 def _joined(codec: str, mastering: tuple[str, str] | None, wanted: dict[str, str]) -> dict[str, str]:
@@ -221,7 +221,7 @@ class SegmentEncoder:
             self._context.open()
         except av.FFmpegError as error:
             raise InputError(
-                f"{encoding.codec} does not take {encoding.width}x{encoding.height} {encoding.pix_fmt} with "
+                f"{encoding.codec} does not support {encoding.width}x{encoding.height} {encoding.pix_fmt} with "
                 f"{', '.join(f'{name}={value}' for name, value in encoding.options.items())}: {error.strerror}",
                 "Choose another codec, or other settings.",
             ) from error

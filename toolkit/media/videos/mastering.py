@@ -44,7 +44,7 @@ class Mastering:
 
 
 def mastering_of(frame: av.VideoFrame) -> Mastering:
-    """What a decoded frame's side data says."""
+    """The metadata in the side data of a decoded frame."""
     side_data: Any = frame.side_data
     items = {item.type.name: bytes(item) for item in side_data}
     found: dict[str, Any] = {}

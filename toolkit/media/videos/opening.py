@@ -18,7 +18,7 @@ _DEMUXERS = (
     *("matroska", "mgsts", "mjpeg", "mlv", "mods", "mov", "mp3", "mp4", "mpeg", "mpegts", "mpegtsraw", "mpegvideo"),
     *("mpjpeg", "mxf", "mxg", "nsv", "nut", "nuv", "obu", "ogg", "pva", "r3d", "rm", "ser", "smjpeg", "swf", "ty"),
     *("vc1", "vc1test", "vivo", "vvc", "wav", "webm", "wtv", "yuv4mpegpipe"),
-    # Of games and old players.
+    # Formats of games and old players.
     *(
         "4xm",
         "anm",
@@ -72,7 +72,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
             "Playlists and lists of files (HLS, DASH, concat, SDP) are not read: give the videos that they name.",
         ) from error
     except av.FFmpegError as error:
-        raise InputError(f"cannot read video {path}: {error.strerror}", "Is it whole, and is it a video?") from error
+        raise InputError(f"cannot read video {path}: {error.strerror}", "Check that it is a complete video.") from error
     with container:
         yield container
 

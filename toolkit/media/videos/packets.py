@@ -95,7 +95,7 @@ def copied_packets(
     last: dict[int, int] = {}
     packets = timing.clock.packets(source, [source.streams[index] for index in copies.indices])
     packet: Any
-    for packet in readable(packets, []):  # the audio ends where the file is cut off
+    for packet in readable(packets, []):  # the audio ends where the file is truncated
         if is_flush(packet):
             continue
         copy = state[packet.stream_index]

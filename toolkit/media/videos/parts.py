@@ -77,7 +77,7 @@ class Parts:
         if resume and path.is_file():
             if _digest(path) != digest:
                 raise InputError(
-                    f"{self.directory} is of another job: the input, the network or the options were different",
+                    f"{self.directory} belongs to another job: the input, the network or the options were different",
                     "Give the same ones, or --overwrite instead of --resume to start over.",
                 )
             return finished
@@ -100,7 +100,7 @@ class Parts:
             known = from_json((self.directory / _STOPPED).read_bytes(), _Stopped)
             path = self.directory.parent / known.name
             return path if known == _Stopped.of(path) else None
-        except (OSError, ValueError):  # ValueError: also of a name with a NUL
+        except (OSError, ValueError):  # ValueError: for a name that contains NUL
             return None
 
     def claims(self, stopped: Path) -> bool:

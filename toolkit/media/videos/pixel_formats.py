@@ -32,13 +32,13 @@ def choose_format(wanted: str | None, codec: str, given: str) -> str:
     formats = encoder_formats(codec)
     if wanted is not None:
         if formats and wanted not in formats:
-            raise InputError(f"{codec} takes no {wanted}", f"It takes {', '.join(formats)}.")
+            raise InputError(f"{codec} does not support {wanted}", f"It supports {', '.join(formats)}.")
         return wanted
     candidates = _candidates(given)
     for candidate in candidates:
         if not formats or (candidate in formats and _works(codec, candidate)):
             return candidate
-    raise InputError(f"{codec} takes none of {', '.join(candidates)}", "Name one with --pix-fmt.")
+    raise InputError(f"{codec} supports none of {', '.join(candidates)}", "Choose one with --pix-fmt.")
 
 
 def encoder_formats(codec: str) -> tuple[str, ...]:

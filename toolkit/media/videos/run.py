@@ -239,7 +239,8 @@ def begin_video(
     video = read_video(item.source, settings.duration)
     if video.interlaced and not settings.deinterlace:
         raise InputError(
-            f"{item.source} is interlaced: its lines are from two moments, and would be upscaled with comb artifacts",
+            f"{item.source} is interlaced: its lines are from two points in time, and would be "
+            "upscaled with comb artifacts",
             "Give --deinterlace.",
         )
     try:
@@ -250,7 +251,7 @@ def begin_video(
     subject = networks(scale)
     if video.depth > 8 and not subject.contract.deep:
         raise InputError(
-            f"{item.source} has {video.depth} bits a sample, and {subject.name} takes 8",
+            f"{item.source} has {video.depth} bits per sample, and {subject.name} takes 8",
             "Use an artifact with float input and output (`toolkit export` without --io uint8).",
         )
     clock = video.time_base, video.rate, video.upright_aspect

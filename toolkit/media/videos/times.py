@@ -155,7 +155,7 @@ def read_times(path: Path, index: int) -> FileTimes:
     )
     end = stream.end
     if counted:
-        # In AVI the n-th frame is shown at the n-th tick; what FFmpeg gives as pts is a guess.
+        # In AVI the n-th frame is shown at the n-th tick; the pts that FFmpeg reports is an estimate.
         times = _rebuilt([replace(item, pts=item.dts) if "avi" in formats else item for item in frames])
         keys = [time for time, item in zip(times, frames, strict=True) if item.key]
         end = times[-1] + frames[-1].duration
@@ -196,7 +196,7 @@ def _end(stream: Any, found: list[_Found], *, indexed: bool) -> int:
         return 0
     own = last.time + last.duration
     whole = (stream.start_time or 0) + (stream.duration or 0)
-    near = last.time < whole < own + _SHORT_SECONDS / stream.time_base  # else the file is cut off
+    near = last.time < whole < own + _SHORT_SECONDS / stream.time_base  # else the file is truncated
     return int(whole) if indexed and near else own
 
 

@@ -125,7 +125,7 @@ def read_video(path: Path, duration: float | None = None) -> VideoFile:
             timing = timing.before(timing.times[0] + max(1, ticks))
         shape = Shape(first.height, first.width)
         if not all(1 <= side <= LARGEST_SIDE for side in shape.sides):
-            raise InputError(f"{path}: {shape} is no size of a video")
+            raise InputError(f"{path}: {shape} is not a valid video size")
         try:
             colour = colour_of(first, location)
         except InputError as error:

@@ -84,5 +84,5 @@ class OpenVinoRuntime(BuildingRuntime):
 
 def _required(shape: Shape | None, artifact: Artifact) -> Shape:
     if shape is None:
-        raise InputError(f"{artifact.manifest.name} has no size to build for", "Name one: --shape 1080p.")
+        raise InputError(f"{artifact.manifest.name} has no size to build for", "Give one: --shape 1080p.")
     return shape

@@ -215,7 +215,7 @@ class TensorRtRtxRuntime(TensorRtRuntime):
         chosen = list(dict.fromkeys(known[target.lower()] for target in targets))
         if not chosen:
             if not cuda_devices()[0]:
-                raise InputError("there is no GPU here to build for", f"Name some: --target {','.join(sorted(known))}.")
+                raise InputError("there is no GPU here to build for", f"Give some: --target {','.join(sorted(known))}.")
             chosen = [trt.ComputeCapability.CURRENT]
         config.num_compute_capabilities = len(chosen)
         for index, capability in enumerate(chosen):
@@ -225,7 +225,7 @@ class TensorRtRtxRuntime(TensorRtRuntime):
 def _capability(target: str) -> tuple[int, int]:
     """Major and minor number of `sm86`, `sm120`, and the like."""
     if not (match := re.fullmatch(r"sm(\d+)(\d)", target.lower())):
-        raise InputError(f"{target!r} is no target", "Write them as sm86,sm120.")
+        raise InputError(f"{target!r} is not a target", "Write targets as sm86,sm120.")
     return int(match[1]), int(match[2])
 
 
