@@ -83,7 +83,8 @@ def parse_shape(text: str) -> Shape:
     match = _SIZE.fullmatch(text)
     if not match:
         raise InputError(
-            f"shape {text!r} is not a size", f"Write WIDTHxHEIGHT, as 1920x1080, or one of {', '.join(NAMED_SHAPES)}."
+            f"shape {text!r} is not a size",
+            f"Write WIDTHxHEIGHT, for example 1920x1080, or one of {', '.join(NAMED_SHAPES)}.",
         )
     shape = Shape(height=int(match[2]), width=int(match[1]))
     if not all(1 <= side <= LARGEST_SIDE for side in shape.sides):

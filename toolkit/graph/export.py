@@ -223,7 +223,10 @@ def _prove(network: NetworkModule, fused: NetworkModule) -> list[Check]:
     checks = [Check.of("fusion", proof.name, proof.measured, BLOCK_BOUND) for proof in proofs]
     checks += [Check.of("stored weights", proof.name, proof.rounding, ROUNDING_BOUND) for proof in proofs]
     if failed := [check.name for check in checks if not check.passed]:
-        raise CheckFailed(f"the merge is wrong: {', '.join(failed)}", "Run `toolkit verify-fusion` for the details.")
+        raise CheckFailed(
+            f"the merged network computes another function: {', '.join(failed)}",
+            "Run `toolkit verify-fusion` for the details.",
+        )
     return checks
 
 

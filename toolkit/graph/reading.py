@@ -68,6 +68,6 @@ def invalid(path: Path, ended: Ended) -> ArtifactError:
 def dangerous(path: Path, doing: str, ended: Ended) -> ArtifactError:
     """The error for a file whose rehearsal crashed or exceeded a limit."""
     return ArtifactError(
-        f"{path} is dangerous: {doing} ended a process ({ended.reason})",
+        f"{path} is dangerous: {doing} crashed a process ({ended.reason})",
         "Do not use it. If you know where it comes from, export it again from its checkpoint.",
     )

@@ -1,1 +1,1 @@
-"""The native CPU engine: translates a graph to row stages, these to C++, and compiles that to a shared object."""
+"""The native CPU engine: translates a graph to stages that compute rows, generates C++ for them, and compiles it."""

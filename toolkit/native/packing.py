@@ -16,8 +16,8 @@ Lanes = NDArray[np.float32] | NDArray[np.uint32]
 
 
 def blocks(outputs: int, largest: int) -> list[int]:
-    """Sizes of register tiles for `outputs` channels: as few tiles of at most `largest` as possible, as equal as
-    possible.
+    """Sizes of register tiles for `outputs` channels: the smallest number of tiles of at most `largest`
+    channels, with sizes as equal as possible.
     """
     count = -(-outputs // largest)
     return [outputs // count + (index < outputs % count) for index in range(count)]
@@ -26,7 +26,7 @@ def blocks(outputs: int, largest: int) -> list[int]:
 def packed(convolution: Convolution, sizes: list[int]) -> Lanes:
     """Weights as [tile][input lane][ky][kx][output in tile]; lanes of several channels as uint32.
 
-    Input channels are filled up with zeros to whole lanes.
+    Input channels are padded with zeros to whole lanes.
     """
     weight = convolution.weight
     channels = CHANNELS_PER_LANE[convolution.format]

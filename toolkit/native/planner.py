@@ -70,6 +70,7 @@ def plan(path: Path, manifest: Manifest) -> Program:
     proto = read_model(path)
     try:
         model = ir.from_proto(proto)
+        # The engine has no unshuffle of its own: as strided convolutions they need no stage (see `convolutions.py`).
         MergeUnshuffle().call(model)
         return _Planner(model, manifest).run()
     except (Unsupported, ToolkitError):
@@ -122,13 +123,14 @@ class _Planner:
                 raise Unsupported(f"{port.name} is float16: native engines take and return float32 and uint8")
         for node in self._model.graph:
             if node in self._patterns.inner or node in self._end.nodes:
-                continue
+                continue  # covered by the last node of its pattern, or by the write of the output
             if all(constant(value) is not None for value in node.outputs):
-                continue  # computed at planning time, where it is read
+                continue  # a constant expression: evaluated during planning by the node that reads it
             if node.op_type == "DequantizeLinear" and constant(node.inputs[0]) is not None:
-                continue  # a weight, which its convolution reads
+                continue  # a weight: read together with its convolution
             self._builder.represent(node.outputs[0], self._read(node))
         self._write()
+        # After all nodes: only now is it certain that no line buffer stores the value between a norm and its affine.
         _fold_affines(self._builder.stages)
         program = Program(
             stages=self._builder.stages,
@@ -143,8 +145,8 @@ class _Planner:
         schedule(program)
         if manifest.sizes.multiple % program.even:
             raise Unsupported(
-                f"it works in squares of {program.even} pixels, and its manifest promises sizes in multiples of "
-                f"{manifest.sizes.multiple}"
+                f"it computes blocks of {program.even}x{program.even} pixels, but its manifest allows "
+                f"sizes in multiples of {manifest.sizes.multiple}"
             )
         return program
 
@@ -203,6 +205,7 @@ class _Planner:
         size = None if self._manifest.shape is None or axis not in (2, 3) else self._manifest.shape[axis - 2]
         if not isinstance(known, Image) or indices is None or size is None:
             raise unsupported(node, "gathers from something other than an image of fixed size")
+        # The engine may skip the node only if sessions extend frames in exactly the same way.
         if indices.tolist() != reflected_indices(size, self._manifest.sizes.padded(size)):
             raise unsupported(node, "is not the reflection that extends an odd image")
         return known
@@ -253,7 +256,7 @@ class _Planner:
         values = array.astype(np.float64)
         known = self._builder.known(node.inputs[1 - index], node)
         if node.op_type == "Div":
-            values = 1 / values
+            values = 1 / values  # in float64, so that the product differs from the division by one rounding only
         if isinstance(known, Image) and values.size == 1:  # normalisation of the input, such as / 255
             return Image(known.factor * float(values.item()))
         tensor = self._builder.tensor(node, 1 - index)
@@ -283,6 +286,7 @@ class _Planner:
         if (one, same) != (1, 1) or rows != columns or rows != int(rows) or rows < 1:
             raise unsupported(node, "is not an upsampling by an integer factor")
         tensor, factor = self._builder.tensor(node), int(rows)
+        # Every row is read `factor` times, so the upsampling reads a line buffer instead of the tile.
         source = Source(self._builder.buffer(tensor, "float"), Fraction(1, factor))
         made = self._builder.begin(
             Repeat(source, factor), self._builder.channels(tensor), self._builder.size(tensor) * factor
@@ -302,6 +306,7 @@ class _Planner:
         return Quantised(known, quantisation_step(node))
 
     def _dequantise(self, node: ir.Node) -> Quantised:
+        # Convolutions compute with the integers, and multiply by the scale afterwards: nothing is dequantised here.
         known = self._builder.known(node.inputs[0], node)
         if not isinstance(known, Quantised) or known.step != quantisation_step(node):
             raise unsupported(node, "has another scale than the QuantizeLinear before it")

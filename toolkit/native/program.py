@@ -1,6 +1,6 @@
 """Intermediate representation of the native engine: stages that compute rows, and the line buffers between them.
 
-A program is what is left of a graph when it is computed row by row. A stage produces one row at a time: its origin
+A program computes the same function as a graph, row by row. A stage produces one row at a time: its origin
 fills a tile of neighbouring pixels (a convolution, a read of the input, a copy, a resampling), and its operations
 change that tile in registers and the innermost cache (activations, norms, sums), until it is stored in line buffers or
 written to the output frame. Only values that a later stage reads at other rows or columns go through a line buffer.

@@ -35,6 +35,7 @@ rows held depends on the first row modulo the resampling factor. Four phases cov
 
 def schedule(program: Program) -> None:
     """Set the ring sizes of all buffers, the tile width and the halo of a program."""
+    # Rings only grow, so after all phases each holds the rows of the worst one.
     for first in range(_PHASES):
         _simulate(program, first)
     end = program.stages[-1]
@@ -45,6 +46,7 @@ def schedule(program: Program) -> None:
         for buffer in program.buffers
     )
     program.halo = _halo(program)
+    # Narrow tiles keep all buffers in the cache, wide ones compute fewer columns twice. The latter has priority.
     narrowest = ceil(2 * program.halo / _HALO_SHARE)
     program.tile_columns = max(int(_CACHE_BYTES / max(bytes_per_column, 1)), narrowest, 64)
 
@@ -55,6 +57,7 @@ def _halo(program: Program) -> int:
     Kernels are nearly symmetric, so the same number is used above, and for columns.
     """
     below = [0.0] * len(program.stages)  # in rows of each stage
+    # Stages read only buffers of earlier ones, so backwards every reader is complete before its sources are visited.
     for index in range(len(program.stages) - 1, -1, -1):
         stage = program.stages[index]
         for source in stage.sources:
@@ -94,6 +97,7 @@ def _simulate(program: Program, first: int) -> None:
 
     def need(index: int, row: int) -> None:
         """Compute rows of a stage up to and including `row`, and before each of them the rows that it reads."""
+        # Depth first, as the engine does: sources run ahead only as far as this row needs, which keeps rings short.
         while following[index] <= row:
             for source in stages[index].sources:
                 need(buffers[source.buffer].stage, floor(following[index] * source.rate) + source.rows[1])

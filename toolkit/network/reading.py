@@ -123,7 +123,7 @@ def _read_pickled(path: Path) -> Any:
         raise _damaged(path, str(error)) from error
     if found.foreign:
         raise CheckpointError(
-            f"{path} holds Python objects that would run code when loaded: {', '.join(found.foreign[:6])}",
+            f"{path} contains Python objects that would run code when loaded: {', '.join(found.foreign[:6])}",
             'Save plain tensors in the training environment: torch.save({"state_dict": model.state_dict()}, ...).',
         )
     return _script_weights(found, path) if found.script else found.content

@@ -72,7 +72,7 @@ def _only(places: list[_Place], groups: Mapping[str, Mapping[str, Tensor]], wher
         missing = " and ".join(architecture.landmark for architecture in ARCHITECTURES.values())
         unexpected = listed(name for tensors in groups.values() for name in tensors)
         raise CheckpointError(
-            f"{where} holds another network's weights: {missing} {'are' if ' ' in missing else 'is'} missing; "
+            f"{where} contains the weights of another network: {missing} {'are' if ' ' in missing else 'is'} missing; "
             f"it has {unexpected}",
             " ".join(architecture.hint for architecture in ARCHITECTURES.values()),
         )

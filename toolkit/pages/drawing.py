@@ -36,4 +36,4 @@ def drawn(path: Path, width: float = 7.0, height: float = 4.5, *, overwrite: boo
         with new_file(path, overwrite=overwrite) as temporary:
             figure.savefig(temporary, format=path.suffix[1:])
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot write {path}: {error}", "Name a .png, .svg or .pdf file.") from error
+        raise InputError(f"cannot write {path}: {error}", "Give a .png, .svg or .pdf file.") from error

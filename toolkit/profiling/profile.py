@@ -230,7 +230,7 @@ def _planned(
     jobs = default_workloads(artifacts) if workloads is None else [parse_workload(name) for name in workloads]
     cells = plan(artifacts, runtimes, jobs, precisions, single)
     if not cells:
-        raise InputError("there is nothing to measure", "Name at least one runtime, workload and precision.")
+        raise InputError("there is nothing to measure", "Give at least one runtime, workload and precision.")
     return cells
 
 
@@ -252,7 +252,7 @@ def _require_budget(manifests: Sequence[Manifest]) -> None:
             continue  # the reference of all verdicts
         remedy = "Measure it: `toolkit evaluate --images PATH --within-budget --record`, or tune it: `toolkit tune`."
         if not manifest.verdicts:
-            raise CheckFailed(f"{manifest.name} has no verdict on its quality", remedy)
+            raise CheckFailed(f"{manifest.name} has no quality verdict", remedy)
         if failed := next((verdict for verdict in manifest.verdicts if not verdict.passed), None):
             raise CheckFailed(f"{manifest.name} is not within its budget: {failed}", remedy)
 

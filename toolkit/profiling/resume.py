@@ -97,7 +97,7 @@ def earlier_measurements(
 
 def _demand_same(report: ProfileReport, planned: Sequence[CellReport], settings: Settings, here: Environment) -> None:
     if [(cell.key, cell.sha256) for cell in report.cells] != [(cell.key, cell.sha256) for cell in planned]:
-        raise InputError("the report to resume is of other configurations than those requested", _REMEDY)
+        raise InputError("the report to resume has other configurations than those requested", _REMEDY)
     for name in ("boundary", "threads", "cpus"):
         then, now = getattr(report.settings, name), getattr(settings, name)
         if then != now:

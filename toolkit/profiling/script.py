@@ -57,7 +57,7 @@ def profile_script(
     if len(cells) != 1:
         raise InputError(
             f"a script times one configuration, and {len(cells)} are selected",
-            "Name one artifact, one --runtime, and one --workload.",
+            "Give one artifact, one --runtime, and one --workload.",
         )
     cell = cells[0]
     runtime = RUNTIMES[cell.runtime]

@@ -137,7 +137,7 @@ def _cropped(pair: Pair, manifest: Manifest) -> Pair:
     else:
         size = Shape(*manifest.shape)
     if size.height > height or size.width > width:
-        raise InputError(f"an image of {width}x{height} is smaller than the graph's {size}", "Take larger images.")
+        raise InputError(f"an image of {width}x{height} is smaller than the graph's {size}", "Use larger images.")
     top, left = ((height - size.height) // 2, (width - size.width) // 2)
     rows, columns = slice(top, top + size.height), slice(left, left + size.width)
     large = tuple(slice(part.start * scale, part.stop * scale) for part in (rows, columns))

@@ -40,7 +40,7 @@ def read_budgets(path: Path | None = None) -> Mapping[Precision, Limits]:
         read = msgspec.convert(read_toml(path), dict[Precision, Limits])
     except (OSError, MalformedDocument, msgspec.ValidationError) as error:
         raise InputError(
-            f"{path} is not a file of budgets: {error}",
+            f"{path} is not a budget file: {error}",
             f"It needs tables named {', '.join(get_args(Precision))}, each with mean, worst_image and worst_patch.",
         ) from error
     return {**BUDGETS, **read}

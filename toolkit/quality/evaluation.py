@@ -79,7 +79,7 @@ def evaluate(
         True
     """
     if not subjects:
-        raise InputError("there is nothing to evaluate", "Name an artifact or an engine.")
+        raise InputError("there is nothing to evaluate", "Give an artifact or an engine.")
     if options.page is not None:
         check_outputs(options.page, overwrite=options.overwrite)
         check_writable(options.page)

@@ -211,7 +211,7 @@ def check_writable(path: Path) -> None:
         InputError: `path` cannot be written.
     """
     if path.is_dir():
-        raise InputError(f"cannot write {path}: it is a directory", "Name a file.")
+        raise InputError(f"cannot write {path}: it is a directory", "Give a file name.")
     with writable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):

@@ -75,7 +75,7 @@ def make_clips(
     usable = [photo for photo in photos.photos if min(photo.height / LOW[0], photo.width / LOW[1]) >= scale]
     if not usable:
         height, width = (side * scale for side in LOW)
-        raise InputError(f"no photograph has the {width}x{height} pixels that clips are made of", "Leave out --clips.")
+        raise InputError(f"no photograph has the {width}x{height} pixels that clips need", "Leave out --clips.")
     make = partial(_clip, usable, photos.fingerprint, scale, seed, cache)
     made = []
     with ThreadPoolExecutor(threads) as pool:

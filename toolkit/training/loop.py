@@ -265,7 +265,7 @@ class Run:
 
 def _check_output(output: Path, resume: bool) -> None:
     if not resume and (output / STATE_FILE).exists():
-        raise InputError(f"there is a run in {output} already", "Go on with --resume, or choose another --output.")
+        raise InputError(f"there is a run in {output} already", "Continue with --resume, or choose another --output.")
 
 
 def _photos(config: TrainingConfig, cache: Path, group: Processes, progress: ProgressCallback) -> Photos:

@@ -113,7 +113,7 @@ def index_photos(
             raise
     photos = Photos(tuple(found), skipped)
     if not found:
-        raise InputError(f"{directory} holds no usable photograph", "\n  ".join(photos.notes()))
+        raise InputError(f"{directory} contains no usable photograph", "\n  ".join(photos.notes()))
     return photos
 
 

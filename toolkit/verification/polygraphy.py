@@ -105,7 +105,7 @@ def polygraphy_script(
     if len(graphs) < 2 or first.runtime != "ort-cpu" or second.runtime not in _RUNNERS:
         raise InputError(
             f"Polygraphy cannot compare {first.label} with {second.label}",
-            f"Name an artifact on ort-cpu, then one on {', '.join(_RUNNERS)}.",
+            f"Give an artifact on ort-cpu, then one on {', '.join(_RUNNERS)}.",
         )
     ports = [graph.manifest.input for graph in graphs]
     if ports[0].same_frames != ports[1].same_frames:

@@ -135,7 +135,7 @@ def _through(node: onnx.NodeProto, inputs: list[_Reach], constants: dict[str, np
         return reach
     if node.op_type in {"Concat", "Split"}:
         if attributes.get("axis", 0) not in (_channel_axis(reach), _channel_axis(reach) - 4):
-            raise _NotLocal("joins or splits other than channels")
+            raise _NotLocal("joins or splits an axis other than channels")
         return reach
     handler = _HANDLERS.get(node.op_type)
     if handler is None:
@@ -237,7 +237,7 @@ def _reduce(reach: _Reach, attributes: Attributes, constants: list[np.ndarray | 
     given = constants[1] if len(constants) > 1 else None
     axes = given.reshape(-1).tolist() if given is not None else attributes.get("axes")
     if not isinstance(axes, list) or {axis % 4 for axis in axes} != {_channel_axis(reach)}:
-        raise _NotLocal("takes in the whole frame")
+        raise _NotLocal("reads the whole frame")
     return reach
 
 
@@ -250,7 +250,7 @@ def _transpose(reach: _Reach, attributes: Attributes, _constants: list[np.ndarra
 
 def _layer_norm(reach: _Reach, attributes: Attributes, _constants: list[np.ndarray | None]) -> _Reach:
     if reach.axis != 1 or attributes.get("axis", -1) not in (-1, 3):
-        raise _NotLocal("takes in the whole frame")
+        raise _NotLocal("reads the whole frame")
     return reach
 
 

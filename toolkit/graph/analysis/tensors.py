@@ -53,7 +53,7 @@ def tensors(model: onnx.ModelProto, frame: NDArray[Any], evaluator: str) -> Tens
     """
     if evaluator not in EVALUATORS:
         raise InputError(
-            f"{evaluator} does not show what is inside a graph", f"Those that do: {', '.join(EVALUATORS)}."
+            f"{evaluator} cannot return the tensors inside a graph", f"Those that do: {', '.join(EVALUATORS)}."
         )
     try:
         found = EVALUATORS[evaluator](exposed(model), frame)

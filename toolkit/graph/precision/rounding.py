@@ -50,6 +50,11 @@ class _Conv:
     bias: NDArray[np.float32]
 
     @property
+    def shared(self) -> str:
+        """Name of the weight tensor, which other convolutions may read too."""
+        return str(self.node.input[1])
+
+    @property
     def flat(self) -> Doubles:
         """W, (O, K): the bias, then the weights in the order in which `_samples` reads their inputs."""
         rows = len(self.weight)
@@ -103,16 +108,18 @@ def round_weights(
         InputError: there is no image.
     """
     if not images:
-        raise InputError("weights are rounded on images, and there is none", "Name some.")
+        raise InputError("rounding weights needs images, and none were given", "Give a directory of images.")
     rounded = copied(model)
     _round_inputs(rounded, kept)
     for conv in list(_dense(model, kept)):
         statistics = _Statistics.measured(conv, model, rounded, port, images)
         if not np.isfinite(statistics.inputs).all() or not np.isfinite(statistics.missing).all():
             continue  # the network itself leaves float32's range here, which no rounding repairs
+        # Convolutions that share weights are rounded together: only the first one was measured.
+        sharing = {node.name for node in model.graph.node if node.op_type == "Conv" and node.input[1] == conv.shared}
         weight, bias = statistics.rounded(conv)
         for index, array in ((1, weight), (2, bias)):
-            _replace(rounded, conv.node, index, array)
+            _replace(rounded, sharing, f"{conv.node.input[index]}.rounded", index, array)
     return RoundedWeights(model, rounded).keeping(kept)
 
 
@@ -138,13 +145,14 @@ class _Statistics:
         images: Sequence[NDArray[Any]],
     ) -> _Statistics:
         """Measure a convolution with its exact weights: a from the `rounded` graph, y from the `exact` one."""
-        random = np.random.default_rng(0)
+        random = np.random.default_rng(0)  # the same positions in every run, so that conversion is reproducible
         reads = next(node for node in rounded.graph.node if node.name == conv.node.name).input[0]
         inputs, outputs = tensor_function(rounded, reads), tensor_function(exact, conv.node.output[0])
         flat = conv.flat
         products, missing, count = np.zeros((flat.shape[1],) * 2), np.zeros(flat.shape), 0
         for image in images:
             patches, wanted = _samples(conv, inputs(image, port), outputs(image, port), random)
+            # In float64: H is inverted below, which amplifies rounding errors by its condition number.
             products += patches.T @ patches
             missing += (wanted - patches @ flat.T).T @ patches
             count += len(patches)
@@ -153,6 +161,7 @@ class _Statistics:
     def rounded(self, conv: _Conv) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The weights (O, I, KY, KX) and biases (O,) that minimise the error, all of them bf16 values."""
         size = len(self.inputs)
+        # The trace over the size is the mean square of a value in a, so the damping scales with the image's range.
         damped = self.inputs + _DAMPING * np.trace(self.inputs) / size * np.eye(size)
         # First the real-valued weights that come closest to y given the errors in a: the least-squares correction of W
         # is missing H^-1. Rounding W itself would keep the errors of the layers before.
@@ -199,6 +208,7 @@ def _samples(
     padded = np.pad(inputs[0], ((0, 0), (top, bottom), (left, right)))
     windows = sliding_window_view(padded, conv.weight.shape[2:], (1, 2))[:, ::stride, ::stride]
     height, width = outputs.shape[2:]
+    # Inputs and outputs at the same pixels; a subset, as the windows of all pixels are KY * KX copies of the image.
     chosen = random.choice(height * width, min(_POSITIONS, height * width), replace=False)
     rows, columns = np.unravel_index(chosen, (height, width))
     patches = windows[:, rows, columns].transpose(1, 0, 2, 3).reshape(len(chosen), -1).astype(np.float64)
@@ -218,10 +228,9 @@ def _round_inputs(model: onnx.ModelProto, kept: Kept) -> None:
     replace_nodes(model, nodes)
 
 
-def _replace(model: onnx.ModelProto, conv: onnx.NodeProto, index: int, array: NDArray[np.float32]) -> None:
-    """New weights or biases for a convolution and those that share the old ones."""
-    name = f"{conv.input[index]}.rounded"
-    model.graph.initializer.append(numpy_helper.from_array(array, name))
+def _replace(model: onnx.ModelProto, nodes: set[str], tensor: str, index: int, array: NDArray[np.float32]) -> None:
+    """Add a tensor, and let input `index` of these nodes read it."""
+    model.graph.initializer.append(numpy_helper.from_array(array, tensor))
     for node in model.graph.node:
-        if node.op_type == "Conv" and node.input[1].removesuffix(".rounded") == conv.input[1]:
-            node.input[index] = name
+        if node.name in nodes:
+            node.input[index] = tensor

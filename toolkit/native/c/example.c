@@ -2,7 +2,7 @@
  *
  *   cc -O2 example.c ./engine.so -o upscale -Wl,-rpath,'$ORIGIN' && ./upscale small.ppm large.ppm
  *
- * Reads and writes binary PPM (P6, 8 bits a sample), which `ffmpeg`, `magick` and `pnmtopng` understand. */
+ * Reads and writes binary PPM (P6, 8 bits per sample), which `ffmpeg`, `magick` and `pnmtopng` understand. */
 #include <stdio.h>
 #include <stdlib.h>
 

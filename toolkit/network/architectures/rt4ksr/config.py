@@ -86,9 +86,9 @@ class NetworkConfig(Configuration):
             if value is not None and value > largest:
                 raise ValueError(f"{name} must be at most {largest}, got {value}")
         if self.attention != "none" and self.block not in ("naf", "projected"):
-            raise ValueError(f"a {self.block} block has no place for attention; naf and projected have")
+            raise ValueError(f"a {self.block} block does not support attention; naf and projected blocks do")
         if self.squeeze > 1 and self.attention != "channel":
-            raise ValueError("squeeze goes with attention channel")
+            raise ValueError("squeeze requires attention channel")
         if self.inner_channels % self.squeeze:
             raise ValueError(f"{self.inner_channels} channels cannot be squeezed {self.squeeze} times")
         if self.expansion < 2:
@@ -96,7 +96,7 @@ class NetworkConfig(Configuration):
         if self.expansion != 2 and self.block not in ("separable", "naf"):
             raise ValueError(f"a {self.block} block has no expansion; hidden sets the width of reparameterizable ones")
         if self.plain_hfb and (self.stem == "none" or self.hidden is None):
-            raise ValueError("plain_hfb goes with a high-frequency stem and reparameterizable blocks")
+            raise ValueError("plain_hfb requires a high-frequency stem and reparameterizable blocks")
 
     @property
     def form(self) -> Form:

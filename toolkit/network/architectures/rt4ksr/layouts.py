@@ -85,7 +85,7 @@ def _found(
         expected = "its configuration" if layout == "toolkit" else "the released architecture"
         return CheckpointError(
             f"{where} is close to RT4KSR but differs from {expected}: {differences}",
-            f"Its shapes say {described(config)}.",
+            f"Its shapes correspond to {described(config)}.",
         )
 
     # The reference code stores gamma even without the branch it belongs to.

@@ -75,6 +75,7 @@ def fitted_start(network: RT4KSR, low: Tensor, high: Tensor) -> None:
             network.gamma.fill_(1)  # 0, its initial value, would block the deep features
         if network.config.channels - network.config.head_channels >= _FEWEST_SPARE:
             _carry_pixels(network, low)
+        # Last, because the fit needs the features that the changed network computes.
         _fit_last(network, low, high)
 
 
@@ -86,6 +87,7 @@ def _carry_pixels(network: RT4KSR, low: Tensor) -> None:
     carried, anchor = pixels + 2, pixels
     # Mean of every output channel of a convolution: at the end of the tail, elsewhere, and before an activation.
     zero = torch.zeros(network.config.channels, device=low.device)
+    # Before an activation all carried channels are shifted, except the anchor, which is far above 0 anyway.
     plain, lifted = zero.clone(), zero.clone()
     lifted[:carried] = _SHIFT
     plain[anchor] = lifted[anchor] = _ANCHOR
@@ -95,6 +97,7 @@ def _carry_pixels(network: RT4KSR, low: Tensor) -> None:
     }
     for block in network.body:
         changes |= _changes(block, plain, lifted, carried)
+    # One pass is enough: a module runs only after those before it were changed, so each sees its final input.
     for module, change in changes.items():
         _before_first_run(module, change)
     network.forward_aligned(low)
@@ -126,7 +129,7 @@ def _before_first_run(module: nn.Module, change: Callable[[Tensor], None]) -> No
     """Call `change` with the module's input before it runs for the first time."""
 
     def hook(_module: nn.Module, inputs: tuple[Tensor]) -> None:
-        handle.remove()
+        handle.remove()  # first: `change` may run the module itself, which would call the hook again
         change(inputs[0])
 
     handle = module.register_forward_pre_hook(hook)
@@ -137,6 +140,7 @@ def _open_head(head: nn.Conv2d, seen: Tensor, plain: Tensor, pixels: int) -> Non
     free = pixels + 2
     head.weight[:free] = 0  # the constants are biases only
     head.weight[range(pixels), range(pixels), 1, 1] = _CONTRAST
+    # Random filters respond to images with very different strength; the fit needs features of comparable size.
     filtered = functional.conv2d(seen, head.weight[free:], padding=1)
     head.weight[free:] *= (_SPREAD / filtered.std((0, 2, 3)))[:, None, None, None]
     _level(head, seen, plain)
@@ -149,13 +153,15 @@ def _settle_norm(norm: LayerNorm2d, features: Tensor, carried: int) -> None:
     # `std` over the channels of every pixel is what the norm divides by; multiply by its mean.
     norm.weight[:carried] = features.std(1, correction=0).mean()
     norm.weight[carried:] = _SPREAD / normalised[:, carried:].std((0, 2, 3)).clamp_min(_FLAT)
+    # After the weights: they scale the mean that the biases remove.
     norm.bias.sub_(norm(features).mean((0, 2, 3)))
 
 
 def _pass_on(conv: Convolution, features: Tensor, levels: Tensor, carried: int) -> None:
     """Make the first output channels copies of the first input channels, and give all channels the mean in `levels`."""
     if isinstance(conv, ReparameterizableBlock):
-        conv.reduce.weight[:carried] = 0  # leaves the block's outer identity
+        # The block adds its input to its result, so with a result of 0 the channels pass unchanged.
+        conv.reduce.weight[:carried] = 0
     else:
         # A depthwise convolution has one input channel per output channel.
         sources = [0] * carried if conv.groups > 1 else range(carried)
@@ -168,6 +174,7 @@ def _pass_on(conv: Convolution, features: Tensor, levels: Tensor, carried: int) 
 def _level(conv: Convolution, features: Tensor, levels: Tensor) -> None:
     """Choose the biases so that the output channels have these means for these features; channels beyond them get 0."""
     last = conv.reduce if isinstance(conv, ReparameterizableBlock) else conv
+    # A bias shifts its own channel only, so one measurement of the means corrects all of them exactly.
     means = conv(features).mean((0, 2, 3))
     bias(last).sub_(means)
     bias(last)[: len(levels)] += levels
