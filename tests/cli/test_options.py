@@ -71,7 +71,7 @@ def test_every_option_is_explained(command: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "words"),
-    [("a.onnx", "is the name of a file"), ("there.json", "it is a file"), ("page.html", "is the name of a file")],
+    [("a.onnx", "is a file name"), ("there.json", "it is a file"), ("page.html", "is a file name")],
 )
 def test_commands_that_write_several_files_take_a_directory(path: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "there.json").touch()

@@ -49,7 +49,7 @@ def test_a_picture_and_a_video(home: Path, toolkit_command: Command) -> None:
         ((), "no file was given"),
         (("nothing.png",), "there is no file or directory nothing.png"),
         (("photo.jpg", "--scale", "4"), "no network for x4"),
-        (("photo.jpg", "--scale", "2", "--to", "4k"), "exclude each other"),
+        (("photo.jpg", "--scale", "2", "--to", "4k"), "cannot be combined"),
         (("photo.jpg", "--to", "huge"), "is not a size"),
         (("photo.jpg", "--memory", "0"), "at least 1 MiB"),
         (("photo.jpg", "--jobs", "0"), "must be 1 to"),

@@ -67,5 +67,5 @@ def test_bytes_and_no_images(small_artifact: Artifact, tmp_path) -> None:
     image = (smooth(0).clip(0, 1) * 255).astype(np.uint8).transpose(0, 2, 3, 1)
     rounded = round_weights(onnx.load(artifact.path), artifact.manifest.input, [np.ascontiguousarray(image)])
     assert all(is_bf16(array) for arrays in weights(rounded).values() for array in arrays)
-    with pytest.raises(InputError, match="there is none"):
+    with pytest.raises(InputError, match="none were given"):
         round_weights(onnx.load(artifact.path), artifact.manifest.input, [])

@@ -158,7 +158,7 @@ def test_an_interrupted_run_is_gone_on_with(
     assert again(resume=True).cells == done.cells
     with pytest.raises(InputError, match="boundary host, not compute"):
         again(resume=True, boundary="compute")
-    with pytest.raises(InputError, match="of other configurations"):
+    with pytest.raises(InputError, match="has other configurations"):
         toolkit.profile([small_artifact], ["openvino"], ["32x24"], output=output, resume=True)
 
 

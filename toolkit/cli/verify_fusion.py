@@ -204,11 +204,8 @@ def _of_directory(directory: Path, attempts: Attempts) -> list[_Target]:
         return [] if attempts.failed else [_Target(bundled_checkpoint)]
     provable = [item for item in made if not item.manifest.source.merged and item.weights_path is not None]
     if skipped := [item.manifest.name for item in made if item not in provable]:
-        warn(
-            (
-                f"nothing to prove for {', '.join(skipped)}: exported from a graph, or from a checkpoint that was already fused",
-            )
-        )
+        names = ", ".join(skipped)
+        warn((f"nothing to prove for {names}: exported from a graph, or from a checkpoint that was already fused",))
     if not provable and not attempts.failed:
         raise InputError(
             f"{directory} has no artifact of an unfused checkpoint, so there is nothing to prove",
