@@ -172,7 +172,7 @@ class Port(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
             raise InputError(f"an array {image.shape} is not a picture (height, width, 1 or 3 channels)")
         most = white_of(image.dtype) if white is None else float(white)
         if self.order == "Y" and image.shape[2] == 3:
-            image = _luma(image)
+            image = luma(image)
         elif self.order != "Y" and image.shape[2] == 1:
             image = np.broadcast_to(image, (*image.shape[:2], 3))
         if self.order == "BGR":
@@ -312,7 +312,7 @@ def _scaled(values: NDArray[Any], target: float, source: float, out: NDArray[Any
     return out
 
 
-def _luma(image: NDArray[Any]) -> NDArray[np.float64]:
+def luma(image: NDArray[Any]) -> NDArray[np.float64]:
     """BT.601 luma (H, W, 1) of RGB, on the same scale."""
-    luma: NDArray[np.float64] = image.astype(np.float64) @ _LUMA
-    return luma[..., None]
+    weighted: NDArray[np.float64] = image.astype(np.float64) @ _LUMA
+    return weighted[..., None]

@@ -14,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 from samples import bare_manifest
 
 from toolkit.artifact import Artifact
 from toolkit.errors import ArtifactError, InputError, Unavailable
 from toolkit.graph.source import source_checkpoint
+from toolkit.images.resizing import interpolated
 from toolkit.manifest_parts import Network, Source
 from toolkit.media.upscaler import FrameUpscaler
 from toolkit.network.architectures.rt4ksr.details import RT4KSRDetails
@@ -134,13 +136,36 @@ def test_in_strips_too(foreign_artifact: Artifact, memory: int, size: tuple[int,
 def test_a_port_of_one_channel_takes_luma(luma_artifact: Artifact) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (9, 13, 3), np.uint8)
     found = ImageFunction(load_session(luma_artifact, "ort-cpu"))(picture)
-    luma = picture.astype(np.float64) @ [0.299, 0.587, 0.114]
-    assert found.shape == (18, 26, 1)
-    assert np.abs(found[..., 0] - repeated(luma)).max() <= 0.5 + 1e-3
+    # Pictures of little contrast, so that nothing is limited.
+    picture = 96 + picture // 4
+    found = ImageFunction(load_session(luma_artifact, "ort-cpu"))(picture)
+    weights = np.array([0.299, 0.587, 0.114])
+    luma = picture.astype(np.float64) @ weights
+    assert found.shape == (18, 26, 3)
+    assert np.abs(found @ weights - repeated(luma)).max() <= 0.5 + 1e-3  # each channel is rounded
+    for channel in range(3):
+        plane = Image.fromarray((picture[..., channel] - luma).astype(np.float32))
+        chroma = np.asarray(plane.resize((26, 18), Image.Resampling.BICUBIC))
+        distance = found[..., channel] - repeated(luma) - chroma
+        assert np.abs(distance[4:-4, 4:-4]).max() <= 0.5 + 1e-3  # Pillow treats borders otherwise
     grey = ImageFunction(load_session(luma_artifact, "ort-cpu"))(picture[..., :1])
     assert np.array_equal(grey, repeated(picture[..., :1]))
-    with pytest.raises(InputError, match="luma, not colour"):
-        FrameUpscaler(Subject(luma_artifact, "ort-cpu"))
+
+
+@pytest.mark.parametrize("memory", [1 << 40, 1])
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_colour_of_a_luma_network_is_the_same_in_strips(
+    luma_artifact: Artifact, memory: int, depth: type[np.unsignedinteger[Any]]
+) -> None:
+    white = np.iinfo(depth).max
+    picture = np.random.default_rng(0).integers(0, white + 1, (64, 20, 3), depth)
+    upscale = FrameUpscaler(Subject(luma_artifact, "ort-cpu", 1), memory=memory)
+    found = upscale(np.ascontiguousarray(picture.transpose(2, 0, 1)), white).transpose(1, 2, 0)
+    chroma = picture - (picture @ np.array([0.299, 0.587, 0.114]))[..., None]
+    luma = repeated(picture @ np.array([0.299, 0.587, 0.114]))[..., None]
+    expected = np.rint(np.clip(luma + interpolated(chroma, Shape(128, 40)), 0, white))
+    assert np.abs(found.astype(np.float64) - expected).max() <= 1
+    assert (len(upscale._strips) > 1) == (memory == 1)
 
 
 def test_engines_are_built_for_sizes_that_the_graph_takes(foreign_artifact: Artifact, tmp_path: Path) -> None:

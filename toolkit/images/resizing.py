@@ -39,6 +39,16 @@ def resize_bicubic(pixels: NDArray[np.uint8], shape: Shape) -> NDArray[np.uint8]
     return result.astype(np.uint8)
 
 
+def interpolated(values: NDArray[np.floating], shape: Shape) -> NDArray[np.float64]:
+    """The same of values (..., H, W, C) in float64, neither rounded nor limited."""
+    import numpy as np
+
+    result = values.astype(np.float64)
+    for axis in (-3, -2):
+        result = _along(result, axis, shape.sides[axis + 3])
+    return result
+
+
 def downscaled(pixels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     """The low-resolution image of a high-resolution one (..., H, W, C) whose sides are multiples of `factor`.
 

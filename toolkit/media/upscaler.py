@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.graph.analysis.locality import Locality, WholeFrame, bytes_per_pixel, network_locality
 from toolkit.graph.reading import read_model
+from toolkit.images.chroma import SUPPORT, coloured_image
 from toolkit.manifest_parts import Network
 from toolkit.media.strips import MEMORY, Strip, cut, highest
 from toolkit.runtimes.protocol import Session
@@ -59,12 +60,7 @@ class FrameUpscaler:
             memory: bytes that the tensors of one run may take.
             reuse: keep results of strips that did not change.
             packed: results are (H, W, 3) in memory, as picture files need them, and returned as a (3, H, W) view.
-
-        Raises:
-            InputError: the network is for luma, and would lose all colour.
         """
-        if "Y" in (subject.contract.input.order, subject.contract.output.order):
-            raise InputError(f"{subject.contract.name} upscales luma, not colour", "Use a network for RGB.")
         self.subject, self.memory, self.reuse, self._packed = subject, memory, reuse, packed
         self.reused = Reused()
         self._sessions: dict[int, Session] = {}
@@ -142,10 +138,14 @@ class FrameUpscaler:
         session = self._session(Shape(rows, frame.shape[2]))
         scale = self.subject.scale
         given, returned = self.subject.contract.input, self.subject.contract.output
-        output = session.run(given.from_image(frame[:, strip.start : strip.stop].transpose(1, 2, 0), white=white))
+        image = frame[:, strip.start : strip.stop].transpose(1, 2, 0)
+        output = session.run(given.from_image(image, white=white))
         first, last = ((row - strip.start) * scale for row in (strip.keep_start, strip.keep_stop))
         target = result[:, strip.keep_start * scale : strip.keep_stop * scale].transpose(1, 2, 0)
-        returned.to_image(returned.region(output, slice(first, last)), white=white, out=target)
+        if returned.order != "Y":
+            returned.to_image(returned.region(output, slice(first, last)), white=white, out=target)
+        else:  # chroma near the edges of a strip depends on its halo too
+            target[...] = coloured_image(returned, output, image, white=white)[first:last]
 
     def _session(self, shape: Shape) -> Session:
         """A session bound to a size; one is kept for each height."""
@@ -244,7 +244,13 @@ class _Demand:
 
 
 def _demand_of(artifact: Artifact) -> _Demand:
-    return _read_demand(artifact.path, artifact.manifest.network)
+    demand = _read_demand(artifact.path, artifact.manifest.network)
+    if artifact.contract.output.order != "Y" or isinstance(demand.local, WholeFrame):
+        return demand
+    local = demand.local
+    # Chroma is interpolated beside the network, which may look less far.
+    wider = replace(local, above=max(local.above, SUPPORT), below=max(local.below, SUPPORT))
+    return replace(demand, local=wider)
 
 
 @lru_cache(maxsize=16)

@@ -15,6 +15,7 @@ from toolkit.checks import Spent
 from toolkit.errors import InputError
 from toolkit.graph.precision.calibration import calibration_images
 from toolkit.images import centre_crop
+from toolkit.images.chroma import coloured_image
 from toolkit.port import Frame, Port
 from toolkit.quality.budget import spent_of
 from toolkit.quality.data import Degradation, Pair, Pixels, bicubic, find_items, load_pair
@@ -101,8 +102,10 @@ class Bench:
     def results(self, model: onnx.ModelProto) -> tuple[Pixels, ...]:
         """Upscale the low-resolution crops."""
         run = _function(model)
-        results = (run({self.input.name: self.input.from_image(pair.low)}) for pair in self.pairs)
-        return tuple(self.output.to_image(result) for result in results)
+        lows = [pair.low for pair in self.pairs]
+        return tuple(
+            coloured_image(self.output, run({self.input.name: self.input.from_image(low)}), low) for low in lows
+        )
 
     def scored(self, results: Sequence[Pixels]) -> tuple[float, ...]:
         """PSNR-Y of results in dB, one per pair."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from toolkit.images.chroma import coloured_image
 from toolkit.quality.data import Pixels
 from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.subject import Subject
@@ -24,7 +25,7 @@ class ImageFunction:
             self._session.bind(shape)
             self._shape = shape
         ports = self._session.contract
-        return ports.output.to_image(self._session.run(ports.input.from_image(low)))
+        return coloured_image(ports.output, self._session.run(ports.input.from_image(low)), low)
 
     def precisions(self) -> dict[str, int]:
         """Number of nodes per executed precision."""

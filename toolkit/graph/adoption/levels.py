@@ -66,26 +66,18 @@ class Levels:
 
 
 def image_pairs(images: Sequence[NDArray[np.uint8]], scale: int, sizes: SizeRule, fixed: Shape | None) -> list[Pair]:
-    """Pairs from the centres of photographs.
-
-    Raises:
-        InputError: no photograph is large enough.
-    """
+    """Pairs from the centres of photographs."""
     shape = fixed or sizes.extended(Shape(_SIDE, _SIDE))
     target = shape.upscaled(scale)
     pairs = []
     for image in images:
         # A photograph that is too small is repeated by reflection: what matters are its structures, not its size.
         extra = [max(0, side - have) for side, have in zip(target.sides, image.shape[:2], strict=True)]
-        if any(more >= have for more, have in zip(extra, image.shape[:2], strict=True)):
-            continue
         large = np.pad(image, ((0, extra[0]), (0, extra[1]), (0, 0)), "reflect")
         top, left = ((have - side) // 2 for have, side in zip(large.shape[:2], target.sides, strict=True))
         high = np.ascontiguousarray(large[top : top + target.height, left : left + target.width])
         low = downscaled(high, scale)
         pairs.append(Pair(low, high / 255, resize_bicubic(low, target) / 255))
-    if not pairs:
-        raise InputError(f"no image is large enough for inputs of {shape}", "Export it for smaller images.")
     return pairs
 
 
