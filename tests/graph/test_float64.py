@@ -15,8 +15,8 @@ from toolkit.graph.analysis.numerics import frame_error, relative_error
 from toolkit.graph.export import trace
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.fusion import fuse
+from toolkit.network.impulses import ROUNDING_BOUND
 from toolkit.network.module import numpy_function
-from toolkit.network.proof import ROUNDING_BOUND
 from toolkit.port import rgb_port
 
 F32, F64 = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE

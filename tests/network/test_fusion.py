@@ -9,9 +9,9 @@ from toolkit.network.architectures.rt4ksr.blocks import ReparameterizableBlock
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.network.fusion import fuse, fuse_block, merged_kernel
-from toolkit.network.impulses import BLOCK_BOUND
+from toolkit.network.impulses import BLOCK_BOUND, ROUNDING_BOUND
 from toolkit.network.module import MergeableBlock
-from toolkit.network.proof import ROUNDING_BOUND, BlockProof, prove_block, prove_blocks
+from toolkit.network.proof import BlockProof, prove_block, prove_blocks
 
 
 @settings(deadline=None, max_examples=25)

@@ -29,9 +29,9 @@ from toolkit.manifest_parts import Network, Source, check_licence, is_plain_name
 from toolkit.network.architectures.registry import AnyDetails
 from toolkit.network.checkpoint import Checkpoint, serialised_weights
 from toolkit.network.fusion import fuse
-from toolkit.network.impulses import BLOCK_BOUND
+from toolkit.network.impulses import BLOCK_BOUND, ROUNDING_BOUND
 from toolkit.network.module import NetworkModule, numpy_function, parameter_count
-from toolkit.network.proof import ROUNDING_BOUND, prove_blocks
+from toolkit.network.proof import prove_blocks
 from toolkit.network.rounding import FloatCost
 from toolkit.port import PLANAR, Layout, Port, rgb_port
 from toolkit.precisions import FULL_PRECISION

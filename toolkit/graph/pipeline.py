@@ -32,7 +32,7 @@ from toolkit.graph.passes.uint8_io import Uint8IO
 from toolkit.graph.simplify import simplify
 from toolkit.manifest_parts import Step
 from toolkit.network.architectures.configuration import Configuration
-from toolkit.network.proof import ROUNDING_BOUND
+from toolkit.network.impulses import ROUNDING_BOUND
 from toolkit.port import PLANAR, Layout, Port
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
 from toolkit.workloads import Shape

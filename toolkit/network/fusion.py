@@ -24,7 +24,7 @@ def merged_kernel(block: MergeableBlock) -> tuple[Tensor, Tensor]:
         weight (O, I, k, k) and bias (O,), float64. Computed on a copy, because a merge in place on `state_dict()`,
         whose tensors are views of the network's own, changes the network that the result is compared with. In float64,
         because products of three weights that are summed over hundreds of channels in float32 lose more than the
-        rounding of the result, which is all that an exported kernel may lose (`proof.ROUNDING_BOUND`).
+        rounding of the result, which is all that an exported kernel may lose (`impulses.ROUNDING_BOUND`).
     """
     with torch.no_grad():
         return copy.deepcopy(block).double().merged()

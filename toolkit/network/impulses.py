@@ -11,6 +11,10 @@ BLOCK_BOUND = 1e-12
 """Relative to the block's largest response, in float64. A right merge differs by rounding errors of float64, about
 1e-15; a wrong one by at least a unit in the last place of a float32 weight, about 1e-8 of it."""
 
+ROUNDING_BOUND = 2.0**-24
+"""Relative: half a unit in the last place of float32, the largest error of one rounding to nearest. The exported
+weights are the float64 merge, rounded once, so none may be further from it."""
+
 _BATCH = 256
 
 

@@ -27,10 +27,6 @@ from toolkit.network.fusion import as_convolution, mergeable_blocks, merged_kern
 from toolkit.network.impulses import zero_and_impulses
 from toolkit.network.module import MergeableBlock, NetworkModule
 
-ROUNDING_BOUND = 2.0**-24
-"""Relative: half a unit in the last place of float32, the largest error of one rounding to nearest. The exported
-weights are the float64 merge, rounded once, so none may be further from it."""
-
 
 @dataclass(frozen=True)
 class BlockProof:

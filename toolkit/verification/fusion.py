@@ -26,9 +26,9 @@ from toolkit.graph.export import export
 from toolkit.graph.source import is_made_from
 from toolkit.network.checkpoint import Checkpoint
 from toolkit.network.fusion import fuse
-from toolkit.network.impulses import BLOCK_BOUND
+from toolkit.network.impulses import BLOCK_BOUND, ROUNDING_BOUND
 from toolkit.network.module import NetworkModule, numpy_function
-from toolkit.network.proof import ROUNDING_BOUND, BlockProof, prove_blocks
+from toolkit.network.proof import BlockProof, prove_blocks
 from toolkit.network.rounding import FloatCost
 from toolkit.port import PLANAR, PortType
 from toolkit.runtimes.protocol import Session
