@@ -32,6 +32,7 @@ from toolkit.quality.conversion import convert as convert
 from toolkit.quality.evaluation import EvaluateOptions as EvaluateOptions
 from toolkit.quality.evaluation import evaluate as evaluate
 from toolkit.quality.tuning import tune as tune
+from toolkit.ranking.ranking import rank as rank
 from toolkit.runtimes.engine import Engine as Engine
 from toolkit.runtimes.options import BuildOptions as BuildOptions
 from toolkit.runtimes.options import SessionOptions as SessionOptions

@@ -41,6 +41,7 @@ _COMMANDS = {
     },
     "Quality": {
         "evaluate": "Measure image quality: PSNR and SSIM, compared with bicubic and fp32.",
+        "rank": "Rank networks at one target size: quality, frame time, work and memory, beside bicubic.",
         "compare": "Compare two networks or runtimes on the same inputs, value by value.",
         "tune": "Find the nodes that must stay in float32 for a precision to stay within its budget.",
     },

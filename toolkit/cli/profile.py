@@ -74,8 +74,9 @@ def profile(
     Parameters
     ----------
     artifacts
-        Artifacts and engines. Engines (.engine) run as they were built; --precision, --runtime and --workload do not
-        apply to them. Default: all artifacts in --directory; if there are none, the toolkit's own weights.
+        Artifacts and engines. Engines (.engine) run as they were built: --precision and --runtime do not apply to
+        them, and --workload only to those for any size. Default: all artifacts in --directory; if there are none, the
+        toolkit's own weights.
     runtime
         Comma-separated inference runtimes. Default: all. See `toolkit doctor`.
     workload

@@ -32,9 +32,10 @@ class Axis:
 
 
 def spanning(values: Sequence[float], start: float, end: float, *, logarithmic: bool = False) -> Axis:
-    """An axis for all values: from 0 if linear, with a margin if logarithmic."""
+    """An axis for all values: with 0 if linear, with a margin if logarithmic."""
     if not logarithmic:
-        return Axis(0.0, max(values, default=1.0) or 1.0, start, end)
+        low, high = min(0.0, *values, 0.0), max(0.0, *values, 0.0)
+        return Axis(low, high if high > low else 1.0, start, end)
     positive = [value for value in values if value > 0] or [1.0]
     low, high = min(positive), max(positive)
     margin = max((high / low) ** 0.06, 1.03)

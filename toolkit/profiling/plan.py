@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from toolkit.artifact import Artifact, Manifest
+from toolkit.artifact import Artifact, Contract, Manifest
 from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.registry import BASELINE, find_runtime
@@ -73,20 +73,22 @@ def plan(
     workloads: Sequence[Workload],
     precisions: Sequence[Precision],
     subjects: Sequence[Subject] = (),
+    *,
+    baseline: bool = True,
 ) -> list[CellPlan]:
-    """All cells, with the baseline of each network and workload first.
+    """All cells, with the baseline of each network and workload first, or in the given order without `baseline`.
 
     Each artifact is measured at each workload that it supports (the same scale, and the same size if its size is
     fixed). If no artifact has a requested precision, PyTorch converts the network itself, and the other runtimes report
-    the missing artifact. `subjects` have a runtime and a precision: an engine is one cell, at the size it was built
-    for, and an artifact is one cell at each workload that it supports, or at its own.
+    the missing artifact. `subjects` have a runtime and a precision: each is one cell at each workload that it supports,
+    or at its own, as an engine that was built for another size.
 
     Raises:
         InputError: a runtime is unknown.
     """
     cells = [CellPlan.of(subject, workload) for subject in subjects for workload in _workloads_of(subject, workloads)]
     for workload in workloads if artifacts or not subjects else ():
-        serving = [artifact for artifact in artifacts if _serves(artifact, workload)]
+        serving = [artifact for artifact in artifacts if serves(artifact.contract, workload)]
         if not serving:
             wanted = "dynamic" if workload.scale is None else f"x{workload.scale}"
             reason = f"no artifact for {workload.name}: export a checkpoint as a {wanted} artifact"
@@ -96,7 +98,7 @@ def plan(
             typed = [artifact for artifact in serving if artifact.manifest.precision == precision]
             for artifact in typed or serving:
                 cells += [_cell(runtime, workload, precision, artifact) for runtime in runtimes]
-    return _with_baselines(cells)
+    return _with_baselines(cells) if baseline else cells
 
 
 def _with_baselines(cells: Iterable[CellPlan]) -> list[CellPlan]:
@@ -120,11 +122,12 @@ def _cell(runtime: str, workload: Workload, precision: Precision, artifact: Arti
 
 
 def _workloads_of(subject: Subject, workloads: Sequence[Workload]) -> list[Workload]:
+    served = [workload for workload in workloads if serves(subject.contract, workload)]
+    if served:
+        return served
     if subject.engine is not None:
         return [_engine_workload(subject.engine)]
-    artifacts = [] if subject.artifact is None else [subject.artifact]
-    served = [workload for workload in workloads if any(_serves(artifact, workload) for artifact in artifacts)]
-    return served or default_workloads(artifacts)
+    return default_workloads([] if subject.artifact is None else [subject.artifact])
 
 
 def _engine_workload(engine: Engine) -> Workload:
@@ -136,8 +139,8 @@ def _engine_workload(engine: Engine) -> Workload:
     return next(named, Workload(str(shape), shape))
 
 
-def _serves(artifact: Artifact, workload: Workload) -> bool:
-    contract = artifact.contract
+def serves(contract: Contract, workload: Workload) -> bool:
+    """Whether a network upscales the input of a workload to its result."""
     return workload.scale in (None, contract.scale) and contract.fixed in (None, workload.shape)
 
 

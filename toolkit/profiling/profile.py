@@ -52,6 +52,7 @@ def profile(
     per_layer: bool = False,
     builds: int = 1,
     roofline: bool = True,
+    baseline: bool = True,
     within_budget: bool = False,
     output: Path | None = None,
     resume: bool = False,
@@ -63,11 +64,11 @@ def profile(
     """Measure frame times of runtimes side by side.
 
     Each configuration (artifact, runtime, workload, precision) runs in a process of its own, and they take turns. The
-    unfused PyTorch network in fp32 is always measured too: it is the baseline of speed-ups.
+    unfused PyTorch network in fp32 is measured too, unless `baseline` is false: it is the baseline of speed-ups.
 
     Args:
-        artifacts: artifacts and engine bundles; a bundle runs as built, and `PATH@RUNTIME` on that runtime, whatever
-            the next three say.
+        artifacts: artifacts and engine bundles; a bundle runs as built, and a subject or `PATH@RUNTIME` on that runtime
+            and in its precision, whatever `runtimes` and `precisions` say.
         runtimes: names from the registry.
         workloads: names of `toolkit.workloads.WORKLOADS`, of `2160p-4k` (x1) to `540p-4k` (x4), or input sizes
             (WIDTHxHEIGHT); default: those of the artifacts.
@@ -82,6 +83,7 @@ def profile(
         per_layer: also measure the time of each layer, with the runtime's own profiler.
         builds: also build this many engines of each artifact, if the runtime builds any, and measure how they differ.
         roofline: compare with the machine's peak rates, which are measured once per machine.
+        baseline: also measure the baseline of each network, and list it first.
         within_budget: refuse artifacts in a lower precision than fp32 without a passed quality verdict.
         output: report.json, which is also written from time to time during the measurement.
         resume: continue the interrupted run whose report is at `output`.
@@ -108,7 +110,7 @@ def profile(
     if within_budget:
         measured = [subject for subject, alone in given if alone or subject.precision in precisions]
         _require_budget([subject.manifest for subject in measured if subject.manifest is not None])
-    cells = _planned(given, runtimes, workloads, precisions)
+    cells = _planned(given, runtimes, workloads, precisions, baseline=baseline)
     journal = Journal(output, new=not (overwrite or resume))
     earlier = journal.read() if resume else None
     begun = datetime.now(UTC).isoformat(timespec="seconds") if earlier is None else earlier.begun
@@ -223,12 +225,14 @@ def _planned(
     runtimes: Sequence[str],
     workloads: Sequence[str] | None,
     precisions: Sequence[Precision],
+    *,
+    baseline: bool,
 ) -> list[CellPlan]:
     """Cells of subjects as `_read` returns them."""
     single = [subject for subject, alone in subjects if alone]
     artifacts = [subject.artifact for subject, alone in subjects if not alone and subject.artifact is not None]
     jobs = default_workloads(artifacts) if workloads is None else [parse_workload(name) for name in workloads]
-    cells = plan(artifacts, runtimes, jobs, precisions, single)
+    cells = plan(artifacts, runtimes, jobs, precisions, single, baseline=baseline)
     if not cells:
         raise InputError("there is nothing to measure", "Give at least one runtime, workload and precision.")
     return cells

@@ -16,10 +16,10 @@ from toolkit.checks import Limits, Verdict
 from toolkit.errors import InputError, Unavailable, described
 from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.quality.budget import spent_of
-from toolkit.quality.data import Degradation, Item, Pixels, bicubic, find_items, load_pair
+from toolkit.quality.data import Degradation, Pixels, bicubic
 from toolkit.quality.measurement import PATCH, Metrics, mean_of, measure, worst_patch
-from toolkit.quality.metrics import WINDOW
 from toolkit.quality.page import Pictures, Views
+from toolkit.quality.pairs import ImageStore, PairList
 from toolkit.quality.report import ImageReport, NetworkReport, NotRun, QualityReport, SubjectReport
 from toolkit.quality.subjects import load, report_name
 from toolkit.runtimes.subject import Subject
@@ -87,7 +87,7 @@ def evaluate(
     for subject in subjects:
         networks.setdefault(subject.weights, []).append(subject)
     plans = [_Plan.of(group, [Path(item) for item in directories], options) for group in networks.values()]
-    counter = Counter(progress, sum((len(plan.subjects) + 1) * len(plan.items) for plan in plans))
+    counter = Counter(progress, sum((len(plan.subjects) + 1) * len(plan.pairs.items) for plan in plans))
     pictures = Pictures()
     work = partial(_evaluate_network, options=options, counter=counter, pictures=pictures)
     report = QualityReport(options.degradation.described(), *_evaluate_each(plans, work))
@@ -124,22 +124,12 @@ class _Plan:
     """The subjects of one network, with the reference first, and its images."""
 
     subjects: list[Subject]
-    items: list[Item]
-    scale: int
-    border: int
-    fixed: Shape | None
-
-    @property
-    def indices(self) -> range:
-        return range(len(self.items))
+    pairs: PairList
 
     @classmethod
     def of(cls, group: list[Subject], directories: list[Path], options: EvaluateOptions) -> _Plan:
-        scale = group[0].scale
-        border = scale if options.border is None else options.border
-        if border < 0:
-            raise InputError(f"border {border} must not be negative")
-        return cls(_reference_first(group), find_items(directories, scale), scale, border, _only_size(group))
+        pairs = PairList.found(directories, group[0].scale, options.border, _only_size(group))
+        return cls(_reference_first(group), pairs)
 
 
 def _only_size(group: list[Subject]) -> Shape | None:
@@ -166,8 +156,10 @@ def _reference_first(group: list[Subject]) -> list[Subject]:
 
 def _evaluate_network(plan: _Plan, options: EvaluateOptions, counter: Counter, pictures: Pictures) -> NetworkReport:
     with tempfile.TemporaryDirectory() as directory:
-        store = _Store(Path(directory))
-        bases = [_prepare(plan, index, options.degradation, store, counter) for index in plan.indices]
+        store, bases = ImageStore(Path(directory)), []
+        for index, item in enumerate(plan.pairs.items):
+            counter.start(f"bicubic: {item.name}")
+            bases.append(plan.pairs.store(index, options.degradation, store))
         reference, *others = plan.subjects
         baseline = mean_of(bases)
         exact = _run(reference, plan, store, counter, pictures, bases, None)
@@ -180,9 +172,10 @@ def _evaluate_network(plan: _Plan, options: EvaluateOptions, counter: Counter, p
                 not_run.append(_not_run(subject, error))
             else:
                 held.append(_with_spending(report, exact, gain, options.budgets))
-    cut = "" if plan.fixed is None else str(plan.fixed)
+    pairs = plan.pairs
+    cut = "" if pairs.fixed is None else str(pairs.fixed)
     return NetworkReport(
-        _network_name(reference), plan.scale, plan.border, baseline, gain, (exact, *held), tuple(not_run), cut
+        _network_name(reference), pairs.scale, pairs.border, baseline, gain, (exact, *held), tuple(not_run), cut
     )
 
 
@@ -202,63 +195,32 @@ def _not_run(subject: Subject, error: Exception, reference: Subject | None = Non
     return NotRun(report_name(subject), subject.runtime, subject.precision, reason, failed, trace)
 
 
-class _Store:
-    """Stores images on disk, so that only a few are in memory at a time."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def put(self, kind: str, index: int, pixels: Pixels) -> None:
-        np.save(self._path(kind, index), pixels)
-
-    def get(self, kind: str, index: int) -> Pixels:
-        pixels: Pixels = np.load(self._path(kind, index))
-        return pixels
-
-    def _path(self, kind: str, index: int) -> Path:
-        return self._directory / f"{kind}-{index}.npy"
-
-
-def _prepare(plan: _Plan, index: int, degradation: Degradation, store: _Store, counter: Counter) -> Metrics:
-    """Load or compute a pair, store it, and measure the bicubic baseline."""
-    counter.start(f"bicubic: {plan.items[index].name}")
-    item = plan.items[index]
-    pair = load_pair(item, plan.scale, degradation, plan.fixed)
-    height, width = pair.high.shape[:2]
-    if min(height, width) - 2 * plan.border < WINDOW:
-        wanted = f"{WINDOW}x{WINDOW} pixels inside a border of {plan.border}"
-        raise InputError(f"{item.high} is too small: {width}x{height}; SSIM needs {wanted}", "Remove it from the set.")
-    store.put("low", index, pair.low)
-    store.put("high", index, pair.high)
-    return measure(bicubic(pair.low, plan.scale), pair.high, plan.border).metrics
-
-
 def _run(
     subject: Subject,
     plan: _Plan,
-    store: _Store,
+    store: ImageStore,
     counter: Counter,
     pictures: Pictures,
     bases: Sequence[Metrics],
     exact: SubjectReport | None,
 ) -> SubjectReport:
     """Upscale and measure every image. `exact` is None for the reference itself, whose results are stored."""
-    upscale = load(subject)
+    upscale, pairs = load(subject), plan.pairs
     images = []
-    for index in plan.indices:
-        counter.start(f"{subject.label}: {plan.items[index].name}")
+    for index in pairs.indices:
+        counter.start(f"{subject.label}: {pairs.items[index].name}")
         result, high = upscale(store.get("low", index)), store.get("high", index)
-        measured = measure(result, high, plan.border)
+        measured = measure(result, high, pairs.border)
         if exact is None:
             store.put(FULL_PRECISION, index, result)
             worst = measured.worst
         else:
-            worst = worst_patch(result, store.get(FULL_PRECISION, index), plan.border)
-        item, size = plan.items[index], (high.shape[1], high.shape[0])
+            worst = worst_patch(result, store.get(FULL_PRECISION, index), pairs.border)
+        item, size = pairs.items[index], (high.shape[1], high.shape[0])
         images.append(
             ImageReport(item.group, item.name, *size, measured.metrics, bases[index], worst.corner, worst.difference)
         )
-        pictures.offer(subject, images[-1], lambda: _views(plan, store, index, result, worst.corner))  # noqa: B023
+        pictures.offer(subject, images[-1], lambda: _views(pairs.scale, store, index, result, worst.corner))  # noqa: B023
     mean = mean_of([image.metrics for image in images])
     return SubjectReport(
         report_name(subject),
@@ -272,15 +234,15 @@ def _run(
     )
 
 
-def _views(plan: _Plan, store: _Store, index: int, result: Pixels, corner: tuple[int, int]) -> Views:
+def _views(scale: int, store: ImageStore, index: int, result: Pixels, corner: tuple[int, int]) -> Views:
     """A patch of all images. The low-resolution one is slightly larger if the corner is not a multiple of the scale."""
     low = store.get("low", index)
     top, left = corner
     rows, columns = slice(top, top + PATCH), slice(left, left + PATCH)
-    small = tuple(slice(start // plan.scale, -(-(start + PATCH) // plan.scale)) for start in corner)
+    small = tuple(slice(start // scale, -(-(start + PATCH) // scale)) for start in corner)
     return Views(
         low=low[small],
-        bicubic=bicubic(low, plan.scale)[rows, columns],
+        bicubic=bicubic(low, scale)[rows, columns],
         result=result[rows, columns],
         fp32=store.get(FULL_PRECISION, index)[rows, columns],
         original=store.get("high", index)[rows, columns],

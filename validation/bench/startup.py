@@ -28,6 +28,7 @@ MISSING = {
     "convert": ["missing.onnx", "--precision", "fp16"],
     "build": ["missing.onnx", "--runtime", "openvino"],
     "evaluate": ["missing.onnx", "--images", "missing"],
+    "rank": ["missing.onnx", "--images", "missing"],
     "compare": ["missing.onnx", "missing.pth@float64"],
     "tune": ["missing.onnx", "--precision", "fp16"],
     "train": ["--data", "missing"],

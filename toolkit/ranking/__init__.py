@@ -1,0 +1,1 @@
+"""Ranking: several networks at one target size, by quality and frame time."""
