@@ -152,6 +152,7 @@ def _show(report: RankingReport, results: Results, *, replaced: bool) -> None:
     from toolkit.cli.rank_table import print_ranking
     from toolkit.ranking.markdown import markdown
     from toolkit.ranking.pages import write_pages
+    from toolkit.ranking.ranking import frame_times_beside
 
     to_stdout = results.markdown == STDOUT
     if results.json:
@@ -160,7 +161,8 @@ def _show(report: RankingReport, results: Results, *, replaced: bool) -> None:
         print(markdown(report), end="")
     print_ranking(report, err if results.json or to_stdout else out)
     write_pages(report, results.html, results.markdown_file, overwrite=replaced)
-    files = [path for path in (results.output, results.html, results.markdown_file) if path is not None]
+    frame_times = None if results.output is None else frame_times_beside(results.output)
+    files = [path for path in (results.output, frame_times, results.html, results.markdown_file) if path is not None]
     if files:
         err.print(styled("written: {}", ", ".join(map(str, files))), soft_wrap=True)
 

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
     from toolkit.ranking.report import RankingReport
 
-_NUMBERS = ("para-\nmeters", "multiply-\nadds", "PSNR-Y\ndB", "SSIM-Y", "gain\ndB", "ms", "gain/ms\ndB", "MB")
+_NUMBERS = ("para-\nmeters", "MACs", "PSNR-Y\ndB", "SSIM-Y", "gain\ndB", "ms", "gain/ms\ndB", "MB")
 
 
 def print_ranking(report: RankingReport, console: Console) -> None:
     """Print the rows that were measured, their scores by set if there are several, and what is missing."""
     console.print(styled("[bold]{}[/]: {}", report.workload, headline(report)))
-    rows = table("network", "runtime", "precision", *_NUMBERS, "", right=_NUMBERS)
+    rows = table("network", "runtime", "preci-\nsion", *_NUMBERS, "", right=_NUMBERS)
     for column in rows.columns[:3]:
         column.no_wrap, column.overflow = False, "fold"  # long names are wrapped, not cut
     for row in report.measured:
@@ -27,7 +27,8 @@ def print_ranking(report: RankingReport, console: Console) -> None:
         numbers = (shown.parameters, shown.multiply_adds, shown.psnr, shown.ssim, shown.gain, shown.median, shown.rate)
         rows.add_row(shown.network, shown.runtime, precision, *numbers, shown.megabytes, shown.frontier)
     console.print(rows)
-    console.print(styled("[dim]{} {}[/]", FRONTIER_MEANS, conditions(report)))
+    console.print(styled("[dim]MACs: multiply-adds for one frame. {}[/]", FRONTIER_MEANS))
+    console.print(styled("[dim]{}[/]", conditions(report)))
     if len(report.set_names) > 1:
         _print_sets(report, console)
     for subjects, reason in remarks(report):

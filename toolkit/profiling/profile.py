@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from toolkit.artifact import Artifact, Manifest
+from toolkit.artifact import Artifact
 from toolkit.errors import CheckFailed, InputError
 from toolkit.kinds import split_runtime
 from toolkit.precisions import FULL_PRECISION, Precision
@@ -70,8 +70,7 @@ def profile(
         artifacts: artifacts and engine bundles; a bundle runs as built, and a subject or `PATH@RUNTIME` on that runtime
             and in its precision, whatever `runtimes` and `precisions` say.
         runtimes: names from the registry.
-        workloads: names of `toolkit.workloads.WORKLOADS`, of `2160p-4k` (x1) to `540p-4k` (x4), or input sizes
-            (WIDTHxHEIGHT); default: those of the artifacts.
+        workloads: `2160p-4k` (x1) to `540p-4k` (x4), or input sizes (WIDTHxHEIGHT); default: those of the artifacts.
         precisions: precisions of artifacts; for PyTorch, precisions to convert the network to.
         duration: seconds of frames per configuration; longer if five frames take longer.
         threads: CPU threads per configuration; 0 uses all CPUs available to this process.
@@ -83,7 +82,7 @@ def profile(
         per_layer: also measure the time of each layer, with the runtime's own profiler.
         builds: also build this many engines of each artifact, if the runtime builds any, and measure how they differ.
         roofline: compare with the machine's peak rates, which are measured once per machine.
-        baseline: also measure the baseline of each network, and list it first.
+        baseline: measure it too, as the first of each network.
         within_budget: refuse artifacts in a lower precision than fp32 without a passed quality verdict.
         output: report.json, which is also written from time to time during the measurement.
         resume: continue the interrupted run whose report is at `output`.
@@ -108,8 +107,7 @@ def profile(
     settings = resolve_settings(Settings(*limits, streams, per_layer, builds, roofline))
     given = [_read(item) for item in artifacts]
     if within_budget:
-        measured = [subject for subject, alone in given if alone or subject.precision in precisions]
-        _require_budget([subject.manifest for subject in measured if subject.manifest is not None])
+        _require_budget([subject for subject, alone in given if alone or subject.precision in precisions])
     cells = _planned(given, runtimes, workloads, precisions, baseline=baseline)
     journal = Journal(output, new=not (overwrite or resume))
     earlier = journal.read() if resume else None
@@ -249,9 +247,9 @@ def _read(item: Subject | Artifact | Engine | Path | str) -> tuple[Subject, bool
     return subject, named or subject.engine is not None
 
 
-def _require_budget(manifests: Sequence[Manifest]) -> None:
+def _require_budget(subjects: Sequence[Subject]) -> None:
     """Raise CheckFailed unless all lowered artifacts have only passed quality verdicts, at least one."""
-    for manifest in manifests:
+    for manifest in (subject.manifest for subject in subjects if subject.manifest is not None):
         if not manifest.lowered:
             continue  # the reference of all verdicts
         remedy = "Measure it: `toolkit evaluate --images PATH --within-budget --record`, or tune it: `toolkit tune`."

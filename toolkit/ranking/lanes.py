@@ -75,8 +75,8 @@ class Named:
 
 
 def default_runtimes() -> tuple[str, ...]:
-    """The runtimes that run the graph itself, as it is deployed: all but those of PyTorch."""
-    return tuple(name for name, runtime in RUNTIMES.items() if not runtime.runs_checkpoints)
+    """The runtimes that run the ONNX graph itself, as it is deployed."""
+    return tuple(name for name, runtime in RUNTIMES.items() if runtime.runs_graph)
 
 
 def read_networks(given: Sequence[Given], scratch: Path, progress: ProgressCallback) -> list[Named]:

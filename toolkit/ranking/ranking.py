@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,44 +88,73 @@ def rank(
         >>> ranking.rows[0].gain > 0  # dB of PSNR-Y over bicubic
         True
     """
-    journal = _journal(output)
+    frame_times = None if output is None else frame_times_beside(output)
     if resume and output is None:
         raise InputError("only a ranking with an output can be resumed", "Name the output of the interrupted run.")
-    check_outputs(output, journal, overwrite=overwrite or resume)
+    check_outputs(output, frame_times, overwrite=overwrite or resume)
     with tempfile.TemporaryDirectory() as directory:
-        scratch = Path(directory)
-        named = read_networks(networks, scratch, within(progress, 0.0, _READ / 2))
-        workload = common_workload(named, at)
-        scale = named[0].source.contract.scale
-        pairs = PairList.found([Path(item) for item in images], scale, border)
-        wanted = default_runtimes() if runtimes is None else runtimes
-        lanes = lanes_of(named, wanted, precisions, threads, scratch, within(progress, _READ / 2, _READ))
-        scores, judged = _scores(lanes, pairs, degradation or Degradation(), within(progress, _READ, _JUDGED))
-        seconds = _bicubic_seconds(workload.shape, scale)
-        runnable = [lane.subject for lane in lanes if lane.subject is not None]
-        if not runnable:
-            raise InputError(f"there is nothing to measure: {lanes[0].obstacle if lanes else 'no runtime was named'}")
+        how = _Lanes(at, runtimes, precisions, threads)
+        task = _read(networks, how, images, border, Path(directory), within(progress, 0.0, _READ))
+        scores, judged = _scores(task, degradation or Degradation(), within(progress, _READ, _JUDGED))
         report = profile(
-            runnable,
-            workloads=[workload.name],
+            [lane.subject for lane in task.lanes if lane.subject is not None],
+            workloads=[task.workload.name],
             duration=duration,
             threads=threads,
             roofline=False,
             baseline=False,
-            output=journal,
+            output=frame_times,
             resume=resume,
             overwrite=overwrite,
             command=command,
             progress=within(progress, _JUDGED, 1.0),
         )
-    cells = iter(report.cells)
-    rows = [
-        _row(lane, None if lane.subject is None else next(cells), judged.get(i), scores) for i, lane in enumerate(lanes)
-    ]
-    ranking = _assembled(workload, scale, pairs, scores, [*rows, _bicubic_row(scores, seconds)], report)
+    ranking = _assembled(task, scores, judged, report)
     if output is not None:
         write_bytes(output, ranking.to_json().encode(), overwrite=overwrite or resume)
     return ranking
+
+
+def frame_times_beside(output: Path) -> Path:
+    """Where the frame times of a ranking are kept."""
+    return output.with_suffix(".profile.json")
+
+
+@dataclass(frozen=True)
+class _Lanes:
+    """What is asked of all networks: see `rank`."""
+
+    at: str | None
+    runtimes: Sequence[str] | None
+    precisions: Sequence[Precision]
+    threads: int
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is ranked, at which workload, and the images for its quality."""
+
+    lanes: list[Lane]
+    workload: Workload
+    pairs: PairList
+
+
+def _read(
+    networks: Sequence[Given],
+    asked: _Lanes,
+    images: Sequence[Path | str],
+    border: int | None,
+    scratch: Path,
+    progress: ProgressCallback,
+) -> _Task:
+    named = read_networks(networks, scratch, within(progress, 0.0, 0.5))
+    workload = common_workload(named, asked.at)
+    pairs = PairList.found([Path(item) for item in images], named[0].source.contract.scale, border)
+    runtimes = default_runtimes() if asked.runtimes is None else asked.runtimes
+    lanes = lanes_of(named, runtimes, asked.precisions, asked.threads, scratch, within(progress, 0.5, 1.0))
+    if not any(lane.subject is not None for lane in lanes):
+        raise InputError(f"there is nothing to measure: {lanes[0].obstacle if lanes else 'no runtime was named'}")
+    return _Task(lanes, workload, pairs)
 
 
 def common_workload(networks: Sequence[Named], at: str | None) -> Workload:
@@ -166,17 +196,11 @@ def common_workload(networks: Sequence[Named], at: str | None) -> Workload:
     return workload
 
 
-def _journal(output: Path | None) -> Path | None:
-    return None if output is None else output.with_suffix(".profile.json")
-
-
-def _scores(
-    lanes: Sequence[Lane], pairs: PairList, degradation: Degradation, progress: ProgressCallback
-) -> tuple[Scores, dict[int, Score]]:
+def _scores(task: _Task, degradation: Degradation, progress: ProgressCallback) -> tuple[Scores, dict[int, Score]]:
     """Scores of all lanes that can run, and those of each lane by its number."""
-    able = {number: lane.judged for number, lane in enumerate(lanes) if not lane.obstacle}
+    able = {number: lane.judged for number, lane in enumerate(task.lanes) if not lane.obstacle}
     subjects = {number: subject for number, subject in able.items() if subject is not None}
-    scores = score(list(subjects.values()), pairs, degradation, progress)
+    scores = score(list(subjects.values()), task.pairs, degradation, progress)
     return scores, dict(zip(subjects, scores.subjects, strict=True))
 
 
@@ -251,14 +275,17 @@ def _mean(found: Score) -> Metrics:
     return found.mean
 
 
-def _assembled(
-    workload: Workload, scale: int, pairs: PairList, scores: Scores, rows: Sequence[Row], report: ProfileReport
-) -> RankingReport:
+def _assembled(task: _Task, scores: Scores, judged: dict[int, Score], report: ProfileReport) -> RankingReport:
+    cells, rows = iter(report.cells), list[Row]()
+    for number, lane in enumerate(task.lanes):
+        rows.append(_row(lane, None if lane.subject is None else next(cells), judged.get(number), scores))
+    workload, pairs = task.workload, task.pairs
+    rows.append(_bicubic_row(scores, _bicubic_seconds(workload.shape, pairs.scale)))
     return RankingReport(
         workload=workload.name,
         given=workload.shape.sides,
-        returned=workload.shape.upscaled(scale).sides,
-        scale=scale,
+        returned=workload.shape.upscaled(pairs.scale).sides,
+        scale=pairs.scale,
         images=len(pairs.items),
         degradation=scores.degradation,
         border=scores.border,

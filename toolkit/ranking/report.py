@@ -14,6 +14,9 @@ from toolkit.quality.scores import SetScore
 
 SCHEMA = 1
 
+_DECIMALS = 3
+"""Of gains in dB that are compared: on another runtime, a network is not better by its roundings."""
+
 BICUBIC = "bicubic"
 """Name of the baseline's row. Quality and frame time are those of Pillow's filter, the reference of gains."""
 
@@ -118,21 +121,25 @@ class RankingReport(msgspec.Struct, frozen=True):
 
 def ordered(rows: Sequence[Row]) -> tuple[Row, ...]:
     """Rows by gain, the best first, those that are as good by frame time; with the frontier marked."""
-    points = [(row.gain, row.median) for row in rows if row.gain is not None and row.median is not None]
+    points = [(_compared(row.gain), row.median) for row in rows if row.gain is not None and row.median is not None]
     marked = [msgspec.structs.replace(row, frontier=_on_frontier(row, points)) for row in rows]
     return tuple(sorted(marked, key=_order))
 
 
 def _order(row: Row) -> tuple[float, float]:
     worst = float("inf")
-    return worst if row.gain is None else -row.gain, worst if row.median is None else row.median
+    return worst if row.gain is None else -_compared(row.gain), worst if row.median is None else row.median
+
+
+def _compared(gain: float) -> float:
+    return round(gain, _DECIMALS)
 
 
 def _on_frontier(row: Row, points: Sequence[tuple[float, float]]) -> bool:
     """Whether no point is at least as good and as fast, and better in one of both."""
     if row.gain is None or row.median is None:
         return False
-    gain, median = row.gain, row.median
+    gain, median = _compared(row.gain), row.median
     return not any(
         other >= gain and seconds <= median and (other, seconds) != (gain, median) for other, seconds in points
     )

@@ -78,16 +78,21 @@ def set_scores(row: Row, names: tuple[str, ...]) -> list[str]:
 
 def remarks(report: RankingReport) -> list[tuple[str, str]]:
     """What is missing or different, as names of rows and the reason; rows with the same reason together."""
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[str, list[Row]] = {}
     for row in report.rows:
         if row.reason:
-            reasons.setdefault(f"no frame time: {row.reason}", []).append(_name(row))
+            reasons.setdefault(f"no frame time: {row.reason}", []).append(row)
         if row.quality_reason:
-            reasons.setdefault(f"no quality: {row.quality_reason}", []).append(_name(row))
+            reasons.setdefault(f"no quality: {row.quality_reason}", []).append(row)
         if row.judged_on:
-            reasons.setdefault(f"quality measured on {row.judged_on}", []).append(_name(row))
-    return [(", ".join(dict.fromkeys(names)), reason) for reason, names in reasons.items()]
+            reasons.setdefault(f"quality measured on {row.judged_on}", []).append(row)
+    return [(_names(rows, report), reason) for reason, rows in reasons.items()]
 
 
-def _name(row: Row) -> str:
-    return f"{row.network} on {row.runtime} {row.precision}"
+def _names(rows: list[Row], report: RankingReport) -> str:
+    """Names of rows; of runtimes alone where all their rows are among them."""
+    names: list[str] = []
+    for row in rows:
+        whole = all(one in rows for one in report.rows if one.runtime == row.runtime)
+        names.append(row.runtime if whole else f"{row.network} on {row.runtime} {row.precision}")
+    return ", ".join(dict.fromkeys(names))

@@ -203,6 +203,8 @@ class Runtime(ABC):
     description: str
     """One line for `toolkit doctor`."""
     runs_checkpoints: ClassVar[bool] = False
+    runs_graph: ClassVar[bool] = True
+    """Whether it runs the ONNX graph of an artifact, rather than the toolkit's network code with its weights."""
     on_gpu: ClassVar[bool] = False
     """Whether it runs networks on an NVIDIA GPU, and nothing of them on the CPU."""
     rehearsed: ClassVar[bool] = False

@@ -44,6 +44,7 @@ class Float64Runtime(Runtime):
     name = "float64"
     description = "PyTorch in float64, network as trained: the reference, CPU"
     runs_checkpoints: ClassVar[bool] = True
+    runs_graph: ClassVar[bool] = False
 
     def _probe(self) -> Availability:
         return probe_import("torch", "pip install torch")

@@ -34,6 +34,7 @@ class TorchRuntime(Runtime):
     fused: ClassVar[bool] = True
     device: ClassVar[str] = _CPU
     runs_checkpoints: ClassVar[bool] = True
+    runs_graph: ClassVar[bool] = False
 
     def _probe(self) -> Availability:
         found = probe_import("torch", "pip install torch")
