@@ -21,6 +21,7 @@ TOOLKIT = str(Path(sys.executable).with_name("toolkit"))
 MISSING = {
     "upscale": ["missing.png"],
     "export": ["missing.pth"],
+    "adopt": ["missing.onnx"],
     "verify-fusion": ["missing.onnx"],
     "profile": ["missing.onnx"],
     "report": ["missing.json"],
