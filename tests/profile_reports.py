@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 
+import toolkit
 from toolkit.graph.analysis.work import Work
 from toolkit.precisions import Precision
 from toolkit.profiling.measuring.conditions import Conditions
@@ -12,13 +15,13 @@ from toolkit.profiling.measuring.environment import Environment
 from toolkit.profiling.measuring.roofline import roofline
 from toolkit.profiling.measuring.schedule import Block
 from toolkit.profiling.measuring.statistics import summarise
+from toolkit.profiling.options import ProfileOptions
 from toolkit.profiling.reporting.report import CellReport, ColdStart, Memory, ProfileReport, WarmUp
-from toolkit.profiling.settings import Settings
 from toolkit.runtimes.reported import LayerTime
 from toolkit.system.hardware import Ceiling
 
 HERE = Environment("Linux", "A processor", ("avx2",), 2, 8 << 30, 0.1, "3.11", {"onnxruntime-gpu": "1.31"})
-SETTINGS = Settings(threads=2, cpus=(0, 1))
+SETTINGS = ProfileOptions(threads=2, cpus=(0, 1))
 CEILING = Ceiling("cpu", 2e10, {"fp32": 1e11, "bf16": 4e11}, "made up")
 WORK = Work(20_155_392_000, 403_315_200, 124_572_780, 160_000)
 
@@ -63,6 +66,12 @@ def cell(
         layers=(LayerTime("conv_1", "Conv", median / 2, ("body.0.conv",)), LayerTime("shuffle", "Reorder", median / 2)),
         blocks=blocks,
     )
+
+
+def quick_profile(*given: Any, **how: Any) -> ProfileReport:
+    """`toolkit.profile` without roofline, with options given by name."""
+    options = {name: how.pop(name) for name in ProfileOptions.__struct_fields__ if name in how}
+    return toolkit.profile(*given, options=ProfileOptions(**({"roofline": False} | options)), **how)
 
 
 def report(*cells: CellReport, **changes: object) -> ProfileReport:

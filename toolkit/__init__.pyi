@@ -25,6 +25,7 @@ from toolkit.network.checkpoint import load_checkpoint as load_checkpoint
 from toolkit.port import Frame as Frame
 from toolkit.precisions import Precision as Precision
 from toolkit.profiling.gate import gate as gate
+from toolkit.profiling.options import ProfileOptions as ProfileOptions
 from toolkit.profiling.profile import profile as profile
 from toolkit.profiling.reporting.reading import read_report as read_report
 from toolkit.profiling.reporting.report import ProfileReport as ProfileReport

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from profile_reports import cell, report
+from profile_reports import cell, quick_profile, report
 
 import toolkit
 from toolkit.artifact import Artifact
@@ -18,13 +18,14 @@ from toolkit.profiling import profile as module
 from toolkit.profiling.measuring.client import crash_summary
 from toolkit.profiling.measuring.messages import Boundary
 from toolkit.profiling.measuring.schedule import MINIMUM_ROUNDS
+from toolkit.profiling.options import ProfileOptions
 from toolkit.profiling.reporting.report import CellReport
 from toolkit.profiling.resume import earlier_measurements
 from toolkit.profiling.script import profile_script
 from toolkit.runtimes.layers import LayerClock, nodes_in
 from toolkit.system.progress import Progress
 
-quick = partial(toolkit.profile, roofline=False, duration=0.02, workloads=["32x24"])
+quick = partial(quick_profile, duration=0.02, workloads=["32x24"])
 
 
 def measured(found: toolkit.ProfileReport, runtime: str) -> CellReport:
@@ -193,7 +194,7 @@ def test_what_failed_is_tried_again() -> None:
 @pytest.mark.parametrize("runtime", ["ort-cpu", "openvino"])
 def test_a_script_times_a_cell_without_the_toolkit(runtime: str, small_artifact: Artifact, tmp_path: Path) -> None:
     path = tmp_path / "cell.py"
-    text = profile_script([small_artifact], [runtime], ["32x24"], duration=0.02, threads=1, path=path)
+    text = profile_script([small_artifact], [runtime], ["32x24"], options=ProfileOptions(0.02, 1), path=path)
     assert "toolkit" not in re.sub(r'""".*?"""', "", text, count=1, flags=re.DOTALL)
     done = subprocess.run([sys.executable, path, "--save", tmp_path / "out.npy"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -214,4 +215,4 @@ def test_what_has_no_script(
     runtimes: list[str], options: dict[str, Boundary], message: str, small_artifact: Artifact
 ) -> None:
     with pytest.raises(InputError, match=message):
-        profile_script([small_artifact], runtimes, ["32x24"], **options)
+        profile_script([small_artifact], runtimes, ["32x24"], options=ProfileOptions(**options))

@@ -6,13 +6,13 @@ import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import jsonschema
 import msgspec
 import numpy as np
 import pytest
+from profile_reports import quick_profile
 from samples import checkpoint, rewrite_engine
 
 import toolkit
@@ -39,7 +39,7 @@ from toolkit.workloads import Shape, parse_workload
 GPU_RUNTIMES = {"torch-cuda", "torch-compile-cuda", "ort-cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx"}
 
 
-quick = partial(toolkit.profile, roofline=False)
+quick = quick_profile
 
 
 def write(path: Path, report: toolkit.ProfileReport) -> Path:

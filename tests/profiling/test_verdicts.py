@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import toolkit
+from profile_reports import quick_profile
+
 from toolkit.artifact import Artifact
 from toolkit.checks import Limits, Spent, Verdict
 from toolkit.graph.precision.convert import convert
@@ -21,9 +22,7 @@ def test_a_recorded_verdict_is_obeyed_and_shown(small_artifact: Artifact, tmp_pa
         record_verdict(Artifact.read(lowered.path), Verdict.of(runtime, "Set5", 5, Spent(share, 0.02, 0.5), limits))
     judged = Artifact.read(lowered.path)
     assert default_runtime(judged) == "ort-cpu"
-    report = toolkit.profile(
-        [small_artifact, judged], ["native", "ort-cpu"], ["16x16"], ["int8"], duration=0.01, roofline=False
-    )
+    report = quick_profile([small_artifact, judged], ["native", "ort-cpu"], ["16x16"], ["int8"], duration=0.01)
     spent = {cell.runtime: cell.spent for cell in report.cells if cell.precision == "int8"}
     assert spent["native"] == 0.4
     assert spent["ort-cpu"] == 0.002  # not measured there: what the precision costs by itself

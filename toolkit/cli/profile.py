@@ -16,7 +16,7 @@ from toolkit.cli.console import err, out, print_json, progress_bar, styled
 from toolkit.cli.options import ArtifactDirectory, NetworkText, Precisions, WithinBudget, flag
 from toolkit.cli.paths import STDOUT
 from toolkit.cli.profile_options import Measuring, Results
-from toolkit.cli.values import cpu_numbers, precisions, share, size, split
+from toolkit.cli.values import precisions, size, split
 from toolkit.errors import Unavailable
 from toolkit.kinds import DEFAULT_DIRECTORY, kind_of, split_runtime
 from toolkit.precisions import FULL_PRECISION, Precision
@@ -26,6 +26,7 @@ from toolkit.workloads import WORKLOADS, parse_workload
 
 if TYPE_CHECKING:
     from toolkit.cli.profile_subjects import Given
+    from toolkit.profiling.options import ProfileOptions
     from toolkit.profiling.reporting.report import ProfileReport
 
 _MEASURING, _RESULTS = Measuring(), Results()
@@ -86,8 +87,7 @@ def profile(
         Comma-separated UNTRAINED networks from the paper's design space, instead of artifacts. See `toolkit presets`.
     """
     _check_sizes(split(workload))
-    asked, cpus = precisions(precision), cpu_numbers(measuring.cpus)
-    tolerance = share(measuring.precision_of_timing, "--precision-of-timing")
+    asked, options = precisions(precision), measuring.options()
     check_outputs(
         results.output, results.html, results.markdown, results.gen, overwrite=results.overwrite or results.resume
     )
@@ -100,21 +100,19 @@ def profile(
             found = lowered(found, asked, scratch)
         cells = _Cells(found, split(runtime), split(workload) or None, asked)
         if results.gen is not None:
-            _write_script(cells, measuring, cpus, results.gen, overwrite=results.overwrite)
+            _write_script(cells, options, results.gen, overwrite=results.overwrite)
             return
         target = results
         if results.output is None:
             results = replace(results, output=_default_output(results, stack))
             target = replace(results, overwrite=True)  # the default name is reserved for this run
-        report = _measure(cells, measuring, cpus, tolerance, target, within_budget=within_budget)
+        report = _measure(cells, options, target, within_budget=within_budget)
     _show(report, results)
     only_engines = len(artifacts) > 0 and all(kind_of(split_runtime(text)[0]) == "engine" for text in artifacts)
     _exit(report, cells.runtimes, [] if only_engines else cells.precisions)
 
 
-def _measure(
-    cells: _Cells, how: Measuring, cpus: list[int], tolerance: float, results: Results, *, within_budget: bool
-) -> ProfileReport:
+def _measure(cells: _Cells, options: ProfileOptions, results: Results, *, within_budget: bool) -> ProfileReport:
     from toolkit.profiling.profile import profile as run
     from toolkit.runtimes.registry import RUNTIMES
 
@@ -124,16 +122,7 @@ def _measure(
             cells.runtimes or tuple(RUNTIMES),
             cells.workloads,
             cells.precisions,
-            duration=how.duration,
-            threads=how.threads,
-            cpus=cpus,
-            boundary=how.boundary,
-            timing_precision=tolerance,
-            cell_timeout=how.cell_timeout,
-            streams=how.streams,
-            per_layer=how.per_layer,
-            builds=how.builds,
-            roofline=how.roofline,
+            options,
             within_budget=within_budget,
             output=results.output,
             resume=results.resume,
@@ -164,7 +153,7 @@ def _check_sizes(workloads: Sequence[str]) -> None:
             err.print(styled("input size {}", size(found.shape.sides)), soft_wrap=True)
 
 
-def _write_script(cells: _Cells, how: Measuring, cpus: list[int], path: Path, *, overwrite: bool) -> None:
+def _write_script(cells: _Cells, options: ProfileOptions, path: Path, *, overwrite: bool) -> None:
     from toolkit.profiling.script import profile_script
 
     to_stdout = path == STDOUT
@@ -173,10 +162,7 @@ def _write_script(cells: _Cells, how: Measuring, cpus: list[int], path: Path, *,
         cells.runtimes,
         cells.workloads,
         cells.precisions,
-        duration=how.duration,
-        threads=how.threads,
-        cpus=cpus,
-        boundary=how.boundary,
+        options,
         path=None if to_stdout else path,
         overwrite=overwrite,
     )

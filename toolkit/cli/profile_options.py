@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
 from toolkit.cli.options import Csv, Html, Json, Markdown, Overwrite, Resume, Script, Seconds, Threads, flag
 from toolkit.cli.paths import output_file
+from toolkit.cli.values import cpu_numbers, share
 from toolkit.errors import InputError
+
+if TYPE_CHECKING:
+    from toolkit.profiling.options import ProfileOptions
 
 _MEASURING = Group("Measuring", sort_key=1)
 _RESULTS = Group("Results", sort_key=2)
@@ -59,6 +63,28 @@ class Measuring:
     roofline: Annotated[
         bool, Parameter(help="Compare configurations with the machine's peak performance, which is measured once.")
     ] = True
+
+    def options(self) -> ProfileOptions:
+        """The same, for the API.
+
+        Raises:
+            InputError: a share or a list of CPUs that cannot be read.
+        """
+        tolerance, cpus = share(self.precision_of_timing, "--precision-of-timing"), tuple(cpu_numbers(self.cpus))
+        from toolkit.profiling.options import ProfileOptions
+
+        return ProfileOptions(
+            self.duration,
+            self.threads,
+            cpus,
+            self.boundary,
+            tolerance,
+            self.cell_timeout,
+            self.streams,
+            self.per_layer,
+            self.builds,
+            self.roofline,
+        )
 
 
 @Parameter(name="*", group=_RESULTS)

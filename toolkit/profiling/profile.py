@@ -14,16 +14,16 @@ from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.profiling.measuring.builds import measure_builds
 from toolkit.profiling.measuring.client import CellFailed, Worker
 from toolkit.profiling.measuring.environment import Environment, environment
-from toolkit.profiling.measuring.messages import Boundary, Open
+from toolkit.profiling.measuring.messages import Open
 from toolkit.profiling.measuring.nvidia import open_nvidia
 from toolkit.profiling.measuring.roofline import ceilings as machine_ceilings
 from toolkit.profiling.measuring.schedule import Measurement, Pace, measure
+from toolkit.profiling.options import ProfileOptions, resolve_options
 from toolkit.profiling.plan import CellPlan, default_workloads, plan
 from toolkit.profiling.reporting.report import CellReport, ProfileReport, Throughput
 from toolkit.profiling.reporting.results import Extras, Works, cell_report, planned_report, with_speed_ups
 from toolkit.profiling.reporting.warnings import measurement_warnings
 from toolkit.profiling.resume import Journal, check_report_name, earlier_measurements
-from toolkit.profiling.settings import Settings, resolve_settings
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.registry import BASELINE, RUNTIMES
 from toolkit.runtimes.subject import Subject
@@ -41,17 +41,8 @@ def profile(
     runtimes: Sequence[str] = tuple(RUNTIMES),
     workloads: Sequence[str] | None = None,
     precisions: Sequence[Precision] = (FULL_PRECISION,),
+    options: ProfileOptions | None = None,
     *,
-    duration: float = 5.0,
-    threads: int = 0,
-    cpus: Sequence[int] = (),
-    boundary: Boundary = "host",
-    timing_precision: float = 0.02,
-    cell_timeout: float = 300.0,
-    streams: int = 1,
-    per_layer: bool = False,
-    builds: int = 1,
-    roofline: bool = True,
     baseline: bool = True,
     within_budget: bool = False,
     output: Path | None = None,
@@ -72,16 +63,7 @@ def profile(
         runtimes: names from the registry.
         workloads: `2160p-4k` (x1) to `540p-4k` (x4), or input sizes (WIDTHxHEIGHT); default: those of the artifacts.
         precisions: precisions of artifacts; for PyTorch, precisions to convert the network to.
-        duration: seconds of frames per configuration; longer if five frames take longer.
-        threads: CPU threads per configuration; 0 uses all CPUs available to this process.
-        cpus: CPUs to run on; default: as many as there are threads, one per core first.
-        boundary: what a frame time includes: `compute`, `host` or `image`; see `Boundary`.
-        timing_precision: end a configuration early if the 95 % interval of its median is narrower than this share.
-        cell_timeout: seconds after which a configuration that does not reply is ended.
-        streams: also measure the throughput of this many concurrent sessions, which share the threads.
-        per_layer: also measure the time of each layer, with the runtime's own profiler.
-        builds: also build this many engines of each artifact, if the runtime builds any, and measure how they differ.
-        roofline: compare with the machine's peak rates, which are measured once per machine.
+        options: how configurations are measured.
         baseline: measure it too, as the first of each network.
         within_budget: refuse artifacts in a lower precision than fp32 without a passed quality verdict.
         output: report.json, which is also written from time to time during the measurement.
@@ -98,13 +80,13 @@ def profile(
         CheckFailed: `within_budget` is set, and an artifact has no verdict or a failed one.
 
     Example:
-        >>> toolkit.profile(toolkit.find_artifacts(), ["ort-cpu"], ["64x48"], duration=0.1, roofline=False).complete
+        >>> options = toolkit.ProfileOptions(duration=0.1, roofline=False)
+        >>> toolkit.profile(toolkit.find_artifacts(), ["ort-cpu"], ["64x48"], options=options).complete
         True
     """
     check_report_name(output)
     check_outputs(output, overwrite=overwrite or resume)
-    limits = duration, threads, tuple(cpus), boundary, timing_precision, cell_timeout
-    settings = resolve_settings(Settings(*limits, streams, per_layer, builds, roofline))
+    settings = resolve_options(options or ProfileOptions())
     given = [_read(item) for item in artifacts]
     if within_budget:
         _require_budget([subject for subject, alone in given if alone or subject.precision in precisions])
@@ -123,7 +105,7 @@ class _Run:
     """A profile in progress."""
 
     cells: Sequence[CellPlan]
-    settings: Settings
+    settings: ProfileOptions
     here: Environment
     begun: str
     command: str
@@ -259,7 +241,7 @@ def _require_budget(subjects: Sequence[Subject]) -> None:
             raise CheckFailed(f"{manifest.name} is not within its budget: {failed}", remedy)
 
 
-def _request(cell: CellPlan, settings: Settings) -> Open:
+def _request(cell: CellPlan, settings: ProfileOptions) -> Open:
     assert cell.subject is not None  # noqa: S101  (only cells that can run are requested)
     path, shape = str(cell.subject.path), cell.workload.shape
     return Open(cell.runtime, path, cell.precision, *shape.sides, settings.threads, settings.boundary, settings.cpus)

@@ -10,9 +10,9 @@ from types import TracebackType
 from toolkit.errors import InputError
 from toolkit.profiling.measuring.environment import Environment
 from toolkit.profiling.measuring.schedule import Measurement
+from toolkit.profiling.options import ProfileOptions
 from toolkit.profiling.reporting.reading import read_report
 from toolkit.profiling.reporting.report import CellReport, ProfileReport
-from toolkit.profiling.settings import Settings
 from toolkit.system.atomic import release, reserve, write_bytes
 
 _KEEP_SECONDS = 10.0
@@ -75,7 +75,7 @@ class Journal:
 
 
 def earlier_measurements(
-    report: ProfileReport | None, planned: Sequence[CellReport], settings: Settings, here: Environment
+    report: ProfileReport | None, planned: Sequence[CellReport], settings: ProfileOptions, here: Environment
 ) -> tuple[list[CellReport | None], list[Measurement | None]]:
     """For each planned cell, its report if it was finished, and its measurement so far if it was not.
 
@@ -95,7 +95,9 @@ def earlier_measurements(
     return finished, begun
 
 
-def _demand_same(report: ProfileReport, planned: Sequence[CellReport], settings: Settings, here: Environment) -> None:
+def _demand_same(
+    report: ProfileReport, planned: Sequence[CellReport], settings: ProfileOptions, here: Environment
+) -> None:
     if [(cell.key, cell.sha256) for cell in report.cells] != [(cell.key, cell.sha256) for cell in planned]:
         raise InputError("the report to resume has other configurations than those requested", _REMEDY)
     for name in ("boundary", "threads", "cpus"):

@@ -9,7 +9,7 @@ from toolkit.artifact import Artifact, read_artifact
 from toolkit.errors import InputError
 from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.profiling.measuring.environment import choose_cpus
-from toolkit.profiling.measuring.messages import Boundary
+from toolkit.profiling.options import ProfileOptions
 from toolkit.profiling.plan import default_workloads, plan
 from toolkit.quoting import shell
 from toolkit.runtimes.building import BuildingRuntime
@@ -25,19 +25,16 @@ def profile_script(
     runtimes: Sequence[str],
     workloads: Sequence[str] | None = None,
     precisions: Sequence[Precision] = (FULL_PRECISION,),
+    options: ProfileOptions | None = None,
     *,
-    duration: float = 5.0,
-    threads: int = 0,
-    cpus: Sequence[int] = (),
-    boundary: Boundary = "host",
     path: Path | None = None,
     overwrite: bool = False,
 ) -> str:
     """A Python script that times one configuration without the toolkit, using only the runtime's package and NumPy.
 
-    The arguments must select exactly one configuration. The runtime does not have to work on this machine. If `path` is
-    given, the script is also written there and refers to the artifact relative to it; otherwise relative to the current
-    directory.
+    The arguments must select exactly one configuration; of `options`, duration, threads, CPUs and boundary are used.
+    The runtime does not have to work on this machine. If `path` is given, the script is also written there and refers
+    to the artifact relative to it; otherwise relative to the current directory.
 
     Returns:
         The text of the script.
@@ -47,7 +44,8 @@ def profile_script(
             cannot be written.
         OutputExists: `path` exists, and `overwrite` is false.
     """
-    if boundary == "image":
+    how = options or ProfileOptions()
+    if how.boundary == "image":
         raise InputError("there are no scripts for the boundary image", "Use --boundary host or compute.")
     loaded = [read_artifact(item) for item in artifacts]
     jobs = default_workloads(loaded) if workloads is None else [parse_workload(name) for name in workloads]
@@ -63,13 +61,13 @@ def profile_script(
     runtime = RUNTIMES[cell.runtime]
     if cell.artifact is None or not isinstance(runtime, BuildingRuntime):
         raise InputError(f"there are no scripts for {cell.runtime}: it runs the network code of the toolkit")
-    count = threads or len(cpus) or usable_cpus()
-    options = BuildOptions(
+    count = how.threads or len(how.cpus) or usable_cpus()
+    building = BuildOptions(
         None if cell.artifact.manifest.shape else cell.workload.shape,
         threads=count if "threads" in runtime.options else 0,
     )
     what = ["--runtime", cell.runtime, "--workload", cell.workload.name, "--precision", cell.precision]
-    how = ["--boundary", boundary, "--duration", f"{duration:g}", "--threads", str(count)]
-    command = shell(["toolkit", "profile", Path(f"{cell.name}.onnx"), *what, *how])
-    timing = Timing(duration, tuple(cpus) or choose_cpus(count), boundary == "host", command)
-    return build_script(cell.artifact, cell.runtime, options, path, timing, overwrite=overwrite)
+    measuring = ["--boundary", how.boundary, "--duration", f"{how.duration:g}", "--threads", str(count)]
+    command = shell(["toolkit", "profile", Path(f"{cell.name}.onnx"), *what, *measuring])
+    timing = Timing(how.duration, how.cpus or choose_cpus(count), how.boundary == "host", command)
+    return build_script(cell.artifact, cell.runtime, building, path, timing, overwrite=overwrite)

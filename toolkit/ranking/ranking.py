@@ -13,6 +13,7 @@ import numpy as np
 
 from toolkit.errors import InputError
 from toolkit.precisions import FULL_PRECISION, Precision
+from toolkit.profiling.options import ProfileOptions
 from toolkit.profiling.plan import serves
 from toolkit.profiling.profile import profile
 from toolkit.profiling.reporting.report import CellReport, ProfileReport
@@ -99,9 +100,7 @@ def rank(
         report = profile(
             [lane.subject for lane in task.lanes if lane.subject is not None],
             workloads=[task.workload.name],
-            duration=duration,
-            threads=threads,
-            roofline=False,
+            options=ProfileOptions(duration, threads, roofline=False),
             baseline=False,
             output=frame_times,
             resume=resume,

@@ -36,6 +36,7 @@ from toolkit.profiling.measuring.messages import Open
 from toolkit.profiling.measuring.schedule import Pace, measure
 from toolkit.profiling.measuring.statistics import independent_ratio, paired_ratio
 from toolkit.profiling.measuring.worker import Cell
+from toolkit.profiling.options import ProfileOptions
 from toolkit.profiling.script import profile_script
 from toolkit.system.hardware import usable_cpus
 from toolkit.workloads import WORKLOADS, Shape
@@ -129,7 +130,7 @@ def own_loop(artifact: Artifact, seconds: float) -> float:
     """Seconds of a frame in the script that `toolkit profile --gen` writes, which uses onnxruntime alone."""
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "cell.py"
-        profile_script([artifact], ["ort-cpu"], duration=seconds, path=path)
+        profile_script([artifact], ["ort-cpu"], options=ProfileOptions(seconds), path=path)
         done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True)
     return float(re.search(r"median ([\d.]+) ms", done.stdout)[1]) / 1000  # type: ignore[index]
 

@@ -33,6 +33,7 @@ from toolkit.runtimes.subject import Subject
 from toolkit.system.atomic import sha256_of_file
 from toolkit.system.hardware import usable_cpus
 from toolkit.system.lock import Lock
+from toolkit.workloads import Shape
 
 _MOST_ENCODER_THREADS = 16
 
@@ -248,7 +249,27 @@ def begin_video(
         enlarged = target.note(video.upright)
     except InputError as error:
         raise InputError(f"{item.source}: {error.args[0]}", error.remedy) from error
-    subject = networks(scale)
+    job = _job(item, video, networks(scale), result, settings)
+    # Both are tried out before anything is decoded: a wrong codec option would otherwise fail after minutes of work.
+    SegmentEncoder(job.encoding, global_header=job.global_header)
+    rehearse(video, job.encoding, item.output)
+    parts = Parts.beside(item.output)
+    notes = [*_notes(video, job.encoding, item), *filter(None, [enlarged])]
+    lock = parts.lock()
+    try:
+        finished = parts.begin(_identity(job), resume=resume, overwrite=overwrite)
+    except BaseException:
+        lock.release()
+        raise
+    return VideoRun(item, job, parts, notes, settings.duration is not None, lock, finished, overwrite)
+
+
+def _job(item: Item, video: VideoFile, subject: Subject, result: Shape, settings: VideoSettings) -> VideoJob:
+    """What is done to the frames of a video.
+
+    Raises:
+        InputError: the network takes fewer bits than the video has, or no encoder supports the frames.
+    """
     if video.depth > 8 and not subject.contract.deep:
         raise InputError(
             f"{item.source} has {video.depth} bits per sample, and {subject.name} takes 8",
@@ -268,18 +289,7 @@ def begin_video(
     )
     decoding = Decoding(settings.on_error, settings.deinterlace)
     header = wants_global_header(item.output)
-    SegmentEncoder(encoding, global_header=header)
-    rehearse(video, encoding, item.output)
-    job = VideoJob(video, subject, result, encoding, header, decoding, settings.reuse == "exact", settings.memory)
-    parts = Parts.beside(item.output)
-    notes = [*_notes(video, encoding, item), *filter(None, [enlarged])]
-    lock = parts.lock()
-    try:
-        finished = parts.begin(_identity(job), resume=resume, overwrite=overwrite)
-    except BaseException:
-        lock.release()
-        raise
-    return VideoRun(item, job, parts, notes, settings.duration is not None, lock, finished, overwrite)
+    return VideoJob(video, subject, result, encoding, header, decoding, settings.reuse == "exact", settings.memory)
 
 
 def _identity(job: VideoJob) -> dict[str, object]:

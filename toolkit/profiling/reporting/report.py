@@ -21,7 +21,7 @@ from toolkit.profiling.measuring.messages import Boundary
 from toolkit.profiling.measuring.roofline import Roofline
 from toolkit.profiling.measuring.schedule import Block
 from toolkit.profiling.measuring.statistics import Interval, Statistics
-from toolkit.profiling.settings import Settings
+from toolkit.profiling.options import ProfileOptions
 from toolkit.quoting import csv_cell
 from toolkit.runtimes.reported import LayerTime, Stages
 from toolkit.system.hardware import Ceiling
@@ -176,7 +176,7 @@ class ProfileReport(msgspec.Struct, frozen=True):
     """
 
     environment: Environment
-    settings: Settings
+    settings: ProfileOptions
     cells: tuple[CellReport, ...]
     begun: str = ""
     command: str = ""

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from toolkit.profiling.measuring.environment import Environment
+from toolkit.profiling.options import ProfileOptions
 from toolkit.profiling.reporting.report import CellReport
-from toolkit.profiling.settings import Settings
 
 _STEAL = 0.01
 _FOREIGN = 0.05
@@ -17,7 +17,7 @@ _CLOCK = 0.1
 _DRIFT = 0.05
 
 
-def measurement_warnings(here: Environment, settings: Settings, cells: Sequence[CellReport]) -> tuple[str, ...]:
+def measurement_warnings(here: Environment, settings: ProfileOptions, cells: Sequence[CellReport]) -> tuple[str, ...]:
     """One line per condition that makes the measurement less reliable, with the configuration it affects most."""
     measured = [cell for cell in cells if cell.statistics is not None]
     return tuple(line for line in (*_machine(here, measured), *_cells(settings, measured)) if line)
@@ -46,7 +46,7 @@ def _machine(here: Environment, cells: Sequence[CellReport]) -> Iterator[str]:
         yield f"the CPU frequency governor is {here.governor}, not performance"
 
 
-def _cells(settings: Settings, cells: Sequence[CellReport]) -> Iterator[str]:
+def _cells(settings: ProfileOptions, cells: Sequence[CellReport]) -> Iterator[str]:
     unsteady = [_named(cell) for cell in cells if cell.warm_up is not None and not cell.warm_up.steady]
     if unsteady:
         yield f"frame times were not steady after warm-up: {', '.join(unsteady)}"

@@ -1,4 +1,4 @@
-"""Settings of a profile, and their validation on this machine."""
+"""Options of a profile, and their validation on this machine."""
 
 from __future__ import annotations
 
@@ -16,8 +16,24 @@ _MOST_STREAMS = 64
 _MOST_BUILDS = 64
 
 
-class Settings(msgspec.Struct, frozen=True):
-    """How configurations are measured: see `toolkit.profile`. In a report, `threads` and `cpus` are the values used."""
+class ProfileOptions(msgspec.Struct, frozen=True):
+    """How configurations are measured. In a report, `threads` and `cpus` are the values that were used.
+
+    Attributes:
+        duration: seconds of frames per configuration; longer if five frames take longer.
+        threads: CPU threads per configuration; 0 uses all CPUs available to this process.
+        cpus: CPUs to run on; default: as many as there are threads, one per core first.
+        boundary: what a frame time includes: `compute`, `host` or `image`; see `Boundary`.
+        timing_precision: end a configuration early if the 95 % interval of its median is narrower than this share.
+        cell_timeout: seconds after which a configuration that does not reply is ended.
+        streams: also measure the throughput of this many concurrent sessions, which share the threads.
+        per_layer: also measure the time of each layer, with the runtime's own profiler.
+        builds: also build this many engines of each artifact, if the runtime builds any, and measure how they differ.
+        roofline: compare with the machine's peak rates, which are measured once per machine.
+
+    Example:
+        >>> options = toolkit.ProfileOptions(duration=0.1, threads=1, roofline=False)
+    """
 
     duration: float = 5.0
     threads: int = 0
@@ -31,8 +47,8 @@ class Settings(msgspec.Struct, frozen=True):
     roofline: bool = True
 
 
-def resolve_settings(given: Settings) -> Settings:
-    """Validate settings, and replace the defaults of `threads` and `cpus` by the values for this machine.
+def resolve_options(given: ProfileOptions) -> ProfileOptions:
+    """Validate options, and replace the defaults of `threads` and `cpus` by the values for this machine.
 
     Raises:
         InputError: a value is out of range, or a CPU is not available to this process.
