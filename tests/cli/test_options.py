@@ -109,9 +109,11 @@ def test_a_subject_may_name_its_runtime(small_artifact: Artifact, tmp_path: Path
 _REFUSALS = """
 import sys
 sys.path.insert(0, "validation/bench")
-from startup import MISSING
-from toolkit.cli import main
-for command, arguments in MISSING.items():
+from startup import missing_file
+from toolkit.cli import _COMMANDS, main
+for command in (name for commands in _COMMANDS.values() for name in commands):
+    if not (arguments := missing_file(command)):
+        continue
     sys.argv = ["toolkit", command, *arguments]
     try:
         main()

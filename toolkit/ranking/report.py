@@ -9,7 +9,7 @@ import msgspec
 from toolkit.precisions import Precision
 from toolkit.profiling.measuring.environment import Environment
 from toolkit.profiling.measuring.statistics import Interval
-from toolkit.profiling.settings import Settings
+from toolkit.profiling.options import ProfileOptions
 from toolkit.quality.scores import SetScore
 
 SCHEMA = 1
@@ -90,7 +90,7 @@ class RankingReport(msgspec.Struct, frozen=True):
     border: int
     rows: tuple[Row, ...]
     environment: Environment
-    settings: Settings
+    settings: ProfileOptions
     begun: str = ""
     command: str = ""
     warnings: tuple[str, ...] = ()

@@ -8,6 +8,8 @@ does. `python -c pass` is the time that Python itself takes.
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import os
 import statistics
 import subprocess
@@ -16,27 +18,27 @@ import tempfile
 import time
 from pathlib import Path
 
+from toolkit.cli import _COMMANDS
+
 RUNS = 5
 TOOLKIT = str(Path(sys.executable).with_name("toolkit"))
-MISSING = {
-    "upscale": ["missing.png"],
-    "export": ["missing.pth"],
-    "adopt": ["missing.onnx"],
-    "verify-fusion": ["missing.onnx"],
-    "profile": ["missing.onnx"],
-    "report": ["missing.json"],
-    "gate": ["missing.json", "--against", "missing.json"],
-    "convert": ["missing.onnx", "--precision", "fp16"],
-    "build": ["missing.onnx", "--runtime", "openvino"],
-    "evaluate": ["missing.onnx", "--images", "missing"],
-    "rank": ["missing.onnx", "--images", "missing"],
-    "compare": ["missing.onnx", "missing.pth@float64"],
-    "tune": ["missing.onnx", "--precision", "fp16"],
-    "train": ["--data", "missing"],
-    "ablate": ["--data", "missing", "--images", "missing"],
-    "inspect": ["missing.onnx"],
-}
-"""Arguments of each command that reads files: one of them does not exist."""
+_VALUES = {"precision": "fp16"}
+"""Of required options that are not paths."""
+_OPTIONAL = {"data"}
+"""Options that name files and have a default, of commands without arguments."""
+
+
+def missing_file(command: str) -> list[str]:
+    """Arguments of a command with which it reads files that do not exist; empty if it reads none."""
+    module = command.replace("-", "_")
+    function = getattr(importlib.import_module(f"toolkit.cli.{module}"), module)
+    arguments = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            arguments.append("missing.onnx")
+        elif parameter.default is parameter.empty or name in _OPTIONAL:
+            arguments += [f"--{name}", _VALUES.get(name, "missing")]
+    return arguments
 
 
 def seconds(command: list[str], directory: str, code: int) -> tuple[float, float]:
@@ -64,8 +66,9 @@ def main() -> None:
 
         print(f"{'python -c pass':24}{cell([sys.executable, '-c', 'pass'], 0):>16}")
         print(f"{'toolkit':24}{cell([TOOLKIT, '--help'], 0):>16}")
-        for name, arguments in MISSING.items():
-            refusal = cell([TOOLKIT, name, *arguments], 2)
+        for name in (name for commands in _COMMANDS.values() for name in commands):
+            arguments = missing_file(name)
+            refusal = cell([TOOLKIT, name, *arguments], 2) if arguments else ""
             print(f"{name:24}{cell([TOOLKIT, name, '--help'], 0):>16}{refusal:>16}")
 
 
