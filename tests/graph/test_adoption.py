@@ -20,15 +20,18 @@ from toolkit.errors import ArtifactError, InputError, OutputExists, Unavailable
 from toolkit.findings import Fact
 from toolkit.graph.adoption.adopt import AdoptOptions, adopt
 from toolkit.graph.adoption.adopting import adopted
-from toolkit.graph.adoption.contract import Measured, Stated, measured_contract
+from toolkit.graph.adoption.contract import Measured, measured_contract
 from toolkit.graph.adoption.ends import Ends
 from toolkit.graph.adoption.normalising import normalised
+from toolkit.graph.adoption.reading import read_graph
+from toolkit.graph.adoption.stated import NOTHING, Stated
 from toolkit.graph.analysis.float64 import float64_function, in_float64
 from toolkit.graph.precision.calibration import calibration_images
 from toolkit.images import read_rgb
 from toolkit.media.upscaler import FrameUpscaler
 from toolkit.runtimes.subject import Subject, load_session
 from toolkit.sizes import SizeRule
+from toolkit.system.progress import no_progress
 from toolkit.workloads import Shape
 
 
@@ -104,6 +107,12 @@ class Graph:
 def contract_of(model: onnx.ModelProto) -> Measured:
     graph = in_float64(normalised(model, "theirs"))
     return measured_contract(Ends.of(graph), float64_function(graph), calibration_images())
+
+
+def here(path: Path, stated: Stated = NOTHING, licence: str | None = None) -> Artifact:
+    """`adopt` in this process, which spares the imports of another one."""
+    made = adopted(read_graph(path), path, "theirs_fp32", stated, licence, no_progress)
+    return Artifact.write(path.parent / "out", made.content, made.manifest, None)
 
 
 def finding(artifact: Artifact, fact: Fact) -> str:
@@ -182,7 +191,7 @@ def test_the_artifact_computes_what_the_file_does(graph: Graph, options: dict[st
         graph.limited = False  # Resize and Clip had other forms, which the version converter need not know
         graph.scale = 1
     path = graph.saved(tmp_path, **options)
-    artifact = adopt(path, directory=tmp_path / "out")
+    artifact = here(path)
     assert artifact.manifest.name == "theirs_fp32"
     assert all(check.passed for check in artifact.manifest.checks)
     kinds = {check.kind for check in artifact.manifest.checks}
@@ -200,7 +209,7 @@ def test_the_artifact_computes_what_the_file_does(graph: Graph, options: dict[st
 
 
 def test_padding_by_reflection_leaves_the_graph(tmp_path: Path) -> None:
-    artifact = adopt(padded(tmp_path, "reflect"), directory=tmp_path / "out")
+    artifact = here(padded(tmp_path, "reflect"))
     assert artifact.manifest.sizes == SizeRule(4, 4)
     assert finding(artifact, "padding") == "outside the graph: multiples of 4"
     assert "pixels" in finding(artifact, "receptive field")
@@ -209,7 +218,7 @@ def test_padding_by_reflection_leaves_the_graph(tmp_path: Path) -> None:
 
 
 def test_other_padding_stays_in_the_graph(tmp_path: Path) -> None:
-    artifact = adopt(padded(tmp_path, "constant"), directory=tmp_path / "out")
+    artifact = here(padded(tmp_path, "constant"))
     assert artifact.manifest.sizes.multiple == 1
     assert finding(artifact, "padding") == "inside the graph"
     assert artifact.manifest.network.receptive_field == "whole frame"
@@ -247,7 +256,7 @@ def padded(directory: Path, mode: str) -> Path:
 
 
 def test_a_fixed_size_that_nothing_depends_on_becomes_dynamic(tmp_path: Path) -> None:
-    artifact = adopt(Graph(sizes=(48, 64)).saved(tmp_path), directory=tmp_path / "out")
+    artifact = here(Graph(sizes=(48, 64)).saved(tmp_path))
     assert artifact.manifest.shape is None
 
 
@@ -255,12 +264,12 @@ def test_a_fixed_size_that_the_graph_depends_on_stays(tmp_path: Path) -> None:
     graph = Graph(sizes=(48, 64), limited=False)
     onnx.save(graph.model(lambda x: graph.node("Reshape", x, graph.constant(np.array([1, 3, 48, 64])))),
               tmp_path / "theirs.onnx")  # fmt: skip
-    artifact = adopt(tmp_path / "theirs.onnx", directory=tmp_path / "out")
+    artifact = here(tmp_path / "theirs.onnx")
     assert artifact.manifest.shape == (48, 64)
 
 
 def test_a_luma_network_upscales_colour(tmp_path: Path) -> None:
-    artifact = adopt(Graph(channels=1).saved(tmp_path), directory=tmp_path / "out")
+    artifact = here(Graph(channels=1).saved(tmp_path))
     picture = calibration_images()[0][:40, :52]
     result = FrameUpscaler(Subject(artifact, "ort-cpu"))(np.ascontiguousarray(picture.transpose(2, 0, 1)), 255)
     assert result.shape == (3, 80, 104)
@@ -282,12 +291,12 @@ def test_two_scales_are_refused(tmp_path: Path) -> None:
     wide = graph.constant(np.array([1, 1, 2, 1], np.float32))
     onnx.save(graph.model(lambda x: graph.node("Resize", x, "", wide, mode="nearest")), tmp_path / "theirs.onnx")
     with pytest.raises(InputError, match="one whole number"):
-        adopt(tmp_path / "theirs.onnx", directory=tmp_path / "out")
+        here(tmp_path / "theirs.onnx")
 
 
 def test_a_stated_scale_is_compared(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"upscales x2 .*, not x4"):
-        adopt(Graph().saved(tmp_path), AdoptOptions(scale=4), tmp_path / "out")
+        here(Graph().saved(tmp_path), Stated(scale=4))
 
 
 @pytest.mark.parametrize("field", ["name", "licence", "value_range"])
@@ -306,19 +315,39 @@ def test_files_that_are_no_graphs_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_another_artifact_is_not_replaced(tmp_path: Path) -> None:
-    first = adopt(Graph().saved(tmp_path), directory=tmp_path / "out")
-    again = adopt(Graph().saved(tmp_path), directory=tmp_path / "out")
-    assert again.manifest == first.manifest
+def test_an_image_is_what_an_input_must_be(tmp_path: Path) -> None:
+    graph = Graph(scale=1, limited=False)
+    for shape, reason in (((1, 3, 1 << 20, 64), "1048576 pixels"), ((1, 64, "h", "w"), r"input image is \[1, 64, "),
+                          ((1, 5, 3, "h", "w"), "five dimensions")):  # fmt: skip
+        model = graph.model(lambda x: x)
+        model.graph.input[0].CopyFrom(helper.make_tensor_value_info("image", TensorProto.FLOAT, shape))
+        onnx.save(model, tmp_path / "theirs.onnx")
+        with pytest.raises(InputError, match=reason):
+            here(tmp_path / "theirs.onnx")
+
+
+def test_a_network_that_changes_nothing_is_adopted() -> None:
+    found = contract_of(Graph(scale=1).model(lambda x: x))
+    assert (found.scale, found.output.clamped) == (1, True)
+
+
+def test_the_separate_process(tmp_path: Path) -> None:
+    seen: list[str] = []
+    path, out = Graph().saved(tmp_path), tmp_path / "out"
+    options = AdoptOptions(name="named", licence="MIT")
+    first = adopt(path, options, out, lambda item: seen.append(item.activity))
+    assert first.path.name == "named_fp32.onnx"
+    assert first.manifest.source.licence == "MIT"
+    assert seen[-1] == "comparing with ONNX Runtime"
+    other = Graph(scale=3).saved(tmp_path)
     with pytest.raises(OutputExists):
-        adopt(Graph(scale=3).saved(tmp_path), directory=tmp_path / "out")
-    replaced = adopt(Graph(scale=3).saved(tmp_path), directory=tmp_path / "out", overwrite=True)
-    assert replaced.manifest.network.scale == 3
+        adopt(other, options, out)
+    assert Artifact.read(first.path).manifest == first.manifest
+    assert adopt(other, options, out, overwrite=True).manifest.network.scale == 3
 
 
 def test_pytorch_says_that_there_is_no_form_for_it(tmp_path: Path) -> None:
-    artifact = adopt(Graph().saved(tmp_path), AdoptOptions(name="named", licence="MIT"), tmp_path / "out")
-    assert artifact.path.name == "named_fp32.onnx"
+    artifact = here(Graph().saved(tmp_path), licence="MIT")
     assert artifact.manifest.source.licence == "MIT"
     with pytest.raises(Unavailable, match=r"no PyTorch form: it was made from the graph theirs\.onnx"):
         load_session(artifact, "torch")
@@ -329,7 +358,9 @@ def test_a_graph_that_players_use(tmp_path: Path) -> None:
     """fp16 ends, padding by computed amounts, seven opset domains, unshuffle as Reshape and Transpose."""
     path = DATA / "models" / "animejanai_x2_spanf3_fp16.onnx"
     steps: list[str] = []
-    made = adopted(path, "theirs_fp32", Stated(), None, lambda progress: steps.append(progress.activity))
+    made = adopted(
+        read_graph(path), path, "theirs_fp32", Stated(), None, lambda progress: steps.append(progress.activity)
+    )
     manifest = made.manifest
     assert (manifest.network.scale, manifest.sizes, manifest.shape) == (2, SizeRule(2, 2), None)
     assert (manifest.input.value_range, manifest.input.order, manifest.output.clamped) == ((0.0, 1.0), "RGB", False)
@@ -344,9 +375,3 @@ def test_a_graph_that_players_use(tmp_path: Path) -> None:
     theirs = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (expected,) = theirs.run(None, {theirs.get_inputs()[0].name: frame.astype(np.float16)})
     assert np.abs(ours.run(frame) - expected.astype(np.float32)).max() < 4 / 255  # the file computes in float16
-
-
-def test_progress_is_reported(tmp_path: Path) -> None:
-    seen: list[str] = []
-    adopt(Graph().saved(tmp_path), directory=tmp_path / "out", progress=lambda item: seen.append(item.activity))
-    assert "comparing with ONNX Runtime" in seen

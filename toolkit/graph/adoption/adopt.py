@@ -10,7 +10,7 @@ from pathlib import Path
 from toolkit.artifact import Artifact, check_replaceable
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.adoption import isolated
-from toolkit.graph.adoption.contract import Stated
+from toolkit.graph.adoption.stated import Stated
 from toolkit.kinds import DEFAULT_DIRECTORY
 from toolkit.manifest_parts import check_licence, is_plain_name
 from toolkit.port import ChannelOrder

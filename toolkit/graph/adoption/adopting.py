@@ -22,12 +22,12 @@ from toolkit.artifact import Manifest
 from toolkit.checks import Check
 from toolkit.errors import InputError
 from toolkit.findings import Finding
-from toolkit.graph.adoption.contract import Measured, Stated, measured_contract
+from toolkit.graph.adoption.contract import Measured, measured_contract
 from toolkit.graph.adoption.ends import Ends, Function
 from toolkit.graph.adoption.normalising import normalised, without_fixed_sizes
-from toolkit.graph.adoption.reading import read_graph
 from toolkit.graph.adoption.scale import measured_scale, measured_sizes
 from toolkit.graph.adoption.source_file import source_check
+from toolkit.graph.adoption.stated import Stated
 from toolkit.graph.analysis.extending import for_any_size
 from toolkit.graph.analysis.float64 import float64_function, in_float64
 from toolkit.graph.analysis.locality import WholeFrame, locality
@@ -79,6 +79,7 @@ class _Graph:
 
 
 def adopted(
+    original: onnx.ModelProto,
     path: Path,
     name: str,
     stated: Stated,
@@ -90,7 +91,8 @@ def adopted(
     """The artifact that a file becomes.
 
     Args:
-        path: of the ONNX file.
+        original: from `reading.read_graph`.
+        path: of the file that it was read from.
         name: of the artifact, with its precision.
         stated: facts that are not measured.
         licence: of the weights.
@@ -101,8 +103,6 @@ def adopted(
         InputError: it is no super-resolution network.
         CheckFailed: a step changed the function.
     """
-    progress(Progress("reading the graph"))
-    original = read_graph(path)
     model, ends = _with_free_sizes(in_float64(normalised(original, str(path))))
     function = float64_function(model)
     progress(Progress("measuring what the network takes and returns"))

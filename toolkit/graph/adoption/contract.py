@@ -18,7 +18,6 @@ from toolkit.findings import Finding
 from toolkit.graph.adoption.ends import Ends, Function
 from toolkit.graph.adoption.levels import (
     Levels,
-    Range,
     image_pairs,
     measured_levels,
     measured_limits,
@@ -26,24 +25,10 @@ from toolkit.graph.adoption.levels import (
     suitable,
 )
 from toolkit.graph.adoption.scale import measured_scale, measured_sizes
+from toolkit.graph.adoption.stated import NOTHING, Stated
 from toolkit.port import ChannelOrder, Port
 from toolkit.sizes import SizeRule
 from toolkit.workloads import Shape
-
-
-@dataclass(frozen=True)
-class Stated:
-    """Facts that the user states, which are then not measured; None: measured.
-
-    Attributes:
-        scale: output pixels per input pixel.
-        value_range: values of black and white, of input and output.
-        channel_order: of input and output.
-    """
-
-    scale: int | None = None
-    value_range: Range | None = None
-    channel_order: ChannelOrder | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +53,7 @@ class Measured:
 
 
 def measured_contract(
-    ends: Ends, function: Function, images: Sequence[NDArray[np.uint8]], stated: Stated = Stated()
+    ends: Ends, function: Function, images: Sequence[NDArray[np.uint8]], stated: Stated = NOTHING
 ) -> Measured:
     """Find out what a network takes and returns.
 

@@ -41,7 +41,7 @@ class Ends:
         """Read them.
 
         Raises:
-            InputError: the input is no image, or only one of height and width is fixed.
+            InputError: only one of height and width is fixed.
         """
         tensor = model.graph.input[0].type.tensor_type
         rows, columns = spatial_axes(model)

@@ -13,7 +13,7 @@ import msgspec
 
 from toolkit.artifact import Manifest
 from toolkit.errors import CheckFailed, InputError, ToolkitError
-from toolkit.graph.adoption.contract import Stated
+from toolkit.graph.adoption.stated import Stated
 from toolkit.graph.reading import allowed_memory, dangerous
 from toolkit.system.documents import from_json
 from toolkit.system.foreign import first_line
@@ -87,16 +87,22 @@ def run(request: Request, progress: ProgressCallback) -> Manifest:
 
 
 def _outcome(request: Request) -> Described | Refused:
-    # The modules that read graphs are only imported in the separate process.
-    from toolkit.graph.adoption.adopting import adopted
-
     path = Path(request.path)
 
     def report(progress: Progress) -> None:
         print(progress.activity, file=sys.stderr, flush=True)
 
     try:
-        made = adopted(path, request.name, request.stated, request.licence, report, with_simplify=request.simplify)
+        # These modules are only imported in the separate process, and the second one, which takes a second, only for a
+        # file that can be read.
+        from toolkit.graph.adoption.reading import read_graph
+
+        original = read_graph(path)
+        from toolkit.graph.adoption.adopting import adopted
+
+        made = adopted(
+            original, path, request.name, request.stated, request.licence, report, with_simplify=request.simplify
+        )
     except ToolkitError as error:
         message = str(error.args[0])
         named = message if path.name in message else f"{path}: {message}"

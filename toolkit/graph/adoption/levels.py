@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from toolkit.errors import InputError
 from toolkit.findings import Finding
 from toolkit.graph.adoption.ends import Ends, Function
+from toolkit.graph.adoption.stated import Range
 from toolkit.images.resizing import downscaled, resize_bicubic
 from toolkit.port import ChannelOrder, Frame, Port
 from toolkit.sizes import SizeRule
 from toolkit.workloads import Shape
-
-Range = tuple[float, float]
 
 RANGES: tuple[Range, ...] = ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
 """Values of black and white that networks are trained with, the most usual first."""
@@ -33,6 +32,9 @@ _OVERSHOOT = 1e-4
 
 _SIDE = 64
 """Height and width of the input in experiments with photographs."""
+
+_LEAST_ERROR = 1e-10
+"""Mean square error that counts as none, 100 dB: a network of x1 may return its input."""
 
 _FEW = 2
 """Photographs that suffice to tell value ranges apart: the wrong ones are 10 dB and more worse."""
@@ -179,4 +181,4 @@ def _psnr(port: Port, frame: Frame, picture: NDArray[np.float64]) -> float:
     with np.errstate(over="ignore", invalid="ignore"):
         error = (port.values(frame).astype(np.float64) - expected) / port.span
         mean = float(np.mean(np.square(error)))
-    return float(-10 * np.log10(mean)) if mean > 0 else float("inf")
+    return float(-10 * np.log10(np.maximum(mean, _LEAST_ERROR)))

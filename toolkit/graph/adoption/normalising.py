@@ -143,18 +143,6 @@ def without_fixed_sizes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def spatial_axes(model: onnx.ModelProto) -> tuple[int, int]:
-    """Axes of height and width of the input: the channels are where there are one or three.
-
-    Raises:
-        InputError: neither axis has one or three.
-    """
-    value = model.graph.input[0]
-    sides = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-    if sides[1] in (1, 3):
-        return 2, 3
-    if sides[3] in (1, 3):
-        return 1, 2
-    raise InputError(
-        f"input {value.name} is {[side or '?' for side in sides]}: neither axis 1 nor axis 3 is one or three channels",
-        "Export a network that takes RGB or luma; transparency is upscaled apart.",
-    )
+    """Axes of height and width of the input, whose channels, one or three, are axis 1 or axis 3."""
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    return (2, 3) if dims[1].dim_value in (1, 3) else (1, 2)

@@ -19,6 +19,8 @@ OLDEST_OPSET = 11
 """Before it, Resize, Pad and Clip were other operators."""
 
 _LARGEST_FILE = 512 << 20
+_LARGEST_SIDE = 1 << 14
+"""Pixels of a fixed height or width; 8K has 7680."""
 _PREVIEW = 4
 """Names that a message lists."""
 
@@ -114,9 +116,26 @@ def _check_ends(model: onnx.ModelProto, path: Path) -> None:
         tensor = ends[0].type.tensor_type
         if len(tensor.shape.dim) not in (0, 4) or (what == "input" and len(tensor.shape.dim) != 4):
             raise InputError(f"{path}: {what} {ends[0].name} has {len(tensor.shape.dim)} dimensions, an image has four")
+        _check_sides(
+            f"{path}: {what} {ends[0].name}", [dim.dim_value for dim in tensor.shape.dim], is_input=what == "input"
+        )
         if tensor.elem_type not in _IMAGE_TYPES:
             raise InputError(
                 f"{path}: {what} {ends[0].name} is {TensorProto.DataType.Name(tensor.elem_type)}, "
                 "which is no type of an image",
                 "Export it with float or uint8 images.",
             )
+
+
+def _check_sides(title: str, sides: list[int], *, is_input: bool) -> None:
+    """Whether these can be the dimensions of an image; 0 is dynamic."""
+    if is_input and not {1, 3} & {sides[1], sides[3]}:
+        raise InputError(
+            f"{title} is {[side or '?' for side in sides]}: neither axis 1 nor axis 3 is one or three channels",
+            "Export a network that takes RGB or luma; transparency is upscaled apart.",
+        )
+    if max(sides, default=0) > _LARGEST_SIDE:
+        raise InputError(
+            f"{title} has {max(sides)} pixels along one axis, more than {_LARGEST_SIDE}",
+            "Export it with dynamic height and width.",
+        )

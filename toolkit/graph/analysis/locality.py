@@ -107,7 +107,7 @@ def locality(model: onnx.ModelProto) -> Locality | WholeFrame:
     constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
     image = graph.input[0]
     dims = image.type.tensor_type.shape.dim
-    axis = 1 if len(dims) == 4 and dims[3].dim_value == 3 and dims[1].dim_value != 3 else 2
+    axis = 1 if len(dims) == 4 and dims[3].dim_value in (1, 3) and dims[1].dim_value not in (1, 3) else 2
     reaches = {image.name: _Reach(Fraction(1), Fraction(0), Fraction(0), axis)}
     alignment = 1
     for node in graph.node:
