@@ -90,7 +90,7 @@ def test_figures_are_those_of_the_networks(ranked: RankingReport, nearest: Artif
     assert [(one.name, one.images) for one in row.sets] == [("one", 1), ("two", 1)]
     assert [one.mean.psnr_y for one in row.sets] == pytest.approx(repeated, abs=1e-9)
     assert row.multiply_adds == 3 * 12 * 16 * 24  # a 1x1 convolution from 3 to 12 channels
-    assert (row.parameters, row.arithmetic, row.sha256) == (0, "fp32", nearest.manifest.onnx_sha256)
+    assert (row.parameters, row.arithmetic, row.sha256) == (0, ("fp32",), nearest.manifest.onnx_sha256)
     assert row.median is not None
     assert row.gain_per_millisecond == row.gain / (1000 * row.median)
     assert row.peak_bytes is not None

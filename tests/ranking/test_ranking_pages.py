@@ -33,7 +33,7 @@ def row(network: str, gain: float, median: float | None, runtime: str = "ort-cpu
 def ranking() -> RankingReport:
     rows = [
         row(HOSTILE, 2.0, 0.2, peak_bytes=90_000_000),
-        row("worse", -0.8, 0.1, runtime="native", arithmetic="bf16"),
+        row("worse", -0.8, 0.1, runtime="native", arithmetic=("bf16",)),
         row("gone", 0.0, None, psnr_y=None, sets=(), reason="no driver", runtime="tensorrt"),
         row(BICUBIC, 0.0, 0.01, runtime="Pillow"),
     ]

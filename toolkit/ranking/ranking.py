@@ -226,7 +226,7 @@ def _row(lane: Lane, cell: CellReport | None, judged: Score | None, scores: Scor
         network=lane.network,
         runtime=lane.runtime,
         precision=lane.precision,
-        arithmetic="" if cell is None else cell.arithmetic,
+        arithmetic=() if cell is None else cell.computed,
         parameters=None if manifest is None else manifest.network.parameters,
         multiply_adds=None if cell is None or cell.work is None else cell.work.multiply_adds,
         psnr_y=None if mean is None else mean.psnr_y,

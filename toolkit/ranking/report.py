@@ -37,7 +37,7 @@ class Row(msgspec.Struct, frozen=True):
     network: str
     runtime: str
     precision: Precision | None
-    arithmetic: str = ""
+    arithmetic: tuple[str, ...] = ()
     parameters: int | None = None
     multiply_adds: int | None = None
     psnr_y: float | None = None
@@ -70,7 +70,7 @@ class Row(msgspec.Struct, frozen=True):
     @property
     def differs(self) -> bool:
         """Whether nothing was computed in the precision that was asked for."""
-        return bool(self.arithmetic) and self.precision not in (None, *self.arithmetic.split("+"))
+        return bool(self.arithmetic) and self.precision not in (None, *self.arithmetic)
 
 
 class RankingReport(msgspec.Struct, frozen=True):

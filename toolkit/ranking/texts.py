@@ -36,7 +36,7 @@ class Texts:
     @classmethod
     def of(cls, row: Row) -> Texts:
         rate = row.gain_per_millisecond
-        ran = f"{row.precision}→{row.arithmetic}" if row.differs else row.precision or ""
+        ran = f"{row.precision}→{'+'.join(row.arithmetic)}" if row.differs else row.precision or ""
         return cls(
             network=row.network,
             runtime=row.runtime,

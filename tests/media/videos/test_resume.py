@@ -45,7 +45,7 @@ def test_segments_resume_to_the_same_file(tmp_path: Path, options: UpscaleOption
         with pytest.raises(UnexpectedError, match="Killed") as caught:
             upscale([source], tmp_path / "out.mp4", encoded)
     assert isinstance(caught.value.__cause__, Killed)
-    assert "2 of 4 parts are done, and --resume goes on" in caught.value.remedy
+    assert "2 of 4 parts are done, and --resume continues" in caught.value.remedy
     assert not (tmp_path / "out.mp4").exists()
     with pytest.raises(InputError, match="2 finished parts of a run that was interrupted"):
         upscale([source], tmp_path / "out.mp4", encoded)

@@ -52,6 +52,7 @@ class VideoRun:
         finished: numbers of the segments that are on disk.
         overwrite: whether an existing output is replaced.
         begun: time when the work began.
+        explained: the error whose remedy already says what is kept.
     """
 
     item: Item
@@ -63,6 +64,7 @@ class VideoRun:
     finished: set[int] = field(default_factory=set)
     overwrite: bool = False
     begun: float = field(default_factory=time.perf_counter)
+    explained: ToolkitError | None = None
 
     def __enter__(self) -> VideoRun:
         return self
@@ -106,9 +108,10 @@ class VideoRun:
         if not self.finished:
             self.parts.remove()
             return
-        done = f"{len(self.finished)} of {len(self.job.video.segments)} parts are done, and --resume goes on."
-        if done not in error.remedy:
+        if error is not self.explained:
+            done = f"{len(self.finished)} of {len(self.job.video.segments)} parts are done, and --resume continues."
             error.remedy = f"{error.remedy} {done}".strip()
+            self.explained = error
 
     def take(self, part: Part) -> None:
         """A segment is done."""

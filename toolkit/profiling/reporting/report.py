@@ -152,10 +152,15 @@ class CellReport(msgspec.Struct, frozen=True):
         return None if self.cold_start is None else self.cold_start.load + self.cold_start.first_frame
 
     @property
-    def arithmetic(self) -> str:
+    def computed(self) -> tuple[str, ...]:
         """Executed precisions, the most frequent first; without uint8, which is only the type of input and output."""
         executed = {name: count for name, count in (self.executed or {}).items() if name != "uint8"}
-        return "+".join(sorted(executed, key=lambda name: -executed[name]))
+        return tuple(sorted(executed, key=lambda name: -executed[name]))
+
+    @property
+    def arithmetic(self) -> str:
+        """`computed` for display: `bf16+fp32`."""
+        return "+".join(self.computed)
 
     @property
     def differs(self) -> bool:
