@@ -145,11 +145,12 @@ def _reference_first(group: list[Subject]) -> list[Subject]:
     exact = [subject for subject in group if subject.precision == FULL_PRECISION]
     if exact:
         return [exact[0], *(subject for subject in group if subject is not exact[0])]
-    artifact = next((subject.artifact for subject in group if subject.artifact is not None), None)
+    artifacts = [subject.artifact for subject in group if subject.artifact is not None]
+    artifact = next((item for item in artifacts if item.weights_path is not None), None)
     if artifact is None:
         raise InputError(
             f"there is no fp32 reference for {group[0].name} ({group[0].precision})",
-            "Also give the fp32 artifact of the same checkpoint.",
+            "Also give the fp32 artifact that it was converted from.",
         )
     return [Subject(artifact, "torch", group[0].threads, lowered_to=FULL_PRECISION), *group]
 
