@@ -54,7 +54,16 @@ _FUNCTION_ULPS = 4
 Error = Callable[[NDArray[Any], NDArray[Any]], float]
 """How two results differ: `(result, reference) -> error`."""
 
-_MOVES = {"pixel_shuffle", "pixel_unshuffle", "reflection_pad2d", "index", "upsample_nearest2d", "relu", "lift_fresh"}
+_MOVES = {
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "reflection_pad2d",
+    "index",
+    "upsample_nearest2d",
+    "relu",
+    "cat",
+    "lift_fresh",
+}
 """Operations, other than views, that only move or select values and so round nothing."""
 
 
@@ -116,7 +125,7 @@ def _magnitude(func: Any, name: str, args: tuple[Any, ...], result: Tensor) -> T
         x, *axes = args
         mean: Tensor = func(x.abs(), *axes)
         return mean * math.sqrt(x.numel() / result.numel())
-    if name in ("gelu", "sigmoid"):
+    if name in ("gelu", "sigmoid", "silu"):
         # 1 + erf(x) cancels where x is negative, so that the error is relative to the operands, not to the result.
         return _FUNCTION_ULPS * torch.maximum(args[0].abs(), result.abs())
     return result.abs()

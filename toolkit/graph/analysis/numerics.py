@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from toolkit.graph.analysis.float64 import float64_function
+from toolkit.graph.analysis.float64 import float64_function, quiet_overflow
 from toolkit.port import PLANAR, Frame, Port
 from toolkit.sizes import SizeRule
 from toolkit.workloads import Shape
@@ -75,6 +75,14 @@ class Probes:
             for frame, answer in zip(frames, self.answers, strict=True)
         ]
 
+    def reach(self, port: Port) -> float:
+        """Largest magnitude that a port should hold, at least that of white, in its units.
+
+        Images such as noise, which no network was trained on, can drive values far out of the nominal range, and errors
+        with them.
+        """
+        return max(port.span, *(float(np.abs(_expected(port, answer)).max()) for answer in self.answers))
+
     def _returned(
         self, function: Callable[[Frame], Frame], given: Port, floating: type[np.floating] | None = None
     ) -> Iterable[Frame]:
@@ -134,7 +142,12 @@ def _evaluator(model: onnx.ModelProto) -> Callable[[Frame], Frame]:
     from onnx.reference import ReferenceEvaluator
 
     evaluator, name = ReferenceEvaluator(model), model.graph.input[0].name
-    return lambda frame: np.asarray(evaluator.run(None, {name: frame})[0])  # type: ignore[index]  # no names: a list
+
+    def function(frame: Frame) -> Frame:
+        with quiet_overflow():
+            return np.asarray(evaluator.run(None, {name: frame})[0])  # type: ignore[index]  # no names: a list
+
+    return function
 
 
 def probe_images(sizes: tuple[Shape, Shape, Shape] = PROBE_SIZES) -> tuple[NDArray[np.uint8], ...]:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Bounds:
-    """Largest and mean absolute error on probe images, for outputs in 0..1.
+    """Largest and mean absolute error on probe images, for outputs in 0..1; where outputs exceed that, relative to the
+    largest.
 
     They catch a conversion that broke the function. What a sound conversion costs in quality is measured elsewhere
     (`toolkit.convert`).

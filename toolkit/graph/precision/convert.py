@@ -182,9 +182,8 @@ class Request:
     def _measure(self, lowered: onnx.ModelProto, notes: Sequence[str]) -> list[Check]:
         manifest, precision = self.artifact.manifest, self.precision
         probes = Probes.of(exact_source(self.artifact), probe_sizes(manifest.sizes))
-        unit = manifest.output.span
-        with np.errstate(invalid="ignore", over="ignore"):  # what left the range is seen in the result
-            errors = probes.errors(sizeless(lowered, manifest), manifest.input, manifest.output)
+        unit = probes.reach(manifest.output)
+        errors = probes.errors(sizeless(lowered, manifest), manifest.input, manifest.output)
         bounds, checks = precision.bounds, []
         if bounds.largest is not None:
             found = float(np.max([error.max() for error in errors]))
