@@ -52,6 +52,24 @@ class Configuration(ABC):
 C = TypeVar("C", bound=Configuration)
 
 
+def check_sizes(config: Configuration, largest: Mapping[str, int]) -> None:
+    """Check that the scale and other counts are sound, so that a file cannot ask for more memory than a machine has.
+
+    Args:
+        config: to check; a count may be None.
+        largest: by field name, beyond any network for video.
+
+    Raises:
+        ValueError: a count is less than 1, or more than that.
+    """
+    for name, most in {"scale": LARGEST_SCALE, **largest}.items():
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+        if value is not None and value > most:
+            raise ValueError(f"{name} must be at most {most}, got {value}")
+
+
 def configured(base: C, fields: Mapping[str, Any]) -> C:
     """`base` with other values for some fields, from a file or a command line.
 
@@ -71,6 +89,24 @@ def configured(base: C, fields: Mapping[str, Any]) -> C:
         elif type(value) not in (get_args(kind) or (kind,)):
             raise ValueError(f"{name} cannot be {value!r}")
     return dataclasses.replace(base, **fields)
+
+
+def from_text(base: Configuration, fields: Mapping[str, str]) -> dict[str, Any]:
+    """Values of fields as they are typed: `0.1`, `true`, a name.
+
+    Raises:
+        ValueError: an unknown field, or text that is no value of its type; the message names the field.
+    """
+    kinds = get_type_hints(type(base))
+    parsed: dict[str, Any] = {}
+    for name, text in fields.items():
+        kind = kinds.get(name, str)
+        try:
+            is_named = get_origin(kind) is Literal or kind is str
+            parsed[name] = text if is_named else {"true": True, "false": False}[text] if kind is bool else kind(text)
+        except (KeyError, ValueError):
+            raise ValueError(f"{name} cannot be {text!r}") from None
+    return parsed
 
 
 def may_be_none(configuration: Configuration, name: str) -> bool:

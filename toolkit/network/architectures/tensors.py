@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 
@@ -56,22 +57,54 @@ def size(tensor: Tensor, axis: int) -> int:
     return max(tensor.shape[axis], 1) if tensor.ndim > axis else 1
 
 
-def count_numbered(tensors: Iterable[str], prefix: str, where: str) -> int:
-    """How many modules `PREFIX.0.`, `PREFIX.1.`, ... there are.
+def count_numbered(tensors: Iterable[str], prefix: str, where: str, first: int = 0) -> int:
+    """How many modules `PREFIX0.`, `PREFIX1.`, ... there are.
 
     Raises:
-        CheckpointError: their numbers do not start at 0 or have gaps.
+        CheckpointError: their numbers do not start at `first` or have gaps.
     """
-    pattern = re.compile(rf"{re.escape(prefix)}\.(\d+)\.")
+    pattern = re.compile(rf"{re.escape(prefix)}(\d{{1,9}})\.")
     numbers = {int(match[1]) for name in tensors if (match := pattern.match(name))}
-    if gaps := set(range(len(numbers))) - numbers:
-        raise CheckpointError(f"{where}: {prefix} blocks are not numbered from 0 without gaps; {min(gaps)} is missing")
+    if gaps := set(range(first, first + len(numbers))) - numbers:
+        kind = prefix.rstrip("._")
+        raise CheckpointError(
+            f"{where}: {kind} blocks are not numbered from {first} without gaps; {min(gaps)} is missing"
+        )
     return len(numbers)
 
 
-def prefixes_of(tensors: Iterable[str], landmark: str) -> list[str]:
-    """What stands before a tensor name, at every place where it is whole or follows a dot."""
-    return [name.removesuffix(landmark) for name in tensors if name == landmark or name.endswith(f".{landmark}")]
+def scale_of(tensors: Mapping[str, Tensor], name: str, shuffle: int, where: str) -> int:
+    """The factor by which a last convolution of 3·(shuffle·scale)² channels upscales.
+
+    Raises:
+        CheckpointError: it is missing, or has another number of channels.
+    """
+    upsample = tensors.get(name)
+    if upsample is None:
+        raise CheckpointError(f"{where}: {name} is missing")
+    scale = math.isqrt(upsample.shape[0] // 3) // shuffle if upsample.ndim else 0
+    if scale < 1 or 3 * (shuffle * scale) ** 2 != upsample.shape[0]:
+        x2, x3 = (3 * (shuffle * factor) ** 2 for factor in (2, 3))
+        raise CheckpointError(
+            f"{where}: {name} has shape {tuple(upsample.shape)}, which fits no scale "
+            f"(3·({shuffle}·scale)² channels, for instance {x2} for x2, {x3} for x3)"
+        )
+    return scale
+
+
+def prefixes_with(tensors: Iterable[str], landmark: str, *others: str) -> list[str]:
+    """What stands before the tensor `landmark`, whole or after a dot, at every place where all others are too.
+
+    Args:
+        tensors: names of tensors.
+        landmark: a name without prefix.
+        others: how further names without prefix begin.
+    """
+    names = list(tensors)
+    found = [name.removesuffix(landmark) for name in names if name == landmark or name.endswith(f".{landmark}")]
+    return [
+        prefix for prefix in found if all(any(name.startswith(prefix + other) for name in names) for other in others)
+    ]
 
 
 def listed(names: Iterable[str]) -> str:

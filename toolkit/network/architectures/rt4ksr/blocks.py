@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from toolkit.network.architectures.rt4ksr.attention import attention
 from toolkit.network.architectures.rt4ksr.config import Activation, NetworkConfig
+from toolkit.network.chain import identity_kernel, merged_chain
 from toolkit.network.module import MergeableBlock
 
 LAYER_NORM_EPSILON = float(np.float32(1e-6))
@@ -74,30 +75,10 @@ class ReparameterizableBlock(MergeableBlock):
     def merged(self) -> tuple[Tensor, Tensor]:
         """Weight (C, C, 3, 3) and bias (C,) of the one zero-padded convolution that equals this block everywhere.
 
-        With E, S, R the three weights, e, s, r their biases, and I the identity kernel (1 at the centre), the block is
-        R·((S + I)·(E·x + e) + s) + r + x, so the kernel is R·(S + I)·E + I and the bias R·(Σ(S + I)·e + s) + r, where
-        Σ sums over the nine taps: each of them sees e, inside the image and outside.
+        The chain with the inner identity (see `chain.merged_chain`), and the outer identity I: R·(S + I)·E + I.
         """
-        expand, reduce = self.expand.weight[:, :, 0, 0], self.reduce.weight[:, :, 0, 0]
-        inner = self.spatial.weight + _identity_kernel(self.spatial.weight)
-        # Contracted from left to right: (C, 2C) by (2C, 2C) per tap first, which keeps the intermediate result small.
-        weight = torch.einsum("om,mnyx,ni->oiyx", reduce, inner, expand)
-        biases = bias(self.expand), bias(self.spatial), bias(self.reduce)
-        merged_bias = reduce @ (inner.sum(dim=(2, 3)) @ biases[0] + biases[1]) + biases[2]
-        return weight + _identity_kernel(weight), merged_bias
-
-
-def bias(conv: nn.Conv2d) -> Tensor:
-    """The bias of a convolution that has one."""
-    if conv.bias is None:
-        raise ValueError("a reparameterizable block has biases")
-    return conv.bias
-
-
-def _identity_kernel(like: Tensor) -> Tensor:
-    kernel = torch.zeros_like(like, requires_grad=False)
-    kernel[..., 1, 1] = torch.eye(like.shape[0], dtype=like.dtype, device=like.device)
-    return kernel
+        weight, merged_bias = merged_chain(self.expand, self.spatial, self.reduce, inner=True)
+        return weight + identity_kernel(weight), merged_bias
 
 
 def residual_block(channels: int, hidden: int | None) -> ReparameterizableBlock | nn.Conv2d:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from toolkit.network.architectures.configuration import LARGEST_SCALE, Configuration
+from toolkit.network.architectures.configuration import Configuration, check_sizes
 from toolkit.sizes import SizeRule
 
 Form = Literal["training", "fused"]
@@ -23,14 +23,13 @@ LANDMARK = "head.0.weight"
 """A tensor of the reference code's layouts, after what a wrapper added (`module.`, `model.`, `net.`, ...)."""
 
 _LARGEST = {
-    "scale": LARGEST_SCALE,
     "channels": 4096,
     "blocks": 1024,
     "hidden": 16384,
     "squeeze": 4096,
     "expansion": 64,
 }
-"""Beyond any network for video, so that a file cannot ask for more memory than a machine has."""
+"""See `check_sizes`."""
 
 UNSHUFFLE = 2
 """The deep branch works at half the input's height and width."""
@@ -79,12 +78,7 @@ class NetworkConfig(Configuration):
     plain_hfb: bool = False
 
     def __post_init__(self) -> None:
-        for name, largest in _LARGEST.items():
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-            if value is not None and value > largest:
-                raise ValueError(f"{name} must be at most {largest}, got {value}")
+        check_sizes(self, _LARGEST)
         if self.attention != "none" and self.block not in ("naf", "projected"):
             raise ValueError(f"a {self.block} block does not support attention; naf and projected blocks do")
         if self.squeeze > 1 and self.attention != "channel":

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from torch import Tensor
 
 from toolkit.errors import CheckpointError
 from toolkit.network.architectures.rt4ksr.config import UNSHUFFLE, Attention, Block, NetworkConfig, Resolution, Stem
-from toolkit.network.architectures.tensors import count_numbered, size
+from toolkit.network.architectures.tensors import count_numbered, scale_of, size
 
 
 def derive_config(tensors: Mapping[str, Tensor], where: str) -> NetworkConfig:
@@ -31,7 +30,7 @@ def derive_config(tensors: Mapping[str, Tensor], where: str) -> NetworkConfig:
         return NetworkConfig(
             scale=scale_of(tensors, "upsample.weight", UNSHUFFLE if resolution == "unshuffle" else 1, where),
             channels=channels,
-            blocks=count_numbered(tensors, "body", where),
+            blocks=count_numbered(tensors, "body.", where),
             hidden=None if hidden is None else size(hidden, 0),
             stem=_stem(tensors),
             resolution=resolution,
@@ -45,25 +44,6 @@ def derive_config(tensors: Mapping[str, Tensor], where: str) -> NetworkConfig:
         )
     except ValueError as error:
         raise CheckpointError(f"{where} has RT4KSR's names, but does not fit any configuration: {error}") from error
-
-
-def scale_of(tensors: Mapping[str, Tensor], name: str, shuffle: int, where: str) -> int:
-    """The factor by which a last convolution of 3·(shuffle·scale)² channels upscales.
-
-    Raises:
-        CheckpointError: it is missing, or has another number of channels.
-    """
-    upsample = tensors.get(name)
-    if upsample is None:
-        raise CheckpointError(f"{where}: {name} is missing")
-    scale = math.isqrt(upsample.shape[0] // 3) // shuffle if upsample.ndim else 0
-    if scale < 1 or 3 * (shuffle * scale) ** 2 != upsample.shape[0]:
-        x2, x3 = (3 * (shuffle * factor) ** 2 for factor in (2, 3))
-        raise CheckpointError(
-            f"{where}: {name} has shape {tuple(upsample.shape)}, which fits no scale "
-            f"(3·({shuffle}·scale)² channels, for instance {x2} for x2, {x3} for x3)"
-        )
-    return scale
 
 
 def described(config: NetworkConfig) -> str:

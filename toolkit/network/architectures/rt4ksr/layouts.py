@@ -10,14 +10,14 @@ from torch import Tensor
 from toolkit.errors import CheckpointError
 from toolkit.network.architectures.architecture import Found, StoredName
 from toolkit.network.architectures.rt4ksr.config import LANDMARK, UNSHUFFLE, NetworkConfig
-from toolkit.network.architectures.rt4ksr.derivation import derive_config, described, scale_of
+from toolkit.network.architectures.rt4ksr.derivation import derive_config, described
 from toolkit.network.architectures.rt4ksr.model import RT4KSR
-from toolkit.network.architectures.tensors import count_numbered, listed, matched, prefixes_of, size
+from toolkit.network.architectures.tensors import count_numbered, listed, matched, prefixes_with, scale_of, size
 
 Layout = Literal["released", "rep_conv", "toolkit"]
 """`released` (training form) and `rep_conv` (fused form) are the reference code's, `toolkit` is our own."""
 
-OWN_LANDMARKS = ("head.weight", "tail.conv", "upsample.weight")
+OWN_LANDMARKS = ("head.weight", "tail.conv.", "upsample.weight")
 """How names of our own layout begin, which can hold networks that the released one cannot. Many other networks have one
 of these names, so all are required."""
 
@@ -28,12 +28,7 @@ _PARTS = {".expand": "expand_conv", ".spatial": "fea_conv", ".reduce": "reduce_c
 
 def find_prefixes(tensors: Mapping[str, Tensor]) -> list[str]:
     """See `Architecture.prefixes`."""
-    head, *others = OWN_LANDMARKS
-    return prefixes_of(tensors, LANDMARK) + [
-        prefix
-        for prefix in prefixes_of(tensors, head)
-        if all(any(name.startswith(prefix + other) for name in tensors) for other in others)
-    ]
+    return prefixes_with(tensors, LANDMARK) + prefixes_with(tensors, *OWN_LANDMARKS)
 
 
 def recognise(tensors: Mapping[str, Tensor], where: str) -> Found[NetworkConfig]:
@@ -72,7 +67,7 @@ def _derive_released(tensors: Mapping[str, Tensor], where: str) -> NetworkConfig
     return NetworkConfig(
         scale=scale_of(tensors, "upsample.0.weight", UNSHUFFLE, where),
         channels=size(tensors[LANDMARK], 0),
-        blocks=count_numbered(tensors, "body", where),
+        blocks=count_numbered(tensors, "body.", where),
         hidden=None if expand is None else size(expand, 0),
         stem="gaussian" if any(name.startswith("hfb.") for name in tensors) else "none",
     )

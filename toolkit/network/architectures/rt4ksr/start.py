@@ -31,9 +31,10 @@ from toolkit.network.architectures.rt4ksr.blocks import (
     NafBlock,
     ReparameterizableBlock,
     Tail,
-    bias,
 )
 from toolkit.network.architectures.rt4ksr.model import RT4KSR
+from toolkit.network.chain import bias
+from toolkit.network.fitting import fit_last
 
 _SHIFT = 4.0
 """Added to pixel channels before an activation. GELU(x) differs from x by 1e-4 at 4, by 4e-3 at 3."""
@@ -52,10 +53,6 @@ _SPREAD = 0.3
 _FEWEST_SPARE = 3
 """Channels needed beside those of the pixels: two constants and a random feature. With fewer, only the last layer is
 fitted."""
-
-_RIDGE = 1e-5
-"""Added to the diagonal of the normal equations, as a share of its mean: features that hardly vary would otherwise get
-huge weights."""
 
 _FLAT = 1e-6
 """Smallest standard deviation that is divided by."""
@@ -76,7 +73,7 @@ def fitted_start(network: RT4KSR, low: Tensor, high: Tensor) -> None:
         if network.config.channels - network.config.head_channels >= _FEWEST_SPARE:
             _carry_pixels(network, low)
         # Last, because the fit needs the features that the changed network computes.
-        _fit_last(network, low, high)
+        fit_last(network, network.upsample, network.config.shuffle * network.config.scale, low, high)
 
 
 def _carry_pixels(network: RT4KSR, low: Tensor) -> None:
@@ -178,32 +175,3 @@ def _level(conv: Convolution, features: Tensor, levels: Tensor) -> None:
     means = conv(features).mean((0, 2, 3))
     bias(last).sub_(means)
     bias(last)[: len(levels)] += levels
-
-
-def _fit_last(network: RT4KSR, low: Tensor, high: Tensor) -> None:
-    """Replace the last convolution by the one with the least mean squared error on the patches.
-
-    The convolution is linear in its weights: with the 3x3 neighbourhoods of all pixels as columns of X (and a row of
-    ones for the bias) and the wanted outputs as columns of Y, the weights W that minimise |W·X - Y|² solve
-    X·Xᵀ·Wᵀ = X·Yᵀ. Both products are summed in float64, patch by patch. `unfold` pads with zeros as the convolution
-    does, so the image's border counts too. Wanted is what the pixel shuffle turns into the high-resolution patch.
-    """
-    factor = network.config.shuffle * network.config.scale
-    last = network.upsample
-    seen: list[Tensor] = []
-    hook = last.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
-    products = low.new_zeros((), dtype=torch.float64)
-    targets = products
-    with hook:
-        for image, truth in zip(low, high, strict=True):
-            network.forward_aligned(image[None])
-            columns = functional.unfold(seen.pop(), 3, padding=1)[0].double()
-            columns = torch.cat([columns, torch.ones_like(columns[:1])])
-            wanted = functional.pixel_unshuffle(truth, factor).flatten(1).double()
-            products = products + columns @ columns.T
-            targets = targets + columns @ wanted.T
-    diagonal = products.diagonal()
-    diagonal[:-1] += _RIDGE * diagonal[:-1].mean()  # not the bias
-    solution = torch.linalg.solve(products, targets).T.to(last.weight.dtype)
-    last.weight.copy_(solution[:, :-1].reshape(last.weight.shape))
-    bias(last).copy_(solution[:, -1])
