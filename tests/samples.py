@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ import torch
 
 from toolkit.artifact import Manifest, encode
 from toolkit.manifest_parts import Network, Source
+from toolkit.network.architectures.configuration import Configuration
 from toolkit.network.architectures.registry import architecture_of
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.architectures.rt4ksr.layouts import released_name
@@ -27,6 +29,8 @@ from toolkit.system.atomic import sha256_of
 DATA = Path(os.environ.get("RT4KSR_DATA", Path(__file__).parents[1] / ".." / "shared")).resolve()
 
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no shared data at {DATA} (set RT4KSR_DATA)")
+
+M = TypeVar("M", bound=torch.nn.Module)
 
 SMALL = NetworkConfig(scale=2, channels=6, blocks=2, hidden=10)
 
@@ -46,6 +50,19 @@ def network(config: NetworkConfig = SMALL, seed: int = 0) -> RT4KSR:
             elif name.endswith(("bias", "beta")) or name == "gamma":
                 parameter.uniform_(-0.5, 0.5)
     return made
+
+
+def small_module(config: Configuration, module: M | None = None, seed: int = 0) -> M:
+    """A network of any architecture, or a module, with random weights of which none is 0 or 1."""
+    torch.manual_seed(seed)
+    made = architecture_of(config).build(config) if module is None else module
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if name.endswith("bias"):
+                parameter.uniform_(-0.5, 0.5)
+            elif parameter.ndim == 1:  # slopes of PReLU
+                parameter.uniform_(0.1, 0.4)
+    return made.eval()
 
 
 def small_preset(name: str, scale: int = 2) -> NetworkConfig:

@@ -256,7 +256,7 @@ def test_a_pickle_that_would_run_code(kind: str, tmp_path: Path) -> None:
 def test_another_networks_weights(tmp_path: Path) -> None:
     edsr = {"conv_first.weight": torch.zeros(64, 3, 3, 3), "body.0.conv1.weight": torch.zeros(64, 64, 3, 3)}
     message = refused(save(tmp_path / "edsr.pth", {"params": edsr}))
-    assert "head.0.weight is missing" in message
+    assert "head.0.weight (RT4KSR), body.0.weight (Compact) and conv_cat.weight (SPAN) are missing" in message
     assert "conv_first.weight" in message
 
 

@@ -179,16 +179,16 @@ def export(
 def _check_source(path: Path | None, source: CheckpointOptions) -> None:
     if path is not None and source.preset is not None:
         raise InputError("--preset cannot be combined with a checkpoint", "Its network is known from its weights.")
-    if path is None and (source.high_frequency != "auto" or source.entry is not None):
-        raise InputError("--high-frequency and --entry require a checkpoint")
+    if path is None and source.reads_file:
+        raise InputError("--high-frequency, --entry, --architecture and --assume require a checkpoint")
 
 
 def _load(path: Path | None, source: CheckpointOptions) -> Checkpoint:
     from toolkit.network.bundled import bundled_checkpoint
-    from toolkit.network.checkpoint import load_checkpoint, untrained_checkpoint
+    from toolkit.network.checkpoint import untrained_checkpoint
 
     if path is not None:
-        return load_checkpoint(path, high_frequency=source.high_frequency, scale=source.scale, entry=source.entry)
+        return source.load(path)
     scale = 2 if source.scale is None else source.scale
     return bundled_checkpoint(scale) if source.preset is None else untrained_checkpoint(scale, preset=source.preset)
 

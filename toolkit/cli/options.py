@@ -6,9 +6,9 @@ An option has the same meaning in every command. A command that has more to say 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from cyclopts import Group, Parameter
 
@@ -24,6 +24,10 @@ from toolkit.cli.paths import (
     output_file,
     subject_of_kind,
 )
+from toolkit.cli.values import assignments
+
+if TYPE_CHECKING:
+    from toolkit.network.checkpoint import Checkpoint
 
 CHECKPOINT_PANEL = Group("Checkpoint", sort_key=1)
 CALIBRATION_PANEL = Group("Calibration (int8)", sort_key=2)
@@ -159,13 +163,43 @@ class CheckpointOptions:
     scale: Annotated[
         int | None,
         Parameter(
-            help="Upscaling factor. A checkpoint of another scale is refused; required for scales other than 2 and 3."
+            help="Upscaling factor. A checkpoint of another scale is refused; required for RT4KSR checkpoints of other "
+            "scales than 2 and 3."
         ),
     ] = None
     entry: Annotated[
         str | None, Parameter(help="Set of weights to load from a file with several, for example params_ema.")
     ] = None
+    architecture: Annotated[
+        str | None, Parameter(help="Architecture of weights that fit several: rt4ksr, compact or span.")
+    ] = None
+    assume: Annotated[
+        list[str] | None,
+        Parameter(
+            help="NAME=VALUE: a hyper-parameter that the weights do not show, for example image_range=1 of SPAN or "
+            "slope=0.1 of Compact. Can be repeated. Default: as the file says, otherwise measured on a test picture.",
+            negative=(),
+        ),
+    ] = None
     preset: Preset = None
+
+    @property
+    def reads_file(self) -> bool:
+        """Whether there are options that say how a file is read."""
+        return self != replace(CheckpointOptions(), scale=self.scale, preset=self.preset)
+
+    def load(self, path: Path) -> Checkpoint:
+        """The checkpoint in a file, read as the options say."""
+        from toolkit.network.checkpoint import load_checkpoint
+
+        return load_checkpoint(
+            path,
+            high_frequency=self.high_frequency,
+            scale=self.scale,
+            entry=self.entry,
+            architecture=self.architecture,
+            assume=assignments(self.assume or [], "--assume"),
+        )
 
 
 @Parameter(name="*", group=CALIBRATION_PANEL)

@@ -12,7 +12,8 @@ from cyclopts import Group, Parameter
 from toolkit.cli.console import err, out, print_documents, progress_bar, styled, warn
 from toolkit.cli.options import ImageCache, InputFile, Json, OutputDirectory, Resume, TrainingImages, flag
 from toolkit.cli.values import split
-from toolkit.errors import InputError
+from toolkit.errors import InputError, suggestion
+from toolkit.network.architectures.registry import ARCHITECTURES
 from toolkit.quoting import shell
 from toolkit.training.config import TrainingConfig, read_config
 
@@ -58,6 +59,7 @@ def train(
     *,
     config: InputFile | None = None,
     data: TrainingImages | None = None,
+    architecture: str | None = None,
     preset: str | None = None,
     scale: int | None = None,
     output: Annotated[
@@ -83,11 +85,14 @@ def train(
     ----------
     config
         TOML file of settings, with `preset`, `scale`, or a table `network`. Options on the command line override it.
+    architecture
+        Architecture to train, in the size that its authors published: rt4ksr, compact or span.
     preset
-        Network to train; see `toolkit presets`. Default: rt4ksr.
+        Network to train, of any size and architecture; see `toolkit presets`. Default: rt4ksr.
     scale
         Upscaling factor. Default: 2.
     """
+    preset = _preset(architecture, preset)
     output = output or Path("runs") / (config.stem if config else f"{preset or 'rt4ksr'}_x{scale or 2}")
     before = output / "config.toml"
     if resume and config is None and before.is_file():
@@ -103,6 +108,18 @@ def train(
         (err if json else out).print(_summary(result), soft_wrap=True)
     if not result.finished:
         raise SystemExit(_INTERRUPTED)
+
+
+def _preset(architecture: str | None, preset: str | None) -> str | None:
+    """The name of the preset that both options choose."""
+    if architecture is None:
+        return preset
+    if architecture not in ARCHITECTURES:
+        raise InputError(f"there is no architecture {architecture!r}", suggestion(architecture, ARCHITECTURES))
+    presets = ARCHITECTURES[architecture].presets
+    if preset is not None and preset not in presets:
+        raise InputError(f"{preset} is no preset of {architecture}", f"Choose from {', '.join(presets)}.")
+    return preset or ARCHITECTURES[architecture].default
 
 
 def _overrides(data: Path | None, settings: Settings) -> dict[str, object]:

@@ -54,6 +54,23 @@ def precisions(text: str) -> list[Precision]:
     return [known[name] for name in names]
 
 
+def assignments(texts: list[str], option: str) -> dict[str, str]:
+    """Values by name, from `NAME=VALUE`.
+
+    Raises:
+        InputError: one of them has another form, or a name is given twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"{option} {text!r} is not NAME=VALUE", "Write for example image_range=255.")
+        if name in found:
+            raise InputError(f"{option}: {name} is given twice")
+        found[name] = value
+    return found
+
+
 def share(text: str, option: str) -> float:
     """A share written as a percentage or a fraction: `5%` or `0.05`.
 

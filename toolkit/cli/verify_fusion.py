@@ -98,7 +98,9 @@ def _prove_graph(path: Path, options: CheckpointOptions, *, json: bool) -> None:
         InputError: options that are for checkpoints, or the file is no graph of an image network.
     """
     if options != CheckpointOptions():
-        raise InputError("--high-frequency, --scale, --entry and --preset require a checkpoint")
+        raise InputError(
+            "--high-frequency, --scale, --entry, --architecture, --assume and --preset require a checkpoint"
+        )
     from toolkit.verification.merges import verify_merges
 
     with progress_bar("verify-fusion") as progress:
@@ -168,7 +170,7 @@ def _targets(source: Path | None, directory: Path, options: CheckpointOptions, a
     if source is not None and kind_of(source) == "checkpoint":
         return _of_checkpoint(source, directory, options)
     if options.preset is None and options != CheckpointOptions():
-        raise InputError("--high-frequency, --scale and --entry require a checkpoint")
+        raise InputError("--high-frequency, --scale, --entry, --architecture and --assume require a checkpoint")
     from toolkit.artifact import Artifact
 
     artifact = None if source is None else Artifact.read(source)
@@ -185,9 +187,8 @@ def _targets(source: Path | None, directory: Path, options: CheckpointOptions, a
 def _of_checkpoint(source: Path, directory: Path, options: CheckpointOptions) -> list[_Target]:
     """A checkpoint with each fp32 artifact that was made from it, or alone."""
     from toolkit.graph.source import is_made_from
-    from toolkit.network.checkpoint import load_checkpoint
 
-    loaded = load_checkpoint(source, high_frequency=options.high_frequency, scale=options.scale, entry=options.entry)
+    loaded = options.load(source)
     made = [item for item in find_artifacts(directory) if not item.manifest.lowered]
     matching = [item for item in made if is_made_from(item, loaded)]
     return [_Target(lambda: loaded, item) for item in matching] or [_Target(lambda: loaded)]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,15 +14,15 @@ from torch import Tensor
 
 from toolkit.errors import CheckpointError
 from toolkit.network.architectures.architecture import Branch, Found
-from toolkit.network.architectures.configuration import LARGEST_SCALE, Configuration, configured
+from toolkit.network.architectures.configuration import LARGEST_SCALE, Configuration
 from toolkit.network.architectures.details import Details
 from toolkit.network.architectures.registry import DEFAULT, PRESETS, AnyArchitecture, architecture_of
 from toolkit.network.building import untrained_network
 from toolkit.network.module import NetworkModule
-from toolkit.network.reading import StoredConfiguration, config_key, read_checkpoint
+from toolkit.network.reading import config_key, read_checkpoint
 from toolkit.network.recognition import recognise
+from toolkit.network.unstated import measured, with_assumed, with_stored
 from toolkit.system.atomic import sha256_of, sha256_of_file
-from toolkit.system.documents import from_json
 
 UNTRAINED = "untrained"
 """The layout of checkpoints that were never in a file."""
@@ -75,6 +77,8 @@ def load_checkpoint(
     high_frequency: Branch = "auto",
     scale: int | None = None,
     entry: str | None = None,
+    architecture: str | None = None,
+    assume: Mapping[str, str] = MappingProxyType({}),
 ) -> Checkpoint:
     """Read a checkpoint. Its architecture is recognised by its tensors and never by the file's name.
 
@@ -84,10 +88,13 @@ def load_checkpoint(
             the weights; `on` and `off` override; `present`: if the file has it, for files that the toolkit wrote.
         scale: refuse any other; required for scales that are unusual for the architecture.
         entry: which weights to take when a file has several sets.
+        architecture: whose weights they are, for tensors that several architectures have alike.
+        assume: values of configuration fields that no tensor shows, as text, for example `{"image_range": "1"}`. What
+            is neither in the file nor assumed is measured: see `unstated.measured`.
 
     Raises:
-        CheckpointError: see `reading.read_checkpoint`, `recognition.recognise`; also non-finite or non-float weights,
-            and a configuration in the file that contradicts its tensors.
+        CheckpointError: see `reading.read_checkpoint`, `recognition.recognise`, `unstated`; also non-finite or
+            non-float weights.
 
     Example:
         >>> toolkit.load_checkpoint("rt4ksr_x2.safetensors").merged
@@ -95,13 +102,14 @@ def load_checkpoint(
     """
     path = Path(path)
     contents = read_checkpoint(path)
-    architecture, found = recognise(contents.groups, str(path), entry)
-    found = _with_stored_config(architecture, found, contents.config, str(path))
-    _check_scale(architecture, found.config, scale, str(path))
+    recognised, found = recognise(contents.groups, str(path), entry, architecture)
+    found = with_stored(recognised, found, contents.config, str(path))
+    found = with_assumed(recognised, found, assume, str(path))
+    _check_scale(recognised, found.config, scale, str(path))
     rounding = max(_relative_rounding(tensor) for tensor in found.tensors.values())
     found, notes = _as_float32(found, str(path))
-    decided = architecture.decide(found, high_frequency, str(path), rounding)
-    network: NetworkModule = architecture.build(decided.config)
+    decided = recognised.decide(measured(recognised, found), high_frequency, str(path), rounding)
+    network: NetworkModule = recognised.build(decided.config)
     network.load_state_dict(decided.tensors)
     # File systems may hold names that are not valid Unicode; a manifest must not.
     name = path.name.encode("utf-8", "replace").decode()
@@ -115,7 +123,7 @@ def load_checkpoint(
         decided.details,
         notes,
         merged=found.merged,
-        licence=architecture.licences.get(digest),
+        licence=recognised.licences.get(digest),
     )
 
 
@@ -164,28 +172,6 @@ def _check_scale(architecture: AnyArchitecture, config: Configuration, asked: in
             f"{where} upscales x{config.scale}; {architecture.title} was released for {usual}",
             f"If that is what you trained, ask for it: --scale {config.scale}.",
         )
-
-
-def _with_stored_config(
-    architecture: AnyArchitecture, found: Found[Any], stored: StoredConfiguration | None, where: str
-) -> Found[Any]:
-    """Take from the configuration in the file what tensors do not determine. The rest of it must agree with them."""
-    if stored is None or stored.architecture != architecture.name:
-        return found
-    key = config_key(architecture.name)
-    try:
-        base = architecture.presets[architecture.default]
-        said: Configuration = configured(base, from_json(stored.json, dict[str, Any]))
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{where}: its {key} cannot be read: {error}") from error
-    seen = replace(found.config, **{name: getattr(said, name) for name in architecture.not_in_tensors})
-    if said != seen:
-        by_tensors = seen.fields()
-        name, value = next((name, value) for name, value in said.fields().items() if by_tensors[name] != value)
-        raise CheckpointError(
-            f"{where} is inconsistent: {name} is {value} in its {key}, and {by_tensors[name]} by its tensors"
-        )
-    return replace(found, config=said)
 
 
 def _as_float32(found: Found[Any], where: str) -> tuple[Found[Any], tuple[str, ...]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
+from toolkit.errors import CheckpointError
 from toolkit.network.architectures.configuration import Configuration
 from toolkit.network.architectures.details import Details
 
@@ -38,6 +39,7 @@ class Found(Generic[C]):
         layout: a name for how the file names tensors.
         stored_name: what the file calls a tensor.
         merged: the file holds weights whose blocks were merged by whoever wrote it.
+        reason: how the fields of `config` that no tensor shows are known.
     """
 
     config: C
@@ -45,6 +47,7 @@ class Found(Generic[C]):
     layout: str
     stored_name: StoredName
     merged: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,9 +123,22 @@ class Architecture(ABC, Generic[C, N]):
             CheckpointError: they fit no configuration; the message names every difference.
         """
 
+    def candidates(self, config: C) -> tuple[C, ...]:
+        """The configurations that tensors may belong to: they differ in fields of `not_in_tensors`, the usual first.
+
+        Where a file does not say which, the one is taken whose network upscales a test picture best
+        (`toolkit.network.unstated`). By default there is only `config`.
+        """
+        return (config,)
+
     @abstractmethod
     def details(self, config: C, reason: str = "") -> Details:
-        """What a manifest says of a network. `reason`: why an optional branch is in it or not."""
+        """What a manifest says of a network.
+
+        Args:
+            config: of the network.
+            reason: why an optional branch is in it or not, or how fields that no tensor shows are known.
+        """
 
     def decide(self, found: Found[C], branch: Branch, where: str, rounding: float) -> Decided[C]:
         """Which parts of the weights are used. By default, all.
@@ -136,7 +152,9 @@ class Architecture(ABC, Generic[C, N]):
         Raises:
             CheckpointError: what was asked for is not possible.
         """
-        return Decided(found.config, found.tensors, self.details(found.config))
+        if branch == "on":
+            raise CheckpointError(f"{where} holds {self.title} weights, which have no optional branch to switch on")
+        return Decided(found.config, found.tensors, self.details(found.config, found.reason))
 
     def stored_name(self, config: C) -> StoredName:
         """How weights of this network are named in the files that the toolkit writes: by default as in the module."""

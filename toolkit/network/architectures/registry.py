@@ -7,17 +7,24 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from toolkit.network.architectures.architecture import Architecture
+from toolkit.network.architectures.compact.architecture import CompactArchitecture
+from toolkit.network.architectures.compact.config import CompactDetails
 from toolkit.network.architectures.configuration import Configuration
 from toolkit.network.architectures.rt4ksr.architecture import RT4KSRArchitecture
 from toolkit.network.architectures.rt4ksr.details import RT4KSRDetails
+from toolkit.network.architectures.span.architecture import SPANArchitecture
+from toolkit.network.architectures.span.config import SPANDetails
 
 AnyArchitecture: TypeAlias = Architecture[Any, Any]
 
-AnyDetails: TypeAlias = RT4KSRDetails
+AnyDetails: TypeAlias = RT4KSRDetails | CompactDetails | SPANDetails
 """The union of all architectures' details, for decoding manifests: JSON names the architecture in `architecture`."""
 
 ARCHITECTURES: Mapping[str, AnyArchitecture] = MappingProxyType(
-    {architecture.name: architecture for architecture in (RT4KSRArchitecture(),)}
+    {
+        architecture.name: architecture
+        for architecture in (RT4KSRArchitecture(), CompactArchitecture(), SPANArchitecture())
+    }
 )
 """All of them, by name."""
 

@@ -1,0 +1,1 @@
+"""Compact (SRVGGNetCompact of Real-ESRGAN)."""

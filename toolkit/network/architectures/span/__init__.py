@@ -1,0 +1,1 @@
+"""SPAN (Wan et al., CVPRW 2024)."""
