@@ -61,7 +61,7 @@ def test_a_runtime_that_was_named_and_did_not_run(
         (("nearest_x2_fp32.onnx", *QUICK, "--resume"), "--resume requires --output"),
         (("nearest_x2_fp32.onnx", *QUICK, "--json", "--markdown", "-"), "cannot be combined"),
         (("nearest_x2_fp32.onnx", *QUICK, "--precision", "fp8"), "no precision 'fp8'"),
-        (("nearest_x2_fp32.onnx", *QUICK, "-o", "rank"), "no suffix of such a file"),
+        (("nearest_x2_fp32.onnx", *QUICK, "-o", "rank"), "does not have a supported suffix"),
     ],
 )
 def test_bad_usage(arguments: tuple[str, ...], words: str, home: Path, toolkit_command: Command) -> None:
