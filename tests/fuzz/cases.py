@@ -51,6 +51,13 @@ def graph(path: Path, output: Path) -> None:
         raise next(error for error in refusals if error is not None)
 
 
+def foreign(path: Path, output: Path) -> None:
+    """A graph without a manifest."""
+    from toolkit.graph.adoption.adopt import adopt
+
+    adopt(path, directory=output)
+
+
 def bundle(path: Path, _: Path) -> None:
     """The description of an engine; its files lie beside it."""
     from toolkit.runtimes.registry import list_engines
@@ -103,6 +110,7 @@ ENTRIES: dict[str, Callable[[Path, Path], None]] = {
     "state": state,
     "manifest": manifest,
     "graph": graph,
+    "foreign": foreign,
     "bundle": bundle,
     "report": report,
     "budgets": budgets,

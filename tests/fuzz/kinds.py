@@ -36,6 +36,7 @@ def kinds(directory: Path) -> Kinds:
         "state": _states(directory).map(lambda content: Case("state", "last.pth", {"last.pth": content})),
         "manifest": _beside("manifest", artifact.path.with_suffix(".json").name, files, changed_json),
         "graph": _beside("graph", artifact.path.name, files, graphs),
+        "foreign": graphs(artifact.path.read_bytes()).map(lambda item: Case("foreign", "x.onnx", {"x.onnx": item})),
         "bundle": _bundles(engine.path),
         "report": _single("report", "report.json", _report(), changed_json),
         "budgets": _single("budgets", "budgets.toml", _BUDGETS, changed_toml),

@@ -13,6 +13,7 @@ CASES = {
     "state": 8,
     "manifest": 25,
     "graph": 18,
+    "foreign": 4,
     "bundle": 20,
     "report": 20,
     "budgets": 30,
