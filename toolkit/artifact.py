@@ -196,7 +196,7 @@ class Artifact:
         weights = self.weights_path
         if weights is None:
             raise ArtifactError(
-                f"{self.path.name} has no source weights: it was created from the graph {self.manifest.source.file}",
+                f"{self.path.name} has no source weights: it was created from {self.manifest.source}",
                 "Use a runtime that runs ONNX files.",
             )
         if not weights.is_file():

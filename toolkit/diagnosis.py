@@ -71,6 +71,7 @@ def diagnose() -> Diagnosis:
 
 _EXTRAS = (
     ("av", "video", "videos, and images with 16 bits per colour (PyAV)"),
+    ("spandrel", "architectures", "checkpoints of other architectures"),
     ("ray", "ray", "upscaling on several machines"),
     ("matplotlib", "plot", "plots"),
     ("tensorboard", "train", "training logs"),

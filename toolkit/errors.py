@@ -57,6 +57,10 @@ class CheckpointError(InputError):
     """A file that is not a usable checkpoint."""
 
 
+class UnknownNetwork(CheckpointError):
+    """A sound checkpoint of no architecture that the toolkit has."""
+
+
 class ArtifactError(InputError):
     """An ONNX artifact or manifest that is missing or malformed, or two that do not belong together."""
 

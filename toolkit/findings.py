@@ -6,7 +6,17 @@ from typing import Literal
 
 import msgspec
 
-Fact = Literal["scale", "sizes", "value range", "channel order", "clamped", "receptive field", "padding"]
+Fact = Literal[
+    "architecture",
+    "licence of the code",
+    "scale",
+    "sizes",
+    "value range",
+    "channel order",
+    "clamped",
+    "receptive field",
+    "padding",
+]
 
 
 class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -16,7 +26,7 @@ class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
         fact: what was found.
         value: the result, as text.
         evidence: the figures that decided, as text.
-        given: it was stated by the user, not measured.
+        given: it was stated, by the user or by the library that built the network, and not measured.
     """
 
     fact: Fact

@@ -30,7 +30,8 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
         variant: the preset that it is, or `custom`; the source weights beside the artifact hold the configuration.
         size_multiple: the graph takes heights and widths that are multiples of this many pixels.
         smallest: and that are at least this many pixels.
-        details: what only its architecture can say; None for a graph of unknown architecture.
+        details: what only its architecture can say; None for a network that the toolkit has no architecture for.
+        family: the name of its architecture, where there are no details and somebody knows it.
         receptive_field: how far, in input pixels to each side, an output pixel looks; `whole frame` where it depends
             on all of the input, which then cannot be upscaled in parts. None: it is derived from the graph
             (`toolkit.graph.analysis.locality`).
@@ -45,12 +46,13 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     size_multiple: int
     smallest: int
     details: AnyDetails | None = None
+    family: str | None = None
     receptive_field: int | Literal["whole frame"] | None = None
 
     def __str__(self) -> str:
         """For people: `RT4KSR x2 (rt4ksr), 24 channels, 4 blocks`."""
         if self.details is None:
-            return f"network x{self.scale} of unknown architecture"
+            return f"{self.family} x{self.scale}" if self.family else f"network x{self.scale} of unknown architecture"
         return ", ".join(filter(None, (f"{self.details.title} x{self.scale} ({self.variant})", self.details.size)))
 
     @property
@@ -76,13 +78,13 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         layout: how a checkpoint names tensors, in the terms of the architecture.
         parameters: trainable scalars before merging.
         weights: the name of a copy of the weights in safetensors form, beside the artifact; None: there is no copy, as
-            for a graph whose network cannot be built here.
+            for a graph, or a network that is not the toolkit's own.
         weights_sha256: of the copy.
         merged: its blocks had been merged before, so that there is no unfused form.
-        kind: of the file.
+        kind: of the file. spandrel: a checkpoint whose network was built by that library.
         licence: of the weights, for example an SPDX identifier, as whoever made the artifact stated it; None: nobody
             did.
-        findings: of a graph from elsewhere: what it takes and returns, and how that was found.
+        findings: of a network from elsewhere: what it takes and returns, and how that was found.
 
     Raises:
         ValueError: parts of it contradict each other.
@@ -95,9 +97,13 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     weights: str | None = None
     weights_sha256: str | None = None
     merged: bool = False
-    kind: Literal["checkpoint", "onnx"] = "checkpoint"
+    kind: Literal["checkpoint", "onnx", "spandrel"] = "checkpoint"
     licence: str | None = None
     findings: tuple[Finding, ...] = ()
+
+    def __str__(self) -> str:
+        """For people: `the graph x.onnx`."""
+        return f"the {'graph' if self.kind == 'onnx' else 'checkpoint'} {self.file}"
 
     @property
     def network_sha256(self) -> str:

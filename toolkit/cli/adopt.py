@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from toolkit.cli.console import err, out, print_documents, progress_bar, styled, table, warn
-from toolkit.cli.export import describe_checks
+from toolkit.cli.console import err, out, print_documents, progress_bar, styled, warn
+from toolkit.cli.export import describe_checks, describe_findings, licence_note
 from toolkit.cli.options import Json, Licence, OutputDirectory, Overwrite
 from toolkit.cli.paths import of_kind
 from toolkit.errors import InputError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def adopt(
-    model: Annotated[Path, Parameter(validator=of_kind("graph", "artifact"))],
+    model: Annotated[Path, Parameter(validator=of_kind("graph", "artifact", "checkpoint"))],
     /,
     *,
     output: OutputDirectory = DEFAULT_DIRECTORY,
@@ -37,32 +37,36 @@ def adopt(
         Literal["RGB", "BGR", "Y"] | None, Parameter(help="Order of the channels. Default: measured.")
     ] = None,
     simplify: Annotated[bool, Parameter(help="Run onnxsim.")] = True,
+    entry: Annotated[
+        str | None, Parameter(help="Set of weights to take from a checkpoint with several, for example params_ema.")
+    ] = None,
     name: Annotated[str | None, Parameter(help="Stem of the file name. Default: that of the file.")] = None,
     licence: Licence = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Make an artifact from an ONNX file of any single-image super-resolution network.
+    """Make an artifact from any single-image super-resolution network: an ONNX file or a checkpoint.
 
     What the file does not say is found by experiments and shown with its evidence: scale, sizes, value range, channel
     order, whether the output is limited, receptive field. Reparameterizable parts are merged, each with a proof, and
     every step is compared with the file in float64. The file is read in a process of its own with limits. All other
-    commands take the result.
+    commands take the result. The network of a checkpoint is built by spandrel (extra "architectures").
 
     Parameters
     ----------
     model
-        ONNX file, opset 11 or later, with one image as input and one as output; float32, float16 or uint8.
+        ONNX file, opset 11 or later, with one image as input and one as output; float32, float16 or uint8. Or a
+        checkpoint of an architecture that the toolkit does not have; `toolkit export` takes all checkpoints.
     """
     from toolkit.graph.adoption.adopt import AdoptOptions
     from toolkit.graph.adoption.adopt import adopt as run
 
-    options = AdoptOptions(scale, _value_range(value_range), channel_order, name, licence, simplify)
+    options = AdoptOptions(scale, _value_range(value_range), channel_order, name, licence, simplify, entry)
     with progress_bar("adopt") as progress:
         artifact = run(model, options, output, progress, overwrite=overwrite)
     warn(artifact.manifest.notes)
     if licence is None:
-        warn((f"the licence of {model.name} is not known; state it with --licence, and the manifest keeps it",))
+        warn((licence_note(model.name),))
     if json:
         print_documents([artifact.manifest])
     _describe(artifact, err if json else out)
@@ -81,9 +85,6 @@ def _value_range(text: str | None) -> tuple[float, float] | None:
 def _describe(artifact: Artifact, console: Console) -> None:
     manifest = artifact.manifest
     console.print(styled("{}, {:,} parameters", manifest.network, manifest.network.parameters))
-    rows = table("", "found", "by")
-    for finding in manifest.source.findings:
-        rows.add_row(finding.fact, finding.value, "as stated" if finding.given else finding.evidence)
-    console.print(rows)
+    describe_findings(artifact, console)
     describe_checks(artifact, console)
     console.print(styled("[bold]{}[/] ({:,} bytes)", artifact.path, manifest.onnx_bytes), soft_wrap=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -27,7 +28,7 @@ from toolkit.cli.options import (
     WithinBudget,
 )
 from toolkit.cli.values import precisions, size
-from toolkit.errors import CheckFailed, InputError
+from toolkit.errors import CheckFailed, InputError, UnknownNetwork
 from toolkit.kinds import DEFAULT_DIRECTORY
 from toolkit.precisions import FULL_PRECISION
 from toolkit.system.progress import Progress, ProgressCallback
@@ -129,6 +130,14 @@ class Lower:
         return demand_budget(artifacts, self.images or [], EvaluateOptions(budgets=read_budgets(self.budgets)))[1]
 
 
+@dataclass(frozen=True)
+class _Made:
+    """The fp32 artifact, and what a user should know of it."""
+
+    artifact: Artifact
+    notes: tuple[str, ...]
+
+
 _SOURCE, _GRAPH, _LOWER = CheckpointOptions(), GraphOptions(), Lower()
 
 
@@ -148,6 +157,9 @@ def export(
     Writes the ONNX graph, its manifest (.json) and a copy of the source weights (.safetensors). An existing artifact is
     replaced only if it was made from the same weights with the same options, or with --overwrite.
 
+    Architectures that the toolkit does not have are recognised and built by spandrel (extra "architectures"), and the
+    result is adopted as `toolkit adopt` does it, without a copy of the weights.
+
     Parameters
     ----------
     checkpoint
@@ -155,17 +167,13 @@ def export(
     """
     _check_source(checkpoint, source)
     begin = time.perf_counter()
-    from toolkit.graph.export import export as run
-
     with progress_bar("export") as progress:
-        progress(Progress("reading the checkpoint"))
-        options = graph.export_options()
-        loaded = _load(checkpoint, source)
-        artifact = run(loaded, options, output, progress, overwrite=overwrite)
+        made = _exported(checkpoint, source, graph, output, progress, overwrite=overwrite)
+        artifact = made.artifact
         attempts = Attempts(done=1)  # fp32 is written
         converted = lower.converted(artifact, progress, attempts, overwrite=overwrite)
         judged = lower.judged([artifact, *converted], progress)
-    warn((*loaded.notes, *_licence_notes(loaded, artifact)))
+    warn(made.notes)
     if json:
         print_documents([item.manifest for item in judged])
     console = err if json else out
@@ -183,6 +191,56 @@ def _check_source(path: Path | None, source: CheckpointOptions) -> None:
         raise InputError("--high-frequency, --entry, --architecture and --assume require a checkpoint")
 
 
+def _exported(
+    path: Path | None,
+    source: CheckpointOptions,
+    graph: GraphOptions,
+    output: Path,
+    progress: ProgressCallback,
+    *,
+    overwrite: bool,
+) -> _Made:
+    from toolkit.graph.export import export as run
+
+    progress(Progress("reading the checkpoint"))
+    options = graph.export_options()
+    try:
+        loaded = _load(path, source)
+    except UnknownNetwork:
+        if path is None or find_spec("spandrel") is None:
+            raise
+        return _adopted(path, source, graph, output, progress, overwrite=overwrite)
+    artifact = run(loaded, options, output, progress, overwrite=overwrite)
+    return _Made(artifact, (*loaded.notes, *_licence_notes(loaded, artifact)))
+
+
+def _adopted(
+    path: Path,
+    source: CheckpointOptions,
+    graph: GraphOptions,
+    output: Path,
+    progress: ProgressCallback,
+    *,
+    overwrite: bool,
+) -> _Made:
+    """The artifact of a network that spandrel builds."""
+    from toolkit.graph.adoption.adopt import AdoptOptions, adopt
+
+    usual = GraphOptions(simplify=graph.simplify, name=graph.name, licence=graph.licence)
+    if graph != usual or source != CheckpointOptions(scale=source.scale, entry=source.entry):
+        raise InputError(
+            f"{path} holds none of the toolkit's own architectures, and only they take --architecture, --assume, "
+            "--high-frequency, --io, --layout, --opset and --shape",
+            "Leave these options out.",
+        )
+    options = AdoptOptions(
+        source.scale, name=graph.name, licence=graph.licence, simplify=graph.simplify, entry=source.entry
+    )
+    artifact = adopt(path, options, output, progress, overwrite=overwrite)
+    licence = () if graph.licence is not None else (licence_note(path.name),)
+    return _Made(artifact, (*artifact.manifest.notes, *licence))
+
+
 def _load(path: Path | None, source: CheckpointOptions) -> Checkpoint:
     from toolkit.network.bundled import bundled_checkpoint
     from toolkit.network.checkpoint import untrained_checkpoint
@@ -197,7 +255,12 @@ def _licence_notes(checkpoint: Checkpoint, artifact: Artifact) -> tuple[str, ...
     """Warn if the licence of trained weights is unknown; untrained networks need none."""
     if artifact.manifest.source.licence is not None or checkpoint.untrained:
         return ()
-    return (f"the licence of {checkpoint.file} is not known; state it with --licence, and the manifest keeps it",)
+    return (licence_note(checkpoint.file),)
+
+
+def licence_note(file: str) -> str:
+    """Asks for the licence of the weights in a file."""
+    return f"the licence of {file} is not known; state it with --licence, and the manifest keeps it"
 
 
 def _exit_over_budget(artifacts: list[Artifact], console: Console) -> None:
@@ -214,11 +277,21 @@ def _describe(artifact: Artifact, seconds: float, console: Console) -> None:
     console.print(styled("{}; parameters {:,} → {:,} fused", network, manifest.source.parameters, network.parameters))
     for name, value in () if network.details is None else network.details.facts:
         console.print(styled("{}: {}", name, value))
+    if manifest.source.findings:
+        describe_findings(artifact, console)
     if manifest.shape is not None:
         console.print(styled("input size: {}", size(manifest.shape)))
     describe_checks(artifact, console)
     written = styled("[bold]{}[/] ({:,} bytes) in {:.1f} s", artifact.path, manifest.onnx_bytes, seconds)
     console.print(written, soft_wrap=True)
+
+
+def describe_findings(artifact: Artifact, console: Console) -> None:
+    """Print what a network from elsewhere takes and returns, and how that is known."""
+    rows = table("contract", "found", "by")
+    for finding in artifact.manifest.source.findings:
+        rows.add_row(finding.fact, finding.value, finding.evidence)
+    console.print(rows)
 
 
 def describe_checks(artifact: Artifact, console: Console) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from toolkit.cli.console import out, print_documents, print_json, styled, table, verdict
+from toolkit.cli.export import describe_findings
 from toolkit.cli.options import ArtifactPath, Json, flag
 from toolkit.cli.values import size
 
@@ -49,11 +50,8 @@ def _print(artifact: Artifact) -> None:
         facts.add_row(styled("[bold]{}[/]", name), value)
     out.print(facts)
     if manifest.source.findings:
-        found = table("contract", "found", "by")
-        for finding in manifest.source.findings:
-            found.add_row(finding.fact, finding.value, "as stated" if finding.given else finding.evidence)
         out.print()
-        out.print(found)
+        describe_findings(artifact, out)
     checks = table("check", "measured", "bound", "", right=("measured", "bound"))
     for check in manifest.checks:
         checks.add_row(check.name, f"{check.measured:.2e}", f"{check.bound:.0e}", verdict(check.passed))
@@ -76,7 +74,7 @@ def _facts(artifact: Artifact) -> list[tuple[str, str]]:
         ("workload", manifest.workload or "none of the 4K workloads"),
         ("opset", str(manifest.opset)),
         ("source", f"{source.file} ({source.layout} layout, sha256 {source.sha256[:12]}…)"),
-        ("weights", source.weights or "none: the source is a graph"),
+        ("weights", source.weights or "no copy: the network is not the toolkit's own"),
         ("licence", source.licence or "not stated"),
         ("created with", ", ".join(f"{tool} {number}" for tool, number in manifest.tools.items())),
     ]

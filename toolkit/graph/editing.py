@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -18,20 +19,24 @@ from toolkit.graph.matching import constant, consumers
 
 
 def add_constant(model: ir.Model, name: str, array: np.generic | NDArray[np.generic]) -> ir.Value:
-    """A new initializer."""
-    value = _constant_value(name, array)
+    """A new initializer of this name, or of a similar one that is free: in graphs from elsewhere it may be taken."""
+    value = _constant_value(_free_name(model, name), array)
     model.graph.register_initializer(value)
     return value
 
 
 def replace_constant(model: ir.Model, node: ir.Node, index: int, array: NDArray[np.generic], name: str) -> None:
-    """Give `node` a new constant as input `index`; other nodes that read the old one keep it."""
-    value = _constant_value(name, array)
+    """Give `node` a new constant as input `index`, named as by `add_constant`; others that read the old one keep it."""
     old = node.inputs[index]
-    node.replace_input_with(index, value)
+    node.replace_input_with(index, None)
     if old is not None and old.is_initializer() and not old.uses() and old.name:
         del model.graph.initializers[old.name]  # before the new one is registered, which may have its name
-    model.graph.register_initializer(value)
+    node.replace_input_with(index, add_constant(model, name, array))
+
+
+def _free_name(model: ir.Model, name: str) -> str:
+    names = chain([name], (f"{name}_{number}" for number in count(1)))
+    return next(free for free in names if free not in model.graph.initializers)
 
 
 def scale_weights(model: ir.Model, convs: Collection[ir.Node], factor: float, *, bias: bool = False) -> None:

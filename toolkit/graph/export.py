@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import io
-import logging
 import platform
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +28,7 @@ from toolkit.network.impulses import BLOCK_BOUND, ROUNDING_BOUND
 from toolkit.network.module import NetworkModule, numpy_function, parameter_count
 from toolkit.network.proof import prove_blocks
 from toolkit.network.rounding import FloatCost
+from toolkit.network.tracing import quiet_exporter
 from toolkit.port import PLANAR, Layout, Port, rgb_port
 from toolkit.precisions import FULL_PRECISION
 from toolkit.system.atomic import sha256_of
@@ -141,7 +137,7 @@ def trace(network: NetworkModule, opset: int = DEFAULT_OPSET) -> onnx.ModelProto
     # Not a module around it: names of parameters, and so of nodes, would gain a prefix.
     aligned.forward = aligned.forward_aligned  # type: ignore[method-assign]
     sides = {axis: multiple * torch.export.Dim(f"{name}_parts", min=1) for axis, name in ((2, "height"), (3, "width"))}
-    with _quiet():
+    with quiet_exporter():
         program = torch.onnx.export(
             aligned,
             (torch.zeros(1, 3, 12 * multiple, 16 * multiple, dtype=network.dtype),),
@@ -286,19 +282,3 @@ def _serialised(model: onnx.ModelProto, checkpoint: Checkpoint) -> bytes:
     onnx.helper.set_model_props(model, {key: str(value) for key, value in essentials.items()})
     content: bytes = model.SerializeToString(deterministic=True)
     return content
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences torch's exporter, whose warnings are for the developers of torch."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

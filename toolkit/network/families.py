@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from toolkit.errors import CheckpointError
+from toolkit.errors import UnknownNetwork
+from toolkit.network.architectures.registry import MORE_ARCHITECTURES
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,13 @@ def check_family(groups: Mapping[str, Iterable[str]], where: str) -> None:
     """Refuse weights of a known family with what is missing.
 
     Raises:
-        CheckpointError: a group of names belongs to one.
+        UnknownNetwork: a group of names belongs to one.
     """
     for names in groups.values():
         for family in FAMILIES:
             if family.holds(names):
-                raise CheckpointError(
+                raise UnknownNetwork(
                     f"{where} holds {family.title} weights, and the toolkit has no such architecture",
-                    "Export the network to ONNX with its own code, then give that file to `toolkit adopt`.",
+                    "Export the network to ONNX with its own code, then give that file to `toolkit adopt`. "
+                    f"More architectures: {MORE_ARCHITECTURES}.",
                 )

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from toolkit.errors import CheckpointError, suggestion
+from toolkit.errors import CheckpointError, UnknownNetwork, suggestion
 from toolkit.network.architectures.architecture import Found
-from toolkit.network.architectures.registry import ARCHITECTURES, AnyArchitecture
+from toolkit.network.architectures.registry import ARCHITECTURES, MORE_ARCHITECTURES, AnyArchitecture
 from toolkit.network.architectures.tensors import listed
 from toolkit.network.families import check_family
 
@@ -40,8 +40,9 @@ def recognise(
         architecture: name of the only architecture to look for.
 
     Raises:
-        CheckpointError: none, several, or not quite those of a known architecture; the message lists missing,
-            unexpected and misshapen tensors.
+        UnknownNetwork: there are none of a known architecture.
+        CheckpointError: several, or not quite those of a known architecture; the message lists missing, unexpected and
+            misshapen tensors.
     """
     if architecture is not None and architecture not in ARCHITECTURES:
         raise CheckpointError(f"there is no architecture {architecture!r}", suggestion(architecture, ARCHITECTURES))
@@ -120,9 +121,10 @@ def _at_one_place(
     if not places:
         check_family(groups, where)
         unexpected = listed(name for tensors in groups.values() for name in tensors)
-        raise CheckpointError(
+        raise UnknownNetwork(
             f"{where} contains the weights of another network: {_missing()}; it has {unexpected}",
-            " ".join(architecture.hint for architecture in ARCHITECTURES.values()),
+            " ".join(architecture.hint for architecture in ARCHITECTURES.values())
+            + f" More architectures: {MORE_ARCHITECTURES}.",
         )
     if len({(place.entry, place.prefix) for place in places}) > 1:
         raise CheckpointError(f"{where} holds several sets of {titles()} weights: {labels}", "Choose one with --entry.")

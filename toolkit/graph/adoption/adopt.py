@@ -1,18 +1,20 @@
-"""An ONNX file that others exported becomes an artifact."""
+"""An ONNX file that others exported, or a checkpoint whose network spandrel builds, becomes an artifact."""
 
 from __future__ import annotations
 
 import re
 import tempfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from toolkit.artifact import Artifact, check_replaceable
-from toolkit.errors import CheckFailed, InputError
+from toolkit.errors import CheckFailed, InputError, Unavailable
 from toolkit.graph.adoption import isolated
 from toolkit.graph.adoption.stated import Stated
-from toolkit.kinds import DEFAULT_DIRECTORY
+from toolkit.kinds import DEFAULT_DIRECTORY, require_kind
 from toolkit.manifest_parts import check_licence, is_plain_name
+from toolkit.network.architectures.registry import MORE_ARCHITECTURES
 from toolkit.port import ChannelOrder
 from toolkit.precisions import FULL_PRECISION
 from toolkit.system.atomic import sha256_of, sha256_of_file
@@ -34,6 +36,7 @@ class AdoptOptions:
         name: stem of the file name; None: that of the file.
         licence: of the weights, for example an SPDX identifier.
         simplify: run onnxsim.
+        entry: which weights to take from a checkpoint with several sets.
 
     Raises:
         InputError: a name, licence or value range that cannot be used.
@@ -49,6 +52,7 @@ class AdoptOptions:
     name: str | None = None
     licence: str | None = None
     simplify: bool = True
+    entry: str | None = None
 
     def __post_init__(self) -> None:
         check_licence(self.licence)
@@ -66,14 +70,16 @@ def adopt(
     *,
     overwrite: bool = False,
 ) -> Artifact:
-    """Make an artifact from an ONNX file of any single-image super-resolution network.
+    """Make an artifact from any single-image super-resolution network: an ONNX file, or a checkpoint.
 
     What the file does not say is found by experiments: scale, sizes, value range, channel order, limits.
     Reparameterizable parts are merged, each with a proof. The file is read in a separate process with limits on
-    time and memory.
+    time and memory. The network of a checkpoint is built by spandrel (extra `architectures`), which states some of
+    these facts, and is exported first.
 
     Args:
-        path: of the ONNX file, opset 11 or later. Weights in other files must lie in its folder.
+        path: of an ONNX file, opset 11 or later, whose weights may lie in other files of its folder; or of a checkpoint
+            that `load_checkpoint` knows no architecture for.
         options: facts that are not measured.
         directory: created when missing; files appear whole or not at all.
         progress: called as each step begins.
@@ -81,6 +87,7 @@ def adopt(
 
     Raises:
         InputError: it is no network from one image to one larger or equal image; the message says what was found.
+        Unavailable: it is a checkpoint, and spandrel is not installed.
         OutputExists: there is an artifact of that name from another file.
         CheckFailed: a step changed the function; nothing is written.
         ArtifactError: reading or running it ended the process that did so.
@@ -88,17 +95,50 @@ def adopt(
     path = Path(path)
     with foreign(f"cannot read {path}", "Check the path.", InputError):
         digest = sha256_of_file(path)
+    checkpoint = _is_checkpoint(path, options)
     name = f"{options.name or _stem(path)}_{FULL_PRECISION}"
     check_replaceable(Path(directory), name, lambda known: known.source.sha256 == digest, overwrite=overwrite)
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch) / "graph.onnx"
         stated = Stated(options.scale, options.value_range, options.channel_order)
-        request = isolated.Request(str(path.absolute()), str(output), name, stated, options.licence, options.simplify)
+        request = isolated.Request(
+            str(path.absolute()),
+            str(output),
+            name,
+            stated,
+            options.licence,
+            options.simplify,
+            checkpoint,
+            options.entry,
+        )
         manifest = isolated.run(request, progress)
         content = output.read_bytes()
     if sha256_of(content) != manifest.onnx_sha256 or manifest.source.sha256 != digest:
         raise CheckFailed(f"{path} changed while it was read", "Try again.")
     return Artifact.write(Path(directory), content, manifest, None)
+
+
+def _is_checkpoint(path: Path, options: AdoptOptions) -> bool:
+    """Whether it is a checkpoint, which spandrel can read, with options for one.
+
+    Raises:
+        InputError: the options are for a file of the other kind, or it is neither.
+        Unavailable: spandrel is not installed.
+    """
+    if require_kind(path, "graph", "artifact", "checkpoint") != "checkpoint":
+        if options.entry is not None:
+            raise InputError(f"{path} is an ONNX file: it has no sets of weights to choose from")
+        return False
+    if find_spec("spandrel") is None:
+        raise Unavailable(
+            f"{path} is a checkpoint, and spandrel is not installed, which would build its network", MORE_ARCHITECTURES
+        )
+    if options.value_range is not None or options.channel_order is not None:
+        raise InputError(
+            f"{path} is a checkpoint: spandrel states the value range and the channel order of its network",
+            "Leave both out; they are for ONNX files.",
+        )
+    return True
 
 
 def _stem(path: Path) -> str:

@@ -103,12 +103,13 @@ def adopted(
         InputError: it is no super-resolution network.
         CheckFailed: a step changed the function.
     """
-    model, ends = _with_free_sizes(in_float64(normalised(original, str(path))))
+    model = in_float64(normalised(original, str(path)))
+    model, ends = (model, Ends.of(model)) if stated.keep_size else _with_free_sizes(model)
     function = float64_function(model)
     progress(Progress("measuring what the network takes and returns"))
     measured = measured_contract(ends, function, calibration_images(), stated)
     _state_output(model, measured)
-    graph = _without_padding(_Graph(model, measured.sizes), measured, ends, function)
+    graph = _without_padding(_Graph(model, measured.sizes), measured, ends, function, stated.sizes)
     deployment = _deployed(graph, measured, function, progress, with_simplify=with_simplify)
     stored = deployment.store()
     deployment.run_in_float32(lambda _image: FLOAT32_BOUND)
@@ -159,14 +160,16 @@ def _state_output(model: onnx.ModelProto, measured: Measured) -> None:
             dim.dim_param = side
 
 
-def _without_padding(graph: _Graph, measured: Measured, ends: Ends, function: Function) -> _Graph:
+def _without_padding(
+    graph: _Graph, measured: Measured, ends: Ends, function: Function, stated: SizeRule | None
+) -> _Graph:
     """The graph without padding of its own, where extending images by reflection gives the same."""
     graph_pass = ReleasePadding()
     released = graph_pass.rewritten(graph.model)
     if len(released.graph.node) == len(graph.model.graph.node):
         return graph
     inner = float64_function(released)
-    sizes, _ = measured_sizes(ends, inner, measured.scale)
+    sizes, _ = measured_sizes(ends, inner, measured.scale, stated)
     outer = for_any_size(inner, measured.input, measured.output, measured.scale, sizes)
     generator = np.random.default_rng(0)
     frames = [measured.input.noise(shape, generator) for shape in _ODD_SIZES]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,7 +72,7 @@ def measured_contract(
         raise InputError(
             f"it upscales x{scale} ({scaling.evidence}), not x{stated.scale}", "Correct --scale, or leave it out."
         )
-    sizes, fitting = measured_sizes(ends, function, scale)
+    sizes, fitting = measured_sizes(ends, function, scale, stated.sizes)
     pairs = image_pairs(images, scale, sizes, ends.fixed)
     usual: ChannelOrder = "Y" if ends.grey else stated.channel_order or "RGB"
     if ends.grey and stated.channel_order not in (None, "Y"):
@@ -82,11 +83,12 @@ def measured_contract(
     source = ends.given(levels.given, order)
     returned = ends.returned(levels.returned, order, scale)
     clamped, limits = measured_limits(ends, function, source, returned, suitable(sizes, ends.fixed))
+    scaling = msgspec.structs.replace(scaling, given=stated.scale is not None)
     return Measured(
         source,
         ends.returned(levels.returned, order, scale, clamped=clamped),
         scale,
         sizes,
         ends.fixed,
-        (scaling, fitting, ranging, ordering, limits),
+        tuple(map(stated.named, (scaling, fitting, ranging, ordering, limits))),
     )

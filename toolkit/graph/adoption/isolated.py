@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,6 +21,9 @@ from toolkit.system.foreign import first_line
 from toolkit.system.isolated import run_isolated
 from toolkit.system.progress import Progress, ProgressCallback
 
+if TYPE_CHECKING:
+    from toolkit.graph.adoption.adopting import Adopted
+
 _SECONDS = 1800
 """Networks of some hundred convolutions with 64 channels take a minute or two."""
 
@@ -28,12 +32,14 @@ class Request(msgspec.Struct, frozen=True):
     """What to adopt.
 
     Attributes:
-        path: of the ONNX file.
+        path: of the ONNX file, or of a checkpoint.
         output: where the graph is written.
         name: of the artifact.
         stated: facts that are not measured.
         licence: of the weights.
         simplify: run onnxsim.
+        checkpoint: it is a checkpoint, whose network spandrel builds.
+        entry: of the checkpoint: which weights to take.
     """
 
     path: str
@@ -42,6 +48,8 @@ class Request(msgspec.Struct, frozen=True):
     stated: Stated
     licence: str | None
     simplify: bool
+    checkpoint: bool = False
+    entry: str | None = None
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
@@ -93,16 +101,7 @@ def _outcome(request: Request) -> Described | Refused:
         print(progress.activity, file=sys.stderr, flush=True)
 
     try:
-        # These modules are only imported in the separate process, and the second one, which takes a second, only for a
-        # file that can be read.
-        from toolkit.graph.adoption.reading import read_graph
-
-        original = read_graph(path)
-        from toolkit.graph.adoption.adopting import adopted
-
-        made = adopted(
-            original, path, request.name, request.stated, request.licence, report, with_simplify=request.simplify
-        )
+        made = _adopted(request, report)
     except ToolkitError as error:
         message = str(error.args[0])
         named = message if path.name in message else f"{path}: {message}"
@@ -111,6 +110,32 @@ def _outcome(request: Request) -> Described | Refused:
         return Refused(f"{path} cannot be adopted: {first_line(error)}", "Export it again.", failed_check=False)
     Path(request.output).write_bytes(made.content)
     return Described(made.manifest)
+
+
+def _adopted(request: Request, report: ProgressCallback) -> Adopted:
+    # These modules are only imported in the separate process, and those that take a second or more only for a file that
+    # can be read.
+    path = Path(request.path)
+    if request.checkpoint:
+        from toolkit.graph.adoption.checkpoints import adopted_checkpoint
+
+        return adopted_checkpoint(
+            path,
+            request.entry,
+            request.name,
+            request.stated.scale,
+            request.licence,
+            report,
+            with_simplify=request.simplify,
+        )
+    from toolkit.graph.adoption.reading import read_graph
+
+    original = read_graph(path)
+    from toolkit.graph.adoption.adopting import adopted
+
+    return adopted(
+        original, path, request.name, request.stated, request.licence, report, with_simplify=request.simplify
+    )
 
 
 if __name__ == "__main__":

@@ -97,6 +97,9 @@ def _name_ends(model: onnx.ModelProto) -> None:
     for tensor in graph.initializer:
         tensor.name = new.get(tensor.name, tensor.name)
     graph.input[0].name, graph.output[0].name = "input", "output"
+    for end in (graph.input[0], graph.output[0]):
+        end.doc_string = ""
+        del end.metadata_props[:]
 
 
 def _name_nodes(model: onnx.ModelProto) -> None:

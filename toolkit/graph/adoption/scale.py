@@ -44,8 +44,16 @@ def measured_scale(ends: Ends, function: Function) -> tuple[int, Finding]:
     return scale, Finding("scale", f"x{scale}", evidence)
 
 
-def measured_sizes(ends: Ends, function: Function, scale: int) -> tuple[SizeRule, Finding]:
+def measured_sizes(
+    ends: Ends, function: Function, scale: int, stated: SizeRule | None = None
+) -> tuple[SizeRule, Finding]:
     """The size multiple and the smallest size, by trying.
+
+    Args:
+        ends: of the graph.
+        function: it.
+        scale: of it.
+        stated: the network was made for these sizes only; other ones are not tried.
 
     Raises:
         InputError: no multiple up to 64 works, or nothing smaller than 256 pixels.
@@ -53,10 +61,11 @@ def measured_sizes(ends: Ends, function: Function, scale: int) -> tuple[SizeRule
     if ends.fixed is not None:
         # Sessions extend smaller images to the fixed size; the rule says nothing more.
         return SizeRule(1, 1), Finding("sizes", f"only {ends.fixed}", "the graph has a fixed size")
-    multiple, refusal = _multiple(ends, function, scale)
-    smallest = _smallest(ends, function, scale, multiple)
-    rule = SizeRule(multiple, smallest)
-    return rule, Finding("sizes", str(rule), refusal or "odd and even sizes run")
+    least = stated or SizeRule(1, 1)
+    multiple, refusal = _multiple(ends, function, scale, least.multiple)
+    rule = SizeRule(multiple, max(_smallest(ends, function, scale, multiple), least.smallest))
+    tried = "these sizes run" if stated else "odd and even sizes run"
+    return rule, Finding("sizes", str(rule), refusal or tried, given=rule == stated)
 
 
 def _factor(ends: Ends, function: Function, shape: Shape) -> int | str:
@@ -75,10 +84,10 @@ def _factor(ends: Ends, function: Function, shape: Shape) -> int | str:
     return str(found)
 
 
-def _multiple(ends: Ends, function: Function, scale: int) -> tuple[int, str]:
-    """The smallest multiple for which three sizes in a row work, and why smaller ones did not."""
+def _multiple(ends: Ends, function: Function, scale: int, least: int) -> tuple[int, str]:
+    """The smallest multiple of `least` for which three sizes in a row work, and why smaller ones did not."""
     refusal = ""
-    for multiple in _MULTIPLES:
+    for multiple in (least * factor for factor in _MULTIPLES if least * factor <= max(least, _MULTIPLES[-1])):
         first = -(-_AROUND // multiple)
         sides = [multiple * count for count in range(first, first + 3)]
         shapes = [Shape(height, width) for height, width in itertools.pairwise([*sides, sides[0]])]

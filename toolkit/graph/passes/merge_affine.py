@@ -255,7 +255,7 @@ def _replace(model: ir.Model, region: Region, weight: NDArray[np.float64], bias:
     name, tensor = str(last.name), old.name
     last.name, old.name = f"{name}.replaced", f"{tensor}.replaced"
     constants = [
-        add_constant(model, _free_name(model, f"{name}.{leaf}"), np.ascontiguousarray(array.astype(dtype)))
+        add_constant(model, f"{name}.{leaf}", np.ascontiguousarray(array.astype(dtype)))
         for leaf, array in (("weight", weight), ("bias", bias))
     ]
     attributes = {"kernel_shape": list(region.kernel), "pads": _pads(region), "strides": [1, 1]}
@@ -265,10 +265,3 @@ def _replace(model: ir.Model, region: Region, weight: NDArray[np.float64], bias:
     model.graph.insert_before(last, conv)
     old.replace_all_uses_with(new, replace_graph_outputs=True)
     remove_unused_nodes(model)
-
-
-def _free_name(model: ir.Model, name: str) -> str:
-    """A name that no initializer has: the last node of a region may have a weight of its own."""
-    while name in model.graph.initializers:
-        name += ".merged"
-    return name

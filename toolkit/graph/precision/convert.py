@@ -104,7 +104,7 @@ class Request:
                 "measured",
                 "Convert an artifact of even or dynamic size.",
             )
-        if manifest.shape is not None and manifest.source.kind == "onnx":
+        if manifest.shape is not None and manifest.source.weights is None:
             raise InputError(
                 f"{manifest.name} only runs at {Shape(*manifest.shape)}: its error cannot be measured on images",
                 "Export the network with dynamic height and width, and adopt that.",

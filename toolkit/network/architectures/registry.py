@@ -31,6 +31,9 @@ ARCHITECTURES: Mapping[str, AnyArchitecture] = MappingProxyType(
 DEFAULT: AnyArchitecture = next(iter(ARCHITECTURES.values()))
 """The architecture of the weights that ship with the toolkit, and of what is trained unless another preset is named."""
 
+MORE_ARCHITECTURES = 'pip install "rt4ksr-toolkit[architectures]"'
+"""Installs spandrel, which builds networks of other architectures: see `toolkit.network.spandrel`."""
+
 PRESETS: Mapping[str, Configuration] = MappingProxyType(
     {name: config for architecture in ARCHITECTURES.values() for name, config in architecture.presets.items()}
 )

@@ -44,7 +44,7 @@ class TorchRuntime(Runtime):
         if not find_precision(precision).floating:
             return f"PyTorch has no {precision} for this network"
         if artifact.weights_path is None:
-            return f"it has no PyTorch form: it was made from the graph {artifact.manifest.source.file}"
+            return f"it has no PyTorch form: it was made from {artifact.manifest.source}"
         if reason := self._no_arithmetic(precision):
             return reason
         if not self.fused and artifact.manifest.source.merged:
