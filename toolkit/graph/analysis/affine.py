@@ -29,24 +29,28 @@ class Span:
         high: last input position.
         growth: number of outputs minus number of inputs.
         depth: how far from a border any tensor on the way still notices it. Beyond it all positions are alike.
+        narrowest: the least growth of any tensor on the way: images of `-narrowest` positions or fewer have no interior
+            to crop, and what the graph makes of them follows no rule.
     """
 
     low: int = 0
     high: int = 0
     growth: int = 0
     depth: int = 0
+    narrowest: int = 0
 
     def windowed(self, size: int, before: int, after: int) -> Span:
         """After a window of `size` positions over the tensor, extended by `before` and `after` positions."""
         low, high = self.low - before, self.high - before + size - 1
-        return Span(low, high, self.growth + before + after - size + 1, self._deeper(low, high))
+        growth = self.growth + before + after - size + 1
+        return Span(low, high, growth, self._deeper(low, high), min(self.narrowest, growth))
 
     def joined(self, other: Span) -> Span | None:
         """Of the sum of two tensors; None where their sizes differ."""
         if self.growth != other.growth:
             return None
         low, high = min(self.low, other.low), max(self.high, other.high)
-        return Span(low, high, self.growth, max(self.depth, other.depth))
+        return Span(low, high, self.growth, max(self.depth, other.depth), min(self.narrowest, other.narrowest))
 
     def _deeper(self, low: int, high: int) -> int:
         return max(self.depth, abs(low), abs(high), abs(high - low))

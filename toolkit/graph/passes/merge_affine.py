@@ -243,8 +243,8 @@ def _patches(region: Region) -> list[tuple[int, int]]:
     """Heights and widths: one with an interior, and the smallest, where borders meet."""
     spans = region.reach.rows, region.reach.columns
     large = [2 * span.depth + 1 for span in spans]
-    # Without zeros around them, images smaller than the window have no output.
-    small = [max(1, 1 - span.growth) for span in spans]
+    # Without zeros around them, images smaller than the window have no output, or none that can be cropped.
+    small = [max(1, 1 - span.narrowest) for span in spans]
     return list(dict.fromkeys([(large[0], large[1]), (small[0], small[1]), (small[0], large[1]), (large[0], small[1])]))
 
 
