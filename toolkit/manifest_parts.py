@@ -31,10 +31,10 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
         size_multiple: the graph takes heights and widths that are multiples of this many pixels.
         smallest: and that are at least this many pixels.
         details: what only its architecture can say; None for a network that the toolkit has no architecture for.
-        family: the name of its architecture, where there are no details and somebody knows it.
         receptive_field: how far, in input pixels to each side, an output pixel looks; `whole frame` where it depends
             on all of the input, which then cannot be upscaled in parts. None: it is derived from the graph
             (`toolkit.graph.analysis.locality`).
+        family: the name of its architecture, where there are no details and somebody knows it.
 
     Raises:
         ValueError: a number is out of range.
@@ -46,8 +46,8 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     size_multiple: int
     smallest: int
     details: AnyDetails | None = None
-    family: str | None = None
     receptive_field: int | Literal["whole frame"] | None = None
+    family: str | None = None
 
     def __str__(self) -> str:
         """For people: `RT4KSR x2 (rt4ksr), 24 channels, 4 blocks`."""
