@@ -11,9 +11,10 @@ from photographs import picture
 from PIL import Image
 
 from toolkit.errors import InputError
+from toolkit.media.videos.clip_encoder import CodecSettings
 from toolkit.media.videos.colour import LOCATIONS, Colour
 from toolkit.training.clips import FRAMES, KEPT, LOW, Clip, make_clips
-from toolkit.training.codecs import _ENCODERS, CodecSettings, decoded_clip, random_settings
+from toolkit.training.codecs import _ENCODERS, decoded_clip, random_settings
 from toolkit.training.config import TrainingConfig
 from toolkit.training.degradation import Pixels, degrade
 from toolkit.training.photos import Photos, index_photos

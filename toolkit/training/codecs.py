@@ -7,42 +7,20 @@ change from frame to frame. So training clips pass through the same libraries th
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from toolkit.errors import InputError, Unavailable
-from toolkit.media.videos.colour import Colour, FromRgb, ToRgb, tagged
+from toolkit.errors import InputError
+from toolkit.media.videos.clip_encoder import CodecSettings, configure, encoded, require_encoders
+from toolkit.media.videos.colour import Colour, ToRgb
 from toolkit.training.degradation import Pixels
 
-if TYPE_CHECKING:
-    import av
-
-_RATE = 25
+_RATE = Fraction(25)
 _MATRICES = (1, 6)
 """BT.709 and BT.601, as AVCOL_SPC numbers."""
-
-
-@dataclass(frozen=True)
-class CodecSettings:
-    """One way to encode a clip.
-
-    Attributes:
-        codec: FFmpeg's name of the encoder.
-        options: of the encoder.
-        colour: matrix, range and chroma location of the 4:2:0 frames that are encoded.
-        group: distance of key frames.
-    """
-
-    codec: str
-    options: tuple[tuple[str, str], ...]
-    colour: Colour
-    group: int
-
 
 Random = np.random.Generator
 
@@ -93,7 +71,7 @@ def random_settings(random: Random) -> CodecSettings:
     Raises:
         Unavailable: PyAV is missing, or its FFmpeg lacks one of the encoders: the result would depend on the machine.
     """
-    _check_encoders()
+    require_encoders(_ENCODERS)
     names = list(_ENCODERS)
     codec = names[random.choice(len(names), p=[_ENCODERS[name][0] for name in names])]
     options = _ENCODERS[codec][1](random)
@@ -122,8 +100,10 @@ def decoded_clip(frames: Pixels, settings: CodecSettings) -> Pixels:
 
     decoder: Any = av.CodecContext.create(_DECODERS.get(settings.codec, settings.codec), "r")
     decoder.thread_count = 1
-    packets, header = _encoded(frames, settings)
-    decoder.extradata = header
+    encoder: Any = av.CodecContext.create(settings.codec, "w")
+    configure(encoder, settings, frames.shape[2], frames.shape[1], _RATE)
+    packets = list(encoded(encoder, frames.transpose(0, 3, 1, 2), settings.colour, _RATE))
+    decoder.extradata = encoder.extradata
     made: list[Any] = []
     for packet in [*packets, None]:
         made += decoder.decode(packet)
@@ -134,37 +114,3 @@ def decoded_clip(frames: Pixels, settings: CodecSettings) -> Pixels:
 
 
 _DECODERS = {"libx264": "h264", "libx265": "hevc", "libsvtav1": "libdav1d", "libvpx-vp9": "vp9"}
-
-
-def _encoded(frames: Pixels, settings: CodecSettings) -> tuple[list[av.Packet[Any]], bytes | None]:
-    """Packets in decoding order, and the codec's header."""
-    import av
-    from av.codec.context import Flags
-
-    os.environ.setdefault("SVT_LOG", "1")
-    height, width = frames.shape[1:3]
-    encoder: Any = av.CodecContext.create(settings.codec, "w")
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
-    encoder.time_base, encoder.framerate = Fraction(1, _RATE), Fraction(_RATE)
-    encoder.thread_count, encoder.gop_size = 1, settings.group
-    encoder.flags |= Flags.global_header
-    tagged(encoder, settings.colour)
-    encoder.options = dict(settings.options)
-    from_rgb = FromRgb(width, height, 255, settings.colour, "yuv420p")
-    packets: list[Any] = []
-    for number, pixels in enumerate(frames):
-        frame: Any = from_rgb(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
-        frame.pts, frame.time_base = number, Fraction(1, _RATE)
-        packets += encoder.encode(frame)
-    packets += encoder.encode(None)
-    return packets, encoder.extradata
-
-
-def _check_encoders() -> None:
-    try:
-        import av
-    except ImportError as error:
-        raise Unavailable(f"PyAV cannot be imported: {error}", 'pip install "rt4ksr-toolkit[video]"') from error
-    missing = [name for name in _ENCODERS if name not in av.codecs_available]
-    if missing:
-        raise Unavailable(f"FFmpeg here lacks {', '.join(missing)}", "Install PyAV from PyPI: its FFmpeg has them.")
