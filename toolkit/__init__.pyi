@@ -33,6 +33,8 @@ from toolkit.quality.conversion import convert as convert
 from toolkit.quality.evaluation import EvaluateOptions as EvaluateOptions
 from toolkit.quality.evaluation import evaluate as evaluate
 from toolkit.quality.tuning import tune as tune
+from toolkit.quality.videos.evaluation import VideoEvaluateOptions as VideoEvaluateOptions
+from toolkit.quality.videos.evaluation import evaluate_video as evaluate_video
 from toolkit.ranking.ranking import rank as rank
 from toolkit.runtimes.engine import Engine as Engine
 from toolkit.runtimes.options import BuildOptions as BuildOptions

@@ -46,6 +46,7 @@ DIFFERS = {
     "--precision",  # several in some commands, one of a few in others
     "--images",  # one directory where five images are enough
     "--clip",
+    "--crf",  # several in `evaluate`
 }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from toolkit.cli.console import err, out, print_json, progress_bar, styled
+from toolkit.cli.evaluate_video import VideoMeasurement, measure_video
 from toolkit.cli.options import (
     ArtifactDirectory,
     BudgetFile,
@@ -20,6 +21,7 @@ from toolkit.cli.options import (
     Runtimes,
     SubjectText,
     Threads,
+    Videos,
     WithinBudget,
     flag,
 )
@@ -30,6 +32,7 @@ from toolkit.system.atomic import check_outputs
 
 if TYPE_CHECKING:
     from toolkit.quality.report import QualityReport
+    from toolkit.quality.videos.report import VideoQualityReport
     from toolkit.runtimes.subject import Subject
 
 
@@ -61,13 +64,21 @@ class Measurement:
         if self.record and not self.judged:
             raise InputError("--record requires --within-budget")
 
+    @property
+    def given(self) -> list[str]:
+        """Names of the options that differ from their defaults."""
+        names = [item.name for item in fields(self) if getattr(self, item.name) != item.default]
+        return [f"--{name.replace('_', '-')}" for name in names]
+
 
 _MEASUREMENT = Measurement()
+_VIDEO_MEASUREMENT = VideoMeasurement()
 
 
 def evaluate(
     *subjects: SubjectText,
-    images: Images,
+    images: Images | None = None,
+    video: Videos | None = None,
     runtime: Annotated[
         Runtimes,
         Parameter(
@@ -78,13 +89,16 @@ def evaluate(
     directory: ArtifactDirectory = DEFAULT_DIRECTORY,
     scale: int | None = None,
     measurement: Measurement = _MEASUREMENT,
+    video_measurement: VideoMeasurement = _VIDEO_MEASUREMENT,
     threads: Threads = 0,
-    html: Annotated[Html, Parameter(help="Write a self-contained HTML page with the worst patches.")] = None,
+    html: Annotated[
+        Html, Parameter(help="Write a self-contained HTML page with the worst patches, or the worst frames of videos.")
+    ] = None,
     overwrite: Overwrite = False,
     json: Json = False,
     csv: Csv = False,
 ) -> None:
-    """Measure image quality: PSNR and SSIM compared with the originals, and the gain over bicubic that is lost.
+    """Measure image or video quality: PSNR and SSIM compared with the originals, and the gain over bicubic.
 
     Y is luma as in MATLAB's rgb2ycbcr; the reference code's "PSNR(Y)" swaps red and blue. Borders as wide as the scale
     are ignored, values are rounded to 8 bits, and low-resolution images are cropped to even sizes.
@@ -92,6 +106,11 @@ def evaluate(
     Image directories that contain HR and LR (or x2, x3, ...) hold pairs; all other images are originals and are
     downscaled. Larger images are cropped to the central 3840x2160 pixels; if an engine accepts only one size, all
     images are cropped to it.
+
+    --video measures videos instead. A low-resolution clip is made of each reference, encoded (--codec, --crf), decoded
+    and upscaled; or it is a file (--low). Results are compared in the reference's own format and chroma resolution, and
+    directories of photographs become clips with a moving camera, compared in 4:2:0. PSNR and SSIM of Y, U and V,
+    flicker, and VMAF if an FFmpeg with libvmaf is installed, beside bicubic and Lanczos interpolation.
 
     Parameters
     ----------
@@ -103,6 +122,24 @@ def evaluate(
     if json and csv:
         raise InputError("--json and --csv cannot be combined")
     check_outputs(html, overwrite=overwrite)
+    if bool(images) == bool(video):
+        raise InputError("images or videos are needed, not both", "Give --images DIRECTORY, or --video PATH.")
+    kind, unused = ("--video", measurement.given) if video else ("--images", video_measurement.given)
+    if unused:
+        raise InputError(f"{unused[0]} does not apply to {kind}")
+    measured = _subjects(subjects, directory, split(runtime), scale, threads)
+    if video:
+        found = measure_video(measured, video, video_measurement, html, overwrite=overwrite, json=json, csv=csv)
+        _exit(found, demanded=bool(subjects))
+        return
+    report = _measure_images(measured, images or [], measurement, html, overwrite=overwrite)
+    _show(report, html, json=json, csv=csv)
+    _exit(report, demanded=bool(subjects) or measurement.judged)
+
+
+def _measure_images(
+    subjects: list[Subject], images: list[Path], measurement: Measurement, page: Path | None, *, overwrite: bool
+) -> QualityReport:
     from toolkit.quality.budget import read_budgets
     from toolkit.quality.data import Degradation
     from toolkit.quality.evaluation import EvaluateOptions
@@ -112,16 +149,14 @@ def evaluate(
         degradation=Degradation(measurement.downscale, measurement.jpeg),
         border=measurement.border,
         budgets=read_budgets(measurement.budgets) if measurement.judged else None,
-        page=html,
+        page=page,
         overwrite=overwrite,
     )
-    measured = _subjects(subjects, directory, split(runtime), scale, threads)
     with progress_bar() as progress:
-        report = run(measured, images, options, progress)
+        report = run(subjects, images, options, progress)
     if measurement.record:
-        _record(report, measured)
-    _show(report, html, json=json, csv=csv)
-    _exit(report, demanded=bool(subjects) or measurement.judged)
+        _record(report, subjects)
+    return report
 
 
 def _subjects(
@@ -154,7 +189,7 @@ def _show(report: QualityReport, page: Path | None, *, json: bool, csv: bool) ->
         err.print(styled("[bold]{}[/] shows the worst patches", page), soft_wrap=True)
 
 
-def _exit(report: QualityReport, *, demanded: bool) -> None:
+def _exit(report: QualityReport | VideoQualityReport, *, demanded: bool) -> None:
     """Exit with 1 if a subject is over budget or failed, and with 3 if one that was named, or has a budget, cannot run
     here."""
     if not report.passed or report.failed:

@@ -61,6 +61,9 @@ SubjectText: TypeAlias = Annotated[str, Parameter(validator=subject_of_kind("che
 Images: TypeAlias = Annotated[
     list[Path], _several("Directory of images to measure on, searched recursively.", each(existing_images))
 ]
+Videos: TypeAlias = Annotated[
+    list[Path], _several("Reference video, or directory of photographs that become clips.", each(existing_images))
+]
 ImageDirectory: TypeAlias = Annotated[
     Path | None,
     _file(

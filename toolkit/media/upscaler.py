@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -107,6 +108,11 @@ class FrameUpscaler:
         """Do not reuse results of earlier frames, and reset the counts."""
         self._before = self._result = None
         self.reused = Reused()
+
+    def precisions(self) -> dict[str, int]:
+        """Number of nodes per executed precision; of a network in strips, of one of their heights."""
+        session = next(iter(self._sessions.values()))
+        return dict(Counter(node.precision for node in session.executed().values()))
 
     def _compute(self, frame: Planes, result: Planes, white: int) -> None:
         before, old = self._before, self._result

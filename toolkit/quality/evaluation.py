@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +12,7 @@ import msgspec
 import numpy as np
 
 from toolkit.checks import Limits, Verdict
-from toolkit.errors import InputError, Unavailable, described
+from toolkit.errors import InputError
 from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.quality.budget import spent_of
 from toolkit.quality.data import Degradation, Pixels, bicubic
@@ -21,7 +20,7 @@ from toolkit.quality.measurement import PATCH, Metrics, mean_of, measure, worst_
 from toolkit.quality.page import Pictures, Views
 from toolkit.quality.pairs import ImageStore, PairList
 from toolkit.quality.report import ImageReport, NetworkReport, NotRun, QualityReport, SubjectReport
-from toolkit.quality.subjects import load, report_name
+from toolkit.quality.subjects import load, not_run, report_name
 from toolkit.runtimes.subject import Subject
 from toolkit.system.atomic import check_outputs, check_writable
 from toolkit.system.progress import Counter, ProgressCallback, no_progress
@@ -105,7 +104,7 @@ def _evaluate_each(
     Raises:
         Exception: the first error, if no network can be evaluated.
     """
-    reports, not_run, first = [], [], None
+    reports, left, first = [], [], None
     for plan in plans:
         try:
             reports.append(evaluated(plan))
@@ -113,10 +112,10 @@ def _evaluate_each(
             if len(plans) == 1:
                 raise
             first = first or error
-            not_run += [_not_run(subject, error, plan.subjects[0]) for subject in plan.subjects]
+            left += [not_run(subject, error, plan.subjects[0]) for subject in plan.subjects]
     if first is not None and not reports:
         raise first
-    return tuple(reports), tuple(not_run)
+    return tuple(reports), tuple(left)
 
 
 @dataclass(frozen=True)
@@ -165,18 +164,18 @@ def _evaluate_network(plan: _Plan, options: EvaluateOptions, counter: Counter, p
         baseline = mean_of(bases)
         exact = _run(reference, plan, store, counter, pictures, bases, None)
         gain = exact.mean.psnr_y - baseline.psnr_y
-        held, not_run = [], []
+        held, left = [], []
         for subject in others:
             try:
                 report = _run(subject, plan, store, counter, pictures, bases, exact)
             except Exception as error:  # noqa: BLE001  (runtimes may raise anything, and the other subjects continue)
-                not_run.append(_not_run(subject, error))
+                left.append(not_run(subject, error))
             else:
                 held.append(_with_spending(report, exact, gain, options.budgets))
     pairs = plan.pairs
     cut = "" if pairs.fixed is None else str(pairs.fixed)
     return NetworkReport(
-        _network_name(reference), pairs.scale, pairs.border, baseline, gain, (exact, *held), tuple(not_run), cut
+        _network_name(reference), pairs.scale, pairs.border, baseline, gain, (exact, *held), tuple(left), cut
     )
 
 
@@ -184,16 +183,6 @@ def _network_name(reference: Subject) -> str:
     """What all precisions of the network share."""
     manifest = reference.manifest
     return reference.name if manifest is None else manifest.name.replace(f"_{manifest.precision}", "", 1)
-
-
-def _not_run(subject: Subject, error: Exception, reference: Subject | None = None) -> NotRun:
-    """A subject that did not run. `reference`: the subject that raised the error, if that may be another one."""
-    failed = not isinstance(error, Unavailable)
-    trace = "".join(traceback.format_exception(error)) if failed else ""
-    reason = described(error)
-    if reference not in (None, subject):
-        reason = f"its fp32 reference did not run: {reason}"
-    return NotRun(report_name(subject), subject.runtime, subject.precision, reason, failed, trace)
 
 
 def _run(

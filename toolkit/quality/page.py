@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from toolkit.pages.document import document, table
+from toolkit.pages.slider import png_url
 from toolkit.quality.data import Pixels
 from toolkit.quality.measurement import Metrics
 from toolkit.quality.report import ImageReport, NetworkReport, QualityReport, SubjectReport
@@ -152,7 +150,7 @@ def _patch(image: ImageReport, views: Views, *, alone: bool) -> str:
     figures += [("original", views.original), (f"error ×{gain}", error)]
     figures += [] if alone else [(f"difference from fp32 ×{times}", difference)]
     shown = "".join(
-        f"<figure><img src='data:image/png;base64,{_png(pixels)}' alt='{html(caption)}'>"
+        f"<figure><img src='{_enlarged_png(pixels)}' alt='{html(caption)}'>"
         f"<figcaption>{html(caption)}</figcaption></figure>"
         for caption, pixels in figures
     )
@@ -178,8 +176,6 @@ def _amplification(magnitudes: NDArray[np.int_], full: int) -> int:
     return 1 << max((full // max(int(magnitudes.max()), 1)).bit_length() - 1, 0)
 
 
-def _png(pixels: Pixels) -> str:
-    stream = io.BytesIO()
+def _enlarged_png(pixels: Pixels) -> str:
     factor = max(_SIDE // max(pixels.shape[:2]), 1)
-    Image.fromarray(np.ascontiguousarray(pixels.repeat(factor, 0).repeat(factor, 1))).save(stream, "PNG")
-    return base64.b64encode(stream.getvalue()).decode()
+    return png_url(pixels.repeat(factor, 0).repeat(factor, 1))

@@ -16,6 +16,14 @@ from toolkit.quoting import csv_cell
 SCHEMA = 2
 
 
+def computed_otherwise(precision: Precision, executed: dict[str, int]) -> str:
+    """Executed precisions if an artifact's own is not among them; otherwise empty."""
+    computed = {name: count for name, count in executed.items() if name != "uint8"}
+    if not computed or precision in computed:
+        return ""
+    return "+".join(sorted(computed, key=lambda name: -computed[name]))
+
+
 class ImageReport(msgspec.Struct, frozen=True):
     """One image, with its bicubic baseline.
 
@@ -71,10 +79,7 @@ class SubjectReport(msgspec.Struct, frozen=True):
     @property
     def ran(self) -> str:
         """Executed precisions if the artifact's own is not among them; otherwise empty."""
-        computed = {name: count for name, count in self.executed.items() if name != "uint8"}
-        if not computed or self.precision in computed:
-            return ""
-        return "+".join(sorted(computed, key=lambda name: -computed[name]))
+        return computed_otherwise(self.precision, self.executed)
 
     def sets(self) -> dict[str, tuple[Metrics, Metrics]]:
         """Mean metrics per image set: of this network, and of bicubic."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 
+from toolkit.errors import Unavailable, described
 from toolkit.images.chroma import coloured_image
 from toolkit.quality.data import Pixels
+from toolkit.quality.report import NotRun
 from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.subject import Subject
 from toolkit.workloads import Shape
@@ -44,3 +47,13 @@ def load(subject: Subject) -> ImageFunction:
         Unavailable: its runtime is not available.
     """
     return ImageFunction(subject.load())
+
+
+def not_run(subject: Subject, error: Exception, reference: Subject | None = None) -> NotRun:
+    """A subject that did not run. `reference`: the subject that raised the error, if that may be another one."""
+    failed = not isinstance(error, Unavailable)
+    trace = "".join(traceback.format_exception(error)) if failed else ""
+    reason = described(error)
+    if reference not in (None, subject):
+        reason = f"its fp32 reference did not run: {reason}"
+    return NotRun(report_name(subject), subject.runtime, subject.precision, reason, failed, trace)

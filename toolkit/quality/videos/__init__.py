@@ -1,0 +1,1 @@
+"""Quality of upscaled video: clips, codecs, metrics of planes, and the report."""
