@@ -33,7 +33,7 @@ SIZE = Shape(48, 64)
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "span": lambda: SPAN(num_in_ch=3, num_out_ch=3, feature_channels=12, upscale=SCALE),
     "compact": lambda: Compact(num_in_ch=3, num_out_ch=3, num_feat=16, num_conv=3, upscale=SCALE, act_type="prelu"),
-    "esrgan": lambda: ESRGAN(in_nc=3, out_nc=3, num_filters=16, num_blocks=1, scale=SCALE),
+    "esrgan": lambda: ESRGAN(in_nc=3, out_nc=3, num_filters=32, num_blocks=1, scale=SCALE),
     "dat": lambda: DAT(
         img_size=64,
         in_chans=3,
