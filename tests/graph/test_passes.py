@@ -196,16 +196,18 @@ def test_uint8_io(traced, layout: str) -> None:
     assert source.config.scale * image.shape[2] == returned.shape[2]
 
 
-@pytest.mark.parametrize("lost", ["DepthToSpace", "Conv"])
-def test_uint8_io_wants_pixels_at_both_ends(lost: str, traced) -> None:
+@pytest.mark.parametrize(("lost", "factors"), [("DepthToSpace", {"output.to_levels"}),
+                                               ("Conv", {"input.to_unit", "output.to_levels"})])  # fmt: skip
+def test_factors_that_no_convolution_can_hold_are_nodes(lost: str, factors: set[str], traced) -> None:
     _, model, _ = traced
     strange = deployed(model)
     for node in strange.graph.node:
         if node.op_type == lost:
             node.op_type, node.domain = "Strange", "example"
     strange.opset_import.add(domain="example", version=1)
-    with pytest.raises(ir.passes.PreconditionError, match=r"DepthToSpace|convolution"):
-        Uint8IO("NCHW")(ir.from_proto(strange))
+    graph = ir.from_proto(strange)
+    Uint8IO("NCHW")(graph)
+    assert {node.name for node in graph.graph} & {"input.to_unit", "output.to_levels"} == factors
 
 
 @pytest.mark.parametrize("size", [(12, 18), (7, 10), (1, 1), (2, 3), (3, 1)])
