@@ -154,7 +154,12 @@ def upscale(
     network: Network = _NETWORK,
     pictures: Pictures = _PICTURES,
     videos: Videos = _VIDEOS,
-    preview: Annotated[bool, flag("Only write a before/after image; for videos a short split-screen clip.")] = False,
+    preview: Annotated[
+        bool,
+        flag(
+            "Only write a before/after image, and for videos a short split-screen clip; beside it a page with a slider."
+        ),
+    ] = False,
     jobs: int = 1,
     ray: str | None = None,
     overwrite: Annotated[

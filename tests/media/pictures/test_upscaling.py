@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from toolkit.errors import InputError
 from toolkit.images.reading import read_picture
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.pictures.output import PictureFormat
+from toolkit.media.preview import preview
+from toolkit.media.split_view import split_view
 from toolkit.media.target import Target
 from toolkit.media.upscale import upscale
 from toolkit.workloads import Shape
@@ -242,8 +247,6 @@ def test_deep_pictures_need_a_network_that_takes_them(tmp_path: Path, small_arti
 
 
 def test_preview_shows_both_halves(tmp_path: Path, options: UpscaleOptions) -> None:
-    from toolkit.media.preview import preview
-
     pixels = picture(20, 30)
     Image.fromarray(pixels).save(tmp_path / "in.png")
     preview([tmp_path / "in.png"], None, options)
@@ -256,9 +259,43 @@ def test_preview_shows_both_halves(tmp_path: Path, options: UpscaleOptions) -> N
 def test_a_preview_of_a_film(tmp_path: Path, options: UpscaleOptions) -> None:
     from media.films import moving, read_film, write_film
 
-    from toolkit.media.preview import preview
-
     source = write_film(tmp_path / "in.mp4", moving(100), sound=True)
     preview([source], None, options)
     assert len(read_film(tmp_path / "in_preview.mp4")) == 75
     assert Image.open(tmp_path / "in_preview.png").size == (128, 96)
+    text = (tmp_path / "in_preview.mp4.html").read_text()
+    found = [np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))) for data in re.findall(r"base64,([^)]+)", text)]
+    still = np.asarray(Image.open(tmp_path / "in_preview.png"))
+    np.testing.assert_array_equal(found[0][:, :62], still[:, :62])
+    np.testing.assert_array_equal(found[2][:, 66:], still[:, 66:])
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16"])
+def test_previews_of_all_kinds(mode: str, tmp_path: Path, options: UpscaleOptions) -> None:
+    """The lower right is the result; grey was refused by Pillow once."""
+    image = Image.fromarray(picture(150, 200).mean(2).astype(np.uint16) * 257) if mode == "I;16" else None
+    (image or Image.fromarray(picture(150, 200)).convert(mode)).save(tmp_path / "in.png")
+    preview([tmp_path / "in.png"], None, options)
+    samples, result = (np.asarray(Image.open(tmp_path / name)) for name in ("in.png", "in_preview.png"))
+    np.testing.assert_array_equal(result[100:, 202:], doubled(samples)[100:, 202:])
+    assert (tmp_path / "in_preview.png.html").is_file()
+
+
+def test_halves_of_large_previews_are_labelled(tmp_path: Path, options: UpscaleOptions) -> None:
+    """Below the labels, and between the halves' edges, nothing changes; with 16 bits and transparency too."""
+    before = np.full((3, 150, 200), 90, np.uint8)
+    plain = np.full((3, 300, 400), 90, np.uint8)
+    made = split_view(before, plain, 255)
+    changed = np.argwhere((made != 90).any(0))
+    changed = changed[(changed[:, 1] < 199) | (changed[:, 1] > 200)]
+    assert changed[:, 0].max() < 40
+    left, right = (changed[changed[:, 1] < 200], changed[changed[:, 1] >= 200])
+    for half, start in ((left, 0), (right, 200)):
+        assert (half[:, 1].min() - start) in range(1, 12)
+        inside = made[:, half[:, 0], half[:, 1]]
+        assert inside.max() > 200 and inside.min() < 40, "white on dark"
+    deep = split_view(*(np.full((4, *item.shape[1:]), 30000, np.uint16) for item in (before, plain)), 65280)
+    assert deep[:3].max() <= 65280 and deep[3, 10, 10] == 65280
+    small = split_view(before[:, :100, :150], plain[:, :200, :300], 255)
+    assert ((small == 90) | (small == 255)).all(), "no room for labels"

@@ -167,9 +167,9 @@ class SegmentRun:
         return Part(end.segment.number, frames, packets, rows, reused_rows, end.tally)
 
 
-def still(job: VideoJob, index: int) -> tuple[Planes, int]:
-    """Frame number `index` of a job as it would be encoded, and its white value."""
+def still(job: VideoJob, index: int) -> tuple[Planes, Planes, int]:
+    """Frame number `index` of a job: the input, the result as it would be encoded, and the white value."""
     run = SegmentRun(job)
     frames = (item for item in run.frames(job.video.segments) if isinstance(item, Raw))
     chosen = next(itertools.islice(frames, index, None))
-    return run.upscaled(chosen), chosen.white
+    return chosen.planes, run.upscaled(chosen), chosen.white
