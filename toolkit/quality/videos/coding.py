@@ -12,7 +12,7 @@ import numpy as np
 
 from toolkit.errors import InputError
 from toolkit.images.resizing import downscaled
-from toolkit.media.videos.clip_encoder import CodecSettings, configure, encoded, require_encoders
+from toolkit.media.videos.clip_encoder import CodecSettings, configure, encoded
 from toolkit.media.videos.colour import UNSPECIFIED, ToRgb
 from toolkit.media.videos.opening import created
 from toolkit.media.videos.video_file import VideoFile
@@ -224,9 +224,7 @@ def encode_low(clip: Clip, coding: Coding, scale: int, path: Path, frame_done: C
 
     Raises:
         InputError: the encoder lost frames.
-        Unavailable: PyAV is missing, or its FFmpeg lacks the encoder.
     """
-    require_encoders([coding.codec])
     settings = coding.settings(clip)
     low = Shape(*(side // scale for side in clip.shape.sides))
 

@@ -13,6 +13,7 @@ from PIL import Image
 from toolkit.errors import InputError
 from toolkit.media.split_view import enlarged
 from toolkit.media.upscaler import FrameUpscaler
+from toolkit.media.videos.clip_encoder import require_encoders
 from toolkit.quality.report import NotRun
 from toolkit.quality.subjects import not_run, report_name
 from toolkit.quality.videos.coding import CleanLow, Coding, FileLow, Low, encode_low, partner
@@ -102,6 +103,7 @@ def evaluate_video(
     if options.page is not None:
         check_outputs(options.page, overwrite=options.overwrite)
         check_writable(options.page)
+    require_encoders(item.codec for item in options.codings if item is not None)
     by_scale: dict[int, list[Subject]] = {}
     for subject in subjects:
         by_scale.setdefault(subject.scale, []).append(subject)

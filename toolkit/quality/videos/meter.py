@@ -120,11 +120,12 @@ def measure_clip(
         count = 0
         for frame, (planes, white) in zip(clip.frames(), low.frames(deep=deep), strict=False):
             frame_begun()
-            to_yuv = conversions.setdefault(white, clip.to_yuv(white))
+            if white not in conversions:
+                conversions[white] = clip.to_yuv(white)
             for method, meter in zip(methods, meters, strict=True):
                 made = method(planes, white)
                 result = _within(made, clip)
-                if meter.add(to_yuv(result), frame.yuv):
+                if meter.add(conversions[white](result), frame.yuv):
                     offer(Worst(*meter.worst, planes, white, result, made.shape[1:], frame))
             count += 1
         if count != clip.count:
