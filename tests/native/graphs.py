@@ -11,7 +11,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from toolkit.artifact import Artifact
 from toolkit.port import rgb_port
+from toolkit.sizes import SizeRule
 from toolkit.system.atomic import sha256_of
+
+EVEN = SizeRule(2, 4)
 
 
 class Builder:
@@ -42,6 +45,15 @@ class Builder:
         operands = (self.constant(weight), self.constant(self.uniform(outputs)))
         return self.node("Conv", x, *operands, pads=pads, strides=[stride] * 2, group=group)
 
+    def enlarged(self, x: str, factor: int) -> str:
+        """Nearest-neighbour upsampling, as PyTorch exports it."""
+        scales = self.constant(np.array([1, 1, factor, factor], np.float32))
+        modes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return self.node("Resize", x, "", scales, **modes)
+
+    def shuffled(self, x: str, factor: int) -> str:
+        return self.node("DepthToSpace", x, blocksize=factor, mode="CRD")
+
     def norm(self, x: str, channels: int, *, centre: bool = True) -> str:
         axes = self.constant(np.array([1]))
         if centre:
@@ -51,12 +63,12 @@ class Builder:
         scaled = self.node("Mul", self.node("Div", x, deviation), self.constant(self.uniform(channels, 1, 1)))
         return self.node("Add", scaled, self.constant(self.uniform(channels, 1, 1)))
 
-    def model(self, output: str, *, uint8: bool = False, layout: str = "NCHW") -> onnx.ModelProto:
+    def model(self, output: str, *, uint8: bool = False, layout: str = "NCHW", channels: int = 3) -> onnx.ModelProto:
         """The graph from `input` to what the last node makes."""
         assert self.nodes[-1].output[0] == output
         self.nodes[-1].output[0] = "output"
         dtype = TensorProto.UINT8 if uint8 else TensorProto.FLOAT
-        shape = [1, 3, "h", "w"] if layout == "NCHW" else [1, "h", "w", 3]
+        shape = [1, channels, "h", "w"] if layout == "NCHW" else [1, "h", "w", channels]
         ends = [
             [helper.make_tensor_value_info(name, dtype, [f"{name}_{d}" if isinstance(d, str) else d for d in shape])]
             for name in ("input", "output")
@@ -65,19 +77,34 @@ class Builder:
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=10)
 
 
-def artifact(model: onnx.ModelProto, like: Artifact, directory: Path, scale: int, name: str | None = None) -> Artifact:
+def artifact(
+    model: onnx.ModelProto,
+    like: Artifact,
+    directory: Path,
+    scale: int,
+    name: str | None = None,
+    *,
+    sizes: SizeRule = EVEN,
+) -> Artifact:
     """A graph as an artifact, with the manifest of another one where it does not matter."""
     content = model.SerializeToString()
     manifest = like.manifest
     dtype = "uint8" if model.graph.input[0].type.tensor_type.elem_type == TensorProto.UINT8 else "float32"
     dims = model.graph.input[0].type.tensor_type.shape.dim
-    layout = "NCHW" if dims[1].dim_value == 3 else "NHWC"
+    layout = "NCHW" if dims[1].dim_value else "NHWC"
+    colours = dims[1].dim_value or dims[3].dim_value
+    ends = [rgb_port(dtype, layout, name) for name in ("input", "output")]
+    if colours == 1:
+        shape = tuple(1 if size == 3 else size for size in ends[0].shape)
+        ends = [msgspec.structs.replace(end, order="Y", shape=shape) for end in ends]
     made = msgspec.structs.replace(
         manifest,
         name=name or f"graph_x{scale}",
-        network=msgspec.structs.replace(manifest.network, scale=scale, smallest=4),
-        input=rgb_port(dtype, layout, "input"),
-        output=rgb_port(dtype, layout, "output"),
+        network=msgspec.structs.replace(
+            manifest.network, scale=scale, size_multiple=sizes.multiple, smallest=sizes.smallest
+        ),
+        input=ends[0],
+        output=ends[1],
         onnx_sha256=sha256_of(content),
         onnx_bytes=len(content),
     )

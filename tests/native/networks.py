@@ -36,9 +36,7 @@ def branched(seed: int = 0) -> onnx.ModelProto:
     half = b.conv(features, 5, 5, 2, stride=2, group=5)
     half = _gelu_tanh(b, b.conv(half, 5, 6, 3))
     half = b.conv(_gelu(b, b.conv(half, 6, 6, 3, group=6)), 6, 5, 3)
-    scales = b.constant(np.array([1, 1, 2, 2], np.float32))
-    options = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    x = b.node("Sub", b.node("Resize", half, "", scales, **options), b.node("Relu", features))
+    x = b.node("Sub", b.enlarged(half, 2), b.node("Relu", features))
     x = b.node("Clip", x, b.constant(np.float32(-0.9)), b.constant(np.float32(0.8)))
     return b.model(b.node("DepthToSpace", b.conv(x, 5, 12, 3), blocksize=2, mode="CRD"))
 
@@ -55,6 +53,49 @@ def unshuffled_later(seed: int = 0) -> onnx.ModelProto:
     x = b.node("Round", b.node("Clip", x, b.constant(np.float32(0)), b.constant(np.float32(255))))
     x = b.node("Transpose", b.node("DepthToSpace", x, blocksize=6, mode="CRD"), perm=[0, 2, 3, 1])
     return b.model(b.node("Cast", x, to=TensorProto.UINT8), uint8=True, layout="NHWC")
+
+
+def gated(seed: int = 0) -> onnx.ModelProto:
+    """As Compact and SPAN, any size: PReLU, SiLU, gates, skips, concatenation, 1x1; the enlarged image added."""
+    b = Builder(seed)
+    head = b.node("PRelu", b.conv("input", 3, 7, 3), b.constant(b.uniform(7, 1, 1)))
+    x = b.conv(head, 7, 7, 3)
+    x = b.node("Mul", x, b.node("Sigmoid", x))
+    x = b.conv(x, 7, 7, 3)
+    gate = b.node("Sub", b.node("Sigmoid", x), b.constant(np.float32(0.5)))
+    x = b.node("Mul", b.node("Add", x, head), gate)
+    first = x
+    x = b.conv(x, 7, 7, 3)
+    x = b.node("Mul", b.node("Add", x, first), b.node("Tanh", b.conv(x, 7, 7, 1)))
+    x = b.node("Mul", x, x)
+    x = b.conv(b.node("Concat", head, x, "input", first, x, axis=1), 31, 27, 1)
+    x = b.shuffled(b.node("LeakyRelu", x, alpha=-0.3), 3)
+    x = b.node("Sub", b.enlarged("input", 3), x)
+    x = b.node("Mul", x, b.constant(b.uniform(3, 1, 1)))
+    return b.model(b.node("Clip", x, b.constant(np.float32(-1)), b.constant(np.float32(0.7))))
+
+
+def two_steps(seed: int = 0) -> onnx.ModelProto:
+    """x2 in two pixel shuffles, after a 3x3 with stride 2; sums of shuffles, and of enlarged features with shuffles."""
+    b = Builder(seed)
+    weight = b.constant(b.uniform(5, 3, 3, 3, scale=0.2))
+    half = b.node("Conv", "input", weight, b.constant(b.uniform(5)), pads=[1] * 4, strides=[2, 2])
+    whole = b.node("Sigmoid", b.shuffled(b.conv(b.node("Tanh", half), 5, 12, 3), 2))
+    x = b.node("PRelu", b.shuffled(b.conv(whole, 3, 12, 5), 2), b.constant(b.uniform(3, 1, 1)))
+    x = b.node("Add", x, b.shuffled(b.conv(whole, 3, 12, 1), 2))
+    low = b.node("Add", b.enlarged(whole, 2), b.shuffled(b.conv(half, 5, 48, 3), 4))
+    return b.model(b.node("Add", b.conv(b.enlarged(b.node("Relu", whole), 2), 3, 3, 3), b.node("Sub", x, low)))
+
+
+def luma(seed: int = 0) -> onnx.ModelProto:
+    """One channel, bytes, x2: half resolution inside, the image added at the end."""
+    b = Builder(seed)
+    image = b.node("Mul", b.node("Cast", "input", to=TensorProto.FLOAT), b.constant(np.float32(1 / 255)))
+    x = b.node("Relu", b.conv(image, 1, 6, 6, stride=2))
+    x = b.node("Add", b.shuffled(b.conv(x, 6, 16, 3), 4), b.enlarged(image, 2))
+    x = b.node("Mul", x, b.constant(np.float32(255)))
+    x = b.node("Round", b.node("Clip", x, b.constant(np.float32(0)), b.constant(np.float32(255))))
+    return b.model(b.node("Cast", x, to=TensorProto.UINT8), uint8=True, channels=1)
 
 
 def float64(model: onnx.ModelProto) -> Callable[[np.ndarray], np.ndarray]:

@@ -11,13 +11,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from native.graphs import Builder
-from native.networks import branched, exact_gelu, float64, strided, unshuffled_later
+from native.networks import branched, exact_gelu, float64, gated, luma, strided, two_steps, unshuffled_later
 from native.running import Native
+
+from toolkit.sizes import SizeRule
 
 NETWORKS: dict[str, tuple[Callable[[], onnx.ModelProto], int]] = {
     "strided": (strided, 2),
     "branched": (branched, 2),
     "unshuffled-later": (unshuffled_later, 3),
+    "gated": (gated, 3),
+    "two-steps": (two_steps, 2),
+    "luma": (luma, 2),
 }
 SIZES = [(4, 4), (4, 34), (6, 10), (30, 6), (22, 70), (10, 262)]
 TOLERANCE = 1e-5
@@ -80,6 +85,47 @@ def test_parts_of_the_width_change_no_bit(network: Native) -> None:
         np.testing.assert_array_equal(network.run(frame, threads=2, tile_columns=5), network.run(frame))
 
 
+def test_odd_and_tiny_sizes(native: Callable[..., Native]) -> None:
+    network = native(gated(), 3, SizeRule(1, 1))
+    exact = float64(onnx.load(network.artifact.path))
+    for size in ((1, 1), (1, 9), (13, 2), (31, 67)):
+        frame = network.noise(*size)
+        check(network.run(frame), exact(frame))
+        np.testing.assert_array_equal(network.run(frame, threads=3, tile_columns=7), network.run(frame))
+
+
+@pytest.mark.parametrize("operator", ["Sigmoid", "Tanh", "SiLU"])
+def test_gates_are_exact_to_a_few_units_in_the_last_place(operator: str, native: Callable[..., Native]) -> None:
+    """Relative to the value, also where it is near zero or beyond what exp can represent."""
+    b = Builder(0)
+    x = b.node("Sub", "input", b.constant(np.float32(0)))
+    y = b.node("Mul", x, b.node("Sigmoid", x)) if operator == "SiLU" else b.node(operator, x)
+    eye = b.constant(np.repeat(np.eye(3, dtype=np.float32), 4, 0).reshape(12, 3, 1, 1))
+    network = native(b.model(b.shuffled(b.node("Conv", y, eye), 2)))
+    values = np.concatenate([np.linspace(-85, 85, 40_000), np.geomspace(1e-20, 1, 1000), [-1e30, -500, 0, 500, 1e30]])
+    frame = np.zeros(3 * 64 * 214, np.float32)
+    frame[: values.size] = values
+    frame = frame.reshape(1, 3, 64, 214)
+    x64 = frame.astype(np.float64)
+    with np.errstate(over="ignore"):
+        gate = 1 / (1 + np.exp(-x64))
+    exact = {"Sigmoid": gate, "Tanh": np.tanh(x64), "SiLU": x64 * gate}[operator]
+    got = network.run(frame)[:, :, ::2, ::2]
+    inside = np.abs(frame) < 87
+    np.testing.assert_allclose(got[inside], exact[inside], rtol=4e-7, atol=0)
+    np.testing.assert_allclose(got[~inside], exact[~inside], rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(network.run(frame, "x86-64-v3"), network.run(frame, "scalar"))
+
+
+def test_upsampling_by_pytorchs_and_by_onnxs_own_rule_is_the_same(native: Callable[..., Native]) -> None:
+    b = Builder(0)
+    factors = b.constant(np.array([1, 1, 3, 3], np.float32))
+    x = b.node("Add", b.shuffled(b.conv("input", 3, 27, 3), 3), b.node("Resize", "input", "", factors))
+    network = native(b.model(x), 3)
+    frame = network.noise(6, 8)
+    check(network.run(frame), float64(onnx.load(network.artifact.path))(frame))
+
+
 @pytest.mark.parametrize("tanh", [False, True])
 def test_gelu_is_exact_to_half_a_millionth(tanh: bool, native: Callable[..., Native]) -> None:
     b = Builder(0)
@@ -95,8 +141,33 @@ def test_working_memory_does_not_grow_with_height(network: Native) -> None:
     library = network.library()
     low, high = (library.engine(height, 128, 1).working_bytes for height in (16, 4096))
     assert 0 < low == high
-    narrow, wide = (library.engine(16, width, 1).working_bytes for width in (7680, 15360))
+    narrow, wide = (library.engine(16, width, 1).working_bytes for width in (30720, 61440))
     assert wide < 1.2 * narrow
+
+
+KINDS = ("norm", "gelu", "leaky", "conv", "depthwise", "residual", "affine", "prelu", "silu", "gate", "concat")
+
+
+def extended(draw: st.DrawFn, b: Builder, x: str, channels: int) -> tuple[str, int]:
+    """A tensor after one more layer, and its channels."""
+    kind, wider = draw(st.sampled_from(KINDS)), draw(st.integers(1, 29))
+    if kind == "norm" and channels > 2:
+        return b.norm(x, channels, centre=draw(st.booleans())), channels
+    if kind == "conv":
+        return b.conv(x, channels, wider, draw(st.sampled_from([1, 3]))), wider
+    if kind == "concat":
+        return b.node("Concat", b.conv(x, channels, wider, 3), x, axis=1), wider + channels
+    layers: dict[str, Callable[[], str]] = {
+        "gelu": lambda: b.node("Gelu", x),
+        "leaky": lambda: b.node("LeakyRelu", x, alpha=0.2),
+        "prelu": lambda: b.node("PRelu", x, b.constant(b.uniform(channels, 1, 1))),
+        "silu": lambda: b.node("Mul", x, b.node("Sigmoid", x)),
+        "gate": lambda: b.node("Mul", b.node("Tanh", b.conv(x, channels, channels, 1)), x),
+        "depthwise": lambda: b.conv(x, channels, channels, 3, group=channels),
+        "residual": lambda: b.node(draw(st.sampled_from(["Add", "Sub"])), b.conv(x, channels, channels, 3), x),
+        "affine": lambda: b.node("Add", x, b.constant(b.uniform(channels, 1, 1))),
+    }
+    return layers.get(kind, layers["affine"])(), channels
 
 
 @st.composite
@@ -107,25 +178,10 @@ def graphs(draw: st.DrawFn) -> tuple[onnx.ModelProto, int]:
     channels = draw(st.integers(1, 29))
     kernel = draw(st.sampled_from([1, 3, 5])) * strides
     x = b.conv("input", 3, channels, kernel, stride=strides)
-    for _ in range(draw(st.integers(0, 4))):
-        kind = draw(st.sampled_from(["norm", "gelu", "leaky", "conv", "depthwise", "residual", "affine"]))
-        if kind == "norm" and channels > 2:
-            x = b.norm(x, channels, centre=draw(st.booleans()))
-        elif kind == "gelu":
-            x = b.node("Gelu", x)
-        elif kind == "leaky":
-            x = b.node("LeakyRelu", x, alpha=0.2)
-        elif kind == "conv":
-            wider = draw(st.integers(1, 29))
-            x, channels = b.conv(x, channels, wider, draw(st.sampled_from([1, 3]))), wider
-        elif kind == "depthwise":
-            x = b.conv(x, channels, channels, 3, group=channels)
-        elif kind == "residual":
-            x = b.node(draw(st.sampled_from(["Add", "Sub"])), b.conv(x, channels, channels, 3), x)
-        else:
-            x = b.node("Add", x, b.constant(b.uniform(channels, 1, 1)))
-    x = b.conv(x, channels, 3 * (scale * strides) ** 2, 3)
-    return b.model(b.node("DepthToSpace", x, blocksize=scale * strides, mode="CRD")), scale
+    for _ in range(draw(st.integers(0, 5))):
+        x, channels = extended(draw, b, x, channels)
+    x = b.shuffled(b.conv(x, channels, 3 * (scale * strides) ** 2, 3), scale * strides)
+    return b.model(b.node("Add", x, b.enlarged("input", scale)) if draw(st.booleans()) else x), scale
 
 
 @pytest.mark.slow

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from native.networks import branched, strided, unshuffled_later
+from native.graphs import artifact
+from native.networks import branched, float64, gated, luma, strided, two_steps, unshuffled_later
 from native.running import Native
 from PIL import Image
 
@@ -26,7 +27,8 @@ from toolkit.workloads import Shape
 
 DRIVER = Path(__file__).with_name("driver.c")
 CROSS, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64"
-GRAPHS = (strided, branched, unshuffled_later)
+GRAPHS = (strided, branched, unshuffled_later, gated, two_steps, luma)
+SCALES = {unshuffled_later: 3, gated: 3}
 SIZES = [(4, 4), (6, 10), (4, 38), (20, 130)]
 
 
@@ -73,7 +75,7 @@ def drive(program: list[str], network: Native, size: tuple[int, int], directory:
 def test_sanitizers_find_nothing(
     graph: Callable, sanitizer: str, target: str, native: Callable[..., Native], tmp_path: Path
 ) -> None:
-    network = native(graph(), 3 if graph is unshuffled_later else 2)
+    network = native(graph(), SCALES.get(graph, 2))
     network.program.tile_columns = 40
     options = (f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-O1", "-g")
     driver = build(network, target, "c++", tmp_path, *options)
@@ -86,7 +88,7 @@ def test_sanitizers_find_nothing(
 @pytest.mark.skipif(shutil.which(EMULATOR) is None, reason=f"there is no {EMULATOR} (apt install qemu-user)")
 @pytest.mark.parametrize("graph", GRAPHS)
 def test_neon_computes_the_same_bits(graph: Callable, native: Callable[..., Native], tmp_path: Path) -> None:
-    network = native(graph(), 3 if graph is unshuffled_later else 2)
+    network = native(graph(), SCALES.get(graph, 2))
     driver = build(network, "aarch64", CROSS, tmp_path, "-static", "-O2")
     for size in SIZES:
         got = drive([EMULATOR, str(driver)], network, size, tmp_path)
@@ -96,10 +98,10 @@ def test_neon_computes_the_same_bits(graph: Callable, native: Callable[..., Nati
 @pytest.mark.parametrize("uint8", [None, "NHWC"])
 def test_the_example_program(uint8: str | None, small_artifact: Artifact, tmp_path: Path) -> None:
     """A C program that reads and writes pictures, built as the bundle says, gives what a session gives."""
-    artifact = small_artifact
+    made = small_artifact
     if uint8 is not None:
-        artifact = export(source_checkpoint(small_artifact), ExportOptions(uint8=uint8), tmp_path)
-    engine = toolkit.build(artifact, "native", directory=tmp_path).engine
+        made = export(source_checkpoint(small_artifact), ExportOptions(uint8=uint8), tmp_path)
+    engine = toolkit.build(made, "native", directory=tmp_path).engine
     command = ["cc", "-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O2", "example.c", "./engine.so"]
     subprocess.run([*command, "-o", "upscale", f"-Wl,-rpath,{engine.path}"], cwd=engine.path, check=True, timeout=300)
     pixels = np.random.default_rng(0).integers(0, 256, (10, 14, 3)).astype(np.uint8)
@@ -117,6 +119,18 @@ def test_the_example_program(uint8: str | None, small_artifact: Artifact, tmp_pa
     assert np.abs(written - expected.clip(0, 255)).max() <= 0.5 + 1e-3
     for arguments in ([], ["missing.ppm", "x.ppm"], [engine.path / "engine.json", "x.ppm"]):
         assert subprocess.run([upscale, *arguments], capture_output=True, timeout=60, check=False).returncode == 1
+
+
+def test_the_example_program_of_a_luma_network(small_artifact: Artifact, tmp_path: Path) -> None:
+    """It reads and writes PGM, of one channel."""
+    engine = toolkit.build(artifact(luma(), small_artifact, tmp_path, 2), "native", directory=tmp_path).engine
+    command = ["cc", "-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O2", "example.c", "./engine.so"]
+    subprocess.run([*command, "-o", "upscale", f"-Wl,-rpath,{engine.path}"], cwd=engine.path, check=True, timeout=300)
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 14)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "in.pgm")
+    subprocess.run([engine.path / "upscale", tmp_path / "in.pgm", tmp_path / "out.pgm"], check=True, timeout=60)
+    written = np.asarray(Image.open(tmp_path / "out.pgm")).astype(int)
+    assert np.abs(written - float64(luma())(pixels[None, None])[0, 0]).max() <= 1
 
 
 def test_engines_of_two_artifacts_have_names_of_their_own(small_artifact: Artifact) -> None:

@@ -47,12 +47,32 @@ def shrinking(b: Builder, x: str) -> str:
     return b.node("Conv", x, weight)
 
 
-def sigmoid(b: Builder, x: str) -> str:
-    return b.node("Sigmoid", x)
+def softmax(b: Builder, x: str) -> str:
+    return b.node("Softmax", x, axis=1)
 
 
-def product(b: Builder, x: str) -> str:
-    return b.node("Mul", x, b.node("Relu", x))
+def quotient(b: Builder, x: str) -> str:
+    return b.node("Div", x, b.node("Sigmoid", x))
+
+
+def narrow_gate(b: Builder, x: str) -> str:
+    return b.node("Mul", x, b.node("Sigmoid", b.conv(x, 4, 1, 3)))
+
+
+def below(b: Builder, x: str) -> str:
+    return b.node("Concat", x, x, axis=2)
+
+
+def resolutions(b: Builder, x: str) -> str:
+    return b.node("Concat", x, b.enlarged(x, 2), axis=1)
+
+
+def computed_slope(b: Builder, x: str) -> str:
+    return b.node("PRelu", x, b.node("Relu", x))
+
+
+def distant_pixels(b: Builder, x: str) -> str:
+    return b.conv(x, 4, 4, 5, stride=5)
 
 
 def half(b: Builder, x: str) -> str:
@@ -70,8 +90,13 @@ def bilinear(b: Builder, x: str) -> str:
         (mean, "n1 (ReduceMean)", "needs the whole frame"),
         (grouped, "n1 (Conv)", "2 groups"),
         (shrinking, "n1 (Conv)", "changes the size"),
-        (sigmoid, "n1 (Sigmoid)", "does not implement"),
-        (product, "n2 (Mul)", "one operand must be constant"),
+        (softmax, "n1 (Softmax)", "does not implement"),
+        (quotient, "n2 (Div)", "the divisor must be constant"),
+        (narrow_gate, "n3 (Mul)", "different sizes"),
+        (below, "n1 (Concat)", "another axis than the channels"),
+        (resolutions, "n2 (Concat)", "different sizes"),
+        (computed_slope, "n2 (PRelu)", "slope that is not constant"),
+        (distant_pixels, "n1 (Conv)", "factors up to 4"),
         (half, "n1 (Conv)", "float16"),
         (bilinear, "n1 (Resize)", "not a nearest-neighbour upsampling"),
     ],
@@ -107,7 +132,7 @@ def test_fp16_artifacts(small_artifact: Artifact, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (BuildOptions(target=("x86-64-v9",)), "no target 'x86-64-v9'"),
+        (BuildOptions(target=("x86-64-v9",)), "there is not a target 'x86-64-v9'"),
         (BuildOptions(target=("scalar", "x86-64-v3")), "one target"),
         (BuildOptions(shape=Shape(8, 8)), "takes every size"),
         (BuildOptions(tf32=True), "no option tf32"),
@@ -122,7 +147,7 @@ def test_the_default_on_cpus(small_artifact: Artifact, tmp_path: Path, monkeypat
     """native, but not where it cannot, or where a verdict says that it overspends."""
     assert default_runtime(small_artifact) == "native"
     b = Builder(0)
-    refused = artifact(finished(b, sigmoid(b, b.conv("input", 3, 4, 3))), small_artifact, tmp_path, 2)
+    refused = artifact(finished(b, softmax(b, b.conv("input", 3, 4, 3))), small_artifact, tmp_path, 2)
     assert default_runtime(refused) == "ort-cpu"
     for runtime, chosen in (("native", "ort-cpu"), ("openvino", "native")):
         verdict = Verdict.of(runtime, "Set5", 5, Spent(0.2, 0.2, 1.0), Limits(0.1, 0.3, 4.0))

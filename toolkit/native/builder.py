@@ -21,15 +21,18 @@ from toolkit.native.program import (
     Operation,
     Origin,
     ReadFrame,
+    Repeat,
+    Shuffle,
     Source,
     Stage,
     Store,
     Unshuffle,
 )
-from toolkit.native.values import Image, Known, Tensor, unsupported
+from toolkit.native.values import Enlarged, Image, Known, Shuffled, Tensor, unsupported
 from toolkit.precisions import Precision
 
-COLOURS = 3
+_LARGEST_BLOCK = 4
+"""Largest factor of an unshuffle between stages: `headers/line_buffer.h` has lanes after a row for no larger one."""
 
 
 class ProgramBuilder:
@@ -41,13 +44,15 @@ class ProgramBuilder:
         executed: precision of each node so far, by node name.
     """
 
-    def __init__(self, image: ir.Value) -> None:
-        """`image`: the input of the graph."""
+    def __init__(self, image: ir.Value, colours: int) -> None:
+        """`image`: the input of the graph; `colours`: its number of channels."""
         self.stages: list[Stage] = []
         self.buffers: list[Buffer] = []
         self.executed: dict[str, Precision] = {}
         self._known: dict[ir.Value, Known] = {image: Image(1.0)}
+        self._colours = colours
         self._images: dict[tuple[float, int], int] = {}
+        self._resampled: dict[Shuffled | Enlarged, Tensor] = {}
 
     def represent(self, value: ir.Value, known: Known) -> None:
         """Set the representation of a value."""
@@ -58,8 +63,8 @@ class ProgramBuilder:
         return self.found(node.inputs[index], node)
 
     def found(self, value: ir.Value | None, node: ir.Node | None) -> Tensor:
-        """A value as a tensor of a stage; the input frame gets a stage that reads it."""
-        known = self.known(value, node)
+        """A value as a tensor of a stage; the input frame and pending resamplings get a stage of their own."""
+        known = self.resampled(self.known(value, node))
         if isinstance(known, Image):
             return self.image(known, 1)
         if isinstance(known, Tensor):
@@ -80,7 +85,7 @@ class ProgramBuilder:
         """
         key = image.factor, factor
         if key not in self._images:
-            channels = COLOURS * factor**2
+            channels = self._colours * factor**2
             tensor = self.begin(ReadFrame(factor), channels, Fraction(1, factor))
             self._images[key] = tensor.stage
             if image.factor != 1:
@@ -140,10 +145,30 @@ class ProgramBuilder:
     def size(self, tensor: Tensor) -> Fraction:
         return self.stages[tensor.stage].size
 
-    def unshuffled(self, known: Tensor | Image, factor: int) -> Tensor:
+    def resampled(self, known: Known) -> Known:
+        """A value whose pending shuffle or upsampling is done by a stage, one for all its readers; other values as they
+        are.
+        """
+        if not isinstance(known, Shuffled | Enlarged):
+            return known
+        if known not in self._resampled:
+            tensor = self.image(known.tensor, 1) if isinstance(known.tensor, Image) else known.tensor
+            # Every row is read `factor` times, so a resampling reads a line buffer instead of the tile.
+            source = Source(self.buffer(tensor, "float"), Fraction(1, known.factor))
+            size = self.size(tensor) * known.factor
+            if isinstance(known, Enlarged):
+                made = self.begin(Repeat(source, known.factor), self.channels(tensor), size)
+            else:
+                made = self.begin(Shuffle(source, known.factor), self.channels(tensor) // known.factor**2, size)
+            self._resampled[known] = made
+        return self._resampled[known]
+
+    def unshuffled(self, known: Tensor | Image, factor: int, node: ir.Node | None) -> Tensor:
         """A tensor after pixel unshuffle; of the input frame, the stage that reads it does the unshuffle."""
         if isinstance(known, Image):
             return self.image(known, factor)
+        if factor > _LARGEST_BLOCK:
+            raise unsupported(node, f"needs an unshuffle by {factor}; factors up to {_LARGEST_BLOCK} are supported")
         channels, size = self.channels(known), self.size(known)
         reach = (0, factor - 1)
         source = Source(self.buffer(known, "float"), Fraction(factor), reach, reach)

@@ -57,7 +57,7 @@ def convolution(builder: ProgramBuilder, node: ir.Node) -> Tensor:
         Unsupported: it is neither dense nor depthwise, or the size of its output is not that of its input divided by
             the stride.
     """
-    known = builder.known(node.inputs[0], node)
+    known = builder.resampled(builder.known(node.inputs[0], node))
     step = 0.0  # quantisation scale of the input; 0: not quantised
     if isinstance(known, Quantised):
         step, known = known.step, known.tensor
@@ -89,9 +89,9 @@ def _dense(
     if geometry.stride > 1:
         if geometry.reflect:
             raise unsupported(node, "has a stride and padding by reflection")
-        tensor = builder.unshuffled(known, geometry.stride)
+        tensor = builder.unshuffled(known, geometry.stride, node)
+        weight, top, left = _aligned(weight, geometry)
         weight = unshuffled_kernel(weight, geometry.stride)
-        top, left = top // geometry.stride, left // geometry.stride
     else:
         tensor = builder.image(known, 1) if isinstance(known, Image) else known
     stage = builder.stages[tensor.stage]
@@ -196,12 +196,22 @@ def _geometry(node: ir.Node, kernel: tuple[int, ...], pads: tuple[int, ...], ref
         raise unsupported(node, "has dilations, auto_pad, or different strides for rows and columns")
     stride = strides[0]
     (height, width), (top, left, bottom, right) = kernel, pads
-    # The unshuffled convolution needs a kernel and a padding that are multiples of the stride. Padding of k - s rows in
-    # total makes the output size the input size divided by the stride.
-    whole = all(side % stride == 0 for side in (height, width, top, left))
-    if not whole or (top + bottom, left + right) != (height - stride, width - stride):
+    # An input of n * s rows gives n rows if n * s + pads - k lies in (n - 1) * s .. n * s - 1.
+    if not all(-stride <= padded - side < 0 for padded, side in ((top + bottom, height), (left + right, width))):
         raise unsupported(
             node,
             f"with kernel {height}x{width}, stride {stride}, padding {pads} changes the size other than by the stride",
         )
     return _Geometry((height, width), stride, (top, left), reflect)
+
+
+def _aligned(weight: NDArray[np.generic], geometry: _Geometry) -> tuple[NDArray[np.generic], int, int]:
+    """Weights and padding (top, left) as multiples of the stride, as the unshuffled convolution needs them: zeros
+    before and after the kernel, which read more of the padding, or more pixels, to no effect.
+    """
+    grown, sides = [(0, 0), (0, 0)], []
+    for side, before in zip(geometry.kernel, geometry.before, strict=True):
+        first = -before % geometry.stride
+        grown.append((first, -(side + first) % geometry.stride))
+        sides.append((before + first) // geometry.stride)
+    return np.pad(weight, grown), sides[0], sides[1]

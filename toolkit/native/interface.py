@@ -50,10 +50,17 @@ def interface(template: str, program: Program, manifest: Manifest, target: Targe
 
 
 def _samples(manifest: Manifest) -> dict[str, str]:
-    """Conversions between bytes of RGB and samples of frames for the example program."""
+    """Conversions between bytes of a picture and samples of frames, for the example program and comments."""
     given, returned = manifest.input, manifest.output
     rounding = 0.5 if given.dtype == "uint8" else 0.0
+    grey = given.channels == 1
     return {
+        "ORDER": "one channel of luma" if grey else given.order,
+        "CHANNELS": str(given.channels),
+        "FORMAT": "PGM" if grey else "PPM",
+        "SUFFIX": "pgm" if grey else "ppm",
+        "MAGIC": "P5" if grey else "P6",
+        "MAGIC_DIGIT": "5" if grey else "6",
         "IN_C": "unsigned char" if given.dtype == "uint8" else "float",
         "OUT_C": "unsigned char" if returned.dtype == "uint8" else "float",
         "INTERLEAVED_IN": str(int(given.layout == "NHWC")),

@@ -1,10 +1,11 @@
-"""Finds layer norms and GELUs that a graph expresses in elementary operators."""
+"""Finds layer norms, GELUs and SiLUs that a graph expresses in elementary operators."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import erf
+from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
@@ -36,26 +37,27 @@ class NormPattern:
 
 
 @dataclass(frozen=True)
-class GeluPattern:
-    """A GELU; its last node is a Mul."""
+class ActivationPattern:
+    """A GELU or SiLU; its last node is a Mul."""
 
     data: ir.Value
-    tanh: bool
+    kind: Literal["gelu", "gelu-tanh", "silu"]
 
 
 @dataclass(frozen=True)
 class Patterns:
     """Patterns by their last node (`found`), and for each other node of a pattern its last node (`inner`)."""
 
-    found: dict[ir.Node, NormPattern | GeluPattern]
+    found: dict[ir.Node, NormPattern | ActivationPattern]
     inner: dict[ir.Node, ir.Node]
 
 
 def find_patterns(model: ir.Model) -> Patterns:
-    """All norms and GELUs whose intermediate values are not used elsewhere."""
+    """All norms, GELUs and SiLUs whose intermediate values are not used elsewhere."""
     patterns = Patterns({}, {})
     for node in model.graph:
-        match = _norm(node) if node.op_type == "Div" else _gelu(node) if node.op_type in ("Erf", "Tanh") else None
+        find = _FINDERS.get(node.op_type)
+        match = None if find is None else find(node)
         if match is None:
             continue
         last, pattern, inner = match
@@ -95,7 +97,7 @@ def _over_channels(mean: ir.Node) -> bool:
     return keeps and axes is not None and axes.reshape(-1).tolist() in ([1], [-3])
 
 
-def _gelu(bend: ir.Node) -> tuple[ir.Node, GeluPattern, list[ir.Node]] | None:
+def _gelu(bend: ir.Node) -> tuple[ir.Node, ActivationPattern, list[ir.Node]] | None:
     """A GELU around an Erf or Tanh node.
 
     x * Phi(x) starts and ends at the same value x: follow the only reader of each result until a node reads x again.
@@ -127,7 +129,7 @@ def _gelu(bend: ir.Node) -> tuple[ir.Node, GeluPattern, list[ir.Node]] | None:
     tolerance = max((_GELU_TOLERANCE.get(name, 0.0) for name in given), default=0.0)
     if np.abs(values[chain[-1].outputs[0]] - x * phi).max() > tolerance:
         return None
-    return chain[-1], GeluPattern(data, tanh), inner
+    return chain[-1], ActivationPattern(data, "gelu-tanh" if tanh else "gelu"), inner
 
 
 def _is_data(value: ir.Value, chain: list[ir.Node]) -> bool:
@@ -148,3 +150,23 @@ def _between(bend: ir.Node, data: ir.Value) -> list[ir.Node] | None:
         return True
 
     return list(found) if visit(bend.inputs[0]) else None
+
+
+def _silu(sigmoid: ir.Node) -> tuple[ir.Node, ActivationPattern, list[ir.Node]] | None:
+    """x * sigmoid(x)."""
+    data, gate = sigmoid.inputs[0], sigmoid.outputs[0]
+    readers = consumers(gate)
+    if data is None or len(readers) != 1 or readers[0].op_type != "Mul":
+        return None
+    if {*readers[0].inputs} != {data, gate}:
+        return None
+    return readers[0], ActivationPattern(data, "silu"), [sigmoid]
+
+
+_FINDERS: dict[str, Callable[[ir.Node], tuple[ir.Node, NormPattern | ActivationPattern, list[ir.Node]] | None]] = {
+    "Div": _norm,
+    "Erf": _gelu,
+    "Tanh": _gelu,
+    "Sigmoid": _silu,
+}
+"""What looks for a pattern around a node, by its operator."""

@@ -106,6 +106,21 @@ class Repeat:
 
 
 @dataclass(frozen=True)
+class Shuffle:
+    """Pixel shuffle by `factor`, between stages. The last stage shuffles while it writes the output instead."""
+
+    source: Source
+    factor: int
+
+
+@dataclass(frozen=True)
+class Join:
+    """The channels of several buffers, one after the other."""
+
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True)
 class Convolution:
     """Dense convolution with stride 1.
 
@@ -133,7 +148,7 @@ class Depthwise:
     stride: int = 1
 
 
-Origin = ReadFrame | Copy | Unshuffle | Repeat | Convolution | Depthwise
+Origin = ReadFrame | Copy | Unshuffle | Repeat | Shuffle | Join | Convolution | Depthwise
 """What fills the tile of a stage."""
 
 
@@ -141,9 +156,16 @@ Origin = ReadFrame | Copy | Unshuffle | Repeat | Convolution | Depthwise
 class Activation:
     """An elementwise activation. `slope` is for leaky ReLU, `limits` (lowest, highest) for clip."""
 
-    kind: Literal["gelu", "gelu-tanh", "relu", "leaky-relu", "clip"]
+    kind: Literal["gelu", "gelu-tanh", "relu", "leaky-relu", "clip", "sigmoid", "silu", "tanh"]
     slope: float = 0.0
     limits: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class PRelu:
+    """max(x, 0) + slope * min(x, 0), with `slope` (C,) per channel."""
+
+    slope: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,11 +191,22 @@ class Norm:
 
 @dataclass(frozen=True, eq=False)
 class Combine:
-    """own * tile + other * a row of a buffer: a residual sum or difference. Factors are 1 or -1."""
+    """own * tile + other * a row of a buffer: a residual sum or difference. Factors are 1 or -1.
+
+    `channels`: for each channel of the tile, the channel of the buffer that is added to it; None: the same one.
+    """
 
     source: Source
     own: float
     other: float
+    channels: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Multiply:
+    """tile * a row of a buffer: a gate."""
+
+    source: Source
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +231,7 @@ class WriteFrame:
     factor: int
 
 
-Operation = Activation | Affine | Norm | Combine | Quantise | Store | WriteFrame
+Operation = Activation | PRelu | Affine | Norm | Combine | Multiply | Quantise | Store | WriteFrame
 """What is done with a tile, in order, while it is in the innermost cache."""
 
 
@@ -217,17 +250,23 @@ class Stage:
 
     @property
     def sources(self) -> list[Source]:
-        """Everything it reads from line buffers: for its origin, then for residual sums."""
-        first = [] if isinstance(self.origin, ReadFrame) else [self.origin.source]
-        return first + [item.source for item in self.operations if isinstance(item, Combine)]
+        """Everything it reads from line buffers: for its origin, then for sums and products."""
+        if isinstance(self.origin, ReadFrame):
+            first = []
+        elif isinstance(self.origin, Join):
+            first = [*self.origin.sources]
+        else:
+            first = [self.origin.source]
+        return first + [item.source for item in self.operations if isinstance(item, Combine | Multiply)]
 
 
 @dataclass(frozen=True)
 class End:
-    """Data type and layout of the input or output frames."""
+    """Data type, layout and number of channels (3: RGB, 1: luma) of the input or output frames."""
 
     dtype: PortType
     layout: Layout
+    channels: int
 
 
 @dataclass
@@ -237,7 +276,7 @@ class Program:
     Attributes:
         stages: in an order in which each reads only buffers of earlier ones; the last one writes the output.
         buffers: line buffers, which stages refer to by index.
-        input, output: type and layout of frames.
+        input, output: type, layout and channels of frames.
         scale: of the output's height and width.
         shape: the fixed input size (height, width) after its extension; None: any size.
         smallest: smallest height and width of the input.

@@ -13,7 +13,7 @@ cache, whatever its height.
 
 from __future__ import annotations
 
-from math import ceil, floor
+from math import ceil, floor, lcm
 
 from toolkit.native.program import Program
 
@@ -25,27 +25,30 @@ _HALO_SHARE = 1 / 24
 """Largest share of a tile's columns that is computed twice. Neighbouring tiles overlap by the halo on both sides."""
 
 _ROWS = 96
-"""Rows of the last stage that are simulated. The pattern of requests repeats after a few rows (the least common
-multiple of the resampling factors), so any larger number gives the same ring sizes."""
+"""Rows of the last stage that are simulated beyond its halo. After the halo no stage is at the top edge any more, and
+the pattern of requests repeats after a few rows (the least common multiple of the resampling factors), so any larger
+number gives the same ring sizes."""
 
 _PHASES = 4
-"""First rows that are simulated. A band may start at any row, and next to a stage of another resolution the number of
-rows held depends on the first row modulo the resampling factor. Four phases cover all factors up to 4."""
+"""First rows that are simulated at least. A band may start at any row, and next to a stage of another resolution the
+number of rows held depends on the first row modulo the resampling factor."""
 
 
 def schedule(program: Program) -> None:
     """Set the ring sizes of all buffers, the tile width and the halo of a program."""
-    # Rings only grow, so after all phases each holds the rows of the worst one.
-    for first in range(_PHASES):
-        _simulate(program, first)
+    program.halo = _halo(program)
     end = program.stages[-1]
+    phases = max(_PHASES, lcm(*((end.size / stage.size).numerator for stage in program.stages)))
+    below = phases * (2 * program.halo + 1)  # where bands start with all stages below the top edge
+    # Rings only grow, so after all starts each holds the rows of the worst one.
+    for first in (*range(phases), *range(below, below + phases)):
+        _simulate(program, first)
     # Bytes of all line buffers per column of the last stage. A stage of another resolution has proportionally more or
     # fewer columns. Lanes have 4 bytes, and each buffer has one more row than its ring: the border above and below.
     bytes_per_column = sum(
         buffer.planes * (buffer.ring + 1) * 4 * float(program.stages[buffer.stage].size / end.size)
         for buffer in program.buffers
     )
-    program.halo = _halo(program)
     # Narrow tiles keep all buffers in the cache, wide ones compute fewer columns twice. The latter has priority.
     narrowest = ceil(2 * program.halo / _HALO_SHARE)
     program.tile_columns = max(int(_CACHE_BYTES / max(bytes_per_column, 1)), narrowest, 64)
@@ -107,4 +110,4 @@ def _simulate(program: Program, first: int) -> None:
                     buffer.ring = max(buffer.ring, following[index] - lowest_row(number) + 1)
             following[index] += 1
 
-    need(len(stages) - 1, _ROWS)
+    need(len(stages) - 1, first + program.halo + _ROWS)

@@ -23,13 +23,17 @@ from toolkit.native.program import (
     Copy,
     Depthwise,
     End,
+    Join,
+    Multiply,
     Norm,
     Operation,
     Origin,
+    PRelu,
     Program,
     Quantise,
     ReadFrame,
     Repeat,
+    Shuffle,
     Source,
     Stage,
     Store,
@@ -122,6 +126,8 @@ class _Writer:
         """Code that fills the tile, and its number of channels."""
         if isinstance(origin, ReadFrame):
             return [_read_frame(self._program.input, origin)], channels
+        if isinstance(origin, Join):
+            return self._join(origin), channels
         start = f"in0.from({_moved('x', origin.source, origin.source.columns[0])})"
         if isinstance(origin, Copy):
             return [f"copy<{channels}>({start}, tile);"], channels
@@ -129,6 +135,9 @@ class _Writer:
             return [f"unshuffle<{origin.channels}, {origin.factor}>({start}, tile);"], channels
         if isinstance(origin, Repeat):
             return [f"repeat_pixels<{channels}, {origin.factor}>({start}, x % {origin.factor}, tile);"], channels
+        if isinstance(origin, Shuffle):
+            phases = f"row % {origin.factor}, x % {origin.factor}"
+            return [f"shuffle<{channels}, {origin.factor}>({start}, {phases}, tile);"], channels
         height, width = origin.weight.shape[2:]
         if isinstance(origin, Depthwise):
             weights = self._array("float", origin.weight.reshape(-1))
@@ -141,6 +150,14 @@ class _Writer:
         shape = f"{origin.weight.shape[1]}, {height}, {width}, {', '.join(map(str, sizes))}"
         call = f"convolve<{_DOTS[origin.format]}, {shape}>"
         return [f"{call}({start}, {self._kernel(origin, sizes)}, tile);"], channels
+
+    def _join(self, origin: Join) -> list[str]:
+        lines, first = [], 0
+        for number, source in enumerate(origin.sources):
+            channels = self._program.buffers[source.buffer].channels
+            lines.append(f"copy<{channels}>(in{number}.from(x), tile + {first} * kTile);")
+            first += channels
+        return lines
 
     def _kernel(self, convolution: Convolution, sizes: list[int]) -> str:
         lane = _LANES[convolution.format]
@@ -164,9 +181,15 @@ class _Writer:
             return [f"normalise<{channels}, {flags}>(tile, {_hex(operation.epsilon)}, {arrays});"]
         if isinstance(operation, Quantise):
             return [f"quantise<{channels}>(tile, {_hex(operation.steps)});"]
+        if isinstance(operation, PRelu):
+            return [f"prelu<{channels}>(tile, {self._array('float', operation.slope)});"]
+        if isinstance(operation, Multiply):
+            return [f"multiply<{channels}>(tile, in{self._source_number(operation)}.from(x));"]
         if isinstance(operation, Combine):
-            number = self._source_number(operation)
-            return [f"combine<{channels}>(tile, {operation.own}f, in{number}.from(x), {operation.other}f);"]
+            operands = f"tile, {operation.own}f, in{self._source_number(operation)}.from(x), {operation.other}f"
+            if operation.channels is None:
+                return [f"combine<{channels}>({operands});"]
+            return [f"combine_channels<{channels}>({operands}, {self._array('int', np.array(operation.channels))});"]
         if isinstance(operation, WriteFrame):
             return [_write_frame(self._program, operation)]
         buffer = self._program.buffers[operation.buffer]
@@ -174,7 +197,7 @@ class _Writer:
         target = f"to{operation.buffer} + x, plane{operation.buffer}"
         return [f"store_{buffer.format}<{channels}>(tile, {target}{steps});"]
 
-    def _source_number(self, operation: Combine) -> int:
+    def _source_number(self, operation: Combine | Multiply) -> int:
         stage = next(stage for stage in self._program.stages if operation in stage.operations)
         return next(number for number, source in enumerate(stage.sources) if source is operation.source)
 
@@ -207,26 +230,32 @@ def _activation(operation: Activation, channels: int) -> str:
         "relu": f"relu<{channels}>(tile);",
         "leaky-relu": f"leaky_relu<{channels}>(tile, {_hex(operation.slope)});",
         "clip": f"clip<{channels}>(tile, {low}, {high});",
+        "sigmoid": f"sigmoid<{channels}>(tile);",
+        "silu": f"silu<{channels}>(tile);",
+        "tanh": f"tanh<{channels}>(tile);",
     }[operation.kind]
 
 
-def _frame(end: End) -> tuple[str, str]:
+def _frame(end: End, factor: int) -> tuple[str, str]:
+    """Type of the samples, and template arguments: it, the layout, the factor, and the channels if they are not RGB."""
     sample = "std::uint8_t" if end.dtype == "uint8" else "float"
-    return sample, "Layout::kPlanes" if end.layout == "NCHW" else "Layout::kInterleaved"
+    layout = "Layout::kPlanes" if end.layout == "NCHW" else "Layout::kInterleaved"
+    colours = "" if end.channels == 3 else f", {end.channels}"
+    return sample, f"{sample}, {layout}, {factor}{colours}"
 
 
 def _read_frame(end: End, origin: ReadFrame) -> str:
-    sample, layout = _frame(end)
+    sample, arguments = _frame(end, origin.factor)
     size = f"at.height * {origin.factor}, at.width * {origin.factor}"
     frame = f"static_cast<const {sample}*>(band.input())"
-    return f"read_frame<{sample}, {layout}, {origin.factor}>({frame}, {size}, row, x, at.last - x, tile);"
+    return f"read_frame<{arguments}>({frame}, {size}, row, x, at.last - x, tile);"
 
 
 def _write_frame(program: Program, operation: WriteFrame) -> str:
-    sample, layout = _frame(program.output)
+    sample, arguments = _frame(program.output, operation.factor)
     size = f"at.height * {operation.factor}, at.width * {operation.factor}"
     frame = f"static_cast<{sample}*>(band.output())"
-    return f"write_frame<{sample}, {layout}, {operation.factor}>(tile, {frame}, {size}, row, x, at.last - x);"
+    return f"write_frame<{arguments}>(tile, {frame}, {size}, row, x, at.last - x);"
 
 
 def _plan(program: Program) -> str:

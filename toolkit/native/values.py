@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from toolkit.graph.matching import constant
-from toolkit.native.program import Operation, Unsupported
+from toolkit.native.program import Floats, Operation, Unsupported
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,47 @@ class Quantised:
     step: float
 
 
-Known = Tensor | Image | Quantised | Padded
+@dataclass(frozen=True)
+class Shuffled:
+    """A tensor with a pending pixel shuffle (DepthToSpace, CRD).
+
+    The write of the output does the shuffle, and operations on single values are done before it, on a value per channel
+    of `tensor`. Only what reads neighbours needs a stage for it.
+    """
+
+    tensor: Tensor
+    factor: int
+
+
+@dataclass(frozen=True)
+class Enlarged:
+    """A tensor with a pending nearest-neighbour upsampling.
+
+    Added to a pixel shuffle, it is read at the resolution before both (see `sums.py`).
+    """
+
+    tensor: Tensor | Image
+    factor: int
+
+
+Known = Tensor | Image | Quantised | Padded | Shuffled | Enlarged
 
 
 def unsupported(node: ir.Node | None, reason: str) -> Unsupported:
     """The error that a node is not supported."""
     return Unsupported(reason if node is None else f"node {node.name} ({node.op_type}) {reason}")
+
+
+def per_channel(node: ir.Node, array: np.ndarray, channels: int) -> Floats:
+    """A constant with one value, or one per channel, as (channels,).
+
+    Raises:
+        Unsupported: it has another shape.
+    """
+    fits = array.size == 1 or (array.ndim >= 3 and array.shape[-2:] == (1, 1) and array.size == channels)
+    if not fits:
+        raise unsupported(node, f"has a constant of shape {array.shape}; one value or one per channel is supported")
+    return np.broadcast_to(array.astype(np.float32).reshape(-1), (channels,)).astype(np.float32)
 
 
 def quantisation_step(node: ir.Node) -> float:

@@ -4,6 +4,10 @@ Everything in one run: cells take turns, medians are compared, and only ratios, 
 uint8 NHWC from host memory to host memory, in the 4K workloads, with one thread and with two.
 
     python validation/bench/native.py [--seconds 8]
+    python validation/bench/native.py --network ARTIFACT.onnx [--network ...] [--size 480x270]
+
+With `--network`, other networks' float32 artifacts (of `toolkit export` or `toolkit adopt`) are compared instead of
+RT4KSR, at a small size, because many of them compute twenty times as much per pixel.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from toolkit.precisions import Precision
 from toolkit.profiling.measuring.messages import Open
 from toolkit.profiling.measuring.schedule import Measurement, Pace, measure
 from toolkit.system.hardware import cpu_model, usable_cpus
-from toolkit.workloads import Workload, workload_for_scale
+from toolkit.workloads import Shape, Workload, workload_for_scale
 
 DATA = Path(os.environ.get("RT4KSR_DATA", "../shared"))
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
@@ -60,9 +64,17 @@ class Cell:
 def main() -> None:
     parser = argparse.ArgumentParser(description="The native engine against other runtimes and the processor's peak.")
     parser.add_argument("--seconds", type=float, default=8.0, help="of measuring per cell")
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--network", action="append", type=Path, default=[], help="artifact to compare instead")
+    parser.add_argument("--size", default="480x270", help="of the input of such networks, WIDTHxHEIGHT")
+    options = parser.parse_args()
+    seconds = options.seconds
     peak = multiply_adds()
     print(f"{cpu_model()[0]}, target {find_target('native').name}")
+    if options.network:
+        width, height = map(int, options.size.split("x"))
+        for path in options.network:
+            another(Artifact.read(path), Shape(height, width), peak, seconds)
+        return
     with tempfile.TemporaryDirectory() as directory:
         for workload in filter(None, map(workload_for_scale, (3, 2))):
             artifacts = lowered(load(workload.scale or 2), Path(directory) / workload.name)
@@ -123,6 +135,22 @@ def compare(artifacts: dict[Precision, Artifact], workload: Workload, peak: dict
             one, two = (measured[Cell("native", precision, count)] for count in threads)
             gain = np.median(one.seconds) / np.median(two.seconds)
             print(f"{precision:<9}  two threads are {gain:.2f} times as fast as one (wanted 1.85)")
+
+
+def another(artifact: Artifact, shape: Shape, peak: dict[str, float], seconds: float) -> None:
+    """Ratios in float32 for one artifact, with one thread and with two."""
+    work = count_work(artifact, shape).multiply_adds
+    print(f"\n{artifact.manifest.name}, {shape}: {work / 1e9:.1f} G multiply-adds a frame")
+    print("precision  threads  compared with            time  wanted   peak memory   frames")
+    for threads in (count for count in (1, 2) if count <= usable_cpus()):
+        cells = [Cell(runtime, "fp32", threads) for runtime in ("native", *OTHERS["fp32"])]
+        requests = [
+            Open(cell.runtime, str(artifact.path), "fp32", shape.height, shape.width, cell.threads) for cell in cells
+        ]
+        ours, *theirs = measure(requests, Pace(seconds))
+        share_of_peak(cells[0], ours, work, peak)
+        for cell, measured in zip(cells[1:], theirs, strict=True):
+            ratio(cell, ours, measured)
 
 
 def asked(cell: Cell, artifacts: dict[Precision, Artifact], workload: Workload) -> Open:

@@ -1,13 +1,14 @@
 /* Upscales a picture with @NAME@, without Python:
  *
- *   cc -O2 example.c ./engine.so -o upscale -Wl,-rpath,'$ORIGIN' && ./upscale small.ppm large.ppm
+ *   cc -O2 example.c ./engine.so -o upscale -Wl,-rpath,'$ORIGIN' && ./upscale small.@SUFFIX@ large.@SUFFIX@
  *
- * Reads and writes binary PPM (P6, 8 bits per sample), which `ffmpeg`, `magick` and `pnmtopng` understand. */
+ * Reads and writes binary @FORMAT@ (@MAGIC@, 8 bits per sample), which `ffmpeg`, `magick` and `pnmtopng` understand. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "engine.h"
 
+#define CHANNELS @CHANNELS@
 #define INTERLEAVED_IN @INTERLEAVED_IN@
 #define INTERLEAVED_OUT @INTERLEAVED_OUT@
 typedef @IN_C@ in_sample;
@@ -18,7 +19,7 @@ static int fail(const char* what, const char* where) {
   return 1;
 }
 
-/* A number of a PPM's header; comments begin with # and end with the line. */
+/* A number of the header; comments begin with # and end with the line. */
 static int read_number(FILE* file) {
   int c = fgetc(file), value = 0;
   while (c == '#' || c == ' ' || c == '\t' || c == '\n' || c == '\r') {
@@ -31,15 +32,15 @@ static int read_number(FILE* file) {
   return value;
 }
 
-static unsigned char* read_ppm(const char* path, int* height, int* width) {
+static unsigned char* read_picture(const char* path, int* height, int* width) {
   FILE* file = fopen(path, "rb");
   unsigned char* pixels = NULL;
   if (file == NULL) return NULL;
-  if (fgetc(file) == 'P' && fgetc(file) == '6') {
+  if (fgetc(file) == 'P' && fgetc(file) == '@MAGIC_DIGIT@') {
     *width = read_number(file);
     *height = read_number(file);
     if (*width > 0 && *height > 0 && read_number(file) == 255) {
-      size_t size = (size_t)*height * *width * 3;
+      size_t size = (size_t)*height * *width * CHANNELS;
       pixels = malloc(size);
       if (pixels != NULL && fread(pixels, 1, size, file) != size) {
         free(pixels);
@@ -51,18 +52,18 @@ static unsigned char* read_ppm(const char* path, int* height, int* width) {
   return pixels;
 }
 
-static int write_ppm(const char* path, const unsigned char* pixels, int height, int width) {
-  size_t size = (size_t)height * width * 3;
+static int write_picture(const char* path, const unsigned char* pixels, int height, int width) {
+  size_t size = (size_t)height * width * CHANNELS;
   FILE* file = fopen(path, "wb");
   int whole;
   if (file == NULL) return 0;
-  whole = fprintf(file, "P6\n%d %d\n255\n", width, height) > 0 && fwrite(pixels, 1, size, file) == size;
+  whole = fprintf(file, "@MAGIC@\n%d %d\n255\n", width, height) > 0 && fwrite(pixels, 1, size, file) == size;
   return fclose(file) == 0 && whole;
 }
 
 /* Where sample `colour` of pixel `i` lies in a frame of `count` pixels. */
 static size_t place(int interleaved, size_t i, int colour, size_t count) {
-  return interleaved ? 3 * i + colour : count * colour + i;
+  return interleaved ? CHANNELS * i + colour : count * colour + i;
 }
 
 /* A byte as a sample of the input. */
@@ -72,14 +73,14 @@ static in_sample to_sample(unsigned char byte) {
 
 static out_sample* upscale(const unsigned char* pixels, int height, int width) {
   size_t count = (size_t)height * width, i;
-  in_sample* input = malloc(3 * count * sizeof(in_sample));
-  out_sample* output = malloc(3 * count * @SYMBOL_UPPER@_SCALE * @SYMBOL_UPPER@_SCALE * sizeof(out_sample));
+  in_sample* input = malloc(CHANNELS * count * sizeof(in_sample));
+  out_sample* output = malloc(CHANNELS * count * @SYMBOL_UPPER@_SCALE * @SYMBOL_UPPER@_SCALE * sizeof(out_sample));
   @SYMBOL@_engine* engine = NULL;
   int colour, code = @SYMBOL@_no_memory;
   if (input != NULL && output != NULL) {
     for (i = 0; i < count; ++i)
-      for (colour = 0; colour < 3; ++colour)
-        input[place(INTERLEAVED_IN, i, @IN_COLOUR@, count)] = to_sample(pixels[3 * i + colour]);
+      for (colour = 0; colour < CHANNELS; ++colour)
+        input[place(INTERLEAVED_IN, i, @IN_COLOUR@, count)] = to_sample(pixels[CHANNELS * i + colour]);
     code = @SYMBOL@_create(&engine, height, width, 0);
     if (code == @SYMBOL@_ok) code = @SYMBOL@_run(engine, input, output);
     @SYMBOL@_destroy(engine);
@@ -103,22 +104,22 @@ int main(int argc, char** argv) {
   size_t count, i;
   unsigned char *pixels, *result;
   out_sample* output;
-  if (argc != 3) return fail("name a PPM to read and one to write", argv[0]);
-  pixels = read_ppm(argv[1], &height, &width);
-  if (pixels == NULL) return fail("cannot be read, or is no 8-bit P6 PPM", argv[1]);
+  if (argc != 3) return fail("name a @FORMAT@ file to read and one to write", argv[0]);
+  pixels = read_picture(argv[1], &height, &width);
+  if (pixels == NULL) return fail("cannot be read, or is no 8-bit @MAGIC@ @FORMAT@", argv[1]);
   output = upscale(pixels, height, width);
   free(pixels);
   if (output == NULL) return 1;
   height *= @SYMBOL_UPPER@_SCALE;
   width *= @SYMBOL_UPPER@_SCALE;
   count = (size_t)height * width;
-  result = malloc(3 * count);
+  result = malloc(CHANNELS * count);
   if (result == NULL) return fail("there is not enough memory", argv[2]);
   for (i = 0; i < count; ++i)
-    for (colour = 0; colour < 3; ++colour)
-      result[3 * i + colour] = to_byte(output[place(INTERLEAVED_OUT, i, @OUT_COLOUR@, count)]);
+    for (colour = 0; colour < CHANNELS; ++colour)
+      result[CHANNELS * i + colour] = to_byte(output[place(INTERLEAVED_OUT, i, @OUT_COLOUR@, count)]);
   free(output);
-  if (!write_ppm(argv[2], result, height, width)) return fail("cannot be written", argv[2]);
+  if (!write_picture(argv[2], result, height, width)) return fail("cannot be written", argv[2]);
   free(result);
   return 0;
 }

@@ -1,4 +1,5 @@
-// Input and output frames in the caller's memory: RGB, float32 or uint8, in planes (NCHW) or interleaved (NHWC).
+// Input and output frames in the caller's memory: RGB or luma, float32 or uint8, in planes (NCHW) or interleaved
+// (NHWC).
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -11,15 +12,15 @@ namespace rows {
 
 enum class Layout { kPlanes, kInterleaved };
 
-constexpr int kColours = 3;
+constexpr int kRgb = 3;
 
 // Reads a tile of the input frame with pixel unshuffle by `Factor`: channel (c, dy, dx) of pixel x is colour c of pixel
 // Factor * x + dx of row Factor * row + dy. `count`: pixels up to the edge of the frame; the rest is filled with zeros.
-template <class Sample, Layout layout, int Factor>
+template <class Sample, Layout layout, int Factor, int Colours = kRgb>
 inline void read_frame(const Sample* frame, int height, int width, int row, int column, int count, float* tile) {
-  constexpr int kStep = layout == Layout::kInterleaved ? kColours : 1;
+  constexpr int kStep = layout == Layout::kInterleaved ? Colours : 1;
   const std::ptrdiff_t line = static_cast<std::ptrdiff_t>(width) * kStep;
-  for (int colour = 0; colour < kColours; ++colour)
+  for (int colour = 0; colour < Colours; ++colour)
     for (int dy = 0; dy < Factor; ++dy) {
       const Sample* samples = frame + (static_cast<std::ptrdiff_t>(row) * Factor + dy) * line;
       samples += layout == Layout::kInterleaved ? colour : static_cast<std::ptrdiff_t>(colour) * height * width;
@@ -69,7 +70,7 @@ inline void write_samples(const float* const (&channel)[Group], int count, float
 
 // Writes a tile to the output frame with pixel shuffle by `Factor`: colour c of pixel Factor * x + dx of row Factor *
 // row + dy is channel (c, dy, dx) of pixel x. uint8 is rounded to nearest, ties to even, and clamped to 0..255.
-template <class Sample, Layout layout, int Factor>
+template <class Sample, Layout layout, int Factor, int Colours = kRgb>
 inline void write_frame(const float* tile, Sample* frame, int height, int width, int row, int column, int count) {
   const std::ptrdiff_t plane = static_cast<std::ptrdiff_t>(height) * width;
   for (int dy = 0; dy < Factor; ++dy) {
@@ -77,11 +78,11 @@ inline void write_frame(const float* tile, Sample* frame, int height, int width,
     const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(column) * Factor;
     const auto channel = [&](int colour, int dx) { return tile + ((colour * Factor + dy) * Factor + dx) * kTile; };
     if constexpr (layout == Layout::kInterleaved) {
-      const float* samples[Factor * kColours];
-      for (int i = 0; i < Factor * kColours; ++i) samples[i] = channel(i % kColours, i / kColours);
-      write_samples(samples, count, frame + (line + first) * kColours);
+      const float* samples[Factor * Colours];
+      for (int i = 0; i < Factor * Colours; ++i) samples[i] = channel(i % Colours, i / Colours);
+      write_samples(samples, count, frame + (line + first) * Colours);
     } else {
-      for (int colour = 0; colour < kColours; ++colour) {
+      for (int colour = 0; colour < Colours; ++colour) {
         const float* samples[Factor];
         for (int dx = 0; dx < Factor; ++dx) samples[dx] = channel(colour, dx);
         write_samples(samples, count, frame + colour * plane + line + first);

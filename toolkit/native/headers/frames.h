@@ -17,7 +17,7 @@ class Engine {
   Engine(const NetworkPlan& plan, int height, int width, int threads)
       : plan_(plan), height_(height), width_(width), pool_(threads) {
     // A band recomputes about `halo` rows of its neighbours; a band shorter than that would not be worth a thread.
-    const int rows = height / plan.unit;
+    const int rows = last_rows(height);
     bands_ = std::max(1, std::min(threads, rows / std::max(1, plan.halo)));
     for (int i = 0; i < bands_; ++i) idle_.push_back(std::make_unique<Band>(plan, height, width));
     parts_ = idle_.back()->parts();
@@ -33,7 +33,7 @@ class Engine {
   // Computes the whole frame with the engine's threads; concurrent calls wait for each other. False: out of memory.
   bool run(const void* input, void* output) {
     const std::lock_guard<std::mutex> lock(running_);
-    const int rows = height_ / plan_.unit;
+    const int rows = last_rows(height_);
     const auto bound = [&](int i) { return static_cast<int>(static_cast<long long>(rows) * i / bands_); };
     std::atomic<bool> done{true};
     pool_.run(bands_ * parts_, [&](int job) {
@@ -45,10 +45,15 @@ class Engine {
 
   // Computes the output of input rows first..first+count-1 in the calling thread; calls may be concurrent.
   bool run_rows(const void* input, void* output, int first, int count) {
-    return compute(input, output, first / plan_.unit, (first + count) / plan_.unit, 0, parts_);
+    return compute(input, output, last_rows(first), last_rows(first + count), 0, parts_);
   }
 
  private:
+  // Rows of the last stage, of which there are more than input rows if it comes after an upsampling.
+  int last_rows(int input_rows) const {
+    return input_rows / plan_.unit * plan_.stages[plan_.stage_count - 1].num;
+  }
+
   bool compute(const void* input, void* output, int first, int last, int first_part, int last_part) {
     try {
       std::unique_ptr<Band> own = take();

@@ -1,5 +1,6 @@
 // Operations on a tile float[channels][kTile] between its computation and its storage: activations, norms, sums.
 #pragma once
+#include "exponential.h"
 #include "line_buffer.h"
 
 namespace rows {
@@ -46,6 +47,40 @@ inline void leaky_relu(float* tile, float slope) {
   });
 }
 
+// 1 / (1 + exp(-x))
+template <int Channels>
+inline void sigmoid(float* tile) {
+  map<Channels>(tile, [](simd::Vec x) {
+    const simd::Vec one = simd::broadcast(1.0f);
+    return simd::div(one, simd::add(one, exponential(simd::sub(simd::zero(), x))));
+  });
+}
+
+// x * sigmoid(x), also called swish
+template <int Channels>
+inline void silu(float* tile) {
+  map<Channels>(tile, [](simd::Vec x) {
+    return simd::div(x, simd::add(simd::broadcast(1.0f), exponential(simd::sub(simd::zero(), x))));
+  });
+}
+
+template <int Channels>
+inline void tanh(float* tile) {
+  map<Channels>(tile, [](simd::Vec x) { return hyperbolic_tangent(x); });
+}
+
+// Leaky ReLU with a slope per channel.
+template <int Channels>
+inline void prelu(float* tile, const float* slope) {
+  for (int channel = 0; channel < Channels; ++channel, tile += kTile) {
+    const simd::Vec s = simd::broadcast(slope[channel]);
+    for (int x = 0; x < kTile; x += simd::kWidth) {
+      const simd::Vec value = simd::load(tile + x);
+      simd::store(tile + x, simd::fma(simd::min(value, simd::zero()), s, simd::max(value, simd::zero())));
+    }
+  }
+}
+
 template <int Channels>
 inline void clip(float* tile, float low, float high) {
   map<Channels>(tile, [=](simd::Vec x) { return simd::min(simd::max(x, simd::broadcast(low)), simd::broadcast(high)); });
@@ -67,6 +102,27 @@ inline void affine(float* tile, const float* scale, const float* shift) {
     const simd::Vec s = simd::broadcast(scale[channel]), t = simd::broadcast(shift[channel]);
     simd::store(tile, simd::fma(simd::load(tile), s, t));
     simd::store(tile + simd::kWidth, simd::fma(simd::load(tile + simd::kWidth), s, t));
+  }
+}
+
+// tile = tile * row: a gate.
+template <int Channels>
+inline void multiply(float* tile, const Window<float, 1>& row) {
+  const float* pixels = row.row[0];
+  for (int channel = 0; channel < Channels; ++channel, tile += kTile, pixels += row.plane)
+    for (int x = 0; x < kTile; x += simd::kWidth)
+      simd::store(tile + x, simd::mul(simd::load(tile + x), simd::load(pixels + x)));
+}
+
+// As `combine`, with channel `channels[i]` of the row for channel i of the tile.
+template <int Channels>
+inline void combine_channels(float* tile, float a, const Window<float, 1>& row, float b, const int* channels) {
+  for (int channel = 0; channel < Channels; ++channel, tile += kTile) {
+    const float* pixels = row.row[0] + channels[channel] * row.plane;
+    for (int x = 0; x < kTile; x += simd::kWidth) {
+      const simd::Vec other = simd::mul(simd::load(pixels + x), simd::broadcast(b));
+      simd::store(tile + x, simd::fma(simd::load(tile + x), simd::broadcast(a), other));
+    }
   }
 }
 

@@ -22,6 +22,16 @@ inline void unshuffle(const Window<float, Factor>& in, float* tile) {
       }
 }
 
+// Pixel shuffle: channel c of pixel x of row y is channel (c, y % Factor, x % Factor) of pixel x / Factor of row y /
+// Factor. `dy`: y % Factor. `phase`: x % Factor of the tile's first column.
+template <int Channels, int Factor>
+inline void shuffle(const Window<float, 1>& in, int dy, int phase, float* tile) {
+  for (int channel = 0; channel < Channels; ++channel, tile += kTile) {
+    const float* pixels = in.row[0] + (channel * Factor + dy) * Factor * in.plane;
+    for (int x = 0; x < kTile; ++x) tile[x] = pixels[(phase + x) % Factor * in.plane + (phase + x) / Factor];
+  }
+}
+
 // Nearest upsampling. `phase`: position of the tile's first column within the `Factor` copies of a pixel.
 template <int Channels, int Factor>
 inline void repeat_pixels(const Window<float, 1>& in, int phase, float* tile) {

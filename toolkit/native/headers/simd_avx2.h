@@ -27,6 +27,12 @@ inline Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
 inline Vec abs(Vec a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
 inline Vec round(Vec a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
+// 2^a for whole numbers a in -126..127
+inline Vec power_of_two(Vec a) {
+  const Lanes exponent = _mm256_add_epi32(_mm256_cvtps_epi32(a), _mm256_set1_epi32(127));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23));
+}
+
 inline Lanes broadcast(std::uint32_t value) { return _mm256_set1_epi32(static_cast<int>(value)); }
 inline Lanes load(const std::uint32_t* from) { return _mm256_loadu_si256(reinterpret_cast<const Lanes*>(from)); }
 inline void store(std::uint32_t* to, Lanes value) { _mm256_storeu_si256(reinterpret_cast<Lanes*>(to), value); }

@@ -28,6 +28,12 @@ inline Vec max(Vec a, Vec b) { return _mm512_max_ps(a, b); }
 inline Vec abs(Vec a) { return _mm512_abs_ps(a); }
 inline Vec round(Vec a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
+// 2^a for whole numbers a in -126..127
+inline Vec power_of_two(Vec a) {
+  const Lanes exponent = _mm512_add_epi32(_mm512_cvtps_epi32(a), _mm512_set1_epi32(127));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(exponent, 23));
+}
+
 inline Lanes broadcast(std::uint32_t value) { return _mm512_set1_epi32(static_cast<int>(value)); }
 inline Lanes load(const std::uint32_t* from) { return _mm512_loadu_si512(from); }
 inline void store(std::uint32_t* to, Lanes value) { _mm512_storeu_si512(to, value); }

@@ -27,6 +27,12 @@ inline Vec max(Vec a, Vec b) { return vmaxq_f32(a, b); }
 inline Vec abs(Vec a) { return vabsq_f32(a); }
 inline Vec round(Vec a) { return vrndnq_f32(a); }
 
+// 2^a for whole numbers a in -126..127
+inline Vec power_of_two(Vec a) {
+  const int32x4_t exponent = vaddq_s32(vcvtnq_s32_f32(a), vdupq_n_s32(127));
+  return vreinterpretq_f32_s32(vshlq_n_s32(exponent, 23));
+}
+
 inline Lanes broadcast(std::uint32_t value) { return vdupq_n_u32(value); }
 inline Lanes load(const std::uint32_t* from) { return vld1q_u32(from); }
 inline void store(std::uint32_t* to, Lanes value) { vst1q_u32(to, value); }

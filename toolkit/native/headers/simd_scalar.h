@@ -39,6 +39,9 @@ inline float from_bits(std::uint32_t bits) {
   return value;
 }
 
+// 2^a for whole numbers a in -126..127
+inline Vec power_of_two(Vec a) { return from_bits(static_cast<std::uint32_t>(static_cast<int>(a) + 127) << 23); }
+
 // sum + x.odd * w.odd, then + x.even * w.even
 inline Vec dot_bf16(Vec sum, Lanes x, Lanes w) {
   sum = std::fma(from_bits(x & 0xffff0000u), from_bits(w & 0xffff0000u), sum);
