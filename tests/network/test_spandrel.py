@@ -166,7 +166,7 @@ def test_what_spandrel_does_not_know_is_refused(python: Path, tmp_path: Path) ->
 
 def test_one_of_several_sets_is_chosen(python: Path, networks: Path, tmp_path: Path) -> None:
     safmn = torch.load(networks / "safmn.pth")["params_ema"]
-    save(tmp_path / "two.pth", {"params": safmn, "params_ema": safmn})
+    save(tmp_path / "two.pth", {"params": dict(safmn), "params_ema": safmn})
     shown = toolkit(python, "export", "two.pth", cwd=tmp_path)
     assert shown.returncode == 2
     assert "Choose one with --entry" in shown.stderr

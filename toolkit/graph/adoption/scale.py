@@ -65,7 +65,7 @@ def measured_sizes(
     multiple, refusal = _multiple(ends, function, scale, least.multiple)
     rule = SizeRule(multiple, max(_smallest(ends, function, scale, multiple), least.smallest))
     tried = "these sizes run" if stated else "odd and even sizes run"
-    return rule, Finding("sizes", str(rule), refusal or tried, given=rule == stated)
+    return rule, Finding("sizes", str(rule), refusal or tried, given=stated is not None and multiple == stated.multiple)
 
 
 def _factor(ends: Ends, function: Function, shape: Shape) -> int | str:
