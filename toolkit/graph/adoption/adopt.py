@@ -91,6 +91,12 @@ def adopt(
         OutputExists: there is an artifact of that name from another file.
         CheckFailed: a step changed the function; nothing is written.
         ArtifactError: reading or running it ended the process that did so.
+
+    Example:
+        >>> options = toolkit.AdoptOptions(name="copy", licence="Apache-2.0")
+        >>> artifact = toolkit.adopt("exported/rt4ksr_x2_fp32.onnx", options, "adopted")
+        >>> [(found.fact, found.value) for found in artifact.manifest.source.findings[:3]]
+        [('scale', 'x2'), ('sizes', 'even'), ('value range', '0..1')]
     """
     path = Path(path)
     with foreign(f"cannot read {path}", "Check the path.", InputError):

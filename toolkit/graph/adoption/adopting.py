@@ -1,7 +1,7 @@
 """Turns an ONNX file that others exported into the graph and manifest of an artifact, checking every step.
 
     file → read with limits → one type, named ends → float64, the truth → contract, by experiments on it
-         → padding out of the graph → onnxsim → affine parts merged → unshuffle merged → float32 → manifest
+         → padding out of the graph → affine parts merged → onnxsim → unshuffle merged → float32 → manifest
 
 The float64 graph has the constants of the file, widened exactly. It takes the place that the PyTorch network has in an
 export: every step is compared with it. Runs in a process of its own: see `toolkit.graph.adoption.isolated`.
@@ -198,13 +198,14 @@ def _deployed(
         graph.model, Probes.of(truth, sizes), progress, given=measured.input, returned=measured.output
     )
     deployment.record("adopted graph", graph.model)
-    if with_simplify:
-        progress(Progress("onnxsim"))
-        deployment.record("onnxsim", simplify(deployment.model))
+    # Before onnxsim, which moves constants to where they are no part of an affine map.
     merging = MergeAffine()
     deployment.run(merging)
     for merge in merging.merges:
         deployment.check("fusion", merge.name, merge.error, BLOCK_BOUND)
+    if with_simplify:
+        progress(Progress("onnxsim"))
+        deployment.record("onnxsim", simplify(deployment.model))
     for graph_pass in (MergeUnshuffle(foreign=True), FoldNormScale(), FoldCentring()):
         deployment.run(graph_pass)
     del deployment.model.graph.value_info[:]

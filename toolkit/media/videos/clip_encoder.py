@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from toolkit.errors import Unavailable
 from toolkit.media.videos.colour import Colour, FromRgb, tagged
+from toolkit.system.scheduling import unchanged_scheduling
 
 if TYPE_CHECKING:
     import av
@@ -84,5 +86,7 @@ def encoded(encoder: Any, frames: Iterable[Planes], colour: Colour, rate: Fracti
     for number, planes in enumerate(frames):
         frame: Any = from_rgb(np.ascontiguousarray(planes))
         frame.pts, frame.time_base = number, 1 / rate
-        yield from encoder.encode(frame)
+        with unchanged_scheduling() if number == 0 else nullcontext():  # which opens the encoder
+            packets = encoder.encode(frame)
+        yield from packets
     yield from encoder.encode(None)

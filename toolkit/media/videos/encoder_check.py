@@ -14,6 +14,7 @@ from toolkit.errors import InputError, ToolkitError, Unavailable, suggestion
 from toolkit.media.videos.assembly import FORMATS as CONTAINERS
 from toolkit.media.videos.encoding import DEFAULTS, QUIET, VideoFormat, default_codec, silence_encoders
 from toolkit.media.videos.pixel_formats import encoder_formats
+from toolkit.system.scheduling import unchanged_scheduling
 
 _SIDE = 256
 """Width and height in pixels that all encoders support."""
@@ -78,7 +79,8 @@ def _head(codec: str, pix_fmt: str, suffix: str, *, full: bool) -> str:
             stream.width = stream.height = _SIDE
             stream.pix_fmt = pix_fmt
             stream.codec_context.color_range = 2 if full else 1
-            container.start_encoding()
+            with unchanged_scheduling():
+                container.start_encoding()
     except (av.FFmpegError, ValueError) as error:
         return getattr(error, "strerror", None) or str(error)
     return ""
@@ -169,7 +171,7 @@ def _opened(codec: str, pix_fmt: str, options: dict[str, str], *, full: bool) ->
     context.color_range = 2 if full else 1
     context.options = options
     try:
-        with _quiet_stderr():
+        with _quiet_stderr(), unchanged_scheduling():
             context.open()
     except av.FFmpegError:
         return None

@@ -15,6 +15,7 @@ from toolkit.media.videos.colour import Colour, tagged
 from toolkit.media.videos.mastering import HDR_TRANSFERS, Mastering, encoder_option
 from toolkit.media.videos.pixel_formats import choose_format, has_alpha, is_rgb, lost, subsampling
 from toolkit.media.videos.tally import Tally
+from toolkit.system.scheduling import unchanged_scheduling
 from toolkit.workloads import Shape
 
 if TYPE_CHECKING:
@@ -218,7 +219,8 @@ class SegmentEncoder:
         configure(self._context, encoding, global_header=global_header)
         self._time_base = Fraction(*encoding.time_base)
         try:
-            self._context.open()
+            with unchanged_scheduling():
+                self._context.open()
         except av.FFmpegError as error:
             raise InputError(
                 f"{encoding.codec} does not support {encoding.width}x{encoding.height} {encoding.pix_fmt} with "
