@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,12 +24,20 @@ from toolkit.artifact import Artifact
 from toolkit.graph.export import export
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.system.hardware import usable_cpus
+from toolkit.system.scheduling import unchanged_scheduling
 
 torch.set_num_threads(usable_cpus())
 
 # A shell's jobs in the background ignore Ctrl-C, and so would every command that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _scheduling() -> Iterator[None]:
+    """Tests that write AV1 with PyAV themselves do not leave real-time priority to all that follow."""
+    with unchanged_scheduling():
+        yield
 
 
 @pytest.fixture(scope="session")
