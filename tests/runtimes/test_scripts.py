@@ -220,7 +220,7 @@ def test_bad_requests(
 def test_openvino_wants_a_size(tmp_path: Path) -> None:
     from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 
-    artifact = export(checkpoint(NetworkConfig(scale=4, channels=4, blocks=1, hidden=6)), directory=tmp_path)
+    artifact = export(checkpoint(NetworkConfig(scale=5, channels=4, blocks=1, hidden=6)), directory=tmp_path)
     with pytest.raises(InputError, match="no size to build for"):
         build_script(artifact, "openvino")
     assert "FRAME_SHAPE = (1, 3, 720, 1280)" in build_script(artifact, "ort-cpu")

@@ -118,7 +118,7 @@ def test_wrong_frames_are_refused(name: str, small_artifact: Artifact) -> None:
 def test_a_static_artifact_has_one_size(name: str, tmp_path: Path) -> None:
     artifact = export(checkpoint(), ExportOptions(shape=Shape(9, 8)), tmp_path)
     session = toolkit.load_session(artifact, name)
-    with pytest.raises(InputError, match="made for 8x9"):
+    with pytest.raises(InputError, match="accepts only 8x9"):
         session.bind(Shape(8, 8))
     session.bind(Shape(9, 8))
     frame = noise(Shape(9, 8))
