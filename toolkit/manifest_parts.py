@@ -34,7 +34,7 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
         receptive_field: how far, in input pixels to each side, an output pixel looks; `whole frame` where it depends
             on all of the input, which then cannot be upscaled in parts. None: it is derived from the graph
             (`toolkit.graph.analysis.locality`).
-        family: the name of its architecture, where there are no details and somebody knows it.
+        family: name of its architecture, if it is known and there are no details.
 
     Raises:
         ValueError: a number is out of range.

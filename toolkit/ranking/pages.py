@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from toolkit.pages.writing import write_either
 from toolkit.ranking.markdown import markdown
 from toolkit.ranking.page import page
 from toolkit.ranking.report import RankingReport
-from toolkit.system.atomic import check_outputs, write_bytes
 
 
 def write_pages(
@@ -19,8 +19,4 @@ def write_pages(
         InputError: a file cannot be written.
         OutputExists: a file exists, and `overwrite` is false; then neither is written.
     """
-    check_outputs(html, text, overwrite=overwrite)
-    if html is not None:
-        write_bytes(html, page(report).encode(), overwrite=overwrite)
-    if text is not None:
-        write_bytes(text, markdown(report).encode(), overwrite=overwrite)
+    write_either(html, lambda: page(report), text, lambda: markdown(report), overwrite=overwrite)

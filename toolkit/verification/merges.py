@@ -18,7 +18,7 @@ from toolkit.errors import InputError, ToolkitError
 from toolkit.graph.adoption.normalising import normalised
 from toolkit.graph.adoption.reading import read_graph
 from toolkit.graph.analysis.float64 import float64_function, in_float64
-from toolkit.graph.analysis.numerics import FLOAT64_BOUND
+from toolkit.graph.analysis.numerics import FLOAT64_BOUND, relative_error
 from toolkit.graph.passes.merge_affine import Merge, MergeAffine
 from toolkit.graph.reading import allowed_memory, dangerous
 from toolkit.network.impulses import BLOCK_BOUND
@@ -105,7 +105,7 @@ def merged_report(path: Path) -> MergeReport:
     result = graph_pass.rewritten(model)
     frame = _noise(model)
     before, after = (float64_function(graph)(frame).astype(np.float64) for graph in (model, result))
-    error = float(np.abs(after - before).max() / np.maximum(1.0, np.abs(before).max()))
+    error = relative_error(after, before)
     counts = [sum(node.op_type != "Constant" for node in graph.graph.node) for graph in (model, result)]
     merges, refusals = tuple(graph_pass.merges), tuple(graph_pass.refused.items())
     return MergeReport(

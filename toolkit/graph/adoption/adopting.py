@@ -30,8 +30,8 @@ from toolkit.graph.adoption.source_file import source_check
 from toolkit.graph.adoption.stated import Stated
 from toolkit.graph.analysis.extending import for_any_size
 from toolkit.graph.analysis.float64 import float64_function, in_float64
-from toolkit.graph.analysis.locality import WholeFrame, locality
-from toolkit.graph.analysis.numerics import FLOAT64_BOUND, Probes, exact_network, probe_sizes
+from toolkit.graph.analysis.locality import Locality, WholeFrame, locality
+from toolkit.graph.analysis.numerics import FLOAT64_BOUND, Probes, exact_network, probe_sizes, relative_error
 from toolkit.graph.passes.fold_centring import FoldCentring
 from toolkit.graph.passes.fold_norm_scale import FoldNormScale
 from toolkit.graph.passes.merge_affine import MergeAffine
@@ -116,7 +116,7 @@ def adopted(
     onnx.checker.check_model(stored, full_check=True)
     progress(Progress("comparing with ONNX Runtime"))
     compared = source_check(original, function, measured)
-    seen = _receptive_field(stored)
+    local = locality(stored)
     _set_metadata(stored, measured)
     content: bytes = stored.SerializeToString(deterministic=True)
     source = Source(
@@ -125,10 +125,10 @@ def adopted(
         layout="onnx",
         parameters=_parameters(original),
         kind="onnx",
-        findings=(*measured.findings, *graph.findings, seen),
+        findings=(*measured.findings, *graph.findings, _receptive_field(local)),
         licence=licence,
     )
-    manifest = _manifest(name, measured, graph.sizes, seen, source, deployment, stored, content)
+    manifest = _manifest(name, measured, graph.sizes, local, source, deployment, stored, content)
     checks = (*manifest.checks, *graph.checks, *compared.checks)
     return Adopted(msgspec.structs.replace(manifest, checks=checks, notes=compared.notes), content)
 
@@ -139,10 +139,10 @@ def _with_free_sizes(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Ends]:
     if ends.fixed is None:
         return model, ends
     freed = without_fixed_sizes(model)
-    free = Ends.of(freed)
+    free, function = Ends.of(freed), float64_function(freed)
     try:
-        scale, _ = measured_scale(free, float64_function(freed))
-        measured_sizes(free, float64_function(freed), scale)
+        scale, _ = measured_scale(free, function)
+        measured_sizes(free, function, scale)
     except InputError:
         return model, ends
     return freed, free
@@ -174,18 +174,13 @@ def _without_padding(
     generator = np.random.default_rng(0)
     frames = [measured.input.noise(shape, generator) for shape in _ODD_SIZES]
     wide = [frame if ends.uint8 else frame.astype(np.float64) for frame in frames]
-    error = max(_difference(outer(frame), function(frame)) for frame in wide)
+    error = max(relative_error(outer(frame).astype(np.float64), function(frame).astype(np.float64)) for frame in wide)
     check = Check.of("graph", graph_pass.title, error, FLOAT64_BOUND, "sizes that are extended")
     if not check.passed:
         evidence = f"extending images by reflection instead changes results by {error:.1e} of white"
         return _Graph(graph.model, graph.sizes, (Finding("padding", "inside the graph", evidence),))
     evidence = f"the graph padded by reflection, as sessions do; difference {error:.1e}"
     return _Graph(released, sizes, (Finding("padding", f"outside the graph: {sizes}", evidence),), (check,))
-
-
-def _difference(result: np.ndarray, expected: np.ndarray) -> float:
-    """Largest difference, relative to the largest value where that exceeds 1."""
-    return float(np.abs(result - expected).max() / np.maximum(1.0, np.abs(expected).max()))
 
 
 def _deployed(
@@ -212,9 +207,8 @@ def _deployed(
     return deployment
 
 
-def _receptive_field(model: onnx.ModelProto) -> Finding:
+def _receptive_field(found: Locality | WholeFrame) -> Finding:
     """How far a pixel of the result looks, by the graph."""
-    found = locality(model)
     if isinstance(found, WholeFrame):
         return Finding("receptive field", "whole frame", f"{found.reason}; images are not upscaled in strips")
     return Finding("receptive field", f"{max(found.above, found.below)} pixels", "by the kernels of the graph")
@@ -235,7 +229,7 @@ def _manifest(
     name: str,
     measured: Measured,
     sizes: SizeRule,
-    seen: Finding,
+    local: Locality | WholeFrame,
     source: Source,
     deployment: Deployment,
     model: onnx.ModelProto,
@@ -248,7 +242,7 @@ def _manifest(
         variant=VARIANT,
         size_multiple=sizes.multiple,
         smallest=sizes.smallest,
-        receptive_field="whole frame" if seen.value == "whole frame" else None,
+        receptive_field="whole frame" if isinstance(local, WholeFrame) else None,
     )
     fixed = measured.fixed
     return Manifest(

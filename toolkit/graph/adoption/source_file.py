@@ -16,9 +16,9 @@ from toolkit.graph.analysis.numerics import probe_images
 from toolkit.graph.protos import stored_tensors
 from toolkit.system.foreign import first_line
 
-_BOUNDS = {np.dtype(np.float32): 2**-9, np.dtype(np.float64): 2**-9, np.dtype(np.float16): 2**-5}
-"""Largest difference, relative to the output's largest value, by the narrowest type that the file stores weights in.
-Rounding changes results by far less; a wrong conversion of an operator by far more."""
+_SINGLE_BOUND, _HALF_BOUND = 2**-9, 2**-5
+"""Largest difference, relative to the output's largest value, for files that store weights in float32 or wider, and for
+those with float16 or bfloat16. Rounding changes results by far less; a wrong conversion of an operator by far more."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def source_check(original: onnx.ModelProto, function: Function, measured: Measur
         )
     scale = np.maximum(np.abs(expected).max(), np.abs(measured.output.value_range).max())
     distance = float(np.abs(result.astype(np.float64) - expected).max() / scale)
-    check = Check.of("source file", "ONNX Runtime", distance, _BOUNDS[_narrowest(original)], f"at {shape}")
+    check = Check.of("source file", "ONNX Runtime", distance, _bound(original), f"at {shape}")
     if not check.passed:
         raise CheckFailed(
             f"the graph computes something else than its file on ONNX Runtime: the difference is {distance:.3g} of the "
@@ -67,9 +67,7 @@ def _run(model: onnx.ModelProto, frame: np.ndarray) -> np.ndarray:
     return np.asarray(session.run(None, {given.name: frame.astype(dtype)})[0])
 
 
-def _narrowest(model: onnx.ModelProto) -> np.dtype:
-    """The narrowest of the file's floating-point types; types that numpy does not have count as float16."""
+def _bound(model: onnx.ModelProto) -> float:
+    """By the narrowest floating-point type of the file."""
     kinds = {tensor.data_type for tensor in stored_tensors(model)}
-    if kinds & {onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}:
-        return np.dtype(np.float16)
-    return np.dtype(np.float32)
+    return _HALF_BOUND if kinds & {onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16} else _SINGLE_BOUND

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from toolkit.pages.writing import write_either
 from toolkit.profiling.reporting.markdown import markdown
 from toolkit.profiling.reporting.page import page
 from toolkit.profiling.reporting.side_by_side import TitledReport
-from toolkit.system.atomic import check_outputs, write_bytes
 
 
 def write_pages(
@@ -20,8 +20,4 @@ def write_pages(
         InputError: a file cannot be written.
         OutputExists: a file exists, and `overwrite` is false; then neither is written.
     """
-    check_outputs(html, text, overwrite=overwrite)
-    if html is not None:
-        write_bytes(html, page(reports).encode(), overwrite=overwrite)
-    if text is not None:
-        write_bytes(text, markdown(reports).encode(), overwrite=overwrite)
+    write_either(html, lambda: page(reports), text, lambda: markdown(reports), overwrite=overwrite)

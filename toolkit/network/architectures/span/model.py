@@ -84,7 +84,7 @@ class SPAN(NetworkModule):
         super().__init__(config)
         channels, gain = config.channels, config.gain
         if not config.norm:
-            self.register_buffer("no_norm", torch.zeros(1))  # what tells such weights from others
+            self.register_buffer("no_norm", torch.zeros(1))  # by which such weights are recognised
         elif config.mean == "div2k":
             self.register_buffer("mean", torch.tensor(_DIV2K_MEAN)[:, None, None], persistent=False)
         self.conv_1 = _convolution(3, channels, gain)
