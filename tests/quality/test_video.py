@@ -5,15 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
-import signal
 import subprocess
-import sys
-import time
 import tracemalloc
 from collections.abc import Callable
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
@@ -27,8 +22,8 @@ from media.nearest import lowering_artifact, nearest_artifact
 from numpy.typing import NDArray
 from photographs import picture
 from PIL import Image
+from quality.plane_metrics import psnr_of, ssim_of
 from samples import DATA, needs_data
-from skimage.metrics import structural_similarity
 
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
@@ -41,7 +36,7 @@ from toolkit.pages.slider import View, slider
 from toolkit.quality.videos import vmaf as vmaf_module
 from toolkit.quality.videos.coding import CleanLow, Codec, Coding, codings, encode_low
 from toolkit.quality.videos.evaluation import VideoEvaluateOptions, evaluate_video
-from toolkit.quality.videos.meter import Meter, measure_clip
+from toolkit.quality.videos.meter import measure_clip
 from toolkit.quality.videos.references import PAN, Clip, PhotoClip, Planes, VideoClip, find_clips
 from toolkit.quality.videos.report import ClipScore
 from toolkit.quality.videos.vmaf import find_vmaf
@@ -49,89 +44,7 @@ from toolkit.runtimes.subject import Subject
 from toolkit.workloads import Shape
 
 REPOSITORY = Path(__file__).parents[2]
-TOOLKIT = Path(sys.executable).with_name("toolkit")
-Command = Callable[..., subprocess.CompletedProcess[str]]
 needs_vmaf = pytest.mark.skipif(not find_vmaf().ok, reason=find_vmaf().reason)
-
-
-class Still(Clip):
-    """A clip of which only the format matters."""
-
-    def frames(self) -> Any:
-        return iter(())
-
-
-def still(pix_fmt: str) -> Clip:
-    colour = Colour(1, full=False)
-    return Still("still", Shape(40, 48), 1, Fraction(25), pix_fmt, colour, colour)
-
-
-def ssim_of(one: NDArray[Any], other: NDArray[Any], most: float) -> float:
-    """Where the window lies completely inside."""
-    found = structural_similarity(
-        *(plane.astype(np.float64) for plane in (one, other)),
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-        data_range=most,
-        full=True,
-    )[1]
-    return float(found[5:-5, 5:-5].mean())
-
-
-def psnr_of(one: NDArray[Any], other: NDArray[Any], most: float) -> float:
-    return float(10 * np.log10(most**2 / np.mean((one.astype(np.float64) - other) ** 2)))
-
-
-@pytest.mark.parametrize(("pix_fmt", "most"), [("yuv420p", 255), ("yuv422p10le", 1023)])
-def test_metrics_of_planes(pix_fmt: str, most: int) -> None:
-    """Of 8 and more bits: the peak is the largest value of the format."""
-    random = np.random.default_rng(0)
-    kind: Any = np.uint8 if most == 255 else np.uint16
-    shapes = [(40, 48), (20, 24), (20, 24)]
-    frames = [[random.integers(0, most + 1, shape).astype(kind) for shape in shapes] for _ in range(3)]
-    noisy = [
-        [
-            np.clip(item + random.normal(0, most / 20 * (1 + number % 2), item.shape), 0, most).astype(kind)
-            for item in one
-        ]
-        for number, one in enumerate(frames)
-    ]
-    meter = Meter(still(pix_fmt), None)
-    worst = [meter.add((a, b, c), (d, e, f)) for (a, b, c), (d, e, f) in zip(noisy, frames, strict=True)]
-    score = meter.score()
-    names = "yuv"
-    for index, name in enumerate(names):
-        pairs = [(one[index], other[index]) for one, other in zip(noisy, frames, strict=True)]
-        psnrs = [psnr_of(*pair, most) for pair in pairs]
-        assert getattr(score.metrics, f"psnr_{name}") == pytest.approx(np.mean(psnrs), abs=1e-9)
-        ssims = [ssim_of(*pair, most) for pair in pairs]
-        assert getattr(score.metrics, f"ssim_{name}") == pytest.approx(np.mean(ssims), abs=1e-9)
-    assert (score.worst_frame, worst) == (1, [True, True, False])
-    assert score.worst_psnr_y == pytest.approx(psnr_of(noisy[1][0], frames[1][0], most), abs=1e-9)
-
-
-def test_flicker_is_the_change_of_the_error() -> None:
-    """An error that stays does not flicker; one that steps by 3, then by 5 in half of the pixels, does by 3 and 2.5."""
-    grey = np.full((40, 48), 100, np.uint8)
-    chroma = np.full((20, 24), 128, np.uint8)
-    half = grey + 5
-    half[:20] = grey[:20]
-    scores = []
-    for lumas in ([grey + 9] * 4, [grey + 2, grey - 1], [grey, half], [grey]):
-        meter = Meter(still("yuv420p"), None)
-        for luma in lumas:
-            meter.add((luma, chroma, chroma), (grey, chroma, chroma))
-        scores.append(meter.score().metrics.flicker)
-    assert scores == [0, 3, 2.5, 0]
-    deep = Meter(still("yuv420p10le"), None)
-    planes = np.full((40, 48), 400, np.uint16), chroma.astype(np.uint16), chroma.astype(np.uint16)
-    for step in (0, 8):
-        deep.add((planes[0] + np.uint16(step), *planes[1:]), planes)
-    assert deep.score().metrics.flicker == pytest.approx(8 * 255 / 1023)
-
-
-# Pairs of files
 
 
 @pytest.fixture(scope="module")
@@ -442,79 +355,6 @@ def test_vmaf_is_ffmpegs(nearest: Artifact, tmp_path: Path) -> None:
     assert report.vmaf_models == ("vmaf_v0.6.1",)
     assert report.scales[0].subjects[0].scores[0].metrics.vmaf == pytest.approx(expected, abs=1e-3)
     assert expected < 95
-
-
-# The command
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("home")
-    nearest_artifact(directory / "exported")
-    write_film(directory / "film.mp4", moving(4, 96, 128))
-    write_film(directory / "low.mp4", moving(4, 48, 64))
-    (directory / "photos").mkdir()
-    Image.fromarray(picture(170, 260)).save(directory / "photos" / "a.png")
-    return directory
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ((), "images or videos are needed"),
-        (("--images", "photos", "--video", "film.mp4"), "not both"),
-        (("--video", "nothing.mp4"), "there is no file or directory nothing.mp4"),
-        (("--video", "film.mp4", "--jpeg", "90"), "--jpeg does not apply to --video"),
-        (("--video", "film.mp4", "--within-budget"), "--within-budget does not apply to --video"),
-        (("--images", "photos", "--crf", "23"), "--crf does not apply to --images"),
-        (("--video", "film.mp4", "--crf", "high"), "is not a list of whole numbers"),
-        (("--video", "film.mp4", "--codec", "x264"), "'x264' is not a codec"),
-        (("--video", "film.mp4", "--low", "low.mp4", "--crf", "23"), "do not apply to files"),
-        (("--video", "film.mp4", "--frames", "0"), "must be at least 1"),
-        (("--video", "photos", "--size", "65x48"), "must be even"),
-        (("--video", "low.mp4", "--low", "film.mp4"), "film.mp4 is no x2 input of low.mp4"),
-    ],
-)
-def test_bad_usage(arguments: tuple[str, ...], words: str, home: Path, toolkit_command: Command) -> None:
-    result = toolkit_command("evaluate", *arguments, cwd=home)
-    assert result.returncode == 2, result.stderr
-    assert words in " ".join(result.stderr.split())
-    assert not result.stdout
-
-
-def test_the_command(home: Path, toolkit_command: Command) -> None:
-    shared = ("evaluate", "--video", "film.mp4", "--low", "low.mp4", "--html", "page.html", "--overwrite")
-    shown = toolkit_command(*shared, cwd=home)
-    assert shown.returncode == 0, shown.stderr
-    assert "nearest_x2_fp32" in shown.stdout and "Lanczos" in shown.stdout
-    report = json.loads(toolkit_command(*shared, "--json", cwd=home).stdout)
-    assert report["scales"][0]["inputs"][0]["file"] == "low.mp4"
-    table = toolkit_command(*shared, "--csv", cwd=home).stdout
-    assert table.startswith("scale,method,runtime,clip") and len(table.splitlines()) == 4
-    assert (home / "page.html").is_file()
-
-
-def test_what_was_named_and_cannot_run_is_told(home: Path, toolkit_command: Command) -> None:
-    arguments = ("--video", "photos", "--size", "64x48", "--codec", "none", "--frames", "1")
-    result = toolkit_command("evaluate", "exported/nearest_x2_fp32.onnx@tensorrt", *arguments, cwd=home)
-    assert result.returncode == 3
-    assert "did not run" in result.stdout
-
-
-def test_ctrl_c_leaves_nothing(home: Path, tmp_path: Path) -> None:
-    write_film(tmp_path / "long.mp4", moving(400, 192, 256))
-    (tmp_path / "scratch").mkdir()
-    command = [TOOLKIT, "evaluate", "--directory", home / "exported", "--video", "long.mp4", "--crf", "23"]
-    environment = {**os.environ, "TMPDIR": str(tmp_path / "scratch")}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not list((tmp_path / "scratch").rglob("*.mkv")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "Traceback" not in errors
-    assert not list((tmp_path / "scratch").iterdir())
 
 
 @pytest.mark.slow
