@@ -40,7 +40,7 @@ def high_frequencies(images: np.ndarray) -> np.ndarray:
     return images - correlate1d(correlate1d(images, taps, 2, mode="mirror"), taps, 3, mode="mirror")
 
 
-@pytest.mark.parametrize("loss", ["l1", "charbonnier"])
+@pytest.mark.parametrize("loss", ["l1", "charbonnier", "l2"])
 def test_the_loss_is_what_it_is_said_to_be(loss: str, config: TrainingConfig) -> None:
     output, high, taught = np.random.default_rng(0).random((3, 2, 3, 12, 10)).astype(np.float32)
     config = msgspec.structs.replace(config, loss=loss, high_frequency_weight=0.7, teacher_weight=0.3)
@@ -48,7 +48,7 @@ def test_the_loss_is_what_it_is_said_to_be(loss: str, config: TrainingConfig) ->
     objective = Objective(config, unchanged)  # type: ignore[arg-type]
     found = objective(torch.from_numpy(output), torch.from_numpy(taught), torch.from_numpy(high)).item()
     difference = output.astype(np.float64) - high
-    image = np.abs(difference) if loss == "l1" else np.sqrt(difference**2 + 1e-6)
+    image = {"l1": np.abs(difference), "charbonnier": np.sqrt(difference**2 + 1e-6), "l2": difference**2}[loss]
     split = high_frequencies(output.astype(np.float64)) - high_frequencies(high.astype(np.float64))
     expected = image.mean() + 0.7 * np.abs(split).mean() + 0.3 * np.abs(output.astype(np.float64) - taught).mean()
     assert found == pytest.approx(expected, rel=1e-5)

@@ -31,26 +31,26 @@ def _between(random: Random, low: int, high: int) -> str:
 
 def _x264(random: Random) -> dict[str, str]:
     preset = ("superfast", "veryfast", "medium", "slow")[random.integers(4)]
-    return {"crf": _between(random, 14, 36), "preset": preset, "x264-params": "log-level=none"}
+    return {"crf": _between(random, 16, 38), "preset": preset, "x264-params": "log-level=none"}
 
 
 def _x265(random: Random) -> dict[str, str]:
     preset = ("superfast", "fast", "medium")[random.integers(3)]
-    return {"crf": _between(random, 14, 36), "preset": preset, "x265-params": "log-level=none:pools=1:frame-threads=1"}
+    return {"crf": _between(random, 16, 38), "preset": preset, "x265-params": "log-level=none:pools=1:frame-threads=1"}
 
 
 def _av1(random: Random) -> dict[str, str]:
-    return {"crf": _between(random, 18, 54), "preset": _between(random, 8, 11), "svtav1-params": "lp=1"}
+    return {"crf": _between(random, 20, 58), "preset": _between(random, 8, 11), "svtav1-params": "lp=1"}
 
 
 def _vp9(random: Random) -> dict[str, str]:
     speed = _between(random, 5, 8)
-    return {"crf": _between(random, 14, 52), "b": "0", "deadline": "realtime", "cpu-used": speed}
+    return {"crf": _between(random, 18, 56), "b": "0", "deadline": "realtime", "cpu-used": speed}
 
 
 def _quantiser(random: Random) -> dict[str, str]:
     # A fixed quantiser, because these encoders have no constant rate factor.
-    value = _between(random, 2, 14)
+    value = _between(random, 2, 20)
     return {"qmin": value, "qmax": value}
 
 

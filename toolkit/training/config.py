@@ -15,7 +15,7 @@ from toolkit.network.architectures.registry import ARCHITECTURES, DEFAULT, PRESE
 from toolkit.quoting import toml_value
 from toolkit.system.documents import MalformedDocument, from_json, read_toml
 
-Loss = Literal["l1", "charbonnier"]
+Loss = Literal["l1", "charbonnier", "l2"]
 Schedule = Literal["step", "cosine"]
 TrainingPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -59,7 +59,10 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = "fitted"
     network: Configuration = PRESETS[DEFAULT.default]
 
-    loss: Annotated[Loss, Meta(description="Loss of the image: mean of |d|, or of sqrt(d² + 1e-6).")] = "l1"
+    loss: Annotated[
+        Loss,
+        Meta(description="Loss of the image: mean of |d|, sqrt(d² + 1e-6), or d² (l2: highest PSNR)."),
+    ] = "l1"
     high_frequency_weight: Annotated[
         Weight, Meta(description="Weight of the L1 loss of high frequencies: image minus Gaussian blur (5x5, sigma 1).")
     ] = 1.0

@@ -39,6 +39,8 @@ class Objective(nn.Module):
         difference = output.float() - high
         if self._config.loss == "l1":
             total = difference.abs().mean()
+        elif self._config.loss == "l2":
+            total = difference.square().mean()
         else:
             total = (difference.square() + _CHARBONNIER**2).sqrt().mean()
         if self._config.high_frequency_weight:
