@@ -148,13 +148,18 @@ class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __str__(self) -> str:
         if self.spent is None:
-            return f"{self.measured_on}: the network gains nothing over bicubic there"
+            return f"{self.measured_on}: loss unknown, because the network gains nothing over bicubic there"
         spent, allowed = self.spent, self.allowed
         return (
             f"{self.measured_on}: {lost(spent.mean)} (allowed {allowed.mean:.1%}), in the worst image "
             f"{spent.worst_image:.1%} ({allowed.worst_image:.1%}); worst patch {spent.worst_patch:.2f} grey levels "
             f"from fp32 ({allowed.worst_patch:g})"
         )
+
+    @property
+    def outcome(self) -> bool | None:
+        """As people read it: `passed`, or None where the network has no gain on these images that could be lost."""
+        return None if self.spent is None else self.passed
 
     @property
     def measured_on(self) -> str:

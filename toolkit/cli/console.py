@@ -122,7 +122,10 @@ def _encodable(content: Any) -> Any:
     return [_encodable(item) for item in content] if isinstance(content, list | tuple) else content
 
 
-def verdict(passed: bool) -> Text:
+def verdict(passed: bool | None) -> Text:
+    """`ok`, `FAILED`, or `no verdict` for None."""
+    if passed is None:
+        return styled("[yellow]no verdict[/]")
     return styled("[green]ok[/]") if passed else styled("[bold red]FAILED[/]")
 
 

@@ -98,6 +98,6 @@ def describe(artifacts: list[Artifact], console: Console) -> None:
                 rows.add_row(f"{check.kind} against float64", *cells)
         console.print(rows)
         for quality in manifest.verdicts:
-            console.print(styled("quality, {} {}", quality, verdict(quality.passed)), soft_wrap=True)
+            console.print(styled("quality, {} {}", quality, verdict(quality.outcome)), soft_wrap=True)
         warn(manifest.notes)
         console.print(styled("[bold]{}[/] ({:,} bytes)", artifact.path, manifest.onnx_bytes))

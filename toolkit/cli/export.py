@@ -266,7 +266,7 @@ def licence_note(file: str) -> str:
 def _exit_over_budget(artifacts: list[Artifact], console: Console) -> None:
     verdicts = [(item.manifest.name, found) for item in artifacts for found in item.manifest.verdicts]
     for name, found in verdicts:
-        console.print(styled("{} on {} {}", name, found, verdict(found.passed)), soft_wrap=True)
+        console.print(styled("{} on {} {}", name, found, verdict(found.outcome)), soft_wrap=True)
     if not all(found.passed for _, found in verdicts):
         raise SystemExit(CheckFailed.exit_code)
 

@@ -58,7 +58,7 @@ def _print(artifact: Artifact) -> None:
     out.print()
     out.print(checks)
     for quality in manifest.verdicts:
-        out.print(styled("quality on {} {}", quality, verdict(quality.passed)), soft_wrap=True)
+        out.print(styled("quality on {} {}", quality, verdict(quality.outcome)), soft_wrap=True)
 
 
 def _facts(artifact: Artifact) -> list[tuple[str, str]]:

@@ -2,8 +2,8 @@
 
     python validation/bench/adopted.py --images IMAGES FILE.onnx ...
 
-Prints Markdown. The share lost is of the network's own gain over bicubic, in mean PSNR-Y on the images; a network that
-gains nothing there has no share.
+Prints Markdown. The change of PSNR-Y is from the adopted network in float32 on ONNX Runtime. The share lost is of the
+network's own gain over bicubic, in mean PSNR-Y on the images; a network that gains nothing there has no share.
 """
 
 from __future__ import annotations
@@ -61,10 +61,12 @@ def quality(artifact: Artifact, images: list[Path]) -> None:
             refused.append(f"{precision}: {error.args[0]}")
     subjects = [Subject(item, runtime) for item in (artifact, *lowered) for runtime in RUNTIMES]
     report = evaluate(subjects, images, EvaluateOptions())
-    print("| artifact | runtime | PSNR-Y | gain lost |\n|---|---|---|---|")
+    print("| artifact | runtime | PSNR-Y | change | gain lost |\n|---|---|---|---|---|")
+    own = report.networks[0].subjects[0].mean.psnr_y
     for subject in report.networks[0].subjects:
         lost = "–" if subject.spent is None else f"{subject.spent:.2%}"
-        print(f"| {subject.name} | {subject.runtime} | {subject.mean.psnr_y:.3f} | {lost} |")
+        psnr = subject.mean.psnr_y
+        print(f"| {subject.name} | {subject.runtime} | {psnr:.3f} | {psnr - own:+.3f} | {lost} |")
     for reason in refused:
         print(f"\nnot converted: {reason}")
     print()
