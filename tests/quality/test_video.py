@@ -30,13 +30,14 @@ from toolkit.errors import InputError
 from toolkit.images.resizing import downscaled
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.upscale import upscale
+from toolkit.media.videos.chroma import Chroma
 from toolkit.media.videos.colour import Colour, FromRgb, ToRgb
 from toolkit.media.videos.encoding import VideoFormat
 from toolkit.pages.slider import View, slider
 from toolkit.quality.videos import vmaf as vmaf_module
 from toolkit.quality.videos.coding import CleanLow, Codec, Coding, codings, encode_low
 from toolkit.quality.videos.evaluation import VideoEvaluateOptions, evaluate_video
-from toolkit.quality.videos.meter import measure_clip
+from toolkit.quality.videos.meter import Method, measure_clip
 from toolkit.quality.videos.references import PAN, Clip, PhotoClip, Planes, VideoClip, find_clips
 from toolkit.quality.videos.report import ClipScore
 from toolkit.quality.videos.vmaf import find_vmaf
@@ -57,24 +58,27 @@ def planes_of(path: Path) -> list[list[NDArray[Any]]]:
         return [[plane(frame, index).copy() for index in range(3)] for frame in container.decode(video=0)]
 
 
+@pytest.mark.parametrize("chroma", get_args(Chroma))
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuv420p10le"])
-def test_a_pair_is_measured_as_upscale_writes_it(pix_fmt: str, nearest: Artifact, tmp_path: Path) -> None:
+def test_a_pair_is_measured_as_upscale_writes_it(
+    pix_fmt: str, chroma: Chroma, nearest: Artifact, tmp_path: Path
+) -> None:
     """The truth: `upscale` writes its result without loss, and its planes are compared with the reference's."""
     large = moving(5, 96, 128)
     reference = write_film(tmp_path / "reference.mkv", large, codec="ffv1", pix_fmt=pix_fmt)
     small = [downscaled(frame, 2) for frame in large]
     low = write_film(tmp_path / "low.mp4", small, pix_fmt="yuv420p", options={"crf": "30"})
     written = tmp_path / "result.mkv"
-    options = UpscaleOptions(
-        models=(nearest.path,), runtime="ort-cpu", video=VideoFormat(codec="ffv1", pix_fmt=pix_fmt)
-    )
+    encoded = VideoFormat(codec="ffv1", pix_fmt=pix_fmt)
+    options = UpscaleOptions(models=(nearest.path,), runtime="ort-cpu", video=encoded, chroma=chroma)
     upscale([low], written, options)
     expected = list(zip(planes_of(written), planes_of(reference), strict=True))
-    report = evaluate_video([Subject(nearest, "ort-cpu")], [reference], VideoEvaluateOptions((), (low,)))
-    (scale,) = report.scales
+    measured = VideoEvaluateOptions((), (low,), chroma=chroma)
+    (scale,) = evaluate_video([Subject(nearest, "ort-cpu")], [reference], measured).scales
     (item,) = scale.inputs
     assert (item.clip, item.input, item.file, item.frames) == ("reference.mkv", "file", "low.mp4", 5)
     assert item.kbit_s == pytest.approx(low.stat().st_size * 8 / 1000 / (5 / 25))
+    assert scale.subjects[0].chroma == chroma
     (score,) = scale.subjects[0].scores
     most = 1023 if "10" in pix_fmt else 255
     for index, name in enumerate("yuv"):
@@ -138,18 +142,16 @@ def reduced(clip: Clip) -> list[NDArray[np.uint8]]:
 
 
 def decoded(clip: Clip, coding: Coding, path: Path) -> list[NDArray[np.uint8]]:
-    return [
-        planes.transpose(1, 2, 0) for planes, _ in encode_low(clip, coding, 2, path, lambda: None).frames(deep=True)
-    ]
+    return [low.planes.transpose(1, 2, 0) for low in encode_low(clip, coding, 2, path, lambda: None).frames(deep=True)]
 
 
 def test_a_lossless_codec_is_no_codec(film: VideoClip, tmp_path: Path) -> None:
     """x264 at crf 0 returns what the conversion to 4:2:0 alone leaves of the frames, bit for bit."""
     assert film.shape == Shape(100, 128)
     clean = reduced(film)
-    from_rgb = FromRgb(64, 50, 255, film.coded, "yuv420p")
+    from_rgb = FromRgb(64, 50, 255, film.colour, "yuv420p")
     frames = [from_rgb(np.ascontiguousarray(item.transpose(2, 0, 1))) for item in clean]
-    to_rgb = ToRgb(frames[0], film.coded, deep=False)
+    to_rgb = ToRgb(frames[0], film.colour, deep=False)
     for one, other in zip(decoded(film, Coding("libx264", 0), tmp_path / "low.mkv"), frames, strict=True):
         assert np.array_equal(one, to_rgb(other).transpose(1, 2, 0))
 
@@ -163,7 +165,7 @@ def test_every_codec(codec: Codec, film: VideoClip, tmp_path: Path) -> None:
     for quality in qualities:
         path = tmp_path / f"{quality}.mkv"
         low = encode_low(film, Coding(codec, quality), 2, path, lambda: None)
-        frames = [planes.transpose(1, 2, 0) for planes, _ in low.frames(deep=True)]
+        frames = [frame.planes.transpose(1, 2, 0) for frame in low.frames(deep=True)]
         assert len(frames) == film.count
         errors.append([psnr_of(one, other, 255) for one, other in zip(frames, clean, strict=True)])
         rates.append(low.rate)
@@ -232,7 +234,8 @@ def peak(clip: Clip) -> int:
     try:
         method = FrameMethod()
         ignored: Callable[..., None] = lambda *_: None  # noqa: E731
-        measure_clip(CleanLow(clip, "clean", None, 2), [method], deep=True, vmaf="", frame_begun=ignored, offer=ignored)
+        low, methods = CleanLow(clip, "clean", None, 2), [Method(method)]
+        measure_clip(low, methods, deep=True, vmaf="", frame_begun=ignored, offer=ignored)
         assert method.calls == clip.count
         return tracemalloc.get_traced_memory()[1]
     finally:

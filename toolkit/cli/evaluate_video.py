@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
@@ -59,6 +59,13 @@ class VideoMeasurement:
         str | None,
         Parameter(help="Low-resolution size of clips of photographs: WIDTHxHEIGHT. Default: 640x360."),
     ] = None
+    chroma: Annotated[
+        Literal["network", "lanczos"] | None,
+        Parameter(
+            help="Chroma of results: that of the network, or the chroma planes of the input, enlarged by Lanczos "
+            "interpolation. Default: as in `upscale`."
+        ),
+    ] = None
     seed: Annotated[int, Parameter(help="Seed of the directions in which photographs move.")] = 0
 
     @property
@@ -89,6 +96,7 @@ def measure_video(
         frames=measurement.frames,
         size=None if measurement.size is None else parse_shape(measurement.size),
         seed=measurement.seed,
+        chroma=measurement.chroma,
         page=html,
         overwrite=overwrite,
     )

@@ -135,6 +135,13 @@ class Videos:
             help="exact: do not recompute parts that did not change since the previous frame; the result is the same."
         ),
     ] = "exact"
+    chroma: Annotated[
+        Literal["network", "lanczos"] | None,
+        Parameter(
+            help="Chroma of the result: that of the network, or the chroma planes of the input, enlarged by Lanczos "
+            "interpolation. Default: network."
+        ),
+    ] = None
     seconds: Annotated[
         float | None, Parameter(help="Seconds of each video to upscale, from its start. Default: all.")
     ] = None
@@ -240,6 +247,7 @@ def _options(target: Target, network: Network, pictures: Pictures, videos: Video
         on_error=videos.on_error,
         deinterlace=videos.deinterlace,
         reuse=videos.reuse,
+        chroma=videos.chroma,
         duration=videos.seconds,
         resume=videos.resume,
     )

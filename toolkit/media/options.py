@@ -10,6 +10,7 @@ from toolkit.kinds import DEFAULT_DIRECTORY
 from toolkit.media.pictures.output import FORMATS, PictureFormat
 from toolkit.media.strips import MEMORY
 from toolkit.media.target import Target
+from toolkit.media.videos.chroma import Chroma
 from toolkit.media.videos.decoding import OnError
 from toolkit.media.videos.encoding import VideoFormat
 from toolkit.media.videos.settings import Reuse, VideoSettings
@@ -37,6 +38,8 @@ class UpscaleOptions:
         on_error: what to do with a corrupt video frame: stop with an error, skip it, or repeat the frame before it.
         deinterlace: make interlaced video progressive; without it, interlaced video is refused.
         reuse: `exact`: do not compute strips of a video again that are equal to those of the frame before.
+        chroma: where the chroma of videos comes from: `network`, or `lanczos` for the planes of the input, interpolated
+            past the network; None: the better one for the weights. Pictures have the network's colours.
         duration: seconds of each video, from its start; None: all.
         resume: continue with the parts that an interrupted run left, and skip files that the same command has finished.
         overwrite: replace existing outputs, and parts of an interrupted run.
@@ -61,6 +64,7 @@ class UpscaleOptions:
     on_error: OnError = "stop"
     deinterlace: bool = False
     reuse: Reuse = "exact"
+    chroma: Chroma | None = None
     duration: float | None = None
     resume: bool = False
     overwrite: bool = False
@@ -85,4 +89,6 @@ class UpscaleOptions:
     @property
     def video_settings(self) -> VideoSettings:
         """The options that concern only videos."""
-        return VideoSettings(self.video, self.on_error, self.deinterlace, self.reuse, self.duration, self.memory)
+        return VideoSettings(
+            self.video, self.on_error, self.deinterlace, self.reuse, self.duration, self.memory, self.chroma
+        )

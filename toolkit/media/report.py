@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from toolkit.media.videos.chroma import Chroma
+
 Outcome = Literal["done", "stopped", "exists", "failed"]
 
 
@@ -22,6 +24,7 @@ class FileReport(msgspec.Struct, frozen=True):
         seconds: duration; with workers, until the last segment was finished.
         reused: share of rows whose result was taken from the frame before, 0 to 1.
         corrupt: number of frames that could not be decoded.
+        chroma: of a video: where the chroma of the result comes from; empty for pictures, and without a result.
         notes: differences from the input, and assumptions about it.
         error: why it failed.
         remedy: what to do about it.
@@ -37,6 +40,7 @@ class FileReport(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     reused: float = 0.0
     corrupt: int = 0
+    chroma: Chroma | Literal[""] = ""
     notes: tuple[str, ...] = ()
     error: str = ""
     remedy: str = ""

@@ -107,7 +107,7 @@ def measured(job: VideoJob, count: int, path: Path, directory: Path) -> dict[str
         return itertools.islice(frames, count)
 
     frames = list(decoded())
-    made = [(item.pts, run.upscaled(item), item.white) for item in frames]
+    made = [run.upscaled(item) for item in frames]
     session = job.subject.load()
     session.bind(job.video.upright)
     port = session.artifact.manifest.input
@@ -116,7 +116,7 @@ def measured(job: VideoJob, count: int, path: Path, directory: Path) -> dict[str
     def encode() -> None:
         encoder = SegmentRun(job, run.upscaler)
         for item in made:
-            encoder.encode(*item)
+            encoder.encode(item)
         encoder.finish(job.video.segments[0])
 
     def upscale() -> None:
@@ -125,9 +125,7 @@ def measured(job: VideoJob, count: int, path: Path, directory: Path) -> dict[str
 
     def at_once() -> None:
         encoder = SegmentRun(job, run.upscaler)
-        pipelined(
-            decoded(), lambda item: (item.pts, run.upscaled(item), item.white), lambda item: encoder.encode(*item)
-        )
+        pipelined(decoded(), run.upscaled, encoder.encode)
         encoder.finish(job.video.segments[0])
 
     subjects: dict[str, Callable[[], object]] = {

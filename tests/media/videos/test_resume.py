@@ -49,8 +49,9 @@ def test_segments_resume_to_the_same_file(tmp_path: Path, options: UpscaleOption
     assert not (tmp_path / "out.mp4").exists()
     with pytest.raises(InputError, match="2 finished parts of a run that was interrupted"):
         upscale([source], tmp_path / "out.mp4", encoded)
-    with pytest.raises(InputError, match="another job"):
-        upscale([source], tmp_path / "out.mp4", replace(encoded, resume=True, video=VideoFormat(crf=3)))
+    for other in replace(encoded, video=VideoFormat(crf=3)), replace(encoded, chroma="lanczos"):
+        with pytest.raises(InputError, match="another job"):
+            upscale([source], tmp_path / "out.mp4", replace(other, resume=True))
     report = done(source, tmp_path / "out.mp4", replace(encoded, resume=True))
     assert report.frames == 20
     assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()

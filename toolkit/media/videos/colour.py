@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     from toolkit.media.upscaler import Planes
 
-_FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 _WHITE_16 = 255 << 8
 """swscale's 1.0 in 16-bit RGB, except for full-range frames of more than 8 bits on the way in."""
 
 RGB, UNSPECIFIED = 0, 2
 _MATRICES = {1: "bt709", 4: "fcc", 5: "smpte170m", 6: "smpte170m", 7: "smpte240m", 9: "bt2020"}
 """swscale's names of AVCOL_SPC numbers (ITU-T H.273)."""
-_BUFFER_MATRICES = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", RGB: "gbr"}
+BUFFER_MATRICES = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", RGB: "gbr"}
 _LIMITED, _FULL = 1, 2
 LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 _HD = 720
@@ -113,7 +113,7 @@ class ToRgb:
             self.white = ((1 << depth) - 1) << (16 - depth) if ends_itself else _WHITE_16
             if colour.matrix == RGB:
                 self.white = 65535
-        options = {"out_range": "full", "flags": _FLAGS}
+        options = {"out_range": "full", "flags": FLAGS}
         if colour.matrix != RGB:
             options |= {
                 "in_color_matrix": _MATRICES[colour.matrix],
@@ -121,7 +121,7 @@ class ToRgb:
                 "in_chroma_loc": colour.location,
             }
         target = "gbrp16le" if self._kind == np.uint16 else "gbrp"
-        self._graph = _graph(template, _BUFFER_MATRICES[colour.matrix], colour.full, options, target)
+        self._graph = conversion(template, BUFFER_MATRICES[colour.matrix], colour.full, options, target)
 
     def __call__(self, frame: av.VideoFrame) -> Planes:
         """Red, green and blue, and transparency if requested; 0..white."""
@@ -130,6 +130,15 @@ class ToRgb:
         green, blue, red = (plane_samples(plane, self._kind, converted.width) for plane in converted.planes)
         result: Planes = np.stack([red, green, blue])
         return result if self._alpha is None else np.concatenate([result, self._alpha(frame, self.white)])
+
+
+def rgb_of(frame: av.VideoFrame, colour: Colour, white: int) -> Planes:
+    """A frame in RGB, (3, H, W) in 0..white: uint8 for a white of 255, otherwise uint16."""
+    convert = ToRgb(frame, colour, deep=white != 255)
+    planes = convert(frame)
+    if convert.white == white:
+        return planes
+    return np.rint(planes * np.float32(white / convert.white)).astype(np.uint8 if white == 255 else np.uint16)
 
 
 class FromRgb:
@@ -146,14 +155,14 @@ class FromRgb:
         # Of 16 bits, anything but RGB takes 255 << 8 for 1.0, whatever its range.
         self._ends_at = 255 if white == 255 else 65535 if colour.matrix == RGB else _WHITE_16
         template = av.VideoFrame(width, height, self._format)
-        options = {"in_range": "full", "flags": _FLAGS}
+        options = {"in_range": "full", "flags": FLAGS}
         if colour.matrix != RGB:
             options |= {
                 "out_color_matrix": _MATRICES[colour.matrix],
                 "out_range": "full" if colour.full else "limited",
                 "out_chroma_loc": colour.location,
             }
-        self._graph = _graph(template, "gbr", True, options, pix_fmt)
+        self._graph = conversion(template, "gbr", True, options, pix_fmt)
 
     def __call__(self, planes: Planes) -> av.VideoFrame:
         """A frame without a timestamp."""
@@ -188,7 +197,16 @@ def depth_of(video_format: VideoFormat) -> int:
     return max(component.bits for component in video_format.components)
 
 
-def _graph(template: av.VideoFrame, matrix: str, full: bool, options: dict[str, str], target: str) -> Any:
+def conversion(template: av.VideoFrame, matrix: str, full: bool, options: dict[str, str], target: str) -> Any:
+    """A filter graph that converts frames like `template` to the pixel format `target`.
+
+    Args:
+        template: a frame with the size and format of all others.
+        matrix: of the frames, as the `buffer` filter names it.
+        full: whether they have full range.
+        options: of the `scale` filter.
+        target: FFmpeg's name of a pixel format.
+    """
     import av
     import av.filter
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import Any
 
 from toolkit.errors import InputError, suggestion
 
 _CHROMA = {(2, 2): "420", (2, 1): "422", (1, 1): "444"}
+_PLANAR = re.compile(r"yuv[aj]?4\d\dp(\d+le)?")
 _DEPTHS = (8, 10, 12, 14, 16)
 _ONLY_ALPHA: dict[str, frozenset[str]] = {
     "libx265": frozenset(),
@@ -68,6 +70,18 @@ def has_alpha(pix_fmt: str) -> bool:
 def is_rgb(pix_fmt: str) -> bool:
     """Whether samples are red, green and blue."""
     return bool(_described(pix_fmt).is_rgb)
+
+
+def has_chroma(pix_fmt: str) -> bool:
+    """Whether samples are luma and chroma."""
+    described = _described(pix_fmt)
+    colours = [component for component in described.components if not component.is_alpha]
+    return len(colours) == 3 and not described.is_rgb and not pix_fmt.startswith("xyz")
+
+
+def is_planar(pix_fmt: str) -> bool:
+    """Whether luma and chroma have planes of their own, with samples in the lowest bits of 8 or 16."""
+    return _PLANAR.fullmatch(pix_fmt) is not None
 
 
 def depth(pix_fmt: str) -> int:

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -202,6 +202,7 @@ class VideoRun:
             seconds=time.perf_counter() - self.begun,
             reused=reused / rows if rows else 0.0,
             corrupt=corrupt,
+            chroma=self.job.chroma,
             notes=tuple(notes),
         )
 
@@ -258,6 +259,8 @@ def begin_video(
     rehearse(video, job.encoding, item.output)
     parts = Parts.beside(item.output)
     notes = [*_notes(video, job.encoding, item), *filter(None, [enlarged])]
+    if settings.chroma is not None and settings.chroma != job.chroma:
+        notes.append(f"{item.source.name}: {job.obstacle}, so its colours are the network's")
     lock = parts.lock()
     try:
         finished = parts.begin(_identity(job), resume=resume, overwrite=overwrite)
@@ -292,7 +295,8 @@ def _job(item: Item, video: VideoFile, subject: Subject, result: Shape, settings
     )
     decoding = Decoding(settings.on_error, settings.deinterlace)
     header = wants_global_header(item.output)
-    return VideoJob(video, subject, result, encoding, header, decoding, settings.reuse == "exact", settings.memory)
+    job = VideoJob(video, subject, result, encoding, header, decoding, settings.reuse == "exact", settings.memory)
+    return job if job.obstacle else replace(job, chroma=settings.chroma or "network")
 
 
 def _identity(job: VideoJob) -> dict[str, object]:
@@ -311,6 +315,7 @@ def _identity(job: VideoJob) -> dict[str, object]:
         "label": subject.label,
         "encoding": msgspec.to_builtins(job.encoding),
         "result": job.result.sides,
+        "chroma": job.chroma,
     }
 
 

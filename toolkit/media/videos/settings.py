@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from toolkit.media.strips import MEMORY
+from toolkit.media.videos.chroma import Chroma
 from toolkit.media.videos.decoding import OnError
 from toolkit.media.videos.encoding import VideoFormat
 
@@ -22,3 +23,4 @@ class VideoSettings:
     reuse: Reuse = "exact"
     duration: float | None = None
     memory: int = MEMORY
+    chroma: Chroma | None = None

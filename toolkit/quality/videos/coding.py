@@ -5,13 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from toolkit.errors import InputError
 from toolkit.images.resizing import downscaled
+from toolkit.media.split_view import enlarged
+from toolkit.media.videos.chroma import ChromaEnlarger, ChromaReader, grid_of
 from toolkit.media.videos.clip_encoder import CodecSettings, configure, encoded
 from toolkit.media.videos.colour import UNSPECIFIED, ToRgb
 from toolkit.media.videos.opening import created
@@ -25,6 +30,9 @@ CLEAN = "none"
 
 FILE = "file"
 """Label of low-resolution clips that were given."""
+
+Chroma = tuple[NDArray[Any], NDArray[Any]]
+"""Planes of Cb and Cr, as they are in a frame."""
 
 _GROUP = 250
 """Distance of key frames, x264's own default."""
@@ -92,7 +100,7 @@ class Coding:
     def settings(self, clip: Clip) -> CodecSettings:
         """Settings of the encoder, which keeps the matrix, range and chroma location of the clip."""
         options = _SCALES[self.codec].options(str(self.quality))
-        colour = replace(clip.coded, primaries=UNSPECIFIED, transfer=UNSPECIFIED)
+        colour = replace(clip.colour, primaries=UNSPECIFIED, transfer=UNSPECIFIED)
         return CodecSettings(self.codec, tuple(options.items()), colour, _GROUP)
 
 
@@ -123,6 +131,18 @@ def codings(codecs: list[str], qualities: tuple[int, ...] | None) -> tuple[Codin
 
 
 @dataclass(frozen=True)
+class LowFrame:
+    """A low-resolution frame in RGB, 0..white, as `upscale` reads it.
+
+    `chroma` gives its chroma enlarged by Lanczos interpolation, two planes in the format of the reference.
+    """
+
+    planes: Planes
+    white: int
+    chroma: Callable[[], Chroma]
+
+
+@dataclass(frozen=True)
 class Low(ABC):
     """The low-resolution frames of a reference clip.
 
@@ -130,11 +150,13 @@ class Low(ABC):
         clip: the reference.
         label: for people.
         coding: how it was encoded here; None: otherwise.
+        scale: of the reference, compared with these.
     """
 
     clip: Clip
     label: str
     coding: Coding | None
+    scale: int
 
     @property
     @abstractmethod
@@ -142,8 +164,8 @@ class Low(ABC):
         """kbit/s of its file; None: there is none."""
 
     @abstractmethod
-    def frames(self, *, deep: bool) -> Iterator[tuple[Planes, int]]:
-        """All frames and their white value, as `upscale` reads them. Each call starts again.
+    def frames(self, *, deep: bool) -> Iterator[LowFrame]:
+        """All frames. Each call starts again.
 
         Args:
             deep: whether frames of more than 8 bits become 16 bits per sample.
@@ -154,16 +176,15 @@ class Low(ABC):
 class CleanLow(Low):
     """The reference, reduced by MATLAB's bicubic filter."""
 
-    scale: int
-
     @property
     def rate(self) -> float | None:
         return None
 
-    def frames(self, *, deep: bool) -> Iterator[tuple[Planes, int]]:
+    def frames(self, *, deep: bool) -> Iterator[LowFrame]:
         del deep  # the reduced frames have 8 bits
         for frame in self.clip.frames():
-            yield downscaled(frame.rgb(), self.scale).transpose(2, 0, 1), 255
+            planes = downscaled(frame.rgb(), self.scale).transpose(2, 0, 1)
+            yield LowFrame(planes, 255, partial(_chroma_of_rgb, self.clip, self.scale, planes, 255))
 
 
 @dataclass(frozen=True)
@@ -177,12 +198,38 @@ class FileLow(Low):
         frames = len(self.video.times)
         return self.video.path.stat().st_size * 8 / 1000 / frames * float(self.clip.rate)
 
-    def frames(self, *, deep: bool) -> Iterator[tuple[Planes, int]]:
+    def frames(self, *, deep: bool) -> Iterator[LowFrame]:
         to_rgb: ToRgb | None = None
+        chroma_of = self._chroma_function()
         for frame in file_frames(self.video, self.clip.count):
             if to_rgb is None:
                 to_rgb = ToRgb(frame, self.video.colour, deep=deep)
-            yield to_rgb(frame), to_rgb.white
+            planes = to_rgb(frame)
+            yield LowFrame(planes, to_rgb.white, partial(chroma_of, frame, planes, to_rgb.white))
+
+    def _chroma_function(self) -> Callable[[Any, Planes, int], Chroma]:
+        """A function of a decoded frame, and of the same frame in RGB: see `LowFrame`."""
+        video, clip = self.video, self.clip
+        source = grid_of(video.shape, video.pix_fmt, video.colour)
+        target = grid_of(video.shape.upscaled(self.scale), clip.pix_fmt, clip.colour)
+        if source is None or target is None or video.colour.matrix != clip.colour.matrix:
+            return lambda _frame, planes, white: _chroma_of_rgb(clip, self.scale, planes, white)
+        enlarge = ChromaEnlarger(source, target)
+        height, width = (side // cell for side, cell in zip(clip.shape.sides, target.cell, strict=True))
+
+        def chroma(frame: Any, _planes: Planes, _white: int) -> Chroma:
+            blue, red = enlarge(ChromaReader(frame, video.colour)(frame))[:, :height, :width]
+            return blue, red
+
+        return chroma
+
+
+def _chroma_of_rgb(clip: Clip, scale: int, planes: Planes, white: int) -> Chroma:
+    """Chroma of frames in RGB, or with another matrix than the reference: of all three enlarged."""
+    result = enlarged(planes, Shape(*planes.shape[1:]).upscaled(scale), white, Image.Resampling.LANCZOS)
+    height, width = clip.shape.sides
+    _, blue, red = clip.to_yuv(white)(np.ascontiguousarray(result[:, :height, :width]))
+    return blue, red
 
 
 def partner(clip: VideoClip, path: Path, scale: int, *, cut: bool) -> FileLow:
@@ -209,7 +256,7 @@ def partner(clip: VideoClip, path: Path, scale: int, *, cut: bool) -> FileLow:
             f"{path} has {counts[0]} frames, {reference.path} has {counts[1]}",
             f"Frames are compared in order. If only their ends differ, give --frames {min(counts)}.",
         )
-    return FileLow(clip, FILE, None, video)
+    return FileLow(clip, FILE, None, scale, video)
 
 
 def encode_low(clip: Clip, coding: Coding, scale: int, path: Path, frame_done: Callable[[], None]) -> FileLow:
@@ -229,9 +276,9 @@ def encode_low(clip: Clip, coding: Coding, scale: int, path: Path, frame_done: C
     low = Shape(*(side // scale for side in clip.shape.sides))
 
     def frames() -> Iterator[Planes]:
-        for planes, _ in CleanLow(clip, "", None, scale).frames(deep=False):
+        for frame in CleanLow(clip, "", None, scale).frames(deep=False):
             frame_done()
-            yield np.ascontiguousarray(planes)
+            yield np.ascontiguousarray(frame.planes)
 
     with created(path, "matroska") as container:
         stream: Any = container.add_stream(coding.codec, clip.rate)
@@ -242,4 +289,4 @@ def encode_low(clip: Clip, coding: Coding, scale: int, path: Path, frame_done: C
     if len(video.times) != clip.count:
         raise InputError(f"{coding.label} made {len(video.times)} of {clip.count} frames")
     # Matroska and some codecs do not hold everything: the colour is known, and need not be guessed.
-    return FileLow(clip, coding.label, coding, replace(video, colour=settings.colour))
+    return FileLow(clip, coding.label, coding, scale, replace(video, colour=settings.colour))

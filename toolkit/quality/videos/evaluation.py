@@ -13,6 +13,7 @@ from PIL import Image
 from toolkit.errors import InputError
 from toolkit.media.split_view import enlarged
 from toolkit.media.upscaler import FrameUpscaler
+from toolkit.media.videos.chroma import Chroma
 from toolkit.media.videos.clip_encoder import require_encoders
 from toolkit.quality.report import NotRun
 from toolkit.quality.subjects import not_run, report_name
@@ -40,6 +41,7 @@ class VideoEvaluateOptions:
         frames: frames per clip; None: 8 of a photograph, all of a video.
         size: low-resolution size of clips of photographs; None: 640x360, or the only one that a network takes.
         seed: of the directions in which photographs move.
+        chroma: where the chroma of results comes from; None: as in `upscale`.
         page: path of an HTML page with the worst frames; None: no page.
         overwrite: replace an existing page.
 
@@ -56,6 +58,7 @@ class VideoEvaluateOptions:
     frames: int | None = None
     size: Shape | None = None
     seed: int = 0
+    chroma: Chroma | None = None
     page: Path | None = field(default=None)
     overwrite: bool = False
 
@@ -130,6 +133,7 @@ class _Plan:
     clips: tuple[Clip, ...]
     codings: tuple[Coding | None, ...]
     partners: tuple[FileLow, ...]
+    chroma: Chroma | None = None
 
     @classmethod
     def of(cls, group: list[Subject], paths: list[Path], options: VideoEvaluateOptions) -> _Plan:
@@ -148,7 +152,8 @@ class _Plan:
                 f"{fixed[only]} takes {only} only, and {wrong[0].name} has {wrong[0].shape}", "Build it for that size."
             )
         cut = options.frames is not None
-        return cls(group, tuple(clips), options.codings, _partners(clips, options.low, scale, cut=cut))
+        partners = _partners(clips, options.low, scale, cut=cut)
+        return cls(group, tuple(clips), options.codings, partners, options.chroma)
 
     @property
     def scale(self) -> int:
@@ -231,11 +236,15 @@ class _Run:
 
     def _subject(self, subject: Subject, lows: Sequence[Low]) -> VideoSubjectReport:
         upscaler, scores = FrameUpscaler(subject), list[ClipScore]()
+        chroma = self._plan.chroma or "network"
         for low in lows:
             offer = None if self._page is None else self._page.offers(subject, low)
-            scores += self._measured(subject.label, low, [upscaler], deep=subject.contract.deep, offer=offer)
+            scores += self._measured(
+                subject.label, low, [Method(upscaler, chroma)], deep=subject.contract.deep, offer=offer
+            )
         executed, name = upscaler.precisions(), report_name(subject)
-        return VideoSubjectReport(name, subject.runtime, subject.precision, executed, tuple(scores), subject.sha256)
+        precision = subject.precision
+        return VideoSubjectReport(name, subject.runtime, precision, executed, tuple(scores), subject.sha256, chroma)
 
     def _measured(
         self,
@@ -252,4 +261,4 @@ class _Run:
 
 
 def _interpolation(kernel: Image.Resampling, scale: int) -> Method:
-    return lambda planes, white: enlarged(planes, Shape(*planes.shape[1:]).upscaled(scale), white, kernel)
+    return Method(lambda planes, white: enlarged(planes, Shape(*planes.shape[1:]).upscaled(scale), white, kernel))

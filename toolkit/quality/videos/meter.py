@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.errors import InputError
+from toolkit.media.videos.chroma import Chroma
 from toolkit.quality.measurement import BEST_PSNR
 from toolkit.quality.metrics import PEAK, psnr, squared_error, ssim
 from toolkit.quality.videos.coding import Low
@@ -18,8 +19,16 @@ from toolkit.quality.videos.references import Clip, Frame, Planes, Yuv
 from toolkit.quality.videos.report import ClipScore, PlaneMetrics
 from toolkit.quality.videos.vmaf import Vmaf
 
-Method = Callable[[Planes, int], Planes]
-"""Upscales low-resolution planes (3, H, W), 0..white, to the size of the reference."""
+
+@dataclass(frozen=True)
+class Method:
+    """Upscales low-resolution planes (3, H, W), 0..white, to the size of the reference.
+
+    `chroma` is where the chroma of the result comes from, as in `upscale`.
+    """
+
+    upscale: Callable[[Planes, int], Planes]
+    chroma: Chroma = "network"
 
 
 class Meter:
@@ -118,15 +127,21 @@ def measure_clip(
         opened = [stack.enter_context(Vmaf(vmaf, clip.shape)) if vmaf else None for _ in methods]
         meters = [Meter(clip, item) for item in opened]
         count = 0
-        for frame, (planes, white) in zip(clip.frames(), low.frames(deep=deep), strict=False):
+        for frame, given in zip(clip.frames(), low.frames(deep=deep), strict=False):
             frame_begun()
+            white = given.white
             if white not in conversions:
                 conversions[white] = clip.to_yuv(white)
             for method, meter in zip(methods, meters, strict=True):
-                made = method(planes, white)
+                made = method.upscale(given.planes, white)
                 result = _within(made, clip)
-                if meter.add(conversions[white](result), frame.yuv):
-                    offer(Worst(*meter.worst, planes, white, result, made.shape[1:], frame))
+                yuv = conversions[white](result)
+                if method.chroma == "lanczos":
+                    yuv = (yuv[0], *given.chroma())
+                if meter.add(yuv, frame.yuv):
+                    if method.chroma == "lanczos":
+                        result = clip.to_rgb(yuv, white)
+                    offer(Worst(*meter.worst, given.planes, white, result, made.shape[1:], frame))
             count += 1
         if count != clip.count:
             raise InputError(

@@ -17,7 +17,7 @@ from PIL import Image
 
 from toolkit.errors import InputError
 from toolkit.images import find_images, read_rgb
-from toolkit.media.videos.colour import Colour, FromRgb, ToRgb
+from toolkit.media.videos.colour import Colour, FromRgb, ToRgb, rgb_of
 from toolkit.media.videos.decoding import Decoding, decoded
 from toolkit.media.videos.pixel_formats import is_rgb, subsampling
 from toolkit.media.videos.tally import Damage
@@ -37,7 +37,7 @@ PAN = (3, 5)
 
 PHOTO_FRAMES = 8
 PHOTO_LOW = Shape(360, 640)
-_BT601, _BT709 = (Colour(matrix, full=False, location="left") for matrix in (6, 1))
+_COLOUR = Colour(6, full=False, location="left")
 _PHOTO_FORMAT = "yuv420p"
 _RATE = Fraction(25)
 _MOST = 10_000
@@ -63,8 +63,7 @@ class Clip(ABC):
         count: of frames.
         rate: frames per second.
         pix_fmt: planar YCbCr, in which results are compared.
-        colour: of these frames.
-        coded: colour in which low-resolution clips of it are encoded.
+        colour: of these frames, and of low-resolution clips that are made of them.
     """
 
     name: str
@@ -73,7 +72,6 @@ class Clip(ABC):
     rate: Fraction
     pix_fmt: str
     colour: Colour
-    coded: Colour
 
     @abstractmethod
     def frames(self) -> Iterator[Frame]:
@@ -90,6 +88,15 @@ class Clip(ABC):
         """A conversion of results, 0..white, to the reference's format: what `upscale` would give to an encoder."""
         convert = FromRgb(self.shape.width, self.shape.height, white, self.colour, self.pix_fmt)
         return lambda planes: yuv_of(convert(planes))
+
+    def to_rgb(self, yuv: Yuv, white: int) -> Planes:
+        """The picture, (3, H, W) in 0..white, of planes in the reference's format."""
+        import av
+
+        frame = av.VideoFrame(self.shape.width, self.shape.height, self.pix_fmt)
+        for target, plane in zip(yuv_of(frame), yuv, strict=True):
+            target[:] = plane
+        return rgb_of(frame, self.colour, white)
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,7 @@ class VideoClip(Clip):
         if not all(shape.sides):
             raise InputError(f"{path} is too small for x{scale}: {video.shape}")
         count = len(video.times) if most is None else min(most, len(video.times))
-        return cls(path.name, shape, count, video.rate, given, video.colour, video.colour, video)
+        return cls(path.name, shape, count, video.rate, given, video.colour, video)
 
     def frames(self) -> Iterator[Frame]:
         to_rgb: ToRgb | None = None
@@ -146,8 +153,8 @@ class VideoClip(Clip):
 class PhotoClip(Clip):
     """A photograph, reduced until it just covers the path of the camera, which passes over its centre.
 
-    `step` is the way from one frame to the next, in rows and columns. Frames are compared in 4:2:0 of BT.601 with
-    limited range, whose luma is that of `evaluate` for images; they are encoded in BT.709, as video of high definition.
+    `step` is the way from one frame to the next, in rows and columns. Frames are encoded and compared in 4:2:0 of
+    BT.601 with limited range, whose luma is that of `evaluate` for images.
     """
 
     path: Path
@@ -157,7 +164,7 @@ class PhotoClip(Clip):
     def of(cls, path: Path, name: str, shape: Shape, count: int, random: np.random.Generator) -> PhotoClip:
         """A clip of `count` frames; `random` chooses the direction of the camera."""
         down, right = (int(length * sign) for length, sign in zip(PAN, random.choice((-1, 1), 2), strict=True))
-        return cls(name, shape, count, _RATE, _PHOTO_FORMAT, _BT601, _BT709, path, (down, right))
+        return cls(name, shape, count, _RATE, _PHOTO_FORMAT, _COLOUR, path, (down, right))
 
     def frames(self) -> Iterator[Frame]:
         """See `Clip`.

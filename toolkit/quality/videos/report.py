@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from toolkit.artifact import encode
+from toolkit.media.videos.chroma import Chroma
 from toolkit.precisions import Precision
 from toolkit.quality.report import NotRun, computed_otherwise
 from toolkit.quoting import csv_cell
@@ -65,7 +66,10 @@ class InputReport(msgspec.Struct, frozen=True):
 
 
 class VideoSubjectReport(msgspec.Struct, frozen=True):
-    """A network in one precision on one runtime; `scores` are in the order of the inputs."""
+    """A network in one precision on one runtime; `scores` are in the order of the inputs.
+
+    `chroma` is where the chroma of its results came from, as in `upscale`.
+    """
 
     name: str
     runtime: str
@@ -73,6 +77,12 @@ class VideoSubjectReport(msgspec.Struct, frozen=True):
     executed: dict[str, int]
     scores: tuple[ClipScore, ...]
     sha256: str = ""
+    chroma: Chroma = "network"
+
+    @property
+    def label(self) -> str:
+        """Its name, and where its chroma comes from unless it is the network."""
+        return self.name if self.chroma == "network" else f"{self.name}, Lanczos chroma"
 
     @property
     def ran(self) -> str:
@@ -101,7 +111,7 @@ class ScaleReport(msgspec.Struct, frozen=True):
             ("bicubic", "", tuple(item.bicubic for item in self.inputs)),
             ("Lanczos", "", tuple(item.lanczos for item in self.inputs)),
         ]
-        return [*baselines, *((item.name, item.runtime, item.scores) for item in self.subjects)]
+        return [*baselines, *((item.label, item.runtime, item.scores) for item in self.subjects)]
 
 
 class VideoQualityReport(msgspec.Struct, frozen=True):
