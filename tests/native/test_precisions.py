@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from native.graphs import Builder
+from native.graphs import artifact as graph_artifact
 from native.networks import branched, float64, rounding_to_bf16, strided
 from native.running import Native
 from onnx.reference import ReferenceEvaluator
@@ -16,6 +19,8 @@ from toolkit.graph.precision.integers import PreparedIntegers
 from toolkit.graph.precision.options import ConvertOptions
 from toolkit.graph.precision.registry import find_target
 from toolkit.precisions import Precision
+from toolkit.runtimes.subject import load_session
+from toolkit.workloads import Shape
 
 RANGE = 3.0
 
@@ -98,3 +103,33 @@ def test_int8_values_beyond_the_range_are_limited(lowered: Callable[[Precision],
     limited = np.full((1, 3, 8, 8), RANGE, np.float32)
     if "Pad" not in {node.op_type for node in onnx.load(network.artifact.path).graph.node}:
         np.testing.assert_array_equal(network.run(frame), network.run(limited))
+
+
+def joined() -> onnx.ModelProto:
+    """A convolution reads a concatenation of tensors of which one has no negative values."""
+    made = Builder(7)
+    first = made.conv("input", 3, 8, 3)
+    second = made.node("Relu", made.conv(first, 8, 8, 3))
+    both = made.node("Concat", first, second, made.node("Concat", second, first, axis=1), axis=1)
+    return made.model(made.shuffled(made.conv(both, 32, 12, 1), 2))
+
+
+def test_the_same_integers_everywhere_also_after_a_concatenation(small_artifact: Artifact, tmp_path: Path) -> None:
+    """OpenVINO moves a quantiser that reads a concatenation to its parts, and then loses negative values."""
+    model, target = joined(), find_target("int8")
+    magnitudes = {name: RANGE for node in model.graph.node for name in (*node.input, *node.output)}
+    prepared = PreparedIntegers(target, model, small_artifact.manifest, magnitudes)
+    network = Native(graph_artifact(prepared.rewrite(ConvertOptions()).model, small_artifact, tmp_path, scale=2))
+    frame = network.noise(20, 26)
+    (expected,) = ReferenceEvaluator(onnx.load(network.artifact.path)).run(None, {"input": frame})
+    (exact,) = ReferenceEvaluator(model).run(None, {"input": frame})
+    results = {"native": network.run(frame)}
+    for name in ("ort-cpu", "openvino"):
+        session = load_session(network.artifact, name)
+        session.bind(Shape(20, 26))
+        results[name] = session.run(frame).copy()
+    assert "int8" in network.library().executed().values()
+    quantisation = np.abs(expected - exact).mean()
+    for name, result in results.items():
+        # Apart from values that lie at the boundary between two integers, which are few.
+        assert np.abs(result - expected).mean() < 0.05 * quantisation, name

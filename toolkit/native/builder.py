@@ -64,7 +64,11 @@ class ProgramBuilder:
 
     def found(self, value: ir.Value | None, node: ir.Node | None) -> Tensor:
         """A value as a tensor of a stage; the input frame and pending resamplings get a stage of their own."""
-        known = self.resampled(self.known(value, node))
+        return self.as_tensor(self.known(value, node), node)
+
+    def as_tensor(self, known: Known, node: ir.Node | None) -> Tensor:
+        """What `found` does, for a value that is known already."""
+        known = self.resampled(known)
         if isinstance(known, Image):
             return self.image(known, 1)
         if isinstance(known, Tensor):

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from toolkit.graph.matching import constant
 from toolkit.native.builder import ProgramBuilder
 from toolkit.native.program import Join, Source
-from toolkit.native.values import Enlarged, Image, Padded, Shuffled, Tensor, unsupported
+from toolkit.native.values import Enlarged, Image, Padded, Quantised, Shuffled, Tensor, unsupported
 
 _NEAREST = (("asymmetric", "floor"), ("half_pixel", "round_prefer_floor"), ("half_pixel", "round_prefer_ceil"))
 """Coordinate and rounding modes that give output pixel x input pixel x // factor, for all whole factors."""
@@ -45,18 +45,26 @@ def resize(builder: ProgramBuilder, node: ir.Node) -> Enlarged:
     return Enlarged(known if isinstance(known, Image) else builder.tensor(node), int(rows))
 
 
-def concatenation(builder: ProgramBuilder, node: ir.Node) -> Tensor:
-    """A Concat of channels: a stage that copies rows of all its parts."""
+def concatenation(builder: ProgramBuilder, node: ir.Node) -> Tensor | Quantised:
+    """A Concat of channels: a stage that copies rows of all its parts.
+
+    Parts that are quantised by the same step are copied before that: the convolution that reads them quantises.
+    """
     if node.attributes["axis"].as_int() not in (1, -3):
         raise unsupported(node, "concatenates along another axis than the channels")
-    parts = [builder.tensor(node, index) for index in range(len(node.inputs))]
+    known = [builder.known(value, node) for value in node.inputs]
+    steps = {part.step for part in known if isinstance(part, Quantised)}
+    if steps and (len(steps) != 1 or not all(isinstance(part, Quantised) for part in known)):
+        raise unsupported(node, "concatenates tensors that are not quantised alike")
+    plain = [part.tensor if isinstance(part, Quantised) else part for part in known]
+    parts = [builder.as_tensor(part, node) for part in plain]
     sizes = {builder.size(part) for part in parts}
     if len(sizes) != 1:
         raise unsupported(node, "concatenates tensors of different sizes")
     sources = tuple(Source(builder.buffer(part, "float")) for part in parts)
     made = builder.begin(Join(sources), sum(builder.channels(part) for part in parts), sizes.pop())
     builder.stages[made.stage].nodes.append(str(node.name))
-    return made
+    return Quantised(made, steps.pop()) if steps else made
 
 
 def padding(builder: ProgramBuilder, node: ir.Node) -> Padded:

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import onnx_ir as ir
 
-from toolkit.graph.editing import add_constant, named_node, replace_constant
-from toolkit.graph.matching import constant
+from toolkit.graph.editing import add_constant, named_node, remove_unused_nodes, replace_constant
+from toolkit.graph.matching import constant, producer
 from toolkit.graph.passes.base import GraphPass
 
 _LARGEST = 127
@@ -32,6 +32,7 @@ class QuantiseConvs(GraphPass):
         """`largest`: magnitude that 127 stands for, by the name of the activation. `excluded`: convolutions by name."""
         super().__init__()
         self._range, self._excluded = largest, frozenset(excluded)
+        self._pairs: dict[str, ir.Value] = {}
 
     def requires(self, model: ir.Model) -> None:
         names = {node.name for node in model.graph if node.op_type == "Conv"}
@@ -51,6 +52,7 @@ class QuantiseConvs(GraphPass):
         for conv in convs:
             self._quantise_input(model, conv)
             _quantise_weight(model, conv)
+        remove_unused_nodes(model)  # concatenations that only convolutions read
         return ir.passes.PassResult(model, modified=bool(convs))
 
     def ensures(self, model: ir.Model) -> None:
@@ -67,17 +69,39 @@ class QuantiseConvs(GraphPass):
         activation = conv.inputs[0]
         if activation is None:
             raise ir.passes.PreconditionError(f"{conv.name} has no input")
-        prefix = f"{activation.name}.int8"
-        for use in activation.uses():
-            if use.node.name == f"{prefix}.quantise":  # two convolutions of one tensor share the pair
-                conv.replace_input_with(0, next(iter(use.node.outputs[0].uses())).node.outputs[0])
-                return
-        scale = np.float32(self._range[str(activation.name)] / _LARGEST)
-        operands = [add_constant(model, f"{prefix}.scale", scale), add_constant(model, f"{prefix}.zero", np.int8(0))]
-        quantise = named_node("QuantizeLinear", [activation, *operands], f"{prefix}.quantise")
-        dequantise = named_node("DequantizeLinear", [quantise.outputs[0], *operands], f"{prefix}.dequantise")
-        conv.replace_input_with(0, dequantise.outputs[0])
-        model.graph.insert_before(conv, [quantise, dequantise])
+        name = str(activation.name)
+        if name not in self._pairs:  # two convolutions of one tensor share the pair
+            prefix, scale = f"{name}.int8", np.float32(self._range[name] / _LARGEST)
+            step = (add_constant(model, f"{prefix}.scale", scale), add_constant(model, f"{prefix}.zero", np.int8(0)))
+            integers = _quantised(model, activation, step, prefix, conv)
+            dequantise = named_node("DequantizeLinear", [integers, *step], f"{prefix}.dequantise")
+            model.graph.insert_before(conv, [dequantise])
+            self._pairs[name] = dequantise.outputs[0]
+        conv.replace_input_with(0, self._pairs[name])
+
+
+def _quantised(
+    model: ir.Model, activation: ir.Value, step: tuple[ir.Value, ir.Value], prefix: str, before: ir.Node
+) -> ir.Value:
+    """An activation as int8. Of a concatenation every part is quantised, by the same step, and integers are joined.
+
+    That is the same function. OpenVINO (2026.4) moves a quantiser that reads a concatenation to the parts itself, and
+    then computes parts as unsigned integers that have negative values, which become zero.
+    """
+    joined = producer(activation, "Concat")
+    if joined is None:
+        quantise = named_node("QuantizeLinear", [activation, *step], f"{prefix}.quantise")
+        model.graph.insert_before(before, [quantise])
+        return quantise.outputs[0]
+    parts = [
+        _quantised(model, part, step, f"{prefix}.{index}", before)
+        for index, part in enumerate(joined.inputs)
+        if part is not None
+    ]
+    axis = joined.attributes["axis"].as_int()
+    concat = named_node("Concat", parts, f"{prefix}.concat", {"axis": axis})
+    model.graph.insert_before(before, [concat])
+    return concat.outputs[0]
 
 
 def _quantise_weight(model: ir.Model, conv: ir.Node) -> None:
