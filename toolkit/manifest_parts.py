@@ -9,6 +9,7 @@ import msgspec
 from toolkit.errors import InputError
 from toolkit.findings import Finding
 from toolkit.network.architectures.registry import AnyDetails
+from toolkit.network.bundled_files import Purpose, bundled_purpose
 from toolkit.quoting import visible
 from toolkit.sizes import SizeRule
 
@@ -109,6 +110,11 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     def network_sha256(self) -> str:
         """The same for all artifacts of a network, whatever their precision: of the weights, or of the source graph."""
         return self.sha256 if self.weights_sha256 is None else self.weights_sha256
+
+    @property
+    def purpose(self) -> Purpose | None:
+        """What weights that ship with the toolkit were trained for; None: it is another network."""
+        return bundled_purpose(self.network_sha256)
 
     def __post_init__(self) -> None:
         require("parameters of the source", self.parameters, 0)

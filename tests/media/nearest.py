@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +16,19 @@ from toolkit.manifest_parts import Network, Source
 from toolkit.port import Port
 
 
-def nearest_artifact(directory: Path, scale: int = 2) -> Artifact:
-    """A 1x1 convolution that repeats channels, and DepthToSpace."""
+def nearest_artifact(directory: Path, scale: int = 2, *, brightness: float = 1, name: str = "nearest") -> Artifact:
+    """A 1x1 convolution that repeats channels, multiplied by the brightness, and DepthToSpace.
+
+    Its source weights have the SHA-256 of the name.
+    """
     weights = np.zeros((3 * scale**2, 3, 1, 1), np.float32)
     for channel in range(3):
-        weights[channel * scale**2 : (channel + 1) * scale**2, channel] = 1
+        weights[channel * scale**2 : (channel + 1) * scale**2, channel] = brightness
     nodes = [
         helper.make_node("Conv", ["input", "weights"], ["repeated"], name="repeat", kernel_shape=[1, 1]),
         helper.make_node("DepthToSpace", ["repeated"], ["output"], name="shuffle", blocksize=scale, mode="CRD"),
     ]
-    return _artifact(directory, nodes, weights, scale, f"nearest_x{scale}_fp32")
+    return _artifact(directory, nodes, weights, scale, f"{name}_x{scale}_fp32")
 
 
 def lowering_artifact(directory: Path) -> Artifact:
@@ -35,6 +39,11 @@ def lowering_artifact(directory: Path) -> Artifact:
     attributes = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
     nodes = [helper.make_node("Conv", ["input", "weights"], ["output"], name="lower", **attributes)]
     return _artifact(directory, nodes, weights, 1, "lowering_x1_fp32")
+
+
+def weights_hash(name: str) -> str:
+    """SHA-256 of the source weights of artifacts of that name, without scale and precision."""
+    return hashlib.sha256(name.encode()).hexdigest()
 
 
 def _artifact(
@@ -53,7 +62,7 @@ def _artifact(
     manifest = bare_manifest(
         content,
         Network(scale, 0, "custom", 2, 2),
-        Source("none", "0" * 64, "test", 0, "none.safetensors", "0" * 64),
+        Source("none", "0" * 64, "test", 0, "none.safetensors", weights_hash(name.partition("_")[0])),
         Port("input", "NCHW", "float32", (0.0, 1.0), (1, 3, "height", "width")),
         Port("output", "NCHW", "float32", (0.0, 1.0), (1, 3, "out_height", "out_width")),
         name,

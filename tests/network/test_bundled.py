@@ -1,5 +1,6 @@
 """The weights that ship: of the toolkit's own training, better than bicubic, and what exported/ holds."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -14,26 +15,45 @@ from toolkit.artifact import Artifact
 from toolkit.errors import CheckpointError
 from toolkit.graph.export import export
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
-from toolkit.network.bundled import bundled_checkpoint, bundled_sha256
-from toolkit.network.checkpoint import load_checkpoint
+from toolkit.network.bundled import bundled_checkpoint
+from toolkit.network.bundled_files import BUNDLED, Bundled, bundled_purpose, bundled_sha256
+from toolkit.network.checkpoint import load_checkpoint, serialised_weights
 from toolkit.quality.evaluation import evaluate
 from toolkit.runtimes.subject import Subject
 
 REPOSITORY = Path(__file__).parents[2]
 SCALES = pytest.mark.parametrize("scale", [2, 3])
+ALL = pytest.mark.parametrize("item", BUNDLED, ids=lambda item: item.file)
 
 
-@SCALES
-def test_they_are_the_released_architecture(scale: int) -> None:
-    checkpoint = bundled_checkpoint(scale)
-    assert checkpoint.config == NetworkConfig(scale=scale)
+@ALL
+def test_they_are_the_released_architecture(item: Bundled) -> None:
+    """So all of one scale are as fast: the graphs differ in constants only."""
+    checkpoint = bundled_checkpoint(item.scale, item.purpose)
+    assert checkpoint.config == NetworkConfig(scale=item.scale)
     assert checkpoint.notes == ()
+    assert (checkpoint.purpose, checkpoint.licence, checkpoint.file) == (item.purpose, "Apache-2.0", item.file)
+
+
+@ALL
+def test_their_hash_is_that_of_the_file_and_of_every_copy(item: Bundled) -> None:
+    checkpoint = bundled_checkpoint(item.scale, item.purpose)
+    content = (REPOSITORY / "toolkit" / "network" / "weights" / item.file).read_bytes()
+    assert serialised_weights(checkpoint.network) == content
+    assert bundled_sha256(item.scale, item.purpose) == checkpoint.sha256 == hashlib.sha256(content).hexdigest()
+    assert bundled_purpose(checkpoint.sha256) == item.purpose
+
+
+def test_no_two_are_the_same() -> None:
+    assert len({bundled_sha256(item.scale, item.purpose) for item in BUNDLED}) == len(BUNDLED)
+    assert bundled_purpose("0" * 64) is None
 
 
 def test_there_are_no_others() -> None:
     for get in bundled_checkpoint, bundled_sha256:
-        with pytest.raises(CheckpointError, match="x4"):
-            get(4)
+        for purpose in "clean", "video":
+            with pytest.raises(CheckpointError, match="x4" if Bundled(2, purpose) in BUNDLED else "video weights"):
+                get(4, purpose)
 
 
 @SCALES
@@ -66,11 +86,13 @@ def test_they_are_not_the_released_weights(scale: int) -> None:
 
 
 @pytest.mark.slow
-@SCALES
-def test_exported_holds_their_artifacts(scale: int, tmp_path: Path) -> None:
+@ALL
+def test_exported_holds_their_artifacts(item: Bundled, tmp_path: Path) -> None:
     """Made anew they have the same bytes; a manifest also says what was measured, and with which Python."""
-    committed = Artifact.read(REPOSITORY / "exported" / f"rt4ksr_x{scale}_fp32.onnx")
-    made = export(bundled_checkpoint(scale), directory=tmp_path)
+    made = export(bundled_checkpoint(item.scale, item.purpose), directory=tmp_path)
+    committed = Artifact.read(REPOSITORY / "exported" / made.path.name)
+    assert made.manifest.name == item.file.replace(".safetensors", "_fp32")
+    assert made.manifest.source.purpose == item.purpose
     assert made.path.read_bytes() == committed.path.read_bytes()
     assert made.read_weights().read_bytes() == committed.read_weights().read_bytes()
     manifests = []

@@ -185,8 +185,7 @@ def export(
 
 
 def _check_source(path: Path | None, source: CheckpointOptions) -> None:
-    if path is not None and source.preset is not None:
-        raise InputError("--preset cannot be combined with a checkpoint", "Its network is known from its weights.")
+    source.check(path)
     if path is None and source.reads_file:
         raise InputError("--high-frequency, --entry, --architecture and --assume require a checkpoint")
 
@@ -248,7 +247,9 @@ def _load(path: Path | None, source: CheckpointOptions) -> Checkpoint:
     if path is not None:
         return source.load(path)
     scale = 2 if source.scale is None else source.scale
-    return bundled_checkpoint(scale) if source.preset is None else untrained_checkpoint(scale, preset=source.preset)
+    if source.preset is not None:
+        return untrained_checkpoint(scale, preset=source.preset)
+    return bundled_checkpoint(scale, source.weights or "clean")
 
 
 def _licence_notes(checkpoint: Checkpoint, artifact: Artifact) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from toolkit.cli.paths import (
     subject_of_kind,
 )
 from toolkit.cli.values import assignments
+from toolkit.errors import InputError
 
 if TYPE_CHECKING:
     from toolkit.network.checkpoint import Checkpoint
@@ -184,12 +185,34 @@ class CheckpointOptions:
             negative=(),
         ),
     ] = None
+    weights: Annotated[
+        Literal["clean", "video"] | None,
+        Parameter(help="Which of the toolkit's own weights to use: clean, or video for what a codec has left."),
+    ] = None
     preset: Preset = None
+
+    def check(self, path: Path | None) -> None:
+        """Refuse options that exclude each other.
+
+        Args:
+            path: of a checkpoint or artifact, if one was given.
+
+        Raises:
+            InputError: two networks were named.
+        """
+        named = {"--preset": self.preset, "--weights": self.weights}
+        given = [name for name, value in named.items() if value is not None]
+        if path is not None and given:
+            raise InputError(
+                f"{given[0]} cannot be combined with a checkpoint or artifact", "Its network is known from its weights."
+            )
+        if len(given) > 1:
+            raise InputError("--preset and --weights cannot be combined", "Untrained networks have random weights.")
 
     @property
     def reads_file(self) -> bool:
         """Whether there are options that say how a file is read."""
-        return self != replace(CheckpointOptions(), scale=self.scale, preset=self.preset)
+        return self != replace(CheckpointOptions(), scale=self.scale, preset=self.preset, weights=self.weights)
 
     def load(self, path: Path) -> Checkpoint:
         """The checkpoint in a file, read as the options say."""

@@ -12,7 +12,8 @@ from toolkit.errors import InputError
 from toolkit.graph.export import export
 from toolkit.kinds import kind_of, split_runtime
 from toolkit.network.architectures.registry import PRESETS
-from toolkit.network.bundled import BUNDLED_SCALES, bundled_checkpoint
+from toolkit.network.bundled import bundled_checkpoint
+from toolkit.network.bundled_files import BUNDLED_SCALES
 from toolkit.network.checkpoint import untrained_checkpoint
 from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.quality.conversion import convert

@@ -52,6 +52,13 @@ class Network:
             show_default=False,
         ),
     ] = ()
+    weights: Annotated[
+        Literal["auto", "clean", "video"],
+        Parameter(
+            help="Which of the toolkit's own weights: clean, or video for what a codec has left. auto: video for "
+            "videos and for JPEG images of a quality below 90, clean for other images."
+        ),
+    ] = "auto"
     runtime: Annotated[
         str | None,
         Parameter(
@@ -139,7 +146,7 @@ class Videos:
         Literal["network", "lanczos"] | None,
         Parameter(
             help="Chroma of the result: that of the network, or the chroma planes of the input, enlarged by Lanczos "
-            "interpolation. Default: network."
+            "interpolation. Default: what measures better: lanczos for clean weights, otherwise network."
         ),
     ] = None
     seconds: Annotated[
@@ -237,6 +244,7 @@ def _options(target: Target, network: Network, pictures: Pictures, videos: Video
     return UpscaleOptions(
         target=target,
         models=network.model,
+        weights=network.weights,
         directory=network.directory,
         precision=network.precision,
         runtime=network.runtime,
@@ -303,9 +311,12 @@ def _print(report: UpscaleReport, console: Console, *, verbose: bool) -> None:
 
 
 def _figures(item: FileReport) -> str:
+    weights = f", {item.weights}" if item.weights.reason else ""
     if item.earlier:
-        return " was finished before the interruption"
+        return f" was finished before the interruption{weights}"
     if item.kind == "image":
-        return f" in {item.seconds:.1f} s"
+        return f" in {item.seconds:.1f} s{weights}"
     speed = f" {item.frames} frames in {item.seconds:.1f} s, {item.frames_per_second:.2f} frames/s"
-    return f"{speed}, {item.reused:.0%} reused" if item.reused else speed
+    reused = f", {item.reused:.0%} reused" if item.reused else ""
+    chroma = ", Lanczos chroma" if item.chroma == "lanczos" else ""
+    return f"{speed}{reused}{weights}{chroma}"

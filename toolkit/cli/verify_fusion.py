@@ -99,7 +99,7 @@ def _prove_graph(path: Path, options: CheckpointOptions, *, json: bool) -> None:
     """
     if options != CheckpointOptions():
         raise InputError(
-            "--high-frequency, --scale, --entry, --architecture, --assume and --preset require a checkpoint"
+            "--high-frequency, --scale, --entry, --architecture, --assume, --weights and --preset require a checkpoint"
         )
     from toolkit.verification.merges import verify_merges
 
@@ -165,20 +165,22 @@ def _targets(source: Path | None, directory: Path, options: CheckpointOptions, a
     Raises:
         InputError: options that exclude each other, or there is nothing to prove.
     """
-    if options.preset is not None and source is not None:
-        raise InputError("--preset cannot be combined with a checkpoint or artifact")
+    options.check(source)
     if source is not None and kind_of(source) == "checkpoint":
         return _of_checkpoint(source, directory, options)
-    if options.preset is None and options != CheckpointOptions():
+    if options.reads_file or (options.scale is not None and options.preset is None and options.weights is None):
         raise InputError("--high-frequency, --scale, --entry, --architecture and --assume require a checkpoint")
     from toolkit.artifact import Artifact
 
     artifact = None if source is None else Artifact.read(source)
     from toolkit.graph.source import source_checkpoint
+    from toolkit.network.bundled import bundled_checkpoint
     from toolkit.network.checkpoint import untrained_checkpoint
 
     if options.preset is not None:
         return [_Target(partial(untrained_checkpoint, options.scale or 2, preset=options.preset))]
+    if options.weights is not None:
+        return [_Target(partial(bundled_checkpoint, options.scale or 2, options.weights))]
     if artifact is not None:
         return [_Target(partial(source_checkpoint, artifact), artifact)]
     return _of_directory(directory, attempts)

@@ -250,8 +250,8 @@ def _variant(options: ExportOptions) -> str:
 
 def _stem(checkpoint: Checkpoint, options: ExportOptions) -> str:
     """First part of the file names: `rt4ksr_x2` for the released networks."""
-    # Random weights must not take a trained network's place.
-    suffix = "_untrained" if checkpoint.untrained else ""
+    # Random weights must not take a trained network's place, nor weights for video that of the others.
+    suffix = "_untrained" if checkpoint.untrained else "_video" if checkpoint.purpose == "video" else ""
     return options.name or f"{checkpoint.architecture.file_stem(checkpoint.config)}{suffix}"
 
 

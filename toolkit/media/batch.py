@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+import msgspec
+
 from toolkit.errors import OutputExists
 from toolkit.media.failure import Failure, not_done
 from toolkit.media.item import Item
@@ -39,15 +41,16 @@ class Batch:
             OutputExists: its output exists, and this command is not known to have written it.
         """
         if self.options.resume and self.record.holds(item):
-            return FileReport(str(item.source), str(item.output), item.kind, "done", earlier=True)
+            weights = self.record.weights(item)
+            return FileReport(str(item.source), str(item.output), item.kind, "done", weights=weights, earlier=True)
         require_free(item, self.options)
         return None
 
     def report(self, item: Item, outcome: FileReport | Failure) -> FileReport:
         """The report of a file; finished ones are added to the record."""
-        report = reported(item, outcome, single=self.single)
+        report = reported(item, outcome, self.networks, single=self.single)
         if report.outcome == "done" and not report.earlier and not self.single:
-            self.record.add(item)
+            self.record.add(item, report.weights)
         return report
 
 
@@ -61,10 +64,12 @@ def require_free(item: Item, options: UpscaleOptions) -> None:
         raise OutputExists(f"{item.output} exists, so {item.source} was not upscaled")
 
 
-def reported(item: Item, outcome: FileReport | Failure, *, single: bool) -> FileReport:
-    """The report of a file; the error of a single file is raised."""
+def reported(item: Item, outcome: FileReport | Failure, networks: Networks, *, single: bool) -> FileReport:
+    """The report of a file, with the weights that it was upscaled with; the error of a single file is raised."""
     if not isinstance(outcome, Failure):
-        return outcome
+        if not outcome.scale:
+            return outcome
+        return msgspec.structs.replace(outcome, weights=networks.of(item).choice(outcome.scale))
     if single:
         outcome.reraise()
     return not_done(item, outcome)

@@ -16,6 +16,7 @@ from toolkit.media.channels import upscale_colour, upscale_grey, upscale_with_al
 from toolkit.media.networks import UPSCALING_KINDS, bundled_artifact
 from toolkit.media.strips import MEMORY
 from toolkit.media.upscaler import FrameUpscaler
+from toolkit.network.bundled_files import Purpose
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.subject import Subject
 
@@ -36,6 +37,8 @@ class Upscaler:
     Args:
         model: a subject, an artifact, an engine, the path of one, or `PATH@RUNTIME`. None: the toolkit's own weights.
         scale: upscaling factor of the toolkit's own weights, 2 or 3; not used if a model is given.
+        weights: which of the toolkit's own weights: `clean`, or `video` for images with losses of a codec; not used if
+            a model is given.
         runtime: inference runtime of an artifact, unless `model` names one. None: `native` if it works here and
             supports the network, otherwise `ort-cpu`. Engines have their own.
         threads: CPU threads of the runtime; 0: all usable CPUs.
@@ -58,11 +61,12 @@ class Upscaler:
         model: Subject | Artifact | Engine | Path | str | None = None,
         *,
         scale: int = 2,
+        weights: Purpose = "clean",
         runtime: str | None = None,
         threads: int = 0,
         memory: int = MEMORY,
     ) -> None:
-        given = bundled_artifact(scale) if model is None else model
+        given = bundled_artifact(scale, weights) if model is None else model
         self._subject = Subject.of_any(given, runtime, accepted=UPSCALING_KINDS, threads=threads)
         if self._subject.manifest is None:
             raise InputError("a checkpoint cannot upscale images", "Export it first: `toolkit.export`.")

@@ -14,6 +14,7 @@ from toolkit.media.videos.chroma import Chroma
 from toolkit.media.videos.decoding import OnError
 from toolkit.media.videos.encoding import VideoFormat
 from toolkit.media.videos.settings import Reuse, VideoSettings
+from toolkit.media.weights import Weights
 from toolkit.precisions import FULL_PRECISION, Precision
 
 _LEAST_MEMORY = 1 << 20
@@ -28,6 +29,8 @@ class UpscaleOptions:
         target: scale or size of the results.
         models: artifacts or engine bundles (PATH or PATH@RUNTIME), one per scale; empty: search `directory`, then
             use the bundled weights.
+        weights: which of the bundled weights: `clean` or `video`; `auto`: video for videos and for JPEG files of a
+            quality below 90, clean for other pictures.
         directory: directory of artifacts.
         precision: of the artifact to search for there.
         runtime: inference runtime for artifacts; None: `native` if it works here and supports them, else `ort-cpu`.
@@ -54,6 +57,7 @@ class UpscaleOptions:
 
     target: Target = field(default_factory=Target)
     models: tuple[Path | str, ...] = ()
+    weights: Weights = "auto"
     directory: Path = DEFAULT_DIRECTORY
     precision: Precision = FULL_PRECISION
     runtime: str | None = None
@@ -73,6 +77,8 @@ class UpscaleOptions:
 
     def __post_init__(self) -> None:
         """Raises InputError for values out of range."""
+        if self.models and self.weights != "auto":
+            raise InputError("--model and --weights cannot be combined", "--model names the network itself.")
         if not 1 <= self.picture.quality <= 100:
             raise InputError(f"quality {self.picture.quality} must be 1 to 100")
         if self.memory < _LEAST_MEMORY:

@@ -88,7 +88,7 @@ def preview(
                     require_free(replace(item, output=path), options)
                 return make(item, options, networks, progress, shutdown)
 
-            reports.append(reported(item, attempt(item.source, work), single=single))
+            reports.append(reported(item, attempt(item.source, work), networks, single=single))
     return UpscaleReport((*found.unreadable, *reports), networks.labels, found.left_out)
 
 
@@ -97,20 +97,21 @@ def _picture(
 ) -> FileReport:
     begun = time.perf_counter()
     picture = read_picture(item.source)
-    made = upscale_picture(picture, networks.upscaler, networks.target)
+    scale, made = upscale_picture(picture, networks.of(item).upscaler, networks.target)
     before, after = (np.ascontiguousarray(samples.transpose(2, 0, 1)) for samples in (picture.samples, made.samples))
     halves = split_view(before, after, picture.white).transpose(1, 2, 0)
     notes = write_picture(item.output, replace(made, samples=halves), options.picture, overwrite=options.overwrite)
     notes = (*notes, _write_page(item, before, after, picture.white, options))
     seconds = time.perf_counter() - begun
-    return FileReport(str(item.source), str(item.output), "image", "done", 1, seconds, notes=(*made.notes, *notes))
+    notes = (*made.notes, *notes)
+    return FileReport(str(item.source), str(item.output), "image", "done", 1, seconds, scale, notes=notes)
 
 
 def _video(
     item: Item, options: UpscaleOptions, networks: Networks, progress: ProgressCallback, shutdown: Shutdown
 ) -> FileReport:
     # Parts of so short a clip are not worth resuming: those of an earlier run are deleted.
-    with begin_video(item, networks.target, options.video_settings, networks, overwrite=True) as video:
+    with begin_video(item, networks.target, options.video_settings, networks.of(item), overwrite=True) as video:
         video.overwrite = options.overwrite
         return _clip(video, item, options, progress, shutdown)
 

@@ -11,23 +11,30 @@ import msgspec
 
 from toolkit.media.item import Item
 from toolkit.media.options import UpscaleOptions
+from toolkit.media.weights import Choice
 from toolkit.system.atomic import sha256_of
 from toolkit.system.cache import cache_directory
 from toolkit.system.documents import MalformedDocument, from_json
 
 
 class _Finished(msgspec.Struct, frozen=True):
-    """An input and its output, recognised by their sizes and modification times in nanoseconds."""
+    """An input and its output, recognised by their sizes and modification times in nanoseconds; the weights used."""
 
     source: str
     output: str
     source_state: tuple[int, int]
     output_state: tuple[int, int]
+    weights: Choice = Choice()
 
     @classmethod
     def of(cls, item: Item) -> _Finished:
         """Raises OSError if one of the files does not exist."""
         return cls(str(item.source.absolute()), str(item.output.absolute()), _state(item.source), _state(item.output))
+
+    @property
+    def files(self) -> _Finished:
+        """Without the weights, for comparing."""
+        return msgspec.structs.replace(self, weights=Choice())
 
 
 def _state(path: Path) -> tuple[int, int]:
@@ -67,16 +74,20 @@ class Record:
         except OSError:
             return False
 
-    def add(self, item: Item) -> None:
+    def weights(self, item: Item) -> Choice:
+        """The weights that a file was upscaled with, which the record holds."""
+        return self._known[_Finished.of(item)]
+
+    def add(self, item: Item, weights: Choice) -> None:
         """Add a file. If the record cannot be written, a later `--resume` reports finished files as existing."""
         try:
-            finished = _Finished.of(item)
+            finished = msgspec.structs.replace(_Finished.of(item), weights=weights)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab") as file:
                 file.write(msgspec.json.encode(finished) + b"\n")
         except OSError:
             return
-        self._known.add(finished)
+        self._known[finished.files] = weights
 
     def remove(self) -> None:
         """Remove the record when all files are done."""
@@ -87,15 +98,16 @@ class Record:
             return  # as in `add`
 
 
-def _read(path: Path) -> set[_Finished]:
+def _read(path: Path) -> dict[_Finished, Choice]:
     try:
         lines = path.read_bytes().splitlines()
     except OSError:
-        return set()
-    known = set()
+        return {}
+    known = {}
     for line in lines:
         try:
-            known.add(from_json(line, _Finished))
+            finished = from_json(line, _Finished)
         except MalformedDocument:
             continue  # incomplete line of a run that was killed while writing
+        known[finished.files] = finished.weights
     return known

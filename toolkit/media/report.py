@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from toolkit.media.videos.chroma import Chroma
+from toolkit.media.weights import Choice
 
 Outcome = Literal["done", "stopped", "exists", "failed"]
 
@@ -22,6 +23,8 @@ class FileReport(msgspec.Struct, frozen=True):
             since the output exists and is not to be overwritten.
         frames: 1 for pictures; 0 if an earlier run finished the file.
         seconds: duration; with workers, until the last segment was finished.
+        scale: of the network; 0 without a result, and if an earlier run finished the file.
+        weights: which network, and why.
         reused: share of rows whose result was taken from the frame before, 0 to 1.
         corrupt: number of frames that could not be decoded.
         chroma: of a video: where the chroma of the result comes from; empty for pictures, and without a result.
@@ -38,6 +41,8 @@ class FileReport(msgspec.Struct, frozen=True):
     outcome: Outcome
     frames: int = 0
     seconds: float = 0.0
+    scale: int = 0
+    weights: Choice = Choice()
     reused: float = 0.0
     corrupt: int = 0
     chroma: Chroma | Literal[""] = ""

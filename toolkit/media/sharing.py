@@ -8,11 +8,14 @@ from typing import Self
 
 from toolkit.media.batch import Batch
 from toolkit.media.failure import Failure, attempt
+from toolkit.media.packed import PackedSubject
 from toolkit.media.report import FileReport
 from toolkit.media.tasks import ImageDone, ImageTask, Result, SegmentTask, Task
 from toolkit.media.videos.encoding import Part
 from toolkit.media.videos.run import VideoRun, begin_video
 from toolkit.media.workers import Workers
+from toolkit.network.bundled_files import Purpose
+from toolkit.runtimes.subject import Subject
 from toolkit.system.progress import Counter, ProgressCallback
 from toolkit.system.shutdown import Shutdown
 
@@ -56,16 +59,18 @@ class SharedBatch:
                 images.append(index)
             else:
                 self._report(index, begun)
-        networks = self._workers.packed(batch.networks.all()) if images else {}
-        options = batch.options
+        options, packed = batch.options, dict[Purpose, dict[int, Subject | PackedSubject]]()
         for index in images:
             item = batch.items[index]
+            chosen = batch.networks.of(item)
+            if chosen.purpose not in packed:
+                packed[chosen.purpose] = self._workers.packed(chosen.all())
             yield (
                 index,
                 ImageTask(
                     item.source,
                     item.output,
-                    networks,
+                    packed[chosen.purpose],
                     batch.networks.target,
                     options.memory,
                     options.picture,
@@ -81,7 +86,9 @@ class SharedBatch:
         item = self._batch.items[index]
         if isinstance(result, ImageDone):
             files = str(item.source), str(item.output)
-            self._report(index, FileReport(*files, "image", "done", 1, result.seconds, notes=result.notes))
+            self._report(
+                index, FileReport(*files, "image", "done", 1, result.seconds, result.scale, notes=result.notes)
+            )
             return item.source.name, 1
         outcome: Result | Failure | None = result
         if isinstance(result, Part):
@@ -131,7 +138,7 @@ class SharedBatch:
             item,
             self._batch.networks.target,
             options.video_settings,
-            self._batch.networks,
+            self._batch.networks.of(item),
             resume=options.resume,
             overwrite=options.overwrite,
         )

@@ -43,8 +43,9 @@ class SegmentTask:
 
 @dataclass(frozen=True)
 class ImageDone:
-    """A picture was written."""
+    """A picture was written; `scale` is that of the network."""
 
+    scale: int
     notes: tuple[str, ...]
     seconds: float
 
@@ -79,7 +80,7 @@ def run_task(task: Task) -> Result:
         raise InputError(f"a worker cannot access {source}", "All machines must see the files under the same paths.")
     if isinstance(task, ImageTask):
         begun = time.perf_counter()
-        notes = upscale_image(
+        scale, notes = upscale_image(
             task.source,
             task.output,
             lambda scale: opened_upscaler(task.networks[scale], task.memory, reuse=False, pictures=True),
@@ -87,7 +88,7 @@ def run_task(task: Task) -> Result:
             task.picture,
             overwrite=task.overwrite,
         )
-        return ImageDone(notes, time.perf_counter() - begun)
+        return ImageDone(scale, notes, time.perf_counter() - begun)
     job = task.job
     parts: list[Part] = []
     upscaler = opened_upscaler(task.network or job.subject, job.memory, reuse=job.reuse, pictures=False)

@@ -91,7 +91,7 @@ def check_options(items: Sequence[Item], options: UpscaleOptions, networks: Netw
     """
     if not items:
         return
-    networks.check(runs_here=options.ray is None)
+    networks.check(items, runs_here=options.ray is None)
     suffixes = {item.output.suffix.lower() for item in items if item.kind == "video"}
     # Without PyAV, videos fail one by one, and pictures do not need it.
     if find_spec("av") is not None:
@@ -135,7 +135,7 @@ def _one_by_one(batch: Batch, progress: ProgressCallback, shutdown: Shutdown) ->
                 item,
                 networks.target,
                 options.video_settings,
-                networks,
+                networks.of(item),
                 resume=options.resume,
                 overwrite=options.overwrite,
             ) as video:
@@ -150,11 +150,12 @@ def _one_by_one(batch: Batch, progress: ProgressCallback, shutdown: Shutdown) ->
 
 def _picture(item: Item, options: UpscaleOptions, networks: Networks) -> FileReport:
     begun = time.perf_counter()
-    notes = upscale_image(
-        item.source, item.output, networks.upscaler, networks.target, options.picture, overwrite=options.overwrite
+    chosen = networks.of(item)
+    scale, notes = upscale_image(
+        item.source, item.output, chosen.upscaler, networks.target, options.picture, overwrite=options.overwrite
     )
     seconds = time.perf_counter() - begun
-    return FileReport(str(item.source), str(item.output), "image", "done", 1, seconds, notes=notes)
+    return FileReport(str(item.source), str(item.output), "image", "done", 1, seconds, scale, notes=notes)
 
 
 def upscale_video(video: VideoRun, place: str, progress: ProgressCallback, shutdown: Shutdown) -> FileReport:

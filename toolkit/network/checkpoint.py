@@ -18,6 +18,7 @@ from toolkit.network.architectures.configuration import LARGEST_SCALE, Configura
 from toolkit.network.architectures.details import Details
 from toolkit.network.architectures.registry import DEFAULT, PRESETS, AnyArchitecture, architecture_of
 from toolkit.network.building import untrained_network
+from toolkit.network.bundled_files import LICENCE, Purpose, bundled_purpose
 from toolkit.network.module import NetworkModule
 from toolkit.network.reading import config_key, read_checkpoint
 from toolkit.network.recognition import recognise
@@ -40,7 +41,8 @@ class Checkpoint:
         details: for the manifest: what only the architecture can say, with the reasons of what was decided.
         notes: what else a user should know, one sentence each.
         merged: the file held weights whose blocks had been merged before.
-        licence: of the weights, where the architecture knows the file; None: unknown.
+        licence: of the weights, where the file is known; None: unknown.
+        purpose: of weights that ship with the toolkit; None: of others.
 
     Example:
         >>> checkpoint = toolkit.load_checkpoint("rt4ksr_x2.safetensors")
@@ -56,6 +58,7 @@ class Checkpoint:
     notes: tuple[str, ...] = ()
     merged: bool = False
     licence: str | None = None
+    purpose: Purpose | None = None
 
     @property
     def config(self) -> Configuration:
@@ -115,6 +118,7 @@ def load_checkpoint(
     name = path.name.encode("utf-8", "replace").decode()
     notes += decided.notes
     digest = sha256_of_file(path)
+    purpose = bundled_purpose(digest)
     return Checkpoint(
         network.eval(),
         name,
@@ -123,7 +127,8 @@ def load_checkpoint(
         decided.details,
         notes,
         merged=found.merged,
-        licence=recognised.licences.get(digest),
+        licence=recognised.licences.get(digest) if purpose is None else LICENCE,
+        purpose=purpose,
     )
 
 

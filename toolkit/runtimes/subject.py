@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from toolkit.artifact import Artifact, Contract, Manifest
 from toolkit.errors import InputError
 from toolkit.kinds import Kind, require_kind, split_runtime
+from toolkit.network.bundled_files import Purpose
 from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.options import SessionOptions
@@ -217,6 +218,15 @@ class Subject:
                 from toolkit.network.checkpoint import serialised_weights
 
                 return sha256_of(serialised_weights(checkpoint.network))
+
+    @property
+    def purpose(self) -> Purpose | None:
+        """What weights that ship with the toolkit were trained for; None: it is another network."""
+        match self.source:
+            case Artifact() | Engine() as exported:
+                return exported.manifest.source.purpose
+            case checkpoint:
+                return checkpoint.purpose
 
     @property
     def graph(self) -> Path | None:

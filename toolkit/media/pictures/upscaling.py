@@ -29,11 +29,11 @@ def upscale_image(
     options: PictureFormat,
     *,
     overwrite: bool = False,
-) -> tuple[str, ...]:
+) -> tuple[int, tuple[str, ...]]:
     """Upscale a picture file.
 
     Returns:
-        Notes about what was not kept.
+        The scale of the network, and notes about what was not kept.
 
     Raises:
         InputError: the picture cannot be read or written, or has the requested size already.
@@ -41,17 +41,17 @@ def upscale_image(
     """
     picture = read_picture(source)
     try:
-        made = upscale_picture(picture, networks, target)
+        scale, made = upscale_picture(picture, networks, target)
     except InputError as error:
         raise InputError(f"{source}: {error.args[0]}", error.remedy) from error
-    return (*made.notes, *write_picture(destination, made, options, overwrite=overwrite))
+    return scale, (*made.notes, *write_picture(destination, made, options, overwrite=overwrite))
 
 
-def upscale_picture(picture: Picture, networks: Networks, target: Target) -> Picture:
+def upscale_picture(picture: Picture, networks: Networks, target: Target) -> tuple[int, Picture]:
     """Upscale a picture in memory; colour, transparency and black ink are upscaled separately.
 
     Returns:
-        The result, whose notes include what the target has to say.
+        The scale of the network, and the result, whose notes include what the target has to say.
     """
     shape = Shape(*picture.samples.shape[:2])
     scale, result = target.result(shape)
@@ -70,4 +70,4 @@ def upscale_picture(picture: Picture, networks: Networks, target: Target) -> Pic
         )
     else:
         made = upscale_with_alpha(network, samples, white)
-    return replace(picture, samples=resized(made, result), notes=notes)
+    return scale, replace(picture, samples=resized(made, result), notes=notes)

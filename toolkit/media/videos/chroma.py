@@ -18,6 +18,7 @@ from PIL import Image
 from toolkit.media.videos.colour import BUFFER_MATRICES, FLAGS, RGB, Colour, conversion
 from toolkit.media.videos.pixel_formats import chroma_of, depth, has_chroma, is_planar, subsampling
 from toolkit.media.videos.transparency import plane_samples
+from toolkit.network.bundled_files import Purpose
 from toolkit.workloads import Shape
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 Chroma = Literal["network", "lanczos"]
 """Where the chroma of a result comes from."""
+
+_BETTER: dict[Purpose | None, Chroma] = {"clean": "lanczos", "video": "network"}
+"""What measures better with the toolkit's own weights (`validation/bench/codecs.py`)."""
 
 _SUPPORT = 3
 """Samples to each side that Lanczos interpolation depends on, of the coarser grid."""
@@ -82,6 +86,15 @@ class ChromaGrid:
         )
         (height, down, *_), (width, across, *_) = axes
         return ChromaGrid(Shape(height, width), (down, across), (first[0], first[1]), self.depth, self.full)
+
+
+def default_chroma(purpose: Purpose | None) -> Chroma:
+    """Where chroma comes from unless a user says so.
+
+    Args:
+        purpose: of the toolkit's own weights; None: another network, whose colours may be what it was trained for.
+    """
+    return _BETTER.get(purpose, "network")
 
 
 def grid_of(shape: Shape, pix_fmt: str, colour: Colour) -> ChromaGrid | None:

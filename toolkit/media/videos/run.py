@@ -19,6 +19,7 @@ from toolkit.media.item import Item
 from toolkit.media.report import FileReport, Outcome
 from toolkit.media.target import Target
 from toolkit.media.videos.assembly import assemble, rehearse, wants_global_header
+from toolkit.media.videos.chroma import default_chroma
 from toolkit.media.videos.colour import RGB
 from toolkit.media.videos.counting import frame_count
 from toolkit.media.videos.decoding import Decoding
@@ -202,6 +203,7 @@ class VideoRun:
             seconds=time.perf_counter() - self.begun,
             reused=reused / rows if rows else 0.0,
             corrupt=corrupt,
+            scale=self.job.subject.scale,
             chroma=self.job.chroma,
             notes=tuple(notes),
         )
@@ -296,7 +298,7 @@ def _job(item: Item, video: VideoFile, subject: Subject, result: Shape, settings
     decoding = Decoding(settings.on_error, settings.deinterlace)
     header = wants_global_header(item.output)
     job = VideoJob(video, subject, result, encoding, header, decoding, settings.reuse == "exact", settings.memory)
-    return job if job.obstacle else replace(job, chroma=settings.chroma or "network")
+    return job if job.obstacle else replace(job, chroma=settings.chroma or default_chroma(subject.purpose))
 
 
 def _identity(job: VideoJob) -> dict[str, object]:

@@ -13,7 +13,7 @@ from PIL import Image
 from toolkit.errors import InputError
 from toolkit.media.split_view import enlarged
 from toolkit.media.upscaler import FrameUpscaler
-from toolkit.media.videos.chroma import Chroma
+from toolkit.media.videos.chroma import Chroma, default_chroma
 from toolkit.media.videos.clip_encoder import require_encoders
 from toolkit.quality.report import NotRun
 from toolkit.quality.subjects import not_run, report_name
@@ -236,7 +236,7 @@ class _Run:
 
     def _subject(self, subject: Subject, lows: Sequence[Low]) -> VideoSubjectReport:
         upscaler, scores = FrameUpscaler(subject), list[ClipScore]()
-        chroma = self._plan.chroma or "network"
+        chroma = self._plan.chroma or default_chroma(subject.purpose)
         for low in lows:
             offer = None if self._page is None else self._page.offers(subject, low)
             scores += self._measured(

@@ -23,9 +23,6 @@ _LICENCES = {
     # The files that the authors published, x2 and x3.
     "9ec7500092848a480e058a9c703e4b2254bc0cc97928c076bba272177752124f": "Apache-2.0",
     "13229f15a7f3897096ab0ee92b7c3d3c64fd59b4e558fea3248147cec225e65e": "Apache-2.0",
-    # Those that ship with the toolkit, x2 and x3.
-    "7578065e43326e870dcd6f4de539c2a1edb99dd30aa980430308ede04d68a05a": "Apache-2.0",
-    "e590842f5207a5857101ee3ca4e31df19c54aa2113fa459a1f3c1cee3e5c5738": "Apache-2.0",
 }
 
 
