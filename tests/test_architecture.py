@@ -24,7 +24,7 @@ LAYERS = (
     {"native"},
     {"runtimes"},
     {"media", "profiling", "quality", "training", "verification"},
-    {"ablation", "diagnosis", "ranking"},
+    {"ablation", "demonstration", "diagnosis", "ranking"},
     {"cli"},
 )
 """Folders and modules of the package, the lowest layer first. Each imports from its own layer and those below.

@@ -4,6 +4,7 @@ from toolkit.artifact import Artifact as Artifact
 from toolkit.artifact import Manifest as Manifest
 from toolkit.artifact import find_artifacts as find_artifacts
 from toolkit.checks import Limits as Limits
+from toolkit.demonstration.demo import demo as demo
 from toolkit.diagnosis import diagnose as diagnose
 from toolkit.errors import CheckFailed as CheckFailed
 from toolkit.errors import Inconclusive as Inconclusive

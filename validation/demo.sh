@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The three commands as a new user would run them, in an empty directory: without a checkpoint they take the toolkit's
-# own weights. Where the released checkpoints are at hand ($RT4KSR_DATA, default ../shared), on these too.
+# First `toolkit demo`, whose page stays in `demo/`. Then the three commands as a new user would run them, in an empty
+# directory: without a checkpoint they take the toolkit's own weights. Where the released checkpoints are at hand
+# ($RT4KSR_DATA, default ../shared), on these too.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 data=$(cd "$root" && realpath -m "${RT4KSR_DATA:-../shared}")
@@ -13,10 +14,11 @@ run() {
     "$@"
 }
 
-run toolkit export
+run toolkit demo --output "$root/demo" --overwrite
+
 run toolkit export --scale 3
 run toolkit verify-fusion
-run toolkit profile --precision fp32 --duration 3 --html report.html
+run toolkit profile --precision fp32 --quick --html report.html
 
 if [ -f "$data/checkpoints/rt4ksr_x2.pth" ]; then
     cp "$data"/checkpoints/rt4ksr_x[23].pth .

@@ -28,12 +28,12 @@ from toolkit.quality.data import Degradation
 from toolkit.quality.pairs import PairList
 from toolkit.quality.scores import score
 from toolkit.ranking import lanes as lanes_module
-from toolkit.ranking.lanes import Named, default_runtimes, lanes_of, read_networks
+from toolkit.ranking.lanes import Named, lanes_of, read_networks
 from toolkit.ranking.ranking import common_workload
 from toolkit.ranking.report import BICUBIC, RankingReport, Row, ordered
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.options import BuildOptions
-from toolkit.runtimes.registry import build
+from toolkit.runtimes.registry import build, graph_runtimes
 from toolkit.runtimes.subject import Subject
 from toolkit.system.progress import Progress, no_progress
 from toolkit.workloads import Shape
@@ -232,9 +232,9 @@ def test_lanes(small_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.Mon
     assert [lane.subject.precision for lane in found if lane.subject is not None][2:4] == ["bf16", "bf16"]
 
 
-def test_the_default_runtimes_run_graphs() -> None:
-    assert {"ort-cpu", "openvino", "native", "tensorrt"} <= set(default_runtimes())
-    assert not [name for name in default_runtimes() if name.startswith("torch")]
+def test_the_graph_runtimes_run_graphs() -> None:
+    assert {"ort-cpu", "openvino", "native", "tensorrt"} <= set(graph_runtimes())
+    assert not [name for name in graph_runtimes() if name.startswith("torch")]
 
 
 def test_an_engine_for_one_size(nearest: Artifact, images: Path, tmp_path: Path) -> None:

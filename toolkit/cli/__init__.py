@@ -27,6 +27,7 @@ _EXIT_CODES = (
 
 _COMMANDS = {
     "The job": {
+        "demo": "Show in a minute what the toolkit does, without any file of yours.",
         "upscale": "Upscale images, videos, and directories of them.",
         "export": "Export a checkpoint as an ONNX artifact and check it.",
         "adopt": "Make an artifact from an ONNX file of any super-resolution network.",

@@ -40,6 +40,7 @@ class _Cells:
     runtimes: list[str]
     workloads: list[str] | None
     precisions: list[Precision]
+    quick: bool = False
 
 
 def profile(
@@ -98,7 +99,7 @@ def profile(
         found = subjects(artifacts, directory, preset, split(workload), scratch)
         if results.gen is None:  # a script must not depend on files that exist only during this run
             found = lowered(found, asked, scratch)
-        cells = _Cells(found, split(runtime), split(workload) or None, asked)
+        cells = _Cells(found, split(runtime), split(workload) or None, asked, measuring.quick)
         if results.gen is not None:
             _write_script(cells, options, results.gen, overwrite=results.overwrite)
             return
@@ -114,15 +115,16 @@ def profile(
 
 def _measure(cells: _Cells, options: ProfileOptions, results: Results, *, within_budget: bool) -> ProfileReport:
     from toolkit.profiling.profile import profile as run
-    from toolkit.runtimes.registry import RUNTIMES
+    from toolkit.runtimes.registry import RUNTIMES, graph_runtimes
 
     with progress_bar() as progress:
         return run(
             cells.subjects,
-            cells.runtimes or tuple(RUNTIMES),
+            cells.runtimes or (graph_runtimes() if cells.quick else tuple(RUNTIMES)),
             cells.workloads,
             cells.precisions,
             options,
+            baseline=not cells.quick,
             within_budget=within_budget,
             output=results.output,
             resume=results.resume,

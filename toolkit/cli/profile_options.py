@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _MEASURING = Group("Measuring", sort_key=1)
 _RESULTS = Group("Results", sort_key=2)
 
+_DURATION, _QUICK_DURATION = 5.0, 1.0
+"""Seconds per configuration."""
+
 
 @Parameter(name="*", group=_MEASURING)
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,7 @@ class Measuring:
     ] = "host"
     duration: Annotated[
         Seconds, Parameter(help="Seconds of measurement per configuration; at least five frames are measured.")
-    ] = 5.0
+    ] = _DURATION
     precision_of_timing: Annotated[
         str,
         Parameter(
@@ -63,6 +66,17 @@ class Measuring:
     roofline: Annotated[
         bool, Parameter(help="Compare configurations with the machine's peak performance, which is measured once.")
     ] = True
+    quick: Annotated[
+        bool,
+        flag(
+            "A first look: one second per configuration, only runtimes that run the ONNX graph, no speed-ups and no "
+            "roofline."
+        ),
+    ] = False
+
+    def __post_init__(self) -> None:
+        if self.quick and (self.duration, self.roofline) != (_DURATION, True):
+            raise InputError("--quick sets --duration and --no-roofline itself", "Leave out one of them.")
 
     def options(self) -> ProfileOptions:
         """The same, for the API.
@@ -74,7 +88,7 @@ class Measuring:
         from toolkit.profiling.options import ProfileOptions
 
         return ProfileOptions(
-            self.duration,
+            _QUICK_DURATION if self.quick else self.duration,
             self.threads,
             cpus,
             self.boundary,
@@ -83,7 +97,7 @@ class Measuring:
             self.streams,
             self.per_layer,
             self.builds,
-            self.roofline,
+            self.roofline and not self.quick,
         )
 
 

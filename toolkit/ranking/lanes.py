@@ -15,7 +15,7 @@ from toolkit.manifest_parts import is_plain_name
 from toolkit.precisions import FULL_PRECISION, Precision
 from toolkit.quality.conversion import convert
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.registry import RUNTIMES, find_runtime
+from toolkit.runtimes.registry import find_runtime
 from toolkit.runtimes.subject import Subject, read_source
 from toolkit.system.progress import Progress, ProgressCallback
 
@@ -72,11 +72,6 @@ class Named:
     name: str
     source: Artifact | Engine
     runtime: str | None = None
-
-
-def default_runtimes() -> tuple[str, ...]:
-    """The runtimes that run the ONNX graph itself, as it is deployed."""
-    return tuple(name for name, runtime in RUNTIMES.items() if runtime.runs_graph)
 
 
 def read_networks(given: Sequence[Given], scratch: Path, progress: ProgressCallback) -> list[Named]:

@@ -21,8 +21,9 @@ from toolkit.quality.data import Degradation, bicubic
 from toolkit.quality.measurement import Metrics
 from toolkit.quality.pairs import PairList
 from toolkit.quality.scores import Score, Scores, score
-from toolkit.ranking.lanes import Lane, Named, default_runtimes, lanes_of, read_networks
+from toolkit.ranking.lanes import Lane, Named, lanes_of, read_networks
 from toolkit.ranking.report import BICUBIC, RankingReport, Row, ordered
+from toolkit.runtimes.registry import graph_runtimes
 from toolkit.system.atomic import check_outputs, write_bytes
 from toolkit.system.progress import ProgressCallback, no_progress, within
 from toolkit.workloads import Shape, Workload, parse_workload, workload_for_scale
@@ -149,7 +150,7 @@ def _read(
     named = read_networks(networks, scratch, within(progress, 0.0, 0.5))
     workload = common_workload(named, asked.at)
     pairs = PairList.found([Path(item) for item in images], named[0].source.contract.scale, border)
-    runtimes = default_runtimes() if asked.runtimes is None else asked.runtimes
+    runtimes = graph_runtimes() if asked.runtimes is None else asked.runtimes
     lanes = lanes_of(named, runtimes, asked.precisions, asked.threads, scratch, within(progress, 0.5, 1.0))
     if not any(lane.subject is not None for lane in lanes):
         raise InputError(f"there is nothing to measure: {lanes[0].obstacle if lanes else 'no runtime was named'}")

@@ -84,6 +84,11 @@ def find_building_runtime(name: str) -> BuildingRuntime:
     return runtime
 
 
+def graph_runtimes() -> tuple[str, ...]:
+    """Names of the runtimes that run the ONNX graph itself, as it is deployed."""
+    return tuple(name for name, runtime in RUNTIMES.items() if runtime.runs_graph)
+
+
 def default_runtime(artifact: Artifact) -> str:
     """The CPU runtime that is used when none is named.
 
