@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from toolkit.cli.console import styled, table
+from toolkit.profiling.reporting.conclusion import conclusions
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -35,6 +36,10 @@ def print_report(report: ProfileReport, console: Console) -> None:
     for warning in report.warnings:
         console.print(styled("[yellow]warning:[/] {}", warning))
     console.print()
+    for conclusion in conclusions(report):
+        console.print(styled("[bold]{}[/]", conclusion.headline))
+        for remark in conclusion.remarks:
+            console.print(styled("  {}", remark))
 
 
 def _print_cells(title: str, cells: Sequence[CellReport], boundary: str, console: Console) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from toolkit.pages.markdown import table
 from toolkit.profiling.measuring.statistics import Interval
+from toolkit.profiling.reporting.conclusion import conclusions
 from toolkit.profiling.reporting.formatting import NONE, interval_text, milliseconds, summary
 from toolkit.profiling.reporting.report import CellReport, ProfileReport
 from toolkit.profiling.reporting.side_by_side import TitledReport, side_by_side
@@ -24,6 +25,11 @@ def markdown(reports: Sequence[TitledReport]) -> str:
 
 
 def _single(report: ProfileReport) -> Iterator[str]:
+    for conclusion in conclusions(report):
+        yield f"**{quoted(conclusion.headline)}**"
+        yield ""
+        yield from (f"- {quoted(remark)}" for remark in conclusion.remarks)
+        yield ""
     yield quoted(summary(report))
     yield ""
     groups: dict[tuple[str, str], list[CellReport]] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from toolkit.pages.document import document, facts, figures, table, warnings
+from toolkit.profiling.reporting.conclusion import conclusions
 from toolkit.profiling.reporting.figures import comparison, workload_figures
 from toolkit.profiling.reporting.formatting import NONE, interval_text, milliseconds, summary
 from toolkit.profiling.reporting.report import CellReport, ProfileReport
@@ -55,6 +56,9 @@ def _several(reports: Sequence[TitledReport]) -> Iterator[str]:
 
 
 def _report(report: ProfileReport) -> Iterator[str]:
+    for conclusion in conclusions(report):
+        yield f"<p><strong>{html(conclusion.headline)}</strong></p>"
+        yield "".join(f"<p>{html(remark)}</p>" for remark in conclusion.remarks)
     yield f"<p>{html(summary(report))}</p>"
     yield (
         f"<p class='soft'>A frame time {html(_BOUNDARIES[report.boundary])}. Intervals are 95 % confidence intervals, "
