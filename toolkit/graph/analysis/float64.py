@@ -39,7 +39,8 @@ def float64_function(model: onnx.ModelProto) -> Callable[[NDArray[Any]], NDArray
 
     Its Erf rounds to float32 whatever its input is, and Gelu is computed with it: both are replaced by float64 ones.
     Its Conv loops over pixels in Python, which takes minutes for 64 channels: it is replaced by one matrix product per
-    element of the kernel.
+    element of the kernel. It keeps every tensor until the end, which are gigabytes for hundreds of convolutions: here each
+    is released after its last use.
     """
     from onnx.reference import ReferenceEvaluator
     from onnx.reference.op_run import OpRun
@@ -73,13 +74,31 @@ def float64_function(model: onnx.ModelProto) -> Callable[[NDArray[Any]], NDArray
             return (_conv(x, w, b, pads or [0] * 4, strides or [1, 1], dilations or [1, 1], group or 1),)
 
     evaluator = ReferenceEvaluator(model, new_ops=[Conv, Erf, Gelu])
-    name = model.graph.input[0].name
+    given, returned = model.graph.input[0].name, model.graph.output[0].name
+    released = _last_uses(model, returned)
 
     def function(frame: NDArray[Any]) -> NDArray[Any]:
+        tensors: dict[str, Any] = {"": None, **evaluator.rt_inits_, given: np.ascontiguousarray(frame)}
         with quiet_overflow():
-            return np.asarray(evaluator.run(None, {name: np.ascontiguousarray(frame)})[0])  # type: ignore[index]
+            for node, unused in zip(evaluator.rt_nodes_, released, strict=True):
+                results = node.run(*(tensors[name] for name in node.input))
+                tensors.update(zip(node.output, results, strict=False))
+                for name in unused:
+                    tensors.pop(name, None)
+        return np.asarray(tensors[returned])
 
     return function
+
+
+def _last_uses(model: onnx.ModelProto, returned: str) -> list[list[str]]:
+    """For each node, the tensors that no later node reads."""
+    seen = {returned, ""}
+    released = []
+    for node in reversed(model.graph.node):
+        unused = {*node.input, *node.output} - seen
+        seen |= unused
+        released.append(sorted(unused))
+    return released[::-1]
 
 
 def quiet_overflow() -> np.errstate:
