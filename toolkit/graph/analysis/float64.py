@@ -39,8 +39,8 @@ def float64_function(model: onnx.ModelProto) -> Callable[[NDArray[Any]], NDArray
 
     Its Erf rounds to float32 whatever its input is, and Gelu is computed with it: both are replaced by float64 ones.
     Its Conv loops over pixels in Python, which takes minutes for 64 channels: it is replaced by one matrix product per
-    element of the kernel. It keeps every tensor until the end, which are gigabytes for hundreds of convolutions: here each
-    is released after its last use.
+    element of the kernel. It keeps every tensor until the end, which are gigabytes for hundreds of convolutions: here
+    each is released after its last use.
     """
     from onnx.reference import ReferenceEvaluator
     from onnx.reference.op_run import OpRun
