@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.upscale import upscale
-from toolkit.media.videos.colour import Colour, chroma_location
+from toolkit.media.videos.colour import Colour, ToRgb, chroma_location
 from toolkit.media.videos.encoding import VideoFormat
 
 Array = NDArray[np.float64]
@@ -194,3 +194,18 @@ def test_the_suite_sees_a_wrong_reading(
 def test_location_is_read_from_ffmpegs_own_words() -> None:
     assert chroma_location("Video: h264 (High), yuv420p(tv, bt709, progressive, topleft), 64x48") == "topleft"
     assert chroma_location("Video: vp9 (Profile 0), yuv420p(tv), 64x48") is None
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["limited", "full"])
+@pytest.mark.parametrize("bits", [8, 10])
+def test_grey_has_the_range_that_its_file_says(bits: int, full: bool) -> None:
+    """Every level, against BT.601; swscale itself reads grey as full range."""
+    levels = np.arange(1 << bits)
+    frame = av.VideoFrame(len(levels), 1, "gray" if bits == 8 else "gray10le")
+    plane(frame, 0)[:] = levels
+    to_rgb = ToRgb(frame, Colour(6, full), deep=True)
+    shift = 1 << (bits - 8)
+    exact = levels / (len(levels) - 1) if full else (levels - 16 * shift) / (219 * shift)
+    usual = (exact >= 0) & (exact <= 1)
+    for made in to_rgb(frame):
+        np.testing.assert_allclose(made[0][usual] / to_rgb.white, exact[usual], atol=0.51 / to_rgb.white)

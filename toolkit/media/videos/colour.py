@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toolkit.errors import InputError
-from toolkit.media.videos.pixel_formats import has_alpha
+from toolkit.media.videos.pixel_formats import has_alpha, is_grey
 from toolkit.media.videos.transparency import AlphaPlane, plane_samples, set_alpha
+from toolkit.workloads import Shape
 
 if TYPE_CHECKING:
     import av
@@ -72,7 +73,7 @@ def colour_of(frame: av.VideoFrame, location: str | None) -> Colour:
     if frame.format.is_rgb:
         return Colour(RGB, True, primaries=int(frame.color_primaries), transfer=int(frame.color_trc))
     if matrix in (UNSPECIFIED, RGB):
-        matrix = 1 if min(frame.height, frame.width) >= _HD else 6
+        matrix = assumed_matrix(Shape(frame.height, frame.width))
         assumed.append(f"matrix {'BT.709' if matrix == 1 else 'BT.601'}")
     if matrix not in _MATRICES:
         raise InputError(
@@ -83,6 +84,11 @@ def colour_of(frame: av.VideoFrame, location: str | None) -> Colour:
         assumed.append("limited range")
     primaries, transfer = int(frame.color_primaries), int(frame.color_trc)
     return Colour(matrix, full, location or "left", primaries, transfer, " and ".join(assumed))
+
+
+def assumed_matrix(shape: Shape) -> int:
+    """The matrix of untagged YCbCr video, as players assume it."""
+    return 1 if min(shape.sides) >= _HD else 6
 
 
 def chroma_location(description: str) -> str | None:
@@ -113,6 +119,8 @@ class ToRgb:
             self.white = ((1 << depth) - 1) << (16 - depth) if ends_itself else _WHITE_16
             if colour.matrix == RGB:
                 self.white = 65535
+        # swscale reads grey as full range, whatever its options say.
+        self._expands = is_grey(template.format.name) and not colour.full
         options = {"out_range": "full", "flags": FLAGS}
         if colour.matrix != RGB:
             options |= {
@@ -129,7 +137,16 @@ class ToRgb:
         converted = self._graph.vpull()
         green, blue, red = (plane_samples(plane, self._kind, converted.width) for plane in converted.planes)
         result: Planes = np.stack([red, green, blue])
+        if self._expands:
+            result = self._full_range(result)
         return result if self._alpha is None else np.concatenate([result, self._alpha(frame, self.white)])
+
+    def _full_range(self, planes: Planes) -> Planes:
+        """Samples from 16..235, scaled to the depth, to 0..white."""
+        unit = 1 if self.white == 255 else 256
+        levels = (planes.astype(np.float32) - 16 * unit) * np.float32(self.white / (219 * unit))
+        result: Planes = np.clip(np.rint(levels), 0, np.iinfo(planes.dtype).max).astype(planes.dtype)
+        return result
 
 
 def rgb_of(frame: av.VideoFrame, colour: Colour, white: int) -> Planes:

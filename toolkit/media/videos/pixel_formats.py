@@ -84,6 +84,12 @@ def is_planar(pix_fmt: str) -> bool:
     return _PLANAR.fullmatch(pix_fmt) is not None
 
 
+def is_grey(pix_fmt: str) -> bool:
+    """Whether there is luma only, besides transparency."""
+    described = _described(pix_fmt)
+    return not described.is_rgb and pix_fmt != "pal8" and sum(not item.is_alpha for item in described.components) == 1
+
+
 def depth(pix_fmt: str) -> int:
     """Bits per sample."""
     return int(max(component.bits for component in _described(pix_fmt).components))
@@ -100,8 +106,8 @@ def chroma_of(pix_fmt: str) -> str:
     described = _described(pix_fmt)
     if described.is_rgb or pix_fmt == "pal8":
         return "444"
-    if sum(not component.is_alpha for component in described.components) == 1:
-        return "420"  # grey
+    if is_grey(pix_fmt):
+        return "420"
     return _CHROMA.get(subsampling(pix_fmt), "444")
 
 
