@@ -62,7 +62,8 @@ def main() -> None:
     """Run the command line; turn errors into one message and an exit code."""
     try:
         exit_on_sigterm()
-        _app(sys.argv[1:])()
+        arguments = _with_streams(sys.argv[1:])
+        _app(arguments)(arguments)
     except ToolkitError as error:
         from toolkit.cli.console import err, styled
 
@@ -75,6 +76,11 @@ def main() -> None:
     except BrokenPipeError:
         # The reader of our output has exited (`toolkit inspect x | head`); Python would report that again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _with_streams(arguments: list[str]) -> list[str]:
+    """Arguments in which a lone `-`, a standard stream, is the equal path `./-`: Cyclopts takes `-` for an option."""
+    return ["./-" if argument == "-" else argument for argument in arguments]
 
 
 def _app(arguments: list[str]) -> App:

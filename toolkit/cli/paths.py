@@ -9,7 +9,7 @@ from pathlib import Path
 from toolkit.errors import InputError
 from toolkit.kinds import DEFAULT_DIRECTORY, Kind, require_kind, split_runtime
 
-STDOUT = Path("-")
+STDIN = STDOUT = Path("-")
 _FILES = frozenset(
     ".onnx .json .pth .safetensors .html .md .csv .toml .py .png .jpg .svg .pdf .so .engine".split()  # noqa: SIM905
 )
@@ -28,6 +28,11 @@ def each(check: Callable[[Path], None]) -> Validator:
                 check(path)
 
     return validate
+
+
+def unless_stdin(check: Callable[[Path], None]) -> Callable[[Path], None]:
+    """The same check for all paths but `-`."""
+    return lambda path: None if path == STDIN else check(path)
 
 
 def existing_file(path: Path) -> None:

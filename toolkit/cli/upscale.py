@@ -19,7 +19,8 @@ from toolkit.cli.options import (
     Threads,
     flag,
 )
-from toolkit.cli.paths import each, existing_images
+from toolkit.cli.paths import STDIN, STDOUT, each, existing_images, unless_stdin
+from toolkit.cli.upscale_pipe import upscale_pipe
 from toolkit.errors import CheckFailed, InputError, ToolkitError
 from toolkit.kinds import DEFAULT_DIRECTORY
 from toolkit.precisions import FULL_PRECISION, Precision
@@ -161,7 +162,7 @@ _NETWORK, _PICTURES, _VIDEOS = Network(), Pictures(), Videos()
 
 
 def upscale(
-    *files: Annotated[Path, Parameter(validator=each(existing_images))],
+    *files: Annotated[Path, Parameter(validator=each(unless_stdin(existing_images)))],
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     scale: int | None = None,
     to: str | None = None,
@@ -192,13 +193,16 @@ def upscale(
     complete. If one file fails, the others are still processed; the exit code is then 1. After Ctrl-C the finished part
     of a video is kept as a playable file (film_x2.stopped.mp4), and --resume continues from there.
 
+    `upscale - -o -` reads an uncompressed video (YUV4MPEG2) from standard input and writes one to standard output:
+    ffmpeg -i film.mp4 -f yuv4mpegpipe - | toolkit upscale - -o - | ffmpeg -i - film_x2.mp4
+
     Parameters
     ----------
     files
-        Images, videos and directories; directories are searched recursively.
+        Images, videos and directories; directories are searched recursively. - is standard input.
     output
         Output file for a single file, otherwise output directory. The suffix of a file selects its format: .png .jpg
-        .webp .avif .tiff; .mp4 .mov .mkv .webm .ts .nut.
+        .webp .avif .tiff; .mp4 .mov .mkv .webm .ts .nut. - is standard output.
     scale
         Upscaling factor of the network. The toolkit's own are x2 and x3; others, such as 1 (same size) and 4, need a
         network in --directory or --model. Default: 2.
@@ -214,25 +218,36 @@ def upscale(
     """
     if not files:
         raise InputError("no file was given", "Give images, videos or directories.")
-    from toolkit.media.preview import preview as run_preview
     from toolkit.media.target import Target
-    from toolkit.media.upscale import upscale as run_upscale
 
     options = _options(Target.of(scale, to), network, pictures, videos)
     options = replace(options, jobs=jobs, ray=ray, overwrite=overwrite)
-    run = run_preview if preview else run_upscale
     suffix = f".{videos.container}" if videos.container else None
+    streams = STDIN in files or output == STDOUT
     try:
-        with progress_bar() as progress:
-            report = run(files, output, options, suffix=suffix, progress=progress)
+        if streams:
+            report = upscale_pipe(files, output, options, preview=preview, json=json)
+        else:
+            report = _upscaled(files, output, options, suffix, preview=preview)
     except ToolkitError as error:
         if verbose:
             _print_traceback("".join(traceback.format_exception(error)))
         raise
     if json:
         print_documents([report])
-    _print(report, err if json else out, verbose=verbose)
+    _print(report, err if json or streams else out, verbose=verbose)
     _exit(report)
+
+
+def _upscaled(
+    files: tuple[Path, ...], output: Path | None, options: UpscaleOptions, suffix: str | None, *, preview: bool
+) -> UpscaleReport:
+    from toolkit.media.preview import preview as run_preview
+    from toolkit.media.upscale import upscale as run_upscale
+
+    run = run_preview if preview else run_upscale
+    with progress_bar() as progress:
+        return run(files, output, options, suffix=suffix, progress=progress)
 
 
 def _options(target: Target, network: Network, pictures: Pictures, videos: Videos) -> UpscaleOptions:

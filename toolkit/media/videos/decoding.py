@@ -69,7 +69,7 @@ def decoded(
 
     for segment in segments:
         made = of(segment)
-        yield segment, _deinterlaced(made) if options.deinterlace else made
+        yield segment, deinterlaced(made) if options.deinterlace else made
 
 
 def _in_order(video: VideoFile, frames: Iterator[Timed], damage: Damage) -> Iterator[Timed]:
@@ -200,7 +200,7 @@ def _check(video: VideoFile, frame: av.VideoFrame, pts: int, options: Decoding) 
         )
 
 
-def _deinterlaced(frames: Iterator[Timed]) -> Iterator[Timed]:
+def deinterlaced(frames: Iterator[Timed]) -> Iterator[Timed]:
     """Interlaced frames made progressive by FFmpeg's bwdif, at their own times; others unchanged."""
     import av
     import av.filter

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from toolkit.media.item import Item
 from toolkit.media.report import FileReport, Outcome
 from toolkit.media.target import Target
 from toolkit.media.videos.assembly import assemble, rehearse, wants_global_header
-from toolkit.media.videos.chroma import default_chroma
 from toolkit.media.videos.colour import RGB
 from toolkit.media.videos.counting import frame_count
 from toolkit.media.videos.decoding import Decoding
@@ -29,6 +28,7 @@ from toolkit.media.videos.parts import Parts
 from toolkit.media.videos.pixel_formats import lost
 from toolkit.media.videos.segments import VideoJob
 from toolkit.media.videos.settings import VideoSettings
+from toolkit.media.videos.suitability import check_depth, check_progressive, enlarged
 from toolkit.media.videos.video_file import Segment, VideoFile, read_video
 from toolkit.runtimes.subject import Subject
 from toolkit.system.atomic import sha256_of_file
@@ -244,25 +244,14 @@ def begin_video(
         InputError: any of that fails, another run works on the same output, or there are parts of another job.
     """
     video = read_video(item.source, settings.duration)
-    if video.interlaced and not settings.deinterlace:
-        raise InputError(
-            f"{item.source} is interlaced: its lines are from two points in time, and would be "
-            "upscaled with comb artifacts",
-            "Give --deinterlace.",
-        )
-    try:
-        scale, result = target.result(video.upright)
-        enlarged = target.note(video.upright)
-    except InputError as error:
-        raise InputError(f"{item.source}: {error.args[0]}", error.remedy) from error
-    job = _job(item, video, networks(scale), result, settings)
+    check_progressive(video, deinterlace=settings.deinterlace)
+    scale, result, size_notes = enlarged(video, target)
+    job, chroma_notes = _job(item, video, networks(scale), result, settings).with_chroma(settings.chroma)
     # Both are tried out before anything is decoded: a wrong codec option would otherwise fail after minutes of work.
     SegmentEncoder(job.encoding, global_header=job.global_header)
     rehearse(video, job.encoding, item.output)
     parts = Parts.beside(item.output)
-    notes = [*_notes(video, job.encoding, item), *filter(None, [enlarged])]
-    if settings.chroma is not None and settings.chroma != job.chroma:
-        notes.append(f"{item.source.name}: {job.obstacle}, so its colours are the network's")
+    notes = [*_notes(video, job.encoding, item), *size_notes, *chroma_notes]
     lock = parts.lock()
     try:
         finished = parts.begin(_identity(job), resume=resume, overwrite=overwrite)
@@ -278,11 +267,7 @@ def _job(item: Item, video: VideoFile, subject: Subject, result: Shape, settings
     Raises:
         InputError: the network takes fewer bits than the video has, or no encoder supports the frames.
     """
-    if video.depth > 8 and not subject.contract.deep:
-        raise InputError(
-            f"{item.source} has {video.depth} bits per sample, and {subject.name} takes 8",
-            "Use an artifact with float input and output (`toolkit export` without --io uint8).",
-        )
+    check_depth(video, subject)
     clock = video.time_base, video.rate, video.upright_aspect
     threads = min(usable_cpus(), _MOST_ENCODER_THREADS)
     encoding = choose_encoding(
@@ -297,8 +282,7 @@ def _job(item: Item, video: VideoFile, subject: Subject, result: Shape, settings
     )
     decoding = Decoding(settings.on_error, settings.deinterlace)
     header = wants_global_header(item.output)
-    job = VideoJob(video, subject, result, encoding, header, decoding, settings.reuse == "exact", settings.memory)
-    return job if job.obstacle else replace(job, chroma=settings.chroma or default_chroma(subject.purpose))
+    return VideoJob(video, subject, result, encoding, header, decoding, settings.reuse == "exact", settings.memory)
 
 
 def _identity(job: VideoJob) -> dict[str, object]:

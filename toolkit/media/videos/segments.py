@@ -14,10 +14,18 @@ from toolkit.media.channels import upscale_with_alpha
 from toolkit.media.split_view import split_view
 from toolkit.media.target import resized
 from toolkit.media.upscaler import FrameUpscaler, Planes
-from toolkit.media.videos.chroma import Chroma, ChromaEnlarger, ChromaGrid, ChromaReader, grid_of, set_chroma
+from toolkit.media.videos.chroma import (
+    Chroma,
+    ChromaEnlarger,
+    ChromaGrid,
+    ChromaReader,
+    default_chroma,
+    grid_of,
+    set_chroma,
+)
 from toolkit.media.videos.colour import FromRgb, ToRgb, rgb_of
-from toolkit.media.videos.decoding import Decoding, decoded
-from toolkit.media.videos.encoding import Encoding, Part, SegmentEncoder
+from toolkit.media.videos.decoding import Decoding, Timed, decoded
+from toolkit.media.videos.encoding import EncodedPacket, Encoding, Part, SegmentEncoder
 from toolkit.media.videos.pipeline import Times, pipelined
 from toolkit.media.videos.pixel_formats import has_alpha, is_planar
 from toolkit.media.videos.tally import Damage, Tally
@@ -71,6 +79,13 @@ class VideoJob:
             return f"frames of {self.encoding.pix_fmt} have no chroma planes"
         # Colours of pixels that cannot be seen would reach visible ones.
         return "its frames are transparent" if self.alpha else ""
+
+    def with_chroma(self, wanted: Chroma | None) -> tuple[VideoJob, list[str]]:
+        """The job with the chroma that the user asked for if there is no obstacle, and notes."""
+        if not self.obstacle:
+            return replace(self, chroma=wanted or default_chroma(self.subject.purpose)), []
+        refused = wanted not in (None, self.chroma)
+        return self, [f"{self.video.path.name}: {self.obstacle}, so its colours are the network's"] * refused
 
     def enlarger(self) -> ChromaEnlarger:
         """From the chroma planes of the input, upright, to those of the frames that are encoded.
@@ -170,15 +185,20 @@ class SegmentRun:
         job = self.job
         for segment, frames in decoded(job.video, segments, job.decoding, self.damage):
             for timed in frames:
-                if self._to_rgb is None:
-                    self._to_rgb = ToRgb(timed.frame, job.video.colour, deep=job.subject.contract.deep, alpha=job.alpha)
-                planes, turn = self._to_rgb(timed.frame), job.video.orientation.upright
-                chroma = turn(self._read_chroma(timed.frame)) if job.chroma == "lanczos" else None
-                yield Raw(segment, timed.pts, turn(planes), self._to_rgb.white, chroma)
+                yield self.raw(segment, timed)
                 if stopped():
                     yield End(segment, whole=False, tally=self.damage.close(segment.stop))
                     return
             yield End(segment, whole=True, tally=self.damage.close(segment.stop))
+
+    def raw(self, segment: Segment, timed: Timed) -> Raw:
+        """A decoded frame as the network takes it."""
+        job = self.job
+        if self._to_rgb is None:
+            self._to_rgb = ToRgb(timed.frame, job.video.colour, deep=job.subject.contract.deep, alpha=job.alpha)
+        planes, turn = self._to_rgb(timed.frame), job.video.orientation.upright
+        chroma = turn(self._read_chroma(timed.frame)) if job.chroma == "lanczos" else None
+        return Raw(segment, timed.pts, turn(planes), self._to_rgb.white, chroma)
 
     def _read_chroma(self, frame: av.VideoFrame) -> Planes:
         if self._chroma is None:
@@ -231,6 +251,13 @@ class SegmentRun:
                 self._enlarge = self.job.enlarger()
             set_chroma(frame, self._enlarge(made.chroma))
         return frame
+
+    def packets(self) -> list[EncodedPacket]:
+        """The packets of the current segment since the last call, for encoders that return each frame at once."""
+        if self._encoder is None:
+            return []
+        packets, self._encoder.packets = self._encoder.packets, []
+        return packets
 
     def finish(self, end: End) -> Part:
         """The current segment, encoded."""

@@ -123,31 +123,57 @@ def read_video(path: Path, duration: float | None = None) -> VideoFile:
         if duration is not None:
             ticks = math.ceil(Fraction(duration).limit_denominator(1_000_000) / time_base)
             timing = timing.before(timing.times[0] + max(1, ticks))
-        shape = Shape(first.height, first.width)
-        if not all(1 <= side <= LARGEST_SIDE for side in shape.sides):
-            raise InputError(f"{path}: {shape} is not a valid video size")
-        try:
-            colour = colour_of(first, location)
-        except InputError as error:
-            raise InputError(f"{path}: {error.args[0]}", error.remedy) from error
-        return VideoFile(
-            path=path,
-            stream=stream.index,
-            shape=shape,
-            pix_fmt=first.format.name,
-            depth=depth_of(first.format),
-            colour=colour,
-            time_base=Fraction(time_base),
-            rate=Fraction(stream.average_rate or stream.guessed_rate or 25),
-            aspect=Fraction(stream.sample_aspect_ratio or 1) or Fraction(1),
-            orientation=orientation_of(first),
-            mastering=mastering_of(first),
-            unkept=unkept_metadata(first),
-            timing=timing,
-            segments=_segments(timing, time_base, bounded=duration is not None),
-            interlaced=first.interlaced_frame,
+        return video_of(
+            path,
+            stream,
+            first,
+            location,
+            timing,
+            _segments(timing, time_base, bounded=duration is not None),
             seekable=not timing.counted and not INDEXED.isdisjoint(container.format.name.split(",")),
         )
+
+
+def video_of(
+    path: Path,
+    stream: Any,
+    first: av.VideoFrame,
+    location: str | None,
+    timing: FileTimes,
+    segments: tuple[Segment, ...],
+    *,
+    seekable: bool,
+) -> VideoFile:
+    """The properties of a video, from a stream that has a time base and from its first frame.
+
+    Raises:
+        InputError: its dimensions are not supported, or its colours cannot be converted.
+    """
+    shape = Shape(first.height, first.width)
+    if not all(1 <= side <= LARGEST_SIDE for side in shape.sides):
+        raise InputError(f"{path}: {shape} is not a valid video size")
+    try:
+        colour = colour_of(first, location)
+    except InputError as error:
+        raise InputError(f"{path}: {error.args[0]}", error.remedy) from error
+    return VideoFile(
+        path=path,
+        stream=stream.index,
+        shape=shape,
+        pix_fmt=first.format.name,
+        depth=depth_of(first.format),
+        colour=colour,
+        time_base=Fraction(stream.time_base),
+        rate=Fraction(stream.average_rate or stream.guessed_rate or 25),
+        aspect=Fraction(stream.sample_aspect_ratio or 1) or Fraction(1),
+        orientation=orientation_of(first),
+        mastering=mastering_of(first),
+        unkept=unkept_metadata(first),
+        timing=timing,
+        segments=segments,
+        interlaced=first.interlaced_frame,
+        seekable=seekable,
+    )
 
 
 def _video_stream(path: Path, container: InputContainer) -> Any:
