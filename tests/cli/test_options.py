@@ -15,6 +15,7 @@ from cyclopts.argument import Argument
 
 from toolkit.artifact import Artifact
 from toolkit.cli import _COMMANDS, _function
+from toolkit.cli.options import CheckpointOptions
 from toolkit.cli.paths import output_directory, output_file, subject_of_kind
 from toolkit.errors import ArtifactError, InputError
 
@@ -47,6 +48,7 @@ DIFFERS = {
     "--images",  # one directory where five images are enough
     "--clip",
     "--crf",  # several in `evaluate`
+    "--weights",  # `upscale` can choose by the file
 }
 
 
@@ -94,6 +96,18 @@ def test_commands_that_write_one_file_take_its_name(tmp_path: Path) -> None:
     check(Path, tmp_path / "a.json")
     check(Path, Path("-"))
     check(Path, None)
+
+
+def test_one_network_is_named() -> None:
+    for options, path, words in (
+        (CheckpointOptions(weights="video"), Path("a.pth"), "--weights cannot be combined with a checkpoint"),
+        (CheckpointOptions(preset="rt4ksr"), Path("a.pth"), "--preset cannot be combined with a checkpoint"),
+        (CheckpointOptions(preset="rt4ksr", weights="clean"), None, "--preset and --weights cannot be combined"),
+    ):
+        with pytest.raises(InputError, match=words):
+            options.check(path)
+    CheckpointOptions(weights="video").check(None)
+    assert not CheckpointOptions(weights="video", scale=3).reads_file
 
 
 def test_a_subject_may_name_its_runtime(small_artifact: Artifact, tmp_path: Path) -> None:
