@@ -7,6 +7,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 import torch
+from onnx.reference import ReferenceEvaluator
 from samples import SMALL, network
 
 from toolkit.graph.analysis.float64 import float64_function
@@ -19,6 +20,7 @@ from toolkit.graph.passes.fold_norm_scale import FoldNormScale
 from toolkit.graph.passes.merge_unshuffle import MergeUnshuffle, pixel_unshuffle, strided_kernel
 from toolkit.graph.passes.readable_names import ReadableNames
 from toolkit.graph.passes.uint8_io import Uint8IO
+from toolkit.graph.passes.widen_channel_mean import WidenChannelMean
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.fusion import fuse
 from toolkit.network.module import numpy_function
@@ -221,3 +223,22 @@ def test_fix_shape(traced, size: tuple[int, int]) -> None:
     returned = float64_function(result)(x)
     assert returned.shape == (1, 3, scale * size[0], scale * size[1])
     assert relative_error(returned, exact(x)) <= FLOAT64_BOUND
+
+
+@pytest.mark.parametrize(
+    ("axes", "batch", "wanted"), [([1], 1, [0, 1]), ([-3], 1, [0, 1]), ([1], 2, [1]), ([2], 1, [2])]
+)
+def test_channel_means_have_two_axes_where_there_is_one_image(axes: list[int], batch: int, wanted: list[int]) -> None:
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("ReduceMean", ["input", "axes"], ["output"], name="mean")],
+        "mean",
+        [onnx.helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, [batch, 3, "height", "width"])],
+        [onnx.helper.make_tensor_value_info("output", onnx.TensorProto.FLOAT, None)],
+        [onnx.numpy_helper.from_array(np.array(axes), "axes")],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    made = run(WidenChannelMean(), model)
+    assert [onnx.numpy_helper.to_array(tensor).tolist() for tensor in made.graph.initializer] == [wanted]
+    frame = np.random.default_rng(0).random((batch, 3, 4, 5), np.float32)
+    before, after = (ReferenceEvaluator(item).run(None, {"input": frame})[0] for item in (model, made))
+    np.testing.assert_array_equal(before, after)

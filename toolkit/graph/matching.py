@@ -94,3 +94,13 @@ def reads_whole_frame(node: ir.Node) -> bool:
     """Whether it is a mean over height and width, as attention computes it."""
     axes = constant(node.inputs[1]) if node.op_type == "ReduceMean" and len(node.inputs) > 1 else None
     return node.op_type == "GlobalAveragePool" or (axes is not None and {2, 3} <= set(axes.tolist()))
+
+
+def is_channel_mean(node: ir.Node) -> bool:
+    """Whether it is a mean over the channels of NCHW tensors that keeps their axis; graphs take one image, so that the
+    mean may be over the batch too."""
+    if node.op_type != "ReduceMean" or node.attributes.get_int("keepdims", 1) != 1:
+        return False
+    given = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    axes = ints(node, "axes", ()) if given is None else given.reshape(-1).tolist()
+    return {axis % 4 for axis in axes} in ({1}, {0, 1})

@@ -29,6 +29,7 @@ from toolkit.graph.passes.fold_norm_scale import FoldNormScale
 from toolkit.graph.passes.merge_unshuffle import MergeUnshuffle
 from toolkit.graph.passes.readable_names import ReadableNames
 from toolkit.graph.passes.uint8_io import Uint8IO
+from toolkit.graph.passes.widen_channel_mean import WidenChannelMean
 from toolkit.graph.simplify import simplify
 from toolkit.manifest_parts import Step
 from toolkit.network.architectures.configuration import Configuration
@@ -141,7 +142,7 @@ def deploy(
     """
     deployment = Deployment(model, Probes.of(truth), progress)
     deployment.record("torch.onnx.export", model)
-    for graph_pass in (ReadableNames(), MergeUnshuffle(), FoldNormScale(), FoldCentring()):
+    for graph_pass in (ReadableNames(), MergeUnshuffle(), FoldNormScale(), FoldCentring(), WidenChannelMean()):
         deployment.run(graph_pass)
     if with_simplify:
         progress(Progress("onnxsim"))

@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from toolkit.graph.matching import constant, consumers, producer
+from toolkit.graph.matching import constant, consumers, is_channel_mean, producer
 
 Doubles = NDArray[np.float64]
 _ERF: Callable[[Doubles], Doubles] = np.vectorize(erf, otypes=[np.float64])
@@ -76,7 +76,7 @@ def _norm(divide: ir.Node) -> tuple[ir.Node, NormPattern, list[ir.Node]] | None:
     epsilon = next((constant(value) for value in add.inputs if constant(value) is not None), None)
     mean = next((node for value in add.inputs if (node := producer(value, "ReduceMean")) is not None), None)
     square = None if mean is None else producer(mean.inputs[0], "Mul")
-    if epsilon is None or epsilon.size != 1 or mean is None or square is None or not _over_channels(mean):
+    if epsilon is None or epsilon.size != 1 or mean is None or square is None or not is_channel_mean(mean):
         return None
     if any(value is not centred for value in square.inputs):
         return None
@@ -86,15 +86,9 @@ def _norm(divide: ir.Node) -> tuple[ir.Node, NormPattern, list[ir.Node]] | None:
     if subtract is None or average is None or average.inputs[0] is not subtract.inputs[0]:
         return divide, NormPattern(centred, False, float(epsilon.item())), inner
     data = subtract.inputs[0]
-    if data is None or not _over_channels(average):
+    if data is None or not is_channel_mean(average):
         return None
     return divide, NormPattern(data, True, float(epsilon.item())), [average, subtract, *inner]
-
-
-def _over_channels(mean: ir.Node) -> bool:
-    axes = constant(mean.inputs[1]) if len(mean.inputs) > 1 else None
-    keeps = "keepdims" not in mean.attributes or mean.attributes["keepdims"].as_int() == 1
-    return keeps and axes is not None and axes.reshape(-1).tolist() in ([1], [-3])
 
 
 def _gelu(bend: ir.Node) -> tuple[ir.Node, ActivationPattern, list[ir.Node]] | None:

@@ -37,6 +37,7 @@ from toolkit.graph.passes.fold_norm_scale import FoldNormScale
 from toolkit.graph.passes.merge_affine import MergeAffine
 from toolkit.graph.passes.merge_unshuffle import MergeUnshuffle
 from toolkit.graph.passes.release_padding import ReleasePadding
+from toolkit.graph.passes.widen_channel_mean import WidenChannelMean
 from toolkit.graph.pipeline import Deployment
 from toolkit.graph.precision.calibration import calibration_images
 from toolkit.graph.protos import opset_version, stored_tensors
@@ -201,7 +202,7 @@ def _deployed(
     if with_simplify:
         progress(Progress("onnxsim"))
         deployment.record("onnxsim", simplify(deployment.model))
-    for graph_pass in (MergeUnshuffle(foreign=True), FoldNormScale(), FoldCentring()):
+    for graph_pass in (MergeUnshuffle(foreign=True), FoldNormScale(), FoldCentring(), WidenChannelMean()):
         deployment.run(graph_pass)
     del deployment.model.graph.value_info[:]
     return deployment

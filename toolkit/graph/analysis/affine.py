@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from toolkit.graph.matching import constant, consumers, ints
+from toolkit.graph.matching import constant, consumers, ints, is_channel_mean
 
 _LAST = 1 << 31
 """Slice ends from here on mean "to the end"; exporters write the largest int32 or int64."""
@@ -292,9 +292,7 @@ def _concat(node: ir.Node, reaches: dict[ir.Value, Reach]) -> Reach | None:
 def _channel_mean(node: ir.Node, reaches: dict[ir.Value, Reach]) -> Reach | None:
     """A mean over channels that keeps their axis; as a term of a sum it is spread over all channels."""
     reach = _single(node, reaches)
-    given = constant(node.inputs[1]) if len(node.inputs) > 1 else None
-    axes = list(ints(node, "axes", ())) if given is None else given.reshape(-1).tolist()
-    if reach is None or [axis % 4 for axis in axes] != [1] or node.attributes.get_int("keepdims", 1) != 1:
+    if reach is None or not is_channel_mean(node):
         return None
     return Reach(reach.rows, reach.columns, 1)
 

@@ -236,7 +236,7 @@ def _pad(reach: _Reach, _attributes: Attributes, constants: list[np.ndarray | No
 def _reduce(reach: _Reach, attributes: Attributes, constants: list[np.ndarray | None]) -> _Reach:
     given = constants[1] if len(constants) > 1 else None
     axes = given.reshape(-1).tolist() if given is not None else attributes.get("axes")
-    if not isinstance(axes, list) or {axis % 4 for axis in axes} != {_channel_axis(reach)}:
+    if not isinstance(axes, list) or {axis % 4 for axis in axes} - {0} != {_channel_axis(reach)}:
         raise _NotLocal("reads the whole frame")
     return reach
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from toolkit.graph.editing import remove_unused_nodes, replace_constant
-from toolkit.graph.matching import constant, consumers, producer, read_only_by
+from toolkit.graph.matching import constant, consumers, is_channel_mean, producer, read_only_by
 from toolkit.graph.passes.base import GraphPass
 
 
@@ -53,8 +53,7 @@ class FoldCentring(GraphPass):
 
 def _obstacle(conv: ir.Node, mean: ir.Node, centring: ir.Node) -> str:
     """Why the convolution cannot centre its own output; empty when it can."""
-    axes = constant(mean.inputs[1]) if len(mean.inputs) > 1 else None
-    if axes is None or axes.tolist() != [1] or mean.attributes.get_int("keepdims", 1) != 1:
+    if not is_channel_mean(mean):
         return f"{mean.name} is not a mean over channels"
     if len(conv.inputs) != 3 or any(constant(value) is None for value in conv.inputs[1:]):
         return f"{conv.name} has no constant weight and bias"
