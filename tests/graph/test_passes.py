@@ -233,7 +233,7 @@ def test_channel_means_have_two_axes_where_there_is_one_image(axes: list[int], b
         [onnx.helper.make_node("ReduceMean", ["input", "axes"], ["output"], name="mean")],
         "mean",
         [onnx.helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, [batch, 3, "height", "width"])],
-        [onnx.helper.make_tensor_value_info("output", onnx.TensorProto.FLOAT, None)],
+        [onnx.helper.make_tensor_value_info("output", onnx.TensorProto.FLOAT, [None] * 4)],
         [onnx.numpy_helper.from_array(np.array(axes), "axes")],
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from msgspec.structs import replace
 from samples import checkpoint
 
 import toolkit
 from toolkit.artifact import Artifact
 from toolkit.errors import ArtifactError, Unavailable
 from toolkit.graph.export import ExportOptions, export
+from toolkit.graph.passes.widen_channel_mean import WidenChannelMean
 from toolkit.graph.source import source_checkpoint
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.module import numpy_function
@@ -20,6 +22,7 @@ from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.ncnn.runtime import NcnnRuntime
 from toolkit.runtimes.options import SessionOptions
 from toolkit.runtimes.registry import RUNTIMES, build
+from toolkit.system.atomic import sha256_of
 from toolkit.workloads import Shape
 
 LIVE = NetworkConfig(scale=3, channels=5, blocks=1, hidden=7, stem="gaussian")
@@ -38,6 +41,14 @@ def run(source: Artifact | Path, runtime: str, size: tuple[int, int]) -> np.ndar
     session = toolkit.load_session(source, runtime, SessionOptions(threads=1))
     session.bind(size)
     return session.run(noise(size))
+
+
+def narrowed(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph as versions of the toolkit before wrote it, with means over a single axis."""
+    changed = onnx.ModelProto.FromString(model.SerializeToString())
+    (axes,) = (tensor for tensor in changed.graph.initializer if tensor.name == "shared.batch_and_channels")
+    axes.CopyFrom(onnx.numpy_helper.from_array(np.array([1]), axes.name))
+    return changed
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (9, 14), (33, 21)])
@@ -76,14 +87,7 @@ def test_a_conversion_to_another_function_is_refused(
     """As pnnx makes of a mean over a single axis, without an error."""
     from toolkit.runtimes.ncnn import conversion
 
-    def narrowed(model: onnx.ModelProto, _manifest: object) -> onnx.ModelProto:
-        changed = onnx.ModelProto.FromString(model.SerializeToString())
-        for tensor in changed.graph.initializer:
-            if tensor.name == "shared.batch_and_channels":
-                tensor.CopyFrom(onnx.numpy_helper.from_array(np.array([1]), tensor.name))
-        return changed
-
-    monkeypatch.setattr(conversion, "sizeless", narrowed)
+    monkeypatch.setattr(WidenChannelMean, "rewritten", lambda self, model: narrowed(model))
     monkeypatch.setattr(conversion, "_CONVERTED", {})
     monkeypatch.setattr(conversion, "_ERRORS", {})
     with pytest.raises(ArtifactError, match="computes another function"):
@@ -91,6 +95,13 @@ def test_a_conversion_to_another_function_is_refused(
     with pytest.raises(ArtifactError, match="computes another function"):
         NcnnRuntime().build(small_artifact, directory=tmp_path / "engines")
     assert not list((tmp_path / "engines").glob("*"))
+
+
+def test_an_artifact_of_an_earlier_version(small_artifact: Artifact, tmp_path: Path) -> None:
+    content = narrowed(onnx.load(small_artifact.path)).SerializeToString(deterministic=True)
+    manifest = replace(small_artifact.manifest, onnx_sha256=sha256_of(content), onnx_bytes=len(content))
+    older = Artifact.write(tmp_path, content, manifest, small_artifact.read_weights().read_bytes())
+    np.testing.assert_array_equal(run(older, "ncnn", (9, 14)), run(small_artifact, "ncnn", (9, 14)))
 
 
 def test_a_static_artifact(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from toolkit.errors import InputError, ToolkitError, suggestion
 from toolkit.runtimes.building import BuildingRuntime, Built
 from toolkit.runtimes.engine import Engine, find_engines
 from toolkit.runtimes.native.runtime import NativeRuntime
+from toolkit.runtimes.ncnn.runtime import NcnnRuntime, NcnnVulkanRuntime
 from toolkit.runtimes.onnxruntime.runtime import OrtCpuRuntime, OrtCudaRuntime, OrtTensorRtRuntime
 from toolkit.runtimes.openvino.runtime import OpenVinoRuntime
 from toolkit.runtimes.options import BuildOptions
@@ -42,6 +43,8 @@ RUNTIMES: dict[str, Runtime] = {
         OrtCpuRuntime(),
         OpenVinoRuntime(),
         NativeRuntime(),
+        NcnnRuntime(),
+        NcnnVulkanRuntime(),
         TorchCudaRuntime(),
         TorchCompileCudaRuntime(),
         OrtCudaRuntime(),

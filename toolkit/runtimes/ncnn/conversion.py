@@ -15,6 +15,7 @@ from toolkit.errors import ArtifactError, Unavailable
 from toolkit.graph.analysis.float64 import float64_function, in_float64
 from toolkit.graph.analysis.numerics import exact_network, frame_error, probe_images, probe_sizes
 from toolkit.graph.editing import sizeless
+from toolkit.graph.passes.widen_channel_mean import WidenChannelMean
 from toolkit.graph.reading import read_model
 from toolkit.port import PLANAR
 from toolkit.runtimes.ncnn.network import NcnnNetwork
@@ -105,7 +106,9 @@ def _run_pnnx(artifact: Artifact) -> Converted:
     program = find_pnnx()
     if program is None:
         raise Unavailable("pnnx is not installed", 'pip install "rt4ksr-toolkit[ncnn]"')
-    model, manifest = sizeless(read_model(artifact.path), artifact.manifest), artifact.manifest
+    manifest = artifact.manifest
+    # Artifacts of earlier versions of the toolkit have means that pnnx reads wrongly.
+    model = WidenChannelMean().rewritten(sizeless(read_model(artifact.path), manifest))
     # Of two sizes, pnnx concludes which dimensions are dynamic.
     shapes = [manifest.input.frame_shape(shape) for shape in probe_sizes(manifest.sizes)[:2]]
     texts = [f"[{','.join(map(str, shape))}]f32" for shape in shapes]
