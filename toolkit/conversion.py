@@ -42,6 +42,26 @@ class CurveCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"time on {self.runtime}, {Shape(*self.shape)}"
 
 
+class Finetuned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The training that a precision was fine-tuned by.
+
+    Attributes:
+        data: name of the directory of photographs.
+        photos: fingerprint of the photographs.
+        iterations: optimizer steps.
+        batch: patches of each.
+        learning_rate: the highest.
+        seed: of all batches.
+    """
+
+    data: str
+    photos: str
+    iterations: int
+    batch: int
+    learning_rate: float
+    seed: int
+
+
 class Conversion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a lower precision was made from an fp32 artifact.
 
@@ -52,6 +72,7 @@ class Conversion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         calibration: for people: what ranges were measured on, and how.
         curve: what a tuning measured before it chose these names.
         curve_cost: what the costs of the curve are shares of.
+        finetuned: by what training its weights became others than those of the fp32 artifact.
     """
 
     parent_sha256: str
@@ -60,3 +81,4 @@ class Conversion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     calibration: str = ""
     curve: tuple[CurvePoint, ...] = ()
     curve_cost: CurveCost | None = None
+    finetuned: Finetuned | None = None

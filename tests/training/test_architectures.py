@@ -23,7 +23,7 @@ from toolkit.network.architectures.span.config import SPANConfig
 from toolkit.network.building import untrained_network
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.system.progress import Progress
-from toolkit.training.config import TrainingConfig, config_from_json, read_config
+from toolkit.training.config import TrainingConfig, read_config
 from toolkit.training.degradation import degrade
 from toolkit.training.journal import TrainingLine, read_log
 from toolkit.training.loop import LAST_FILE, train
@@ -84,7 +84,7 @@ def test_a_fitted_start_upscales(preset: str) -> None:
 def test_configurations_survive_files(network: Configuration, config: TrainingConfig, tmp_path: Path) -> None:
     for form in (network, replace(network, scale=3), network.fused()):
         config = msgspec.structs.replace(config, network=form)
-        assert config_from_json(config.to_json()).network == form
+        assert TrainingConfig.from_json(config.to_json()).network == form
         (tmp_path / "c.toml").write_text(config.to_toml())
         assert read_config(tmp_path / "c.toml", {}).network == form
 

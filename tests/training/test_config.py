@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from toolkit.errors import InputError
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.architectures.rt4ksr.presets import PRESETS
-from toolkit.training.config import TrainingConfig, checked, config_from_json, differences, read_config
+from toolkit.training.config import TrainingConfig, checked, differences, read_config
 from toolkit.training.schedule import learning_rate
 
 
@@ -62,12 +62,12 @@ def test_the_command_line_wins_over_the_file_and_both_over_the_preset(tmp_path: 
 
 def test_states_of_older_versions_hold_an_rt4ksr_network_without_saying_so() -> None:
     older = '{"data": "a", "batch": 8, "network": {"scale": 3, "channels": 6, "blocks": 1, "hidden": null}}'
-    config = config_from_json(older)
+    config = TrainingConfig.from_json(older)
     assert config == TrainingConfig(
         data="a", batch=8, network=NetworkConfig(scale=3, channels=6, blocks=1, hidden=None)
     )
     assert json.loads(config.to_json())["network"]["architecture"] == "rt4ksr"
-    assert config_from_json(config.to_json()) == config
+    assert TrainingConfig.from_json(config.to_json()) == config
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_states_of_older_versions_hold_an_rt4ksr_network_without_saying_so() -> 
 )
 def test_states_of_unknown_networks_are_refused(network: str) -> None:
     with pytest.raises(ValueError, match=r"rt5ksr|colour|channels|Expected|architecture"):
-        config_from_json(f'{{"data": "a", "network": {network}}}')
+        TrainingConfig.from_json(f'{{"data": "a", "network": {network}}}')
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from toolkit.images.resizing import downscaled
 from toolkit.network.checkpoint import load_checkpoint
+from toolkit.network.fusion import fuse
 from toolkit.network.module import numpy_function
 from toolkit.quality.data import find_items
 from toolkit.training.validation import psnr_y, validate
@@ -49,7 +50,7 @@ def test_validation_upscales_what_was_downscaled(photos: Path) -> None:
         original = original[top : top + height, left : left + width]
         output = function(downscaled(original, 2).transpose(2, 0, 1)[None] / 255)[0].transpose(1, 2, 0)
         expected.append(reference(np.round(np.clip(output, 0, 1) * 255).astype(np.uint8), original))
-    found = list(validate(made, find_items([photos], 2), None, CPU))
+    found = list(validate(fuse(made), find_items([photos], 2), None, CPU))
     assert found == pytest.approx(expected, abs=1e-3)
 
 
@@ -58,5 +59,5 @@ def test_validation_upscales_what_was_downscaled(photos: Path) -> None:
 def test_the_released_network_scores_what_it_is_known_to(scale: int) -> None:
     known = json.loads((DATA / "reference.json").read_text())
     made = load_checkpoint(released(scale)).network
-    found = list(validate(made, find_items([DATA / "images" / "Set5"], scale), None, CPU, border=scale))
+    found = list(validate(fuse(made), find_items([DATA / "images" / "Set5"], scale), None, CPU, border=scale))
     assert np.mean(found) == pytest.approx(known[f"x{scale}"]["Set5"]["psnr_y"], abs=known["tolerance_db"])

@@ -48,6 +48,7 @@ _COMMANDS = {
     },
     "Training": {
         "train": "Train a network on a directory of photographs.",
+        "finetune": "Train the weights of an artifact for int8, bf16 or fp16, and write it in that precision.",
         "ablate": "Train the steps of the paper's progression and compare their cost and quality.",
         "presets": "List the networks that can be trained by name, and their cost.",
     },

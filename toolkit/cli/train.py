@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import msgspec
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
 from toolkit.cli.console import err, out, print_documents, progress_bar, styled, warn
 from toolkit.cli.options import ImageCache, InputFile, Json, OutputDirectory, Resume, TrainingImages, flag
-from toolkit.cli.values import split
+from toolkit.cli.settings import given_settings, settings_of
 from toolkit.errors import InputError, suggestion
 from toolkit.network.architectures.registry import ARCHITECTURES
 from toolkit.quoting import shell
@@ -22,32 +21,11 @@ if TYPE_CHECKING:
 
     from toolkit.training.loop import TrainingResult
 
-_INTERRUPTED = 130
+INTERRUPTED = 130
 _ELSEWHERE = ("data", "network")
 
 
-def _settings() -> type:
-    """A dataclass with a field for every setting of `TrainingConfig`, with its help text; None: not given."""
-    hints = get_type_hints(TrainingConfig, include_extras=True)
-    fields: list[tuple[str, Any, Any]] = []
-    for field in msgspec.structs.fields(TrainingConfig):
-        if field.name in _ELSEWHERE:
-            continue
-        kind, *notes = get_args(hints[field.name])
-        description = next(note.description for note in notes if note.description)
-        is_list = get_origin(kind) is tuple
-        if field.default not in ("", None):
-            shown = ",".join(map(str, field.default)) if is_list else field.default
-            description += f" [default: {shown}]"
-        parameter = Parameter(help=description, show_default=False, group=_SETTINGS)
-        fields.append((field.name, Annotated[(str if is_list else kind) | None, parameter], None))
-    # Cyclopts does not look into classes of Python's own modules, and the default module would be `types`.
-    return dataclasses.make_dataclass("Settings", fields, frozen=True, kw_only=True, namespace={"__module__": __name__})
-
-
-_SETTINGS = Group("Settings", sort_key=1, help="Each can also be set in the file given by --config.")
-
-_Made = _settings()
+_Made = settings_of(TrainingConfig, _ELSEWHERE, "Each can also be set in the file given by --config.")
 if TYPE_CHECKING:
     Settings: TypeAlias = Any
 else:
@@ -97,7 +75,7 @@ def train(
     before = output / "config.toml"
     if resume and config is None and before.is_file():
         config = before
-    chosen = read_config(config, _overrides(data, settings), preset=preset, scale=scale)
+    chosen = read_config(config, given_settings(data, settings), preset=preset, scale=scale)
     from toolkit.training.loop import train as run
 
     with progress_bar() as progress:
@@ -107,7 +85,7 @@ def train(
             print_documents([msgspec.to_builtins(result, enc_hook=str)])
         (err if json else out).print(_summary(result), soft_wrap=True)
     if not result.finished:
-        raise SystemExit(_INTERRUPTED)
+        raise SystemExit(INTERRUPTED)
 
 
 def _preset(architecture: str | None, preset: str | None) -> str | None:
@@ -120,23 +98,6 @@ def _preset(architecture: str | None, preset: str | None) -> str | None:
     if preset is not None and preset not in presets:
         raise InputError(f"{preset} is no preset of {architecture}", f"Choose from {', '.join(presets)}.")
     return preset or ARCHITECTURES[architecture].default
-
-
-def _overrides(data: Path | None, settings: Settings) -> dict[str, object]:
-    """The settings given on the command line, by field."""
-    given = {name: value for name, value in vars(settings).items() if value is not None}
-    if data is not None:
-        given["data"] = str(data)
-    if "patches" in given:
-        given["patches"] = _integers(given["patches"])
-    return given
-
-
-def _integers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in split(text)]
-    except ValueError:
-        raise InputError(f"--patches {text} is not a comma-separated list of sizes") from None
 
 
 def _summary(result: TrainingResult) -> Text:

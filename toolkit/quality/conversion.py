@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,22 +63,37 @@ def convert(
     request.check_output(directory, overwrite=overwrite)
     made = request.converted(progress)
     progress(Progress("measuring the quality"))
-    verdict = _judged(made, precision, request.options.calibration)
-    if verdict.spent is not None and not verdict.spent.mean <= 1 and not allow_worse_than_bicubic:
-        raise CheckFailed(
-            f"{made.manifest.name} is worse than bicubic: {precision} {lost(verdict.spent.mean)} on {verdict.images} "
-            f"images of {verdict.data}; nothing was written",
-            "Keep sensitive nodes in float32 (`toolkit tune`), or write the result anyway with "
-            "--allow-worse-than-bicubic.",
-        )
-    return replace(made, manifest=msgspec.structs.replace(made.manifest, verdicts=(verdict,))).write(directory)
+    return judged(
+        made, calibration=request.options.calibration, allow_worse_than_bicubic=allow_worse_than_bicubic
+    ).write(directory)
 
 
-def _judged(made: Converted, precision: Precision, calibration: Path | None) -> Verdict:
-    """The verdict on a conversion. For a network without a gain over bicubic it has no share."""
+def judged(
+    made: Converted,
+    data: Sequence[Path] = (),
+    calibration: Path | None = None,
+    *,
+    allow_worse_than_bicubic: bool = False,
+) -> Converted:
+    """The same conversion with the verdict on it, measured on image sets or, without any, on calibration images.
+
+    For a network without a gain over bicubic the verdict has no share.
+
+    Raises:
+        CheckFailed: the result is worse than bicubic.
+    """
+    precision = made.manifest.precision
     manifest = msgspec.structs.replace(made.manifest, shape=None)  # the images are smaller than most fixed sizes
     exact = sizeless(read_model(made.parent.path), made.manifest)
-    bench = Bench.of(exact, manifest, (), calibration)
+    bench = Bench.of(exact, manifest, data, calibration)
     lowered = simulated(sizeless(made.model, made.manifest))
     spent = bench.spent(lowered) if bench.gain > 0 else None
-    return Verdict.of(SIMULATED, bench.data, len(bench.pairs), spent, BUDGETS[precision])
+    if spent is not None and not spent.mean <= 1 and not allow_worse_than_bicubic:
+        raise CheckFailed(
+            f"{made.manifest.name} is worse than bicubic: {precision} {lost(spent.mean)} on {bench.images}; nothing "
+            "was written",
+            "Keep sensitive nodes in float32 (`toolkit tune`), fine-tune the network for the precision (`toolkit "
+            "finetune`), or write the result anyway with --allow-worse-than-bicubic.",
+        )
+    verdict = Verdict.of(SIMULATED, bench.data, len(bench.pairs), spent, BUDGETS[precision])
+    return replace(made, manifest=msgspec.structs.replace(made.manifest, verdicts=(verdict,)))

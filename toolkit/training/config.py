@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -148,27 +148,36 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return f"{_toml(plain)}\n[network]\n{_toml(network)}"
 
     def to_json(self) -> str:
-        """As a document that `config_from_json` reads again."""
+        """As a document that `from_json` reads again."""
         plain = {name: value for name, value in msgspec.structs.asdict(self).items() if name != "network"}
         network = {"architecture": self.network.architecture, **self.network.fields()}
         return msgspec.json.encode({**plain, "network": network}).decode()
 
+    @classmethod
+    def from_json(cls, document: str) -> Self:
+        """The configuration that `to_json` wrote.
 
-def config_from_json(document: str) -> TrainingConfig:
-    """The configuration that `TrainingConfig.to_json` wrote.
+        Raises:
+            ValueError: the document is something else.
+        """
+        plain = from_json(document, dict[str, Any])
+        network = msgspec.convert(plain.pop("network", None), dict[str, Any])
+        # Runs of older versions trained RT4KSR networks only, and did not say so.
+        name = network.pop("architecture", DEFAULT.name)
+        config = msgspec.convert(plain, cls)
+        return msgspec.structs.replace(config, network=configured(cls._network(name), network))
 
-    Raises:
-        ValueError: the document is something else.
-    """
-    plain = from_json(document, dict[str, Any])
-    network = msgspec.convert(plain.pop("network", None), dict[str, Any])
-    # Runs of older versions trained RT4KSR networks only, and did not say so.
-    name = network.pop("architecture", DEFAULT.name)
-    if name not in ARCHITECTURES:
-        raise ValueError(f"there is no architecture {name!r}")
-    architecture = ARCHITECTURES[name]
-    config = msgspec.convert(plain, TrainingConfig)
-    return msgspec.structs.replace(config, network=configured(architecture.presets[architecture.default], network))
+    @classmethod
+    def _network(cls, architecture: str) -> Configuration:
+        """What a configuration of an architecture is read into."""
+        if architecture not in ARCHITECTURES:
+            raise ValueError(f"there is no architecture {architecture!r}")
+        known = ARCHITECTURES[architecture]
+        default: Configuration = known.presets[known.default]
+        return default
+
+
+Config = TypeVar("Config", bound=TrainingConfig)
 
 
 def read_config(
@@ -190,15 +199,23 @@ def read_config(
     try:
         network = _network(content, preset, scale)
         fields = {name: value for name, value in content.items() if name not in ("preset", "scale", "network")}
-        merged: Any = {**fields, **overrides}
-        if "data" not in merged:
-            raise ValueError("there is no directory of photographs to train on (data)")
-        config = msgspec.convert(merged, TrainingConfig)
+        config = converted({**fields, **overrides}, TrainingConfig)
     except (ValueError, TypeError) as error:
         raise InputError(f"{where}: {error}", "`toolkit train --help` lists all settings.") from error
-    # A run may be resumed from another directory.
+    return msgspec.structs.replace(config, network=network)
+
+
+def converted(fields: Mapping[str, Any], kind: type[Config]) -> Config:
+    """A configuration from its fields. Relative paths become absolute: a run may be resumed from another directory.
+
+    Raises:
+        ValueError: an unknown field, one that is missing, or a value that a field cannot have.
+    """
+    if "data" not in fields:
+        raise ValueError("there is no directory of photographs to train on (data)")
+    config = msgspec.convert(fields, kind)
     paths = {name: str(Path(path).absolute()) for name in _PATHS if (path := getattr(config, name))}
-    return msgspec.structs.replace(config, network=network, **paths)
+    return msgspec.structs.replace(config, **paths)
 
 
 def checked(config: TrainingConfig) -> TrainingConfig:
@@ -209,7 +226,7 @@ def checked(config: TrainingConfig) -> TrainingConfig:
     """
     plain = {name: value for name, value in msgspec.structs.asdict(config).items() if name != "network"}
     try:
-        msgspec.convert(plain, TrainingConfig)
+        msgspec.convert(plain, type(config))
     except msgspec.ValidationError as error:
         raise InputError(f"training configuration: {error}") from error
     return config

@@ -14,8 +14,6 @@ import msgspec
 import torch
 
 from toolkit.errors import CheckFailed, InputError
-from toolkit.network.architectures.registry import architecture_of
-from toolkit.network.checkpoint import serialised_weights
 from toolkit.quality.data import Item, find_items
 from toolkit.system.atomic import write_bytes
 from toolkit.system.hardware import usable_cpus
@@ -30,6 +28,8 @@ from toolkit.training.processes import Processes, processes
 from toolkit.training.sampling import Sampler, prepared
 from toolkit.training.state import STATE_FILE, TrainingProgress, TrainingState, load_state, new_state, save_state
 from toolkit.training.step import Outcome, Step, on_device
+from toolkit.training.trainee import Trainee
+from toolkit.training.trainees import trainee_of
 from toolkit.training.validation import validate
 
 CONFIG_FILE = "config.toml"
@@ -54,6 +54,7 @@ class TrainingResult(msgspec.Struct, frozen=True):
         iteration: finished iterations; `finished` says whether these are all.
         psnr_y: best validation PSNR of luma in dB, if validated, and after how many iterations.
         seconds: duration since this start of the run.
+        photos: fingerprint of the photographs.
         rank: of this process; process 0 has written the files.
     """
 
@@ -64,6 +65,7 @@ class TrainingResult(msgspec.Struct, frozen=True):
     psnr_y: float | None
     best_iteration: int
     seconds: float
+    photos: str = ""
     rank: int = 0
 
 
@@ -132,6 +134,7 @@ class Run:
     photos: Photos
     clips: tuple[Clip, ...]
     progress: ProgressCallback
+    trainee: Trainee = field(init=False)
     items: list[Item] = field(init=False)
     step: Step = field(init=False)
     state: TrainingState = field(init=False)
@@ -140,6 +143,7 @@ class Run:
         """Load the state or make a new one, and write the configuration."""
         config, device = self.config, self.group.device
         self.items = find_items([Path(config.validation)], config.network.scale) if config.validation else []
+        self.trainee = trainee_of(config)
         self.step = Step(config, self.group)
         path = self.output / STATE_FILE
         if resume and path.exists():
@@ -152,7 +156,7 @@ class Run:
             self.state = new_state(config, device)
             if resume:
                 note(f"there is no run in {self.output} yet: beginning one")
-            if config.start == "fitted" and not config.init:
+            if self.trainee.fits:
                 self._fit()
         self.state.progress = msgspec.structs.replace(self.state.progress, photos=self.photos.fingerprint)
         self.group.wait()  # no process writes before all have read
@@ -163,7 +167,7 @@ class Run:
         """Fit the initial weights to patches that no iteration uses; the same in all processes."""
         config = msgspec.structs.replace(self.config, batch=_FITTED_PATCHES)
         low, high = on_device(Sampler(self.photos, config).batch(config.iterations), self.group.device)
-        architecture_of(config.network).fitted_start(self.state.network, low, high)
+        self.trainee.fit(self.state.network, low, high)
         weights = [parameter.data for parameter in self.state.network.parameters()]
         self.group.average(weights)
         self.state.average.load_state_dict(self.state.network.state_dict())
@@ -207,6 +211,7 @@ class Run:
             progress.best,
             progress.best_iteration,
             seconds,
+            progress.photos,
             self.group.rank,
         )
 
@@ -232,7 +237,7 @@ class Run:
         if not self._validation_due():
             return True
         own = self.items[self.group.rank :: self.group.size]
-        measured = validate(self.state.average, own, self.config.jpeg_quality, self.group.device)
+        measured = validate(self.trainee.deployed(self.state.average), own, self.config.jpeg_quality, self.group.device)
         found = self.group.gather(list(takewhile(lambda _: not shutdown.requested, measured)))
         if len(found) < len(self.items):
             return False
@@ -242,7 +247,7 @@ class Run:
         if best is None or psnr > best:
             best, when = psnr, validated
             if self.group.first:
-                write_bytes(self.output / BEST_FILE, serialised_weights(self.state.average))
+                write_bytes(self.output / BEST_FILE, self.trainee.serialised(self.state.average))
         self.state.progress = msgspec.structs.replace(progress, validated=validated, best=best, best_iteration=when)
         if lines is not None:
             lines.write(ValidationLine(validated, psnr, best))
@@ -251,7 +256,7 @@ class Run:
     def _save(self) -> None:
         if self.group.first:
             save_state(self.state, self.config, self.output / STATE_FILE)
-            write_bytes(self.output / LAST_FILE, serialised_weights(self.state.average))
+            write_bytes(self.output / LAST_FILE, self.trainee.serialised(self.state.average))
 
     def _diverged(self, outcome: Outcome) -> CheckFailed:
         what = "loss" if not math.isfinite(outcome.loss) else "gradient"

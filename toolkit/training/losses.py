@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.network.filters import gaussian_kernel, without_blur
-from toolkit.network.module import NetworkModule
 from toolkit.training.config import TrainingConfig
 
 _CHARBONNIER = 1e-3
@@ -22,7 +21,7 @@ class Objective(nn.Module):
 
     kernel: Tensor
 
-    def __init__(self, config: TrainingConfig, teacher: NetworkModule | None = None) -> None:
+    def __init__(self, config: TrainingConfig, teacher: nn.Module | None = None) -> None:
         super().__init__()
         self._config = config
         self._teacher = teacher

@@ -12,16 +12,14 @@ import msgspec
 import torch
 
 from toolkit.errors import CheckpointError, InputError
-from toolkit.network.building import untrained_network
-from toolkit.network.checkpoint import load_checkpoint
-from toolkit.network.fusion import train_through_merge
 from toolkit.network.module import NetworkModule
 from toolkit.network.reading import config_key, read_objects
 from toolkit.system.atomic import write_bytes
 from toolkit.system.documents import from_json
-from toolkit.training.config import TrainingConfig, config_from_json
+from toolkit.training.config import TrainingConfig
 from toolkit.training.processes import placed
 from toolkit.training.soap import Soap
+from toolkit.training.trainees import trainee_of
 
 STATE_FILE = "last.pth"
 _FORMAT = 1
@@ -61,11 +59,7 @@ def new_state(config: TrainingConfig, device: torch.device) -> TrainingState:
     Raises:
         CheckpointError: `config.init` cannot be read, or is of another network.
     """
-    network = untrained_network(config.network, config.seed)
-    if config.init:
-        network.load_state_dict(_initial_weights(config))
-    placed(network, device).train()
-    train_through_merge(network, config.merge)
+    network = placed(trainee_of(config).network(), device).train()
     average = copy.deepcopy(network).eval().requires_grad_(False)
     optimizer = _optimizer(network, config, device)
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
@@ -112,7 +106,7 @@ def load_state(path: Path, config: TrainingConfig, device: torch.device) -> tupl
         if content["format"] != _FORMAT:
             raise ValueError(f"format {content['format']} is not {_FORMAT}")
         progress = from_json(content["progress"], TrainingProgress)
-        before = config_from_json(content["training"])
+        before = type(config).from_json(content["training"])
     except (CheckpointError, KeyError, TypeError, ValueError) as error:
         raise _no_state(path, error) from error
     if before.network != config.network:
@@ -142,13 +136,3 @@ def _no_state(path: Path, error: Exception) -> CheckpointError:
         f"{path} is not the state of a training run ({first_line[:160]})",
         "Delete it to start again from the beginning, or start with the weights beside it: --init last.safetensors.",
     )
-
-
-def _initial_weights(config: TrainingConfig) -> dict[str, torch.Tensor]:
-    checkpoint = load_checkpoint(config.init, scale=config.network.scale)
-    if checkpoint.config != config.network:
-        raise CheckpointError(
-            f"{config.init} holds {checkpoint.config}, and {config.network} is to be trained",
-            "Choose its --preset and --scale.",
-        )
-    return checkpoint.network.state_dict()

@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 
 from toolkit.errors import InputError
-from toolkit.network.checkpoint import load_checkpoint
-from toolkit.network.fusion import fuse
 from toolkit.network.module import NetworkModule
 from toolkit.training.config import TrainingConfig
 from toolkit.training.losses import Objective
@@ -21,6 +19,7 @@ from toolkit.training.processes import Processes, placed
 from toolkit.training.sampling import Batch
 from toolkit.training.schedule import learning_rate
 from toolkit.training.state import TrainingState
+from toolkit.training.trainees import trainee_of
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,9 @@ class Step:
     def __init__(self, config: TrainingConfig, processes: Processes) -> None:
         self._config, self._processes = config, processes
         device = processes.device
-        teacher = _teacher(config, device) if config.teacher and config.teacher_weight else None
+        teacher = trainee_of(config).teacher()
+        if teacher is not None:
+            teacher = placed(teacher.eval().requires_grad_(False), device)
         self._objective = placed(Objective(config, teacher), device)
         self._precision = resolved_precision(config, device)
         self._loss: Callable[..., Any] = torch.compile(_loss, dynamic=False) if config.compile else _loss
@@ -121,13 +122,3 @@ def resolved_precision(config: TrainingConfig, device: torch.device) -> str:
     if config.precision != "fp32" and device.type != "cuda":
         raise InputError(f"precision {config.precision} is for CUDA", "Leave --precision at auto.")
     return config.precision
-
-
-def _teacher(config: TrainingConfig, device: torch.device) -> NetworkModule:
-    """The teacher merged, frozen, and on its device.
-
-    Raises:
-        CheckpointError: it cannot be read, or has another scale.
-    """
-    network = fuse(load_checkpoint(config.teacher, scale=config.network.scale).network)
-    return placed(network.eval().requires_grad_(False), device)

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from toolkit.network.fusion import fuse
 from toolkit.network.module import NetworkModule
 from toolkit.port import PLANAR
 from toolkit.quality.data import Degradation, Item, load_pair
@@ -29,15 +28,22 @@ def psnr_y(output: NDArray[np.uint8], original: NDArray[np.uint8], border: int =
 def validate(
     network: NetworkModule, items: Sequence[Item], jpeg_quality: int | None, device: torch.device, border: int = BORDER
 ) -> Iterator[float]:
-    """`psnr_y` of the merged network's output for each image, computed in float32 and rounded to uint8.
+    """`psnr_y` of the network's output for each image, computed in float32 and rounded to uint8.
+
+    Args:
+        network: in the form in which it is used.
+        items: what to measure on.
+        jpeg_quality: of low-resolution images that are made for this; None: no compression.
+        device: to compute on.
+        border: pixels to leave out at each edge.
 
     Raises:
         InputError: an image cannot be read.
     """
     scale = network.config.scale
-    fused = placed(fuse(network).eval(), device)
+    network = placed(network.eval(), device)
     for item in items:
         pair = load_pair(item, scale, Degradation(jpeg=jpeg_quality))
         with torch.inference_mode():
-            output = fused(torch.from_numpy(PLANAR.from_image(pair.low)).to(device))
+            output = network(torch.from_numpy(PLANAR.from_image(pair.low)).to(device))
         yield psnr_y(PLANAR.to_image(output.cpu().numpy()), pair.high, border)

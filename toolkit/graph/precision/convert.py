@@ -16,7 +16,7 @@ from toolkit.conversion import Conversion
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.analysis.numerics import Probes, probe_sizes
 from toolkit.graph.editing import sizeless
-from toolkit.graph.precision.base import TargetPrecision
+from toolkit.graph.precision.base import Rewritten, TargetPrecision
 from toolkit.graph.precision.options import DEFAULTS, PERCENTILE, ConvertOptions
 from toolkit.graph.precision.registry import find_target, split_options
 from toolkit.graph.reading import read_model
@@ -145,10 +145,7 @@ class Request:
         )
 
     def converted(self, progress: ProgressCallback = no_progress) -> Converted:
-        """Make it, and measure it against float64.
-
-        Input and output keep their types. The error goes into the manifest. It is measured with ONNX's reference
-        implementation, which computes in the precision it is given; ONNX Runtime on a CPU computes fp16 in fp32.
+        """Make it, and measure it against float64; see `described`.
 
         Raises:
             InputError: a name fits no node of the graph.
@@ -160,6 +157,23 @@ class Request:
         model = read_model(self.artifact.path)
         with foreign(f"{self.artifact.path} cannot be converted to {target.name}"):
             made = target.prepare(model, manifest, self.options).rewrite(self.options)
+        return self.described(made, self.record, progress)
+
+    def described(self, made: Rewritten, record: Conversion, progress: ProgressCallback = no_progress) -> Converted:
+        """What was made from the artifact, measured against float64, with its manifest.
+
+        Input and output keep their types. The error goes into the manifest. It is measured with ONNX's reference
+        implementation, which computes in the precision it is given; ONNX Runtime on a CPU computes fp16 in fp32.
+
+        Args:
+            made: the graph.
+            record: for the manifest: how it was made.
+            progress: called as measuring begins.
+
+        Raises:
+            CheckFailed: the error is beyond the bounds of the precision.
+        """
+        manifest, target = self.artifact.manifest, self.precision
         progress(Progress("measuring the error"))
         with foreign(f"{self.artifact.path} as {target.name} cannot be run"):
             checks = self._measure(made.model, made.notes)
@@ -175,7 +189,7 @@ class Request:
             checks=(*manifest.checks, *checks),
             verdicts=(),
             notes=(*manifest.notes, *made.notes),
-            conversion=self.record,
+            conversion=record,
         )
         return Converted(self.artifact, made.model, content, described)
 

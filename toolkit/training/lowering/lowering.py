@@ -1,0 +1,88 @@
+"""What fine-tuning knows of a precision: how its convolutions are simulated, and how the result is rewritten."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+from numpy.typing import NDArray
+
+from toolkit.artifact import Manifest
+from toolkit.graph.editing import sizeless
+from toolkit.graph.precision.base import Rewritten, TargetPrecision
+from toolkit.graph.precision.centring import output_means
+from toolkit.graph.precision.floats import calibration_frames
+from toolkit.graph.precision.integers import PreparedIntegers
+from toolkit.graph.precision.keeping import kept_nodes
+from toolkit.graph.precision.options import ConvertOptions
+from toolkit.training.lowering.floats import FloatConvolutions
+from toolkit.training.lowering.graph_network import Convolutions, GraphNetwork
+from toolkit.training.lowering.integers import IntegerConvolutions
+
+
+@dataclass(frozen=True)
+class Lowering(ABC):
+    """A precision that a graph is fine-tuned for.
+
+    Attributes:
+        target: the precision.
+        model: the fp32 graph.
+        manifest: of its artifact.
+        options: of the conversion.
+    """
+
+    target: TargetPrecision
+    model: onnx.ModelProto
+    manifest: Manifest
+    options: ConvertOptions
+
+    @abstractmethod
+    def convolutions(self) -> Convolutions:
+        """How the precision computes the convolutions, with what is measured before training.
+
+        Raises:
+            InputError: a name in the options fits no node, or an image cannot be used.
+            Unavailable: what measures is not installed.
+        """
+
+    @abstractmethod
+    def rewritten(self, network: GraphNetwork) -> Rewritten:
+        """The trained network as a graph of the precision."""
+
+
+class IntegerLowering(Lowering):
+    """int8, whose ranges start where calibration finds them."""
+
+    def convolutions(self) -> IntegerConvolutions:
+        found = PreparedIntegers.of(self.target, self.model, self.manifest, self.options)
+        found.rewrite(self.options)  # refuses convolutions that cannot be quantised, before training
+        return IntegerConvolutions(self.model, found.magnitudes, self.options.exclude)
+
+    def rewritten(self, network: GraphNetwork) -> Rewritten:
+        convolutions = network.convolutions
+        if not isinstance(convolutions, IntegerConvolutions):
+            raise TypeError("the network was not trained for integers")
+        prepared = PreparedIntegers(self.target, network.written(self.model), self.manifest, convolutions.magnitudes())
+        return prepared.rewrite(self.options)
+
+
+class FloatLowering(Lowering):
+    """bf16 and fp16: the conversion then rounds the trained weights, as it does for any network."""
+
+    def convolutions(self) -> FloatConvolutions:
+        frames: list[NDArray[Any]] = calibration_frames(self.manifest)
+        kept = kept_nodes(self.model, self.options.keep_fp32)
+        means = output_means(sizeless(self.model, self.manifest), self.manifest.input, frames)
+        return FloatConvolutions(self.model, self.target.storage, kept, means)
+
+    def rewritten(self, network: GraphNetwork) -> Rewritten:
+        return self.target.prepare(network.written(self.model), self.manifest, self.options).rewrite(self.options)
+
+
+def lowering_for(
+    target: TargetPrecision, model: onnx.ModelProto, manifest: Manifest, options: ConvertOptions
+) -> Lowering:
+    """The one for a precision."""
+    return (FloatLowering if target.floating else IntegerLowering)(target, model, manifest, options)
