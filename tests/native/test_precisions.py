@@ -15,6 +15,7 @@ from native.running import Native
 from onnx.reference import ReferenceEvaluator
 
 from toolkit.artifact import Artifact
+from toolkit.graph.precision.fitting import RoundedWeights
 from toolkit.graph.precision.integers import PreparedIntegers
 from toolkit.graph.precision.options import ConvertOptions
 from toolkit.graph.precision.registry import find_target
@@ -40,7 +41,7 @@ def lowered(
                 prepared = target.prepare(model, manifest, ConvertOptions())
             else:
                 magnitudes = {name: RANGE for node in model.graph.node for name in (*node.input, *node.output)}
-                prepared = PreparedIntegers(target, model, manifest, magnitudes)
+                prepared = PreparedIntegers(target, RoundedWeights(model, model), manifest, magnitudes)
             made[precision] = native(prepared.rewrite(ConvertOptions()).model)
         return made[precision]
 
@@ -118,7 +119,7 @@ def test_the_same_integers_everywhere_also_after_a_concatenation(small_artifact:
     """OpenVINO moves a quantiser that reads a concatenation to its parts, and then loses negative values."""
     model, target = joined(), find_target("int8")
     magnitudes = {name: RANGE for node in model.graph.node for name in (*node.input, *node.output)}
-    prepared = PreparedIntegers(target, model, small_artifact.manifest, magnitudes)
+    prepared = PreparedIntegers(target, RoundedWeights(model, model), small_artifact.manifest, magnitudes)
     network = Native(graph_artifact(prepared.rewrite(ConvertOptions()).model, small_artifact, tmp_path, scale=2))
     frame = network.noise(20, 26)
     (expected,) = ReferenceEvaluator(onnx.load(network.artifact.path)).run(None, {"input": frame})

@@ -15,6 +15,7 @@ from toolkit.artifact import Artifact
 from toolkit.checks import SIMULATED
 from toolkit.errors import CheckFailed
 from toolkit.graph.export import ExportOptions, export
+from toolkit.graph.precision.options import ConvertOptions
 from toolkit.quality.budget import BUDGETS
 from toolkit.quality.evaluation import evaluate
 from toolkit.runtimes.subject import Subject
@@ -22,6 +23,7 @@ from toolkit.workloads import Shape
 
 REPOSITORY = Path(__file__).parents[2]
 TRAINED = REPOSITORY / "exported" / "rt4ksr_x2_fp32.onnx"
+NARROW = ConvertOptions(method="percentile", percentile=66)
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +33,14 @@ def trained() -> Artifact:
 
 @pytest.fixture(scope="module")
 def kept(trained: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    """int8 by calibration alone."""
+    """int8 with ranges that cut off a third of all values."""
     directory = tmp_path_factory.mktemp("kept")
-    return toolkit.convert(trained, "int8", directory=directory, allow_worse_than_bicubic=True)
+    return toolkit.convert(trained, "int8", NARROW, directory, allow_worse_than_bicubic=True)
 
 
 def test_worse_than_bicubic_is_refused(trained: Artifact, tmp_path: Path) -> None:
-    with pytest.raises(CheckFailed, match=r"int8 loses 2\d\d% of the gain over bicubic on 5 images") as caught:
-        toolkit.convert(trained, "int8", directory=tmp_path)
+    with pytest.raises(CheckFailed, match=r"int8 loses \d{3,}% of the gain over bicubic on 5 images") as caught:
+        toolkit.convert(trained, "int8", NARROW, tmp_path)
     assert "--allow-worse-than-bicubic" in caught.value.remedy
     assert not list(tmp_path.iterdir())
 
@@ -55,6 +57,13 @@ def test_the_share_is_the_one_that_evaluate_finds(trained: Artifact, kept: Artif
     (network,) = evaluate([Subject(trained, "ort-cpu"), Subject(kept, SIMULATED)], [images]).networks
     assert verdict.spent.mean == pytest.approx(network.subjects[1].spent, abs=1e-3)
     assert verdict.spent.worst_image == pytest.approx(network.subjects[1].worst_image_spent, abs=1e-3)
+
+
+def test_int8_keeps_half_of_the_gain_without_training(trained: Artifact, tmp_path: Path) -> None:
+    """Ranges that are chosen from activations alone lose twice the gain."""
+    (verdict,) = toolkit.convert(trained, "int8", directory=tmp_path).manifest.verdicts
+    assert verdict.spent is not None
+    assert verdict.spent.mean < 0.5
 
 
 def test_fp16_keeps_its_budget(trained: Artifact, tmp_path: Path) -> None:
@@ -74,12 +83,13 @@ def test_a_network_without_gain_has_nothing_to_lose(tmp_path: Path) -> None:
 
 
 def test_the_command(tmp_path: Path, toolkit_command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    refused = toolkit_command("convert", TRAINED, "--precision", "fp16,int8", "-o", tmp_path)
+    narrow = ("--method", "percentile", "--percentile", "66")
+    refused = toolkit_command("convert", TRAINED, "--precision", "fp16,int8", *narrow, "-o", tmp_path)
     assert refused.returncode == 1
     assert "rt4ksr_x2_int8 is worse than bicubic" in refused.stderr
     assert sorted(path.stem for path in tmp_path.glob("*.onnx")) == ["rt4ksr_x2_fp16"]
     assert "loses 0.03% of the gain over bicubic (allowed 1.0%)" in refused.stdout
-    given = ("--precision", "int8", "--allow-worse-than-bicubic", "-o", tmp_path)
+    given = ("--precision", "int8", *narrow, "--allow-worse-than-bicubic", "-o", tmp_path)
     written = toolkit_command("convert", TRAINED, *given)
     assert written.returncode == 0, written.stderr
     assert "of the gain over bicubic (allowed 10.0%)" in written.stdout

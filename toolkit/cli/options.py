@@ -238,6 +238,7 @@ class Calibration:
         _file("Directory of calibration images. Default: images that ship with the toolkit.", each(existing_images)),
     ] = None
     method: Annotated[
-        Literal["percentile", "entropy", "minmax"], Parameter(help="How a range is chosen from the observed values.")
-    ] = "percentile"
+        Literal["error", "percentile", "entropy", "minmax"],
+        Parameter(help="How a range is chosen: by the error of what convolutions compute, or from the values alone."),
+    ] = "error"
     percentile: Annotated[float, Parameter(help="Percentile of magnitudes for --method percentile, 0 to 100.")] = 99.99

@@ -32,8 +32,9 @@ class BFloat16(TargetPrecision):
 
     def prepare(self, model: onnx.ModelProto, manifest: Manifest, options: ConvertOptions) -> Prepared:
         from toolkit.graph.editing import sizeless
+        from toolkit.graph.precision.fitting import RoundedWeights
         from toolkit.graph.precision.floats import PreparedFloats, calibration_frames
-        from toolkit.graph.precision.rounding import RoundedWeights, round_weights
+        from toolkit.graph.precision.rounding import round_weights
         from toolkit.graph.precision.scaling import ScaleChannels, channel_factors
 
         port = manifest.input

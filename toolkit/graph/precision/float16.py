@@ -30,8 +30,8 @@ class Float16(TargetPrecision):
     remedy = "Keep the nodes that lose it in float32: --keep-fp32 (see `toolkit tune`)."
 
     def prepare(self, model: onnx.ModelProto, manifest: Manifest, options: ConvertOptions) -> Prepared:
+        from toolkit.graph.precision.fitting import RoundedWeights
         from toolkit.graph.precision.floats import PreparedFloats, calibration_frames
-        from toolkit.graph.precision.rounding import RoundedWeights
 
         frames = calibration_frames(manifest)
         return PreparedFloats.of(self, manifest, RoundedWeights(model, model), frames)

@@ -17,11 +17,11 @@ from toolkit.graph.matching import reads_whole_frame
 from toolkit.graph.precision.base import Prepared, Rewritten, TargetPrecision
 from toolkit.graph.precision.calibration import calibration_images
 from toolkit.graph.precision.centring import CentreOutputs, output_means
+from toolkit.graph.precision.fitting import RoundedWeights
 from toolkit.graph.precision.keeping import kept_nodes
 from toolkit.graph.precision.lower import LowerPrecision
 from toolkit.graph.precision.options import ConvertOptions
 from toolkit.graph.precision.rewriting import rewrite
-from toolkit.graph.precision.rounding import RoundedWeights
 from toolkit.images import centre_crop
 from toolkit.workloads import Shape
 

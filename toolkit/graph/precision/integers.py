@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from toolkit.artifact import Manifest
 from toolkit.graph.editing import sizeless
 from toolkit.graph.precision.base import Prepared, Rewritten, TargetPrecision
 from toolkit.graph.precision.calibration import activation_magnitudes, calibration_images
+from toolkit.graph.precision.fitting import RoundedWeights
+from toolkit.graph.precision.integer_fit import fit_integers
 from toolkit.graph.precision.options import ConvertOptions
 from toolkit.graph.precision.quantise import QuantiseConvs
 from toolkit.graph.precision.rewriting import rewrite
+from toolkit.images import centre_crop
+from toolkit.images.resizing import downscaled
+from toolkit.workloads import Shape
 
 
 @dataclass(frozen=True)
@@ -23,13 +30,13 @@ class PreparedIntegers(Prepared):
 
     Attributes:
         precision: the target.
-        model: the fp32 graph.
+        weights: the fp32 graph, and weights for it that are fitted to the integers that its convolutions read.
         manifest: of the fp32 artifact.
         magnitudes: what int8's 127 stands for, by the name of each tensor around a convolution.
     """
 
     precision: TargetPrecision
-    model: onnx.ModelProto
+    weights: RoundedWeights
     manifest: Manifest
     magnitudes: Mapping[str, float]
 
@@ -37,17 +44,36 @@ class PreparedIntegers(Prepared):
     def of(
         cls, precision: TargetPrecision, model: onnx.ModelProto, manifest: Manifest, options: ConvertOptions
     ) -> PreparedIntegers:
-        """Measure the ranges on the images that the options name.
+        """Measure the ranges on the images that the options name, and fit the weights to them.
 
         Raises:
             InputError: there is no such image.
             Unavailable: ONNX Runtime, whose calibrators are used, is not installed.
         """
-        images = calibration_images(options.calibration, manifest.sizes)
-        free = sizeless(model, manifest)
-        found = activation_magnitudes(free, manifest.input, images, options.method, options.percentile)
-        return cls(precision, model, manifest, found)
+        images = _images(manifest, options)
+        free, port = sizeless(model, manifest), manifest.input
+        known = None
+        if options.method != "error":
+            known = activation_magnitudes(free, port, images, options.method, options.percentile)
+        frames = [port.from_image(image) for image in images]
+        found = fit_integers(free, port, frames, options.exclude.__contains__, known)
+        return cls(precision, RoundedWeights(model, found.model), manifest, found.magnitudes)
 
     def rewrite(self, options: ConvertOptions) -> Rewritten:
+        model = self.weights.keeping(options.exclude.__contains__)
         graph_pass = QuantiseConvs(self.magnitudes, options.exclude)
-        return rewrite(ir.from_proto(self.model), graph_pass, self.manifest, self.precision.name)
+        return rewrite(ir.from_proto(model), graph_pass, self.manifest, self.precision.name)
+
+
+def _images(manifest: Manifest, options: ConvertOptions) -> list[NDArray[np.uint8]]:
+    """What to measure on. The toolkit's own images are reduced first: a network is given images that someone reduced,
+    whose neighbouring pixels differ more."""
+    if options.calibration is not None:
+        return calibration_images(options.calibration, manifest.sizes)
+    scale, reduced = manifest.network.scale, []
+    for image in calibration_images():
+        low = manifest.sizes.within(Shape(*(side // scale for side in image.shape[:2])))
+        if min(low.sides) < manifest.sizes.padded(1):
+            return calibration_images(None, manifest.sizes)
+        reduced.append(downscaled(centre_crop(image, low.upscaled(scale)), scale))
+    return reduced

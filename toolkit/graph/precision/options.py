@@ -8,8 +8,9 @@ from typing import Literal
 
 from toolkit.conversion import CurveCost, CurvePoint
 
-Method = Literal["percentile", "entropy", "minmax"]
-"""How int8 chooses a range from the activations that were measured."""
+Method = Literal["error", "percentile", "entropy", "minmax"]
+"""How int8 chooses a range: by the error of what convolutions compute (`integer_fit`), or from the activations alone
+(`calibration`)."""
 
 PERCENTILE = 99.99
 
@@ -28,7 +29,7 @@ class ConvertOptions:
             frame always stay: the sum of two million values exceeds what half precision resolves.
         exclude: for int8: convolutions that stay in float32.
         calibration: for int8: directory of images; None takes those that ship with the toolkit.
-        method: for int8: how a range is chosen from the activations that were measured.
+        method: for int8: how a range is chosen. Weights are fitted to it in any case.
         percentile: for int8 and method `percentile`: of magnitudes, more than 50, at most 100.
         suffix: after the precision in the artifact's name.
         curve: of the tuning that chose the names, for the manifest.
@@ -42,7 +43,7 @@ class ConvertOptions:
     keep_fp32: tuple[str, ...] = (BETWEEN,)
     exclude: tuple[str, ...] = ()
     calibration: Path | None = None
-    method: Method = "percentile"
+    method: Method = "error"
     percentile: float = PERCENTILE
     suffix: str = ""
     curve: tuple[CurvePoint, ...] = ()

@@ -11,7 +11,7 @@ from toolkit.graph.editing import add_constant, named_node, remove_unused_nodes,
 from toolkit.graph.matching import constant, producer
 from toolkit.graph.passes.base import GraphPass
 
-_LARGEST = 127
+LARGEST = 127
 """Symmetric: -128 is not used, so that a weight and its negative are rounded alike."""
 
 
@@ -71,7 +71,7 @@ class QuantiseConvs(GraphPass):
             raise ir.passes.PreconditionError(f"{conv.name} has no input")
         name = str(activation.name)
         if name not in self._pairs:  # two convolutions of one tensor share the pair
-            prefix, scale = f"{name}.int8", np.float32(self._range[name] / _LARGEST)
+            prefix, scale = f"{name}.int8", np.float32(self._range[name] / LARGEST)
             step = (add_constant(model, f"{prefix}.scale", scale), add_constant(model, f"{prefix}.zero", np.int8(0)))
             integers = _quantised(model, activation, step, prefix, conv)
             dequantise = named_node("DequantizeLinear", [integers, *step], f"{prefix}.dequantise")
@@ -110,8 +110,8 @@ def _quantise_weight(model: ir.Model, conv: ir.Node) -> None:
         raise ir.passes.PreconditionError(f"the weight of {conv.name} is not constant")
     exact = weight.astype(np.float64)
     largest = np.abs(exact).reshape(len(exact), -1).max(axis=1)
-    scale = np.where(largest > 0, largest / _LARGEST, 1.0).astype(np.float32)
-    stored = np.rint(exact / scale.astype(np.float64)[:, None, None, None]).clip(-_LARGEST, _LARGEST).astype(np.int8)
+    scale = np.where(largest > 0, largest / LARGEST, 1.0).astype(np.float32)
+    stored = np.rint(exact / scale.astype(np.float64)[:, None, None, None]).clip(-LARGEST, LARGEST).astype(np.int8)
     prefix = f"{conv.name}.weight.int8"
     replace_constant(model, conv, 1, stored, prefix)
     operands = [

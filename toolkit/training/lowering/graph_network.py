@@ -120,6 +120,16 @@ class GraphNetwork(NetworkModule):
         found: Tensor = getattr(self, f"fixed_{key_of(name)}") if name in self._fixed else self.weights[key_of(name)]
         return found
 
+    def begin_with(self, model: onnx.ModelProto) -> None:
+        """Take the weights of the convolutions of another form of the graph, which may have other names for them."""
+        arrays = dict(_constants(model.graph))
+        inputs = {node.name: node.input for node in model.graph.node}
+        with torch.no_grad():
+            for operation in self._operations:
+                if operation.geometry is not None:
+                    for own, other in zip(operation.inputs[1:], inputs[operation.name][1:], strict=True):
+                        self.tensor(own).copy_(torch.from_numpy(arrays[other].copy()))
+
     def written(self, model: onnx.ModelProto) -> onnx.ModelProto:
         """A copy of the graph that this network was made from, with the weights as they are now, in float32."""
         made = copied(model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import onnx
@@ -13,6 +14,7 @@ from toolkit.artifact import Manifest
 from toolkit.graph.editing import sizeless
 from toolkit.graph.precision.base import Rewritten, TargetPrecision
 from toolkit.graph.precision.centring import output_means
+from toolkit.graph.precision.fitting import RoundedWeights
 from toolkit.graph.precision.floats import calibration_frames
 from toolkit.graph.precision.integers import PreparedIntegers
 from toolkit.graph.precision.keeping import kept_nodes
@@ -47,6 +49,10 @@ class Lowering(ABC):
             Unavailable: what measures is not installed.
         """
 
+    def start(self) -> onnx.ModelProto:
+        """The fp32 graph with the weights that training begins with."""
+        return self.model
+
     @abstractmethod
     def rewritten(self, network: GraphNetwork) -> Rewritten:
         """The trained network as a graph of the precision."""
@@ -56,15 +62,24 @@ class IntegerLowering(Lowering):
     """int8, whose ranges start where calibration finds them."""
 
     def convolutions(self) -> IntegerConvolutions:
-        found = PreparedIntegers.of(self.target, self.model, self.manifest, self.options)
-        found.rewrite(self.options)  # refuses convolutions that cannot be quantised, before training
-        return IntegerConvolutions(self.model, found.magnitudes, self.options.exclude)
+        self._prepared.rewrite(self.options)  # refuses convolutions that cannot be quantised, before training
+        return IntegerConvolutions(self.model, self._prepared.magnitudes, self.options.exclude)
+
+    def start(self) -> onnx.ModelProto:
+        return self._prepared.weights.keeping(self.options.exclude.__contains__)
+
+    @cached_property
+    def _prepared(self) -> PreparedIntegers:
+        return PreparedIntegers.of(self.target, self.model, self.manifest, self.options)
 
     def rewritten(self, network: GraphNetwork) -> Rewritten:
         convolutions = network.convolutions
         if not isinstance(convolutions, IntegerConvolutions):
             raise TypeError("the network was not trained for integers")
-        prepared = PreparedIntegers(self.target, network.written(self.model), self.manifest, convolutions.magnitudes())
+        trained = network.written(self.model)
+        prepared = PreparedIntegers(
+            self.target, RoundedWeights(trained, trained), self.manifest, convolutions.magnitudes()
+        )
         return prepared.rewrite(self.options)
 
 

@@ -233,6 +233,7 @@ _FIRST_SETTING = {"Clip": 1, "ReduceMean": 1, "Resize": 1, "Pad": 1}
 """The first input that is a setting of the operator instead of an operand."""
 
 _MAKERS: Mapping[str, Callable[[Node], Operator]] = {
+    "Abs": _plain(torch.abs),
     "Add": _plain(torch.add),
     "Cast": _cast,
     "Clip": _clip,
@@ -241,6 +242,7 @@ _MAKERS: Mapping[str, Callable[[Node], Operator]] = {
     "DepthToSpace": _depth_to_space,
     "Div": _plain(torch.div),
     "Erf": _plain(torch.erf),
+    "Exp": _plain(torch.exp),
     "Gelu": _gelu,
     "GlobalAveragePool": _plain(lambda x: x.mean((2, 3), keepdim=True)),
     "HardSwish": _plain(functional.hardswish),
@@ -248,9 +250,12 @@ _MAKERS: Mapping[str, Callable[[Node], Operator]] = {
     "LayerNormalization": _layer_norm,
     "LeakyRelu": _leaky,
     "Mul": _plain(torch.mul),
+    "Neg": _plain(torch.neg),
     "PRelu": _prelu,
     "Pad": _pad,
+    "Pow": _plain(torch.pow),
     "ReduceMean": _mean,
+    "Reciprocal": _plain(torch.reciprocal),
     "Relu": _plain(functional.relu),
     "Resize": _resize,
     "Round": _plain(rounded),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from toolkit.graph.precision.options import ConvertOptions
 from toolkit.graph.precision.registry import find_target, split_options
 from toolkit.graph.reading import read_model
 from toolkit.network.module import NetworkModule
+from toolkit.network.reading import config_key
 from toolkit.training.lowering.config import FinetuneConfig, GraphConfiguration
 from toolkit.training.lowering.graph_network import GraphNetwork
 from toolkit.training.lowering.lowering import Lowering, lowering_for
@@ -48,6 +50,7 @@ class GraphTrainee(Trainee):
         # The graph comes first: what it refuses is said before anything is measured.
         network = self._exact()
         network.convolutions = self.lowering.convolutions()
+        network.begin_with(self.lowering.start())
         return network
 
     @property
@@ -67,8 +70,9 @@ class GraphTrainee(Trainee):
         from safetensors.torch import save
 
         tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-        metadata = {"graph.sha256": self.artifact.manifest.onnx_sha256, "precision": self._config.target}
-        return save(dict(sorted(tensors.items())), metadata)
+        # One entry: safetensors writes several in random order, and the same weights are to give the same bytes.
+        config = {**self._config.network.fields(), "precision": self._config.target}
+        return save(dict(sorted(tensors.items())), {config_key("graph"): json.dumps(config, sort_keys=True)})
 
     def trained(self, weights: Path) -> Rewritten:
         """The graph in its precision, with weights that a run wrote.

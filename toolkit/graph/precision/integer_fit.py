@@ -1,0 +1,183 @@
+"""Ranges and weights of int8 convolutions, chosen by the error of what the convolutions compute.
+
+A range decides between two errors: a large one rounds every value coarsely, a small one cuts off the largest values.
+How much either costs is not seen in the values themselves, since weights differ in what they do to them. So for each
+convolution several ranges are tried: its weights and bias are fitted by least squares to what it should compute, from
+the integers that it would read, and the range with the smallest error is taken.
+
+In the notation of `rounding`: y = W a is what the convolution computes in the exact network, and it will read a',
+rounded values of a network whose earlier convolutions are integers already. The best weights are W' = E[y a'T] H^-1
+with H = E[a' a'T]. They are smaller than W where a' is noise, they average the errors of channels that resemble each
+other, and their bias removes the mean error. So the errors of earlier layers are corrected as far as one layer can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from toolkit.graph.analysis.tensors import tensor_function
+from toolkit.graph.editing import copied, replace_nodes
+from toolkit.graph.precision.fitting import DAMPING, DenseConv, Doubles, dense_convs, give_weights, samples
+from toolkit.graph.precision.keeping import Kept
+from toolkit.graph.precision.quantise import LARGEST
+from toolkit.port import Port
+
+_SHARES = 2.0 ** (-np.arange(9) / 2)
+"""Ranges that are tried, as shares of the largest magnitude: 1 to 1/16."""
+
+_SEARCHED = 4
+"""Every how many of the positions ranges are compared on; weights are fitted on all."""
+
+
+@dataclass(frozen=True)
+class IntegerFit:
+    """What the convolutions of a graph get when they become integer ones.
+
+    Attributes:
+        model: the float32 graph with fitted weights.
+        magnitudes: what 127 stands for, by the name of each activation that one of them reads.
+    """
+
+    model: onnx.ModelProto
+    magnitudes: Mapping[str, float]
+
+
+def fit_integers(
+    model: onnx.ModelProto,
+    port: Port,
+    frames: Sequence[NDArray[Any]],
+    kept: Kept,
+    given: Mapping[str, float] | None = None,
+    progress: Callable[[float], None] = lambda _share: None,
+) -> IntegerFit:
+    """Fit all convolutions that will not stay in float32, in the order in which they are computed.
+
+    Args:
+        model: float32, takes any size; it is not changed.
+        port: its input.
+        frames: to measure on, as the port says.
+        kept: whether the node of a name will stay in float32.
+        given: magnitudes that were chosen before; None: they are chosen here.
+        progress: called with the share that is done.
+    """
+    fitted, rounded = copied(model), copied(model)
+    dense = {conv.node.name: conv for conv in dense_convs(model, kept)}
+    magnitudes: dict[str, float] = {}
+    nodes = [node for node in model.graph.node if node.op_type == "Conv" and not kept(node.name)]
+    for index, node in enumerate(nodes):
+        progress(index / len(nodes))
+        name = node.input[0]
+        reads = tensor_function(rounded, name)
+        values = [reads(frame, port) for frame in frames]
+        conv = dense.get(node.name)
+        pairs = None if conv is None else _pairs(conv, values, tensor_function(model, node.output[0]), port, frames)
+        if name not in magnitudes:
+            known = None if given is None else given.get(name)
+            magnitudes[name] = known or _chosen(conv, pairs, values)
+        if conv is not None and pairs is not None:
+            weights = _fitted(conv, _quantised(pairs.inputs, magnitudes[name]), pairs.outputs)
+            if np.isfinite(weights).all():  # else the network itself leaves float32's range here
+                _store(fitted, conv, weights)
+                _store(rounded, conv, _rounded_weights(weights))
+        _quantise_input(rounded, node.name, magnitudes[name])
+    return IntegerFit(fitted, magnitudes)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """What a convolution reads at N positions (N, K), in front a 1 for the bias, and what it should compute (N, O)."""
+
+    inputs: Doubles
+    outputs: Doubles
+
+
+def _pairs(
+    conv: DenseConv,
+    values: Sequence[NDArray[Any]],
+    function: Callable[[NDArray[Any], Port], NDArray[Any]],
+    port: Port,
+    frames: Sequence[NDArray[Any]],
+) -> _Pairs:
+    random = np.random.default_rng(0)  # the same positions in every run, so that conversion is reproducible
+    found = [
+        samples(conv, value, function(frame, port), random, len(frames))
+        for value, frame in zip(values, frames, strict=True)
+    ]
+    return _Pairs(np.concatenate([one for one, _ in found]), np.concatenate([other for _, other in found]))
+
+
+def _chosen(conv: DenseConv | None, pairs: _Pairs | None, values: Sequence[NDArray[Any]]) -> float:
+    """The magnitude that 127 should stand for."""
+    largest = float(np.max([np.abs(value).max() for value in values]))
+    if not 0 < largest < np.inf:
+        return 1.0
+    if conv is None or pairs is None:  # not dense: by the error of the input itself
+        flat = np.concatenate([value.reshape(-1)[:: len(values)] for value in values]).astype(np.float64)
+        errors = [np.square(_steps(flat, largest * share) - flat).mean() for share in _SHARES]
+    else:
+        inputs, outputs = pairs.inputs[::_SEARCHED], pairs.outputs[::_SEARCHED]
+        errors = []
+        for share in _SHARES:
+            read = _quantised(inputs, largest * share)
+
+            errors.append(np.square(read @ _fitted(conv, read, outputs).T - outputs).mean())
+    return largest * float(_SHARES[int(np.argmin(errors))])
+
+
+def _fitted(conv: DenseConv, inputs: Doubles, outputs: Doubles) -> Doubles:
+    """The weights (O, K), with the bias in front, that compute the outputs from the inputs with the least error."""
+    products = inputs.T @ inputs / len(inputs)
+    missing = (outputs - inputs @ conv.flat.T).T @ inputs / len(inputs)
+    damped = products + DAMPING * np.trace(products) / len(products) * np.eye(len(products))
+    fitted: Doubles = conv.flat + np.linalg.solve(damped, missing.T).T
+    return fitted
+
+
+def _quantised(inputs: Doubles, magnitude: float) -> Doubles:
+    return np.concatenate([inputs[:, :1], _steps(inputs[:, 1:], magnitude)], 1)
+
+
+def _steps(values: Doubles, magnitude: float) -> Doubles:
+    """The nearest multiples of the step, as QuantizeLinear and DequantizeLinear."""
+    step = magnitude / LARGEST
+    steps: Doubles = np.rint(values / step).clip(-LARGEST - 1, LARGEST) * step
+    return steps
+
+
+def _rounded_weights(weights: Doubles) -> Doubles:
+    """As `QuantiseConvs` rounds them: one step per output channel, the bias in float32."""
+    largest = np.abs(weights[:, 1:]).max(axis=1, keepdims=True)
+    step = np.where(largest > 0, largest / LARGEST, 1.0)
+    return np.concatenate([weights[:, :1], np.rint(weights[:, 1:] / step) * step], 1)
+
+
+def _store(model: onnx.ModelProto, conv: DenseConv, weights: Doubles) -> None:
+    """Convolutions that share weights get the same ones: only the first of them was measured."""
+    sharing = {node.name for node in model.graph.node if node.op_type == "Conv" and node.input[1] == conv.shared}
+    for index, array in ((1, weights[:, 1:].reshape(conv.weight.shape)), (2, weights[:, 0])):
+        give_weights(model, sharing, f"{conv.node.input[index]}.fitted", index, array.astype(np.float32))
+
+
+def _quantise_input(model: onnx.ModelProto, conv: str, magnitude: float) -> None:
+    """Let a convolution read what it will read, in a float32 graph."""
+    names = {kind: f"{conv}.input.{kind}" for kind in ("step", "zero", "integers", "rounded")}
+    model.graph.initializer.append(numpy_helper.from_array(np.array(magnitude / LARGEST, np.float32), names["step"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(0, np.int8), names["zero"]))
+    nodes: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        if node.name == conv:
+            operands = [names["step"], names["zero"]]
+            quantise = [node.input[0], *operands], [names["integers"]]
+            dequantise = [names["integers"], *operands], [names["rounded"]]
+            nodes.append(helper.make_node("QuantizeLinear", *quantise, name=names["integers"]))
+            nodes.append(helper.make_node("DequantizeLinear", *dequantise, name=names["rounded"]))
+            node.input[0] = names["rounded"]
+        nodes.append(node)
+    replace_nodes(model, nodes)
