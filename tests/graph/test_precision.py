@@ -21,6 +21,7 @@ from toolkit.graph.precision.calibration import activation_magnitudes, calibrati
 from toolkit.graph.precision.convert import convert
 from toolkit.graph.precision.lower import LowerPrecision
 from toolkit.graph.precision.options import ConvertOptions
+from toolkit.graph.precision.quantise import QuantiseConvs
 from toolkit.graph.precision.registry import find_target, split_options
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.fusion import fuse
@@ -247,16 +248,17 @@ def test_int8_reads_integers_on_both_sides(converted: dict[str, Artifact]) -> No
         assert tensors[conv.input[2]].data_type == onnx.TensorProto.FLOAT
 
 
-def test_int8_weights_are_the_nearest_steps(small_artifact: Artifact, converted: dict[str, Artifact]) -> None:
-    float_weights = {
-        item.name: onnx.numpy_helper.to_array(item) for item in onnx.load(small_artifact.path).graph.initializer
-    }
-    stored = {
-        item.name: onnx.numpy_helper.to_array(item) for item in onnx.load(converted["int8"].path).graph.initializer
-    }
-    exact = float_weights["tail.conv.weight"]
+def test_int8_weights_are_the_nearest_steps(small_artifact: Artifact) -> None:
+    model = onnx.load(small_artifact.path)
+    ranges = {node.input[0]: 1.0 for node in model.graph.node}
+    quantised = QuantiseConvs(ranges).rewritten(model)
+    exact, stored = (
+        {item.name: onnx.numpy_helper.to_array(item) for item in graph.graph.initializer}
+        for graph in (model, quantised)
+    )
     scale = stored["tail.conv.weight.int8.scale"][:, None, None, None]
-    assert np.abs(stored["tail.conv.weight.int8"] * scale - exact).max() <= 0.5001 * scale.max()
+    distance = stored["tail.conv.weight.int8"] * scale - exact["tail.conv.weight"]
+    assert np.abs(distance).max() <= 0.5001 * scale.max()
 
 
 def test_convolutions_can_be_excluded(small_artifact: Artifact, converted: dict[str, Artifact], tmp_path: Path) -> None:
@@ -290,7 +292,7 @@ def test_own_calibration_images(small_artifact: Artifact, tmp_path: Path) -> Non
     options = ConvertOptions(calibration=tmp_path / "images", method="minmax")
     artifact = convert(small_artifact, "int8", options, tmp_path)
     assert artifact.manifest.conversion is not None
-    assert artifact.manifest.conversion.calibration == "images of images, minmax"
+    assert artifact.manifest.conversion.calibration == "images of images, ranges by minmax, weights fitted to them"
     Image.new("RGB", (1, 1)).save(tmp_path / "images" / "tiny.png")
     with pytest.raises(InputError, match=r"tiny\.png is only 1x1"):
         convert(small_artifact, "int8", options, tmp_path)
@@ -307,7 +309,7 @@ def test_int8_without_onnxruntime_says_so(small_artifact: Artifact, monkeypatch:
 
     monkeypatch.setitem(sys.modules, "onnxruntime.quantization", None)
     with pytest.raises(Unavailable, match="calibration needs onnxruntime"):
-        convert(small_artifact, "int8")
+        convert(small_artifact, "int8", ConvertOptions(method="percentile"))
 
 
 # Refusals
@@ -325,7 +327,7 @@ def test_int8_without_onnxruntime_says_so(small_artifact: Artifact, monkeypatch:
         ("int8", ConvertOptions(method="entropy", percentile=99), "goes with method percentile, not entropy"),
         ("fp16", ConvertOptions(keep_fp32=("body.9",)), "no node is called 'body.9'"),
         ("int8", ConvertOptions(exclude=("body.9.conv",)), r"no convolution \['body.9.conv'\]"),
-        ("int8", ConvertOptions(percentile=20), "not between"),
+        ("int8", ConvertOptions(method="percentile", percentile=20), "not between"),
         ("int8", ConvertOptions(calibration=Path("missing")), "not a directory"),
     ],
 )

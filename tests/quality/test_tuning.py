@@ -15,6 +15,7 @@ from toolkit.checks import SIMULATED, Limits, Spent, Verdict
 from toolkit.conversion import CurvePoint
 from toolkit.errors import CheckFailed, InputError, Unavailable
 from toolkit.graph.precision.convert import convert
+from toolkit.graph.precision.integer_fit import IntegerFit
 from toolkit.graph.precision.options import ConvertOptions
 from toolkit.graph.precision.registry import find_target
 from toolkit.graph.precision.simulate import simulated
@@ -218,8 +219,8 @@ def test_what_is_not_worth_shipping_is_refused() -> None:
 def test_int8_ranges_are_measured_once(small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     model = onnx.load(small_artifact.path)
     ranges = {node.input[0]: 1.0 for node in model.graph.node if node.op_type == "Conv"}
-    monkeypatch.setattr("toolkit.graph.precision.integers.activation_magnitudes", lambda *_: ranges)
+    monkeypatch.setattr("toolkit.graph.precision.integers.fit_integers", lambda *_: IntegerFit(model, ranges))
     prepared = find_target("int8").prepare(model, small_artifact.manifest, ConvertOptions())
-    monkeypatch.setattr("toolkit.graph.precision.integers.activation_magnitudes", lambda *_: pytest.fail("again"))
+    monkeypatch.setattr("toolkit.graph.precision.integers.fit_integers", lambda *_: pytest.fail("again"))
     made = prepared.rewrite(ConvertOptions(exclude=("head",))).model
     assert sum(node.op_type == "QuantizeLinear" for node in made.graph.node) == 4

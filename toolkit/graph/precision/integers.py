@@ -23,6 +23,9 @@ from toolkit.images import centre_crop
 from toolkit.images.resizing import downscaled
 from toolkit.workloads import Shape
 
+_CROP = 128
+"""Largest height and width of what weights are fitted on: thirty such images have more pixels than are needed."""
+
 
 @dataclass(frozen=True)
 class PreparedIntegers(Prepared):
@@ -55,7 +58,7 @@ class PreparedIntegers(Prepared):
         known = None
         if options.method != "error":
             known = activation_magnitudes(free, port, images, options.method, options.percentile)
-        frames = [port.from_image(image) for image in images]
+        frames = [port.from_image(_cropped(image, manifest)) for image in images]
         found = fit_integers(free, port, frames, options.exclude.__contains__, known)
         return cls(precision, RoundedWeights(model, found.model), manifest, found.magnitudes)
 
@@ -77,3 +80,8 @@ def _images(manifest: Manifest, options: ConvertOptions) -> list[NDArray[np.uint
             return calibration_images(None, manifest.sizes)
         reduced.append(downscaled(centre_crop(image, low.upscaled(scale)), scale))
     return reduced
+
+
+def _cropped(image: NDArray[np.uint8], manifest: Manifest) -> NDArray[np.uint8]:
+    shape = manifest.sizes.within(Shape(*(min(side, _CROP) for side in image.shape[:2])))
+    return centre_crop(image, shape) if min(shape.sides) >= manifest.sizes.padded(1) else image

@@ -37,7 +37,7 @@ class ConvertOptions:
 
     Example:
         >>> toolkit.ConvertOptions(keep_fp32=("norm",)).method
-        'percentile'
+        'error'
     """
 
     keep_fp32: tuple[str, ...] = (BETWEEN,)
