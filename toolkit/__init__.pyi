@@ -49,7 +49,6 @@ from toolkit.runtimes.subject import load_session as load_session
 from toolkit.system.probe import Availability as Availability
 from toolkit.system.progress import Progress as Progress
 from toolkit.training.config import TrainingConfig as TrainingConfig
-from toolkit.training.finetuning import Finetuning as Finetuning
 from toolkit.training.finetuning import finetune as finetune
 from toolkit.training.loop import train as train
 from toolkit.training.lowering.config import FinetuneConfig as FinetuneConfig
