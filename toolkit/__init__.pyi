@@ -51,7 +51,6 @@ from toolkit.system.progress import Progress as Progress
 from toolkit.training.config import TrainingConfig as TrainingConfig
 from toolkit.training.finetuning import finetune as finetune
 from toolkit.training.loop import train as train
-from toolkit.training.lowering.config import FinetuneConfig as FinetuneConfig
 from toolkit.verification.comparison import compare as compare
 from toolkit.verification.fusion import verify_fusion as verify_fusion
 from toolkit.workloads import Shape as Shape

@@ -60,7 +60,8 @@ def finetune(
         As `train` and `convert`; also InputError for a graph with operators that have no differentiable form.
 
     Example:
-        >>> config = toolkit.FinetuneConfig(data="photos", artifact="exported/rt4ksr_x2_fp32.onnx", target="int8")
+        >>> from toolkit.training.lowering.config import FinetuneConfig
+        >>> config = FinetuneConfig(data="photos", artifact="exported/rt4ksr_x2_fp32.onnx", target="int8")
         >>> toolkit.finetune(config, Path("runs/int8")).artifact  # doctest: +SKIP
     """
     artifact = Artifact.read(config.artifact)

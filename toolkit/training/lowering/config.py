@@ -61,7 +61,7 @@ class FinetuneConfig(TrainingConfig, frozen=True, kw_only=True, forbid_unknown_f
     """Everything that the result of a fine-tuning depends on. `network`, and what only new networks need, is not set.
 
     Example:
-        >>> toolkit.FinetuneConfig(data="photos", artifact="exported/rt4ksr_x2_fp32.onnx", target="int8").batch
+        >>> FinetuneConfig(data="photos", artifact="exported/rt4ksr_x2_fp32.onnx", target="int8").batch
         16
     """
 
