@@ -16,7 +16,7 @@ from samples import rewrite_engine
 from toolkit.artifact import Artifact, encode
 from toolkit.errors import ArtifactError
 from toolkit.graph import reading
-from toolkit.graph.reading import read_model
+from toolkit.graph.reading import dangerous, read_model
 from toolkit.runtimes import rehearsal
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.registry import build
@@ -218,6 +218,12 @@ def test_an_engine_that_was_not_built_here_is_rehearsed(
     ):
         load_session(engine.path)
     assert Engine.read(engine.path).info.machine["processor"] == "another"
+
+
+@pytest.mark.parametrize("end", ["late", "large"])
+def test_exceeding_a_limit_is_not_called_a_crash(end: isolated.End) -> None:
+    error = dangerous(Path("a.onnx"), "adopting it", isolated.Ended(end, "", "it did not answer within 5 s"))
+    assert error.args[0] == "a.onnx takes too much: adopting it was stopped (it did not answer within 5 s)"
 
 
 def test_limits_end_a_process_and_all_that_it_started() -> None:

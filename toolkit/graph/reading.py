@@ -66,7 +66,17 @@ def invalid(path: Path, ended: Ended) -> ArtifactError:
 
 
 def dangerous(path: Path, doing: str, ended: Ended) -> ArtifactError:
-    """The error for a file whose rehearsal crashed or exceeded a limit."""
+    """The error for a file whose rehearsal crashed or exceeded a limit.
+
+    A crash is a fault of a library that a file may be made to exploit. A limit is also exceeded by large networks, and
+    on busy machines.
+    """
+    if ended.end in ("late", "large"):
+        return ArtifactError(
+            f"{path} takes too much: {doing} was stopped ({ended.reason})",
+            "If you know where it comes from, try again while the machine has nothing else to do. A small file that "
+            "takes this much is made to do harm.",
+        )
     return ArtifactError(
         f"{path} is dangerous: {doing} crashed a process ({ended.reason})",
         "Do not use it. If you know where it comes from, export it again from its checkpoint.",
