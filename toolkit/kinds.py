@@ -80,7 +80,10 @@ def _refusal(path: Path, kind: Kind) -> tuple[str, str]:
             return "it is an engine bundle", "Give the artifact that it was built from."
         case "graph":
             manifest = path.with_suffix(".json").name
-            return f"it has no manifest {manifest}", "An artifact is both files: copy both, or export it again."
+            return (
+                f"it has no manifest {manifest}",
+                "An artifact is both files: copy both. `toolkit adopt` makes one from the ONNX file of any network.",
+            )
 
 
 def _near(path: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -313,6 +315,33 @@ def test_files_that_are_no_graphs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read"):
         adopt(tmp_path / "missing.onnx", directory=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("limits", [(0, math.inf), (-math.inf, 1), (math.nan, 1), (0, 0)])
+def test_a_value_range_is_finite(limits: tuple[float, float]) -> None:
+    with pytest.raises(InputError, match="two finite numbers"):
+        AdoptOptions(value_range=limits)
+
+
+def test_what_cannot_be_compared_is_refused_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.onnx"
+    path.write_bytes(b"")
+    with pytest.raises(InputError, match=r"theirs\.onnx is empty"):
+        read_graph(path)
+    graph = Graph(scale=1, limited=False)
+    onnx.save(graph.model(lambda x: graph.node("Add", x, graph.constant(np.array(np.nan, np.float32)))), path)
+    with pytest.raises(InputError, match="contains NaN"):
+        read_graph(path)
+    graph = Graph(scale=1, limited=False)
+    onnx.save(graph.model(lambda x: graph.node("Add", x, graph.node("RandomUniformLike", x))), path)
+    with pytest.raises(InputError, match=r"RandomUniformLike_0 \(RandomUniformLike\) is random"):
+        read_graph(path)
+
+
+def test_names_that_are_not_utf_8_are_refused(tmp_path: Path) -> None:
+    path = Graph().saved(tmp_path).rename(tmp_path / os.fsdecode(b"bad\xff.onnx"))
+    with pytest.raises(InputError, match="is not UTF-8"):
+        adopt(path, directory=tmp_path / "out")
 
 
 def test_an_image_is_what_an_input_must_be(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import msgspec
 import pytest
 from samples import DATA, needs_data, released
 
-from toolkit.artifact import Artifact
+from toolkit.artifact import Artifact, encode
 from toolkit.errors import CheckpointError
 from toolkit.graph.export import export
+from toolkit.media.networks import bundled_artifact
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.bundled import bundled_checkpoint
 from toolkit.network.bundled_files import BUNDLED, Bundled, bundled_purpose, bundled_sha256
@@ -73,6 +74,17 @@ def test_the_artifact_in_the_cache_is_found_without_torch(
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(cached), "False"]
+
+
+def test_the_artifact_of_another_version_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another version may write another graph for the same weights."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = bundled_artifact(2)
+    tools = {**first.manifest.tools, "rt4ksr-toolkit": "0.0.1"}
+    first.path.with_suffix(".json").write_bytes(encode(msgspec.structs.replace(first.manifest, tools=tools)))
+    again = bundled_artifact(2)
+    assert again.path == first.path
+    assert again.manifest.tools == first.manifest.tools
 
 
 @needs_data

@@ -57,7 +57,11 @@ def test_medians_that_cannot_be_told_apart_are_not_called_faster() -> None:
 
 @pytest.mark.parametrize(
     ("median", "text"),
-    [(0.1, "30 fps missed, 60 fps missed"), (0.025, "30 fps met, 60 fps missed"), (0.01, "60 fps met")],
+    [
+        (0.1, "30 fps missed by 100% of frames, 60 fps missed by 100% of frames"),
+        (0.025, "30 fps met, 60 fps missed by 100% of frames"),
+        (0.01, "30 fps met, 60 fps met"),
+    ],
 )
 def test_frame_rates_are_judged_by_late_frames(median: float, text: str) -> None:
     assert text in only(cell("native", median)).headline
@@ -69,6 +73,22 @@ def test_workloads_and_networks_are_judged_apart_and_unmeasured_ones_not_at_all(
     found = conclusions(report(cell("native", 0.1), other, absent))
     assert [(item.workload, item.network) for item in found] == [("1080p-4k", "rt4ksr_x2"), ("1080p-4k", "span_x2")]
     assert conclusions(report(lossy("native", 0.03, "int8", None))) == ()
+
+
+@pytest.mark.parametrize(
+    ("artifact", "is_engine", "network"),
+    [
+        ("a.v2_fp32", False, "a.v2"),
+        ("a.v3_fp32", False, "a.v3"),
+        ("a_fp32_op23_fp32", False, "a_fp32_op23"),
+        ("rt4ksr_x2_fp32_uint8_nhwc", False, "rt4ksr_x2_uint8_nhwc"),
+        ("a.v2_fp32.openvino.engine", True, "a.v2"),
+    ],
+)
+def test_networks_have_the_name_of_their_artifact_without_its_precision(
+    artifact: str, is_engine: bool, network: str
+) -> None:
+    assert only(msgspec.structs.replace(cell("native", 0.1), artifact=artifact, is_engine=is_engine)).network == network
 
 
 def test_pages_begin_with_it() -> None:

@@ -23,8 +23,7 @@ class Still(Clip):
 
 
 def still(pix_fmt: str) -> Clip:
-    colour = Colour(1, full=False)
-    return Still("still", Shape(40, 48), 1, Fraction(25), pix_fmt, colour, colour)
+    return Still("still", Shape(40, 48), 1, Fraction(25), pix_fmt, Colour(1, full=False))
 
 
 @pytest.mark.parametrize(("pix_fmt", "most"), [("yuv420p", 255), ("yuv422p10le", 1023)])

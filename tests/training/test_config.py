@@ -85,7 +85,7 @@ def test_states_of_unknown_networks_are_refused(network: str) -> None:
         ('data = "a"\nbatches = 8', "unknown field `batches`"),
         ('data = "a"\nbatch = "8"', "Expected `int`, got `str` - at `$.batch`"),
         ('data = "a"\nbatch = 0', "`int` >= 1"),
-        ('data = "a"\nloss = "l2"', "Invalid enum value 'l2'"),
+        ('data = "a"\nloss = "l3"', "Invalid enum value 'l3'"),
         ('data = "a"\npatches = [64, 33]', "patches must be even, and 33 is not"),
         ('data = "a"\npatches = []', "at least one size"),
         ('data = "a"\nwarmup = 100\niterations = 100', "warmup 100 must be less"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
 
@@ -23,6 +24,8 @@ from toolkit.precisions import FULL_PRECISION
 from toolkit.runtimes.registry import find_runtime
 from toolkit.runtimes.subject import Subject
 from toolkit.system.cache import cache_directory
+
+_TOOLKIT = "rt4ksr-toolkit"
 
 UPSCALING_KINDS: tuple[Kind, ...] = ("artifact", "engine")
 """Kinds of networks that upscale: a checkpoint is exported first."""
@@ -299,13 +302,15 @@ def _only(fitting: list[Subject], scale: int) -> Subject:
 
 
 def bundled_artifact(scale: int, purpose: Purpose = "clean") -> Artifact:
-    """The toolkit's own weights as an artifact, made once and kept in the user's cache.
+    """The toolkit's own weights as an artifact, made once by each version and kept in the user's cache.
 
     Raises:
         CheckpointError: there are none of this scale for this purpose.
     """
     directory = cache_directory() / bundled_sha256(scale, purpose)[:12]
-    kept = find_artifacts(directory, skip=lambda _: None) if directory.is_dir() else []
+    found = find_artifacts(directory, skip=lambda _: None) if directory.is_dir() else []
+    # Another version may write another graph for the same weights.
+    kept = [item for item in found if item.manifest.tools.get(_TOOLKIT) == version(_TOOLKIT)]
     if kept:
         return kept[0]  # Without torch, which takes seconds to load.
     from toolkit.graph.export import export

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 from dataclasses import dataclass
@@ -58,8 +59,10 @@ class AdoptOptions:
         check_licence(self.licence)
         if self.name is not None and not is_plain_name(self.name):
             raise InputError(f"name {self.name!r} is not a plain file name")
-        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
-            raise InputError(f"value range {self.value_range} has no room between black and white")
+        if self.value_range is not None and not -math.inf < self.value_range[0] < self.value_range[1] < math.inf:
+            raise InputError(
+                f"value range {self.value_range} is not two finite numbers, the first smaller", "For example 0 and 255."
+            )
 
 
 def adopt(
@@ -101,6 +104,10 @@ def adopt(
     path = Path(path)
     with foreign(f"cannot read {path}", "Check the path.", InputError):
         digest = sha256_of_file(path)
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"the name of {path} is not UTF-8, and manifests hold it", "Rename the file.") from None
     checkpoint = _is_checkpoint(path, options)
     name = f"{options.name or _stem(path)}_{FULL_PRECISION}"
     check_replaceable(Path(directory), name, lambda known: known.source.sha256 == digest, overwrite=overwrite)

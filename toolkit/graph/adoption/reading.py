@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx.external_data_helper
 import onnx.inliner
@@ -25,6 +26,7 @@ _PREVIEW = 4
 """Names that a message lists."""
 
 _IMAGE_TYPES = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, TensorProto.UINT8}
+_RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 _QUANTISED = {"ConvInteger", "DequantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul", "QuantizeLinear"}
 
 
@@ -38,6 +40,8 @@ def read_graph(path: Path) -> onnx.ModelProto:
         InputError: it is no ONNX file, too large, or no network from one image to one image. The message names the node
             or tensor and says what would help.
     """
+    if not path.stat().st_size:
+        raise InputError(f"{path} is empty", "Download or export it again.")
     if path.stat().st_size > _LARGEST_FILE:
         raise InputError(f"{path} has {path.stat().st_size >> 20} MiB, more than {_LARGEST_FILE >> 20}")
     with foreign(f"{path} is no ONNX file", "Give the .onnx file of an image network."):
@@ -51,6 +55,7 @@ def read_graph(path: Path) -> onnx.ModelProto:
     model.graph.input.extend(inputs)
     _check_nodes(model, path)
     _check_ends(model, path)
+    _check_weights(model, path)
     return model
 
 
@@ -93,12 +98,29 @@ def _check_nodes(model: onnx.ModelProto, path: Path) -> None:
                 f"{path}: {title} is an operator of {node.domain}, which ONNX does not define",
                 "Export it without an optimizer's own operators.",
             )
+        if node.op_type in _RANDOM:
+            raise InputError(
+                f"{path}: {title} is random, so that no two results can be compared",
+                "Export the network for inference.",
+            )
         if node.op_type in _QUANTISED:
             raise InputError(
                 f"{path}: {title} makes it a quantised graph", "Use the float graph that it was quantised from."
             )
     if (opset := opset_version(model)) < OLDEST_OPSET:
         raise InputError(f"{path} has opset {opset}, the oldest that is read is {OLDEST_OPSET}", "Export it again.")
+
+
+def _check_weights(model: onnx.ModelProto, path: Path) -> None:
+    """Weights that are no numbers make every result one; an infinite constant may be a limit, and is left to the
+    experiments."""
+    for tensor in stored_tensors(model):
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype.kind == "f" and np.isnan(values).any():
+            raise InputError(
+                f"{path}: {tensor.name or 'a constant'} contains NaN",
+                "Export the weights of an iteration before training failed.",
+            )
 
 
 def _check_ends(model: onnx.ModelProto, path: Path) -> None:

@@ -95,7 +95,11 @@ def _within_budget(cell: CellReport) -> bool:
 
 
 def _network(cell: CellReport) -> str:
-    return cell.artifact.partition(".")[0].replace(f"_{cell.precision}", "", 1)
+    name = cell.artifact
+    if cell.is_engine:  # NAME.RUNTIME.engine
+        name = name.rsplit(".", 2)[0]
+    head, found, tail = name.rpartition(f"_{cell.precision}")
+    return f"{head}{tail}" if found else name
 
 
 def _median(cell: CellReport) -> float:
@@ -110,8 +114,8 @@ def _time(cell: CellReport) -> str:
 
 def _deadlines(cell: CellReport) -> str:
     assert cell.statistics is not None  # noqa: S101
-    texts = [
-        f"{1 / deadline.seconds:.0f} fps {'met' if deadline.late_share <= _LATE else 'missed'}"
-        for deadline in cell.statistics.deadlines
-    ]
+    texts = []
+    for deadline in cell.statistics.deadlines:
+        verdict = "met" if deadline.late_share <= _LATE else f"missed by {deadline.late_share:.0%} of frames"
+        texts.append(f"{1 / deadline.seconds:.0f} fps {verdict}")
     return ", ".join(reversed(texts))
