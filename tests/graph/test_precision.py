@@ -141,7 +141,7 @@ def test_the_manifest_has_the_error_against_float64(precision: str, converted: d
         assert checks["mean error"].measured < checks["largest error"].measured <= checks["largest error"].bound
     assert manifest.conversion is not None
     assert len(manifest.conversion.parent_sha256) == 64
-    words = {"fp16": "centred", "bf16": "rounded together", "int8": "percentile"}
+    words = {"fp16": "centred", "bf16": "rounded together", "int8": "ranges by error"}
     assert manifest.conversion.calibration.startswith("images of the toolkit")
     assert words[precision] in manifest.conversion.calibration
 
