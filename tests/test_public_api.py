@@ -62,8 +62,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the files that the examples name."""
     directory = tmp_path_factory.mktemp("home")
     (directory / "exported").mkdir()
-    for path in (ROOT / "exported").glob("rt4ksr_x2*"):
-        shutil.copy(path, directory / "exported")
+    for pattern in ("rt4ksr_x2-*", "rt4ksr_x2_fp32.*"):
+        for path in (ROOT / "exported").glob(pattern):
+            shutil.copy(path, directory / "exported")
     shutil.copy(ROOT / "toolkit/network/weights/rt4ksr_x2.safetensors", directory)
     (directory / "photos").mkdir()
     Image.fromarray(calibration_images()[0]).save(directory / "photos" / "coffee.png")
