@@ -14,12 +14,11 @@ from inspect import cleandoc  # the function only: the name of the module belong
 from typing import TYPE_CHECKING
 
 from toolkit.errors import ToolkitError
-from toolkit.system.shutdown import exit_on_sigterm
+from toolkit.system.shutdown import INTERRUPTED, exit_on_sigterm
 
 if TYPE_CHECKING:
     from cyclopts import App
 
-_INTERRUPTED = 130
 _EXIT_CODES = (
     "Exit codes: 0 success, 1 a check failed, 2 bad usage or input, 3 runtime or hardware not available, 4 "
     "inconclusive (the measurements are too noisy to decide)."
@@ -73,7 +72,7 @@ def main() -> None:
             err.print(styled("  {}", error.remedy), soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has exited (`toolkit inspect x | head`); Python would report that again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

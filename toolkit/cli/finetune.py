@@ -21,9 +21,9 @@ from toolkit.cli.options import (
 )
 from toolkit.cli.paths import of_kind
 from toolkit.cli.settings import given_settings, settings_of
-from toolkit.cli.train import INTERRUPTED
 from toolkit.kinds import kind_of
 from toolkit.precisions import Precision
+from toolkit.system.shutdown import INTERRUPTED
 from toolkit.training.lowering.config import FinetuneConfig
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from toolkit.cli.settings import given_settings, settings_of
 from toolkit.errors import InputError, suggestion
 from toolkit.network.architectures.registry import ARCHITECTURES
 from toolkit.quoting import shell
+from toolkit.system.shutdown import INTERRUPTED
 from toolkit.training.config import TrainingConfig, read_config
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from toolkit.training.loop import TrainingResult
 
-INTERRUPTED = 130
 _ELSEWHERE = ("data", "network")
 
 

@@ -24,6 +24,7 @@ from toolkit.cli.upscale_pipe import upscale_pipe
 from toolkit.errors import CheckFailed, InputError, ToolkitError
 from toolkit.kinds import DEFAULT_DIRECTORY
 from toolkit.precisions import FULL_PRECISION, Precision
+from toolkit.system.shutdown import INTERRUPTED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from toolkit.media.report import FileReport, UpscaleReport
     from toolkit.media.target import Target
 
-_INTERRUPTED = 130
 _NETWORKS, _PICTURES_PANEL, _VIDEOS_PANEL = (
     Group(title, sort_key=order) for order, title in enumerate(("Network", "Images", "Videos"), 1)
 )
@@ -286,7 +286,7 @@ def _pairs(options: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 def _exit(report: UpscaleReport) -> None:
     if report.stopped:
-        raise SystemExit(_INTERRUPTED)
+        raise SystemExit(INTERRUPTED)
     if not report.complete:
         raise SystemExit(CheckFailed.exit_code)
 

@@ -11,6 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended, as shells have it."""
+
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _TOGETHER = 2.0
