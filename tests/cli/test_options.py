@@ -141,7 +141,7 @@ print(*sys.modules)
 def test_missing_files_are_refused_before_heavy_imports() -> None:
     result = subprocess.run([sys.executable, "-c", _REFUSALS], cwd=ROOT, capture_output=True, text=True, check=True)
     *codes, modules = result.stdout.splitlines()
-    assert {line.split()[0] for line in codes} == set(COMMANDS) - {"presets", "doctor"}
+    assert {line.split()[0] for line in codes} == set(COMMANDS) - {"presets", "doctor", "demo"}
     assert {line.split()[1] for line in codes} == {"2"}, result.stderr
     heavy = {"torch", "onnx", "onnxruntime", "openvino", "numpy", "PIL", "onnx_ir", "onnxsim"}
     assert not heavy & {name.partition(".")[0] for name in modules.split()}
