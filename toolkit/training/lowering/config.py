@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import msgspec
 from msgspec import Meta
 
-from toolkit.artifact import Artifact, Manifest
 from toolkit.errors import InputError
 from toolkit.network.architectures.configuration import Configuration
 from toolkit.precisions import Precision
@@ -26,6 +25,9 @@ from toolkit.training.config import (
     TrainingPrecision,
     converted,
 )
+
+if TYPE_CHECKING:
+    from toolkit.artifact import Artifact, Manifest
 
 
 @dataclass(frozen=True)
