@@ -64,7 +64,7 @@ def test_a_live_high_frequency_branch(tmp_path: Path) -> None:
 
 
 def test_nothing_is_lowered(small_artifact: Artifact) -> None:
-    """ncnn lowers to 16 bits by itself where a device has them."""
+    """By default ncnn computes in 16 bits where the device supports that."""
     session = toolkit.load_session(small_artifact, "ncnn")
     assert {(node.precision, node.device) for node in session.executed().values()} == {("fp32", "CPU")}
     options = session._network._net.opt

@@ -15,6 +15,7 @@ from toolkit.system.progress import Progress, ProgressCallback, no_progress
 from toolkit.training.loop import Note, TrainingResult, train
 from toolkit.training.lowering.config import FinetuneConfig, GraphConfiguration
 from toolkit.training.lowering.trainee import GraphTrainee, finetuning_options
+from toolkit.training.trainees import trainee_of
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ def finetune(
     if not run.finished or run.rank:
         return Finetuning(run, None)
     progress(Progress("converting"))
-    rewritten = GraphTrainee(config).trained(run.weights)
+    trainee = trainee_of(config)  # that of the run, which has measured the ranges
+    assert isinstance(trainee, GraphTrainee)  # noqa: S101  (by the type of the configuration)
+    rewritten = trainee.trained(run.weights)
     trained = Finetuned(
         Path(config.data).name, run.photos, config.iterations, config.batch, config.learning_rate, config.seed
     )

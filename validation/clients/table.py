@@ -3,7 +3,7 @@
     python validation/clients/table.py WORK [--only ncnn] [--markdown docs/clients.md]
 
 WORK holds artifacts, engines and environments, which are made once. OpenCV is installed there into an environment of
-its own, and onnxruntime-web by npm. A client that cannot be had here is reported, and left out.
+its own, and onnxruntime-web by npm. A client that is not available here is reported and left out.
 """
 
 from __future__ import annotations

@@ -17,13 +17,13 @@ from toolkit.graph.precision.keeping import Kept
 
 Doubles = NDArray[np.float64]
 
-POSITIONS = 8192
+_POSITIONS = 8192
 """Pixels per image that errors are measured at. More do not change the result visibly, and cost time."""
 
-MOST = 1 << 16
+_MOST = 1 << 16
 """Positions on all images together, where they are kept at the same time: several hundred values each."""
 
-DAMPING = 1e-4
+_DAMPING = 1e-4
 """Share of the mean square of a that is added to the diagonal of H. It keeps H invertible where channels are constant
 or equal, and keeps weights that the images say little about close to their old values."""
 
@@ -104,15 +104,39 @@ def samples(
     windows = sliding_window_view(padded, conv.weight.shape[2:], (1, 2))[:, ::stride, ::stride]
     height, width = outputs.shape[2:]
     # Inputs and outputs at the same pixels; a subset, as the windows of all pixels are KY * KX copies of the image.
-    chosen = random.choice(height * width, min(POSITIONS, MOST // images, height * width), replace=False)
+    chosen = random.choice(height * width, min(_POSITIONS, _MOST // images, height * width), replace=False)
     rows, columns = np.unravel_index(chosen, (height, width))
     patches = windows[:, rows, columns].transpose(1, 0, 2, 3).reshape(len(chosen), -1).astype(np.float64)
     return np.concatenate([np.ones((len(chosen), 1)), patches], 1), outputs[0][:, rows, columns].T.astype(np.float64)
 
 
-def give_weights(model: onnx.ModelProto, nodes: set[str], tensor: str, index: int, array: NDArray[np.float32]) -> None:
-    """Add a tensor, and let input `index` of these nodes read it."""
-    model.graph.initializer.append(numpy_helper.from_array(array, tensor))
-    for node in model.graph.node:
-        if node.name in nodes:
+def damped(products: Doubles) -> Doubles:
+    """H with a damped diagonal. The trace over the size is the mean square of a value in a, so the damping scales with
+    the image's range."""
+    made: Doubles = products + _DAMPING * np.trace(products) / len(products) * np.eye(len(products))
+    return made
+
+
+def corrected(conv: DenseConv, products: Doubles, missing: Doubles) -> Doubles:
+    """The real-valued weights (O, K) that come closest to y given the errors in a: W + missing H^-1.
+
+    Args:
+        conv: W.
+        products: H = E[a aT], damped.
+        missing: E[(y - W a) aT].
+    """
+    weights: Doubles = conv.flat + np.linalg.solve(products, missing.T).T
+    return weights
+
+
+def give_weights(
+    model: onnx.ModelProto, conv: DenseConv, suffix: str, weight: NDArray[np.float32], bias: NDArray[np.float32]
+) -> None:
+    """Let a convolution read other weights, whose names get the suffix. Convolutions that share weights get the same
+    ones: only the first of them was measured."""
+    sharing = [node for node in model.graph.node if node.op_type == "Conv" and node.input[1] == conv.shared]
+    for index, array in ((1, weight), (2, bias)):
+        tensor = f"{conv.node.input[index]}.{suffix}"
+        model.graph.initializer.append(numpy_helper.from_array(array, tensor))
+        for node in sharing:
             node.input[index] = tensor

@@ -24,7 +24,7 @@ from onnx import helper, numpy_helper
 
 from toolkit.graph.analysis.tensors import tensor_function
 from toolkit.graph.editing import copied, replace_nodes
-from toolkit.graph.precision.fitting import DAMPING, DenseConv, Doubles, dense_convs, give_weights, samples
+from toolkit.graph.precision.fitting import DenseConv, Doubles, corrected, damped, dense_convs, give_weights, samples
 from toolkit.graph.precision.keeping import Kept
 from toolkit.graph.precision.quantise import LARGEST
 from toolkit.port import Port
@@ -126,7 +126,6 @@ def _chosen(conv: DenseConv | None, pairs: _Pairs | None, values: Sequence[NDArr
         errors = []
         for share in _SHARES:
             read = _quantised(inputs, largest * share)
-
             errors.append(np.square(read @ _fitted(conv, read, outputs).T - outputs).mean())
     return largest * float(_SHARES[int(np.argmin(errors))])
 
@@ -135,9 +134,7 @@ def _fitted(conv: DenseConv, inputs: Doubles, outputs: Doubles) -> Doubles:
     """The weights (O, K), with the bias in front, that compute the outputs from the inputs with the least error."""
     products = inputs.T @ inputs / len(inputs)
     missing = (outputs - inputs @ conv.flat.T).T @ inputs / len(inputs)
-    damped = products + DAMPING * np.trace(products) / len(products) * np.eye(len(products))
-    fitted: Doubles = conv.flat + np.linalg.solve(damped, missing.T).T
-    return fitted
+    return corrected(conv, damped(products), missing)
 
 
 def _quantised(inputs: Doubles, magnitude: float) -> Doubles:
@@ -159,10 +156,8 @@ def _rounded_weights(weights: Doubles) -> Doubles:
 
 
 def _store(model: onnx.ModelProto, conv: DenseConv, weights: Doubles) -> None:
-    """Convolutions that share weights get the same ones: only the first of them was measured."""
-    sharing = {node.name for node in model.graph.node if node.op_type == "Conv" and node.input[1] == conv.shared}
-    for index, array in ((1, weights[:, 1:].reshape(conv.weight.shape)), (2, weights[:, 0])):
-        give_weights(model, sharing, f"{conv.node.input[index]}.fitted", index, array.astype(np.float32))
+    single = weights.astype(np.float32)
+    give_weights(model, conv, "fitted", single[:, 1:].reshape(conv.weight.shape), single[:, 0])
 
 
 def _quantise_input(model: onnx.ModelProto, conv: str, magnitude: float) -> None:

@@ -28,10 +28,11 @@ from toolkit.errors import InputError
 from toolkit.graph.analysis.tensors import tensor_function
 from toolkit.graph.editing import copied, replace_nodes
 from toolkit.graph.precision.fitting import (
-    DAMPING,
     DenseConv,
     Doubles,
     RoundedWeights,
+    corrected,
+    damped,
     dense_convs,
     give_weights,
     samples,
@@ -65,11 +66,7 @@ def round_weights(
         statistics = _Statistics.measured(conv, model, rounded, port, images)
         if not np.isfinite(statistics.inputs).all() or not np.isfinite(statistics.missing).all():
             continue  # the network itself leaves float32's range here, which no rounding repairs
-        # Convolutions that share weights are rounded together: only the first one was measured.
-        sharing = {node.name for node in model.graph.node if node.op_type == "Conv" and node.input[1] == conv.shared}
-        weight, bias = statistics.rounded(conv)
-        for index, array in ((1, weight), (2, bias)):
-            give_weights(rounded, sharing, f"{conv.node.input[index]}.rounded", index, array)
+        give_weights(rounded, conv, "rounded", *statistics.rounded(conv))
     return RoundedWeights(model, rounded).keeping(kept)
 
 
@@ -110,17 +107,14 @@ class _Statistics:
 
     def rounded(self, conv: DenseConv) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The weights (O, I, KY, KX) and biases (O,) that minimise the error, all of them bf16 values."""
-        size = len(self.inputs)
-        # The trace over the size is the mean square of a value in a, so the damping scales with the image's range.
-        damped = self.inputs + DAMPING * np.trace(self.inputs) / size * np.eye(size)
-        # First the real-valued weights that come closest to y given the errors in a: the least-squares correction of W
-        # is missing H^-1. Rounding W itself would keep the errors of the layers before.
-        flat = conv.flat + np.linalg.solve(damped, self.missing.T).T
+        products = damped(self.inputs)
+        # First the real-valued weights: rounding W itself would keep the errors of the layers before.
+        flat = corrected(conv, products, self.missing)
         # Then one column after the other is rounded to nearest, and the columns after it take the change that minimises
         # the error given the columns that are fixed. With the upper Cholesky factor U of H^-1 = UT U, that change for
         # column i is -(w_i - q_i) / U_ii * U_i: the row of U already accounts for the columns before i being fixed.
-        upper = np.linalg.cholesky(np.linalg.inv(damped)).T
-        for index in range(size):
+        upper = np.linalg.cholesky(np.linalg.inv(products)).T
+        for index in range(len(products)):
             nearest = _nearest(flat[:, index])
             error = (flat[:, index] - nearest) / upper[index, index]
             flat[:, index:] -= error[:, None] * upper[index, index:]

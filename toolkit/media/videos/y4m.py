@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from toolkit.errors import InputError, Unavailable
 from toolkit.media.videos.colour import chroma_location
@@ -16,9 +16,6 @@ from toolkit.media.videos.decoding import Timed
 from toolkit.media.videos.description import description
 from toolkit.media.videos.encoding import Encoding
 from toolkit.media.videos.pixel_formats import depth
-
-if TYPE_CHECKING:
-    pass
 
 _BUFFER = 1 << 20
 _POLL = 0.1

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from toolkit.graph.precision.keeping import Kept
 from toolkit.training.lowering.graph_network import Convolutions, key_of
-from toolkit.training.lowering.operators import Geometry
+from toolkit.training.lowering.operators import Geometry, straight_through
 
 
 class FloatConvolutions(Convolutions):
@@ -52,8 +52,8 @@ class FloatConvolutions(Convolutions):
         return self._rounded(made + left[:, None, None]) + (bias - left)[:, None, None]
 
     def _rounded(self, x: Tensor) -> Tensor:
-        """The nearest value of the type; the gradient is passed on as if nothing was rounded."""
-        return x + (x.detach().to(self._dtype).to(x.dtype) - x.detach())
+        """The nearest value of the type; for the gradient see `straight_through`."""
+        return straight_through(x, x.to(self._dtype).to(x.dtype))
 
 
 def _mean(conv: str) -> str:

@@ -9,11 +9,12 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from toolkit.graph.precision.quantise import LARGEST
 from toolkit.training.lowering.graph_network import Convolutions, key_of
-from toolkit.training.lowering.operators import Geometry, rounded
+from toolkit.training.lowering.operators import Geometry, rounded, straight_through
 
-_LOWEST, _HIGHEST = -128, 127
-"""What QuantizeLinear saturates to."""
+_LOWEST = -LARGEST - 1
+"""What QuantizeLinear saturates negative values to."""
 
 _RATE = 10.0
 """Steps are trained as logarithms, by this many times the learning rate of weights: a step that is 1 % too small costs
@@ -35,7 +36,7 @@ class IntegerConvolutions(Convolutions):
         self.excluded = frozenset(excluded)
         names = [node.input[0] for node in model.graph.node if node.op_type == "Conv" and node.name not in excluded]
         self._names = tuple(dict.fromkeys(names))
-        logarithms = {name: math.log(magnitudes[name] / _HIGHEST) / _RATE for name in self._names}
+        logarithms = {name: math.log(magnitudes[name] / LARGEST) / _RATE for name in self._names}
         self.steps = nn.ParameterDict(
             {key_of(name): nn.Parameter(torch.tensor(value)) for name, value in logarithms.items()}
         )
@@ -47,7 +48,7 @@ class IntegerConvolutions(Convolutions):
 
     def magnitudes(self) -> dict[str, float]:
         """What 127 stands for, by the name of the activation."""
-        return {name: float(self.step_of(name).detach()) * _HIGHEST for name in self._names}
+        return {name: float(self.step_of(name).detach()) * LARGEST for name in self._names}
 
     def convolve(
         self, node: str, tensor: str, geometry: Geometry, x: Tensor, weight: Tensor, bias: Tensor | None
@@ -63,15 +64,14 @@ class IntegerConvolutions(Convolutions):
 
 def activation_integers(x: Tensor, step: Tensor) -> Tensor:
     """What QuantizeLinear(x, step) computes: whole numbers in -128..127, as float."""
-    return rounded((x / step).clamp(_LOWEST, _HIGHEST))
+    return rounded((x / step).clamp(_LOWEST, LARGEST))
 
 
 def weight_integers(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Whole numbers in -127..127 (O, I, KY, KX), and the step of each output channel (O,), as `QuantiseConvs`."""
     exact = weight.detach().double()
     largest = exact.abs().flatten(1).amax(1)
-    steps = torch.where(largest > 0, largest / _HIGHEST, 1.0).float()
+    steps = torch.where(largest > 0, largest / LARGEST, 1.0).float()
     column = steps[:, None, None, None]
-    whole = (exact / column.double()).round().clamp(-_HIGHEST, _HIGHEST).to(weight.dtype)
-    scaled = weight / column
-    return scaled + (whole - scaled).detach(), steps
+    whole = (exact / column.double()).round().clamp(-LARGEST, LARGEST).to(weight.dtype)
+    return straight_through(weight / column, whole), steps

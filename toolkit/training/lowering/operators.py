@@ -115,9 +115,14 @@ class Geometry:
         return functional.conv2d(x, weight, bias, self.stride, 0, self.dilation, self.group)
 
 
+def straight_through(x: Tensor, value: Tensor) -> Tensor:
+    """The value, which was made of x by rounding; the gradient is passed on as if nothing was rounded."""
+    return x + (value - x).detach()
+
+
 def rounded(x: Tensor) -> Tensor:
-    """The nearest whole numbers, ties to even; the gradient is passed on as if nothing was rounded."""
-    return x + (x.round() - x).detach()
+    """The nearest whole numbers, ties to even; for the gradient see `straight_through`."""
+    return straight_through(x, x.round())
 
 
 def _conv(node: Node) -> Operator:
