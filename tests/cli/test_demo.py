@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from toolkit.artifact import Artifact
+from toolkit.cli.console import print_documents
 from toolkit.demonstration.demo import picture
 from toolkit.demonstration.page import page
 from toolkit.demonstration.report import DemoReport, FrameTime
@@ -54,6 +55,12 @@ def test_the_page_says_that_a_check_failed() -> None:
     text = page(report(passed=False), VIEWS, "")
     assert "a check FAILED" in text
     assert "checks passed" not in text
+
+
+def test_the_report_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    print_documents([report()])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["page"], found["checks"]) == (str(Path("demo/index.html")), 7)
 
 
 def test_the_picture_is_as_the_page_expects() -> None:

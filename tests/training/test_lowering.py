@@ -69,6 +69,10 @@ def test_an_exported_network_is_the_graph_at_any_size(small_artifact: Artifact) 
     result = network.double()(torch.from_numpy(picture())).detach().numpy()
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-11 * np.abs(expected).max())
     assert network(torch.zeros(2, 3, 7, 9, dtype=torch.float64)).shape == (2, 3, 14, 18)
+    # Images of a batch do not mix.
+    both = torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    alone = torch.cat([network(image[None]) for image in both])
+    np.testing.assert_allclose(network(both).detach(), alone.detach(), rtol=0, atol=1e-11)
     # What is written is what was read, and all weights of convolutions are trained.
     assert network.float().written(model) == model
     assert {node.input[1].replace(".", "/") for node in model.graph.node if node.op_type == "Conv"} <= {
@@ -156,7 +160,7 @@ def test_fitted_integers_lose_less_than_nearest(small_artifact: Artifact) -> Non
     """On an image that was not looked at."""
     model, manifest = onnx.load(small_artifact.path), small_artifact.manifest
     frames = calibration_frames(manifest)
-    fitted = fit_integers(model, manifest.input, frames[:3], lambda _: False)
+    fitted = fit_integers(model, manifest.input, frames[:3])
     top = {name: 127 * value for name, value in fitted.magnitudes.items()}
     assert all(value > 0 for value in top.values())
     errors = []

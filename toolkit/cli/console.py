@@ -104,7 +104,7 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 
 def print_documents(documents: Sequence[object]) -> None:
     """Print one JSON document on standard output: the only item, or a list of all."""
-    content = _encodable(msgspec.to_builtins(documents[0] if len(documents) == 1 else documents))
+    content = _encodable(msgspec.to_builtins(documents[0] if len(documents) == 1 else documents, enc_hook=os.fspath))
     print_json(msgspec.json.format(msgspec.json.encode(content), indent=2).decode())
 
 

@@ -77,7 +77,7 @@ class RoundedWeights:
         return made
 
 
-def dense_convs(model: onnx.ModelProto, kept: Kept) -> Iterator[DenseConv]:
+def dense_convs(model: onnx.ModelProto, kept: Kept = lambda _: False) -> Iterator[DenseConv]:
     """Convolutions to round, in the order in which they are computed. Of several that share weights, the first."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     seen: set[str] = set()

@@ -25,7 +25,6 @@ from onnx import helper, numpy_helper
 from toolkit.graph.analysis.tensors import tensor_function
 from toolkit.graph.editing import copied, replace_nodes
 from toolkit.graph.precision.fitting import DenseConv, Doubles, corrected, damped, dense_convs, give_weights, samples
-from toolkit.graph.precision.keeping import Kept
 from toolkit.graph.precision.quantise import LARGEST
 from toolkit.port import Port
 
@@ -53,24 +52,25 @@ def fit_integers(
     model: onnx.ModelProto,
     port: Port,
     frames: Sequence[NDArray[Any]],
-    kept: Kept,
     given: Mapping[str, float] | None = None,
     progress: Callable[[float], None] = lambda _share: None,
 ) -> IntegerFit:
-    """Fit all convolutions that will not stay in float32, in the order in which they are computed.
+    """Fit all convolutions, in the order in which they are computed.
+
+    As if all became integer ones, also where some stay in float32: so all mixes of a graph have the same ranges and
+    weights, and what `tune` measured is what a conversion with its options writes.
 
     Args:
         model: float32, takes any size; it is not changed.
         port: its input.
         frames: to measure on, as the port says.
-        kept: whether the node of a name will stay in float32.
         given: magnitudes that were chosen before; None: they are chosen here.
         progress: called with the share that is done.
     """
     fitted, rounded = copied(model), copied(model)
-    dense = {conv.node.name: conv for conv in dense_convs(model, kept)}
+    dense = {conv.node.name: conv for conv in dense_convs(model)}
     magnitudes: dict[str, float] = {}
-    nodes = [node for node in model.graph.node if node.op_type == "Conv" and not kept(node.name)]
+    nodes = [node for node in model.graph.node if node.op_type == "Conv"]
     for index, node in enumerate(nodes):
         progress(index / len(nodes))
         name = node.input[0]

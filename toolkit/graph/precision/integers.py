@@ -59,7 +59,7 @@ class PreparedIntegers(Prepared):
         if options.method != "error":
             known = activation_magnitudes(free, port, images, options.method, options.percentile)
         frames = [port.from_image(_cropped(image, manifest)) for image in images]
-        found = fit_integers(free, port, frames, options.exclude.__contains__, known)
+        found = fit_integers(free, port, frames, known)
         return cls(precision, RoundedWeights(model, found.model), manifest, found.magnitudes)
 
     def rewrite(self, options: ConvertOptions) -> Rewritten:

@@ -159,7 +159,12 @@ def _mean(node: Node) -> Operator:
     axes, keep = node.setting("axes", 1), bool(node.attributes.get("keepdims", 1))
     if not axes:
         raise node.refusal("is a mean over all axes")
-    return lambda x: x.mean(list(axes), keepdim=keep)
+    # Graphs take one image, so the batch may be one of the axes (see `WidenChannelMean`). Here a batch holds many, which
+    # must not be mixed.
+    within = [axis for axis in axes if axis != 0]
+    if len(within) < len(axes) and not keep:
+        raise node.refusal("is a mean that drops the batch")
+    return lambda x: x.mean(within, keepdim=keep)
 
 
 def _concat(node: Node) -> Operator:
