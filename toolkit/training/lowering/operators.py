@@ -159,8 +159,8 @@ def _mean(node: Node) -> Operator:
     axes, keep = node.setting("axes", 1), bool(node.attributes.get("keepdims", 1))
     if not axes:
         raise node.refusal("is a mean over all axes")
-    # Graphs take one image, so the batch may be one of the axes (see `WidenChannelMean`). Here a batch holds many, which
-    # must not be mixed.
+    # Graphs take one image, so the batch may be one of the axes (see `WidenChannelMean`). Here a batch holds several
+    # images, which must not be mixed.
     within = [axis for axis in axes if axis != 0]
     if len(within) < len(axes) and not keep:
         raise node.refusal("is a mean that drops the batch")
