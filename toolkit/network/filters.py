@@ -1,4 +1,4 @@
-"""Fixed filters that split off the high frequencies of an image."""
+"""Fixed filters: what splits off the high frequencies of an image, and what enlarges it."""
 
 from __future__ import annotations
 
@@ -24,3 +24,8 @@ def without_blur(x: Tensor, kernel: Tensor) -> Tensor:
     """`x` minus its Gaussian blur, (N, 3, H, W) to the same; reflected at the border, H, W >= 3."""
     padded = functional.pad(x, (GAUSSIAN_RADIUS,) * 4, mode="reflect")
     return x - functional.conv2d(padded, kernel, groups=3)
+
+
+def repeated(x: Tensor, scale: int) -> Tensor:
+    """Every pixel repeated: (N, C, H, W) to (N, C, scale·H, scale·W)."""
+    return x if scale == 1 else functional.interpolate(x, scale_factor=scale)

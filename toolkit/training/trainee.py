@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
+from functools import cached_property
 
 from torch import Tensor, nn
 
 from toolkit.errors import CheckpointError
 from toolkit.network.architectures.registry import architecture_of
 from toolkit.network.building import untrained_network
-from toolkit.network.checkpoint import load_checkpoint, serialised_weights
+from toolkit.network.checkpoint import Checkpoint, load_checkpoint, serialised_weights
 from toolkit.network.fusion import fuse, train_through_merge
 from toolkit.network.module import NetworkModule
 from toolkit.training.config import TrainingConfig
@@ -62,16 +64,20 @@ class ArchitectureTrainee(Trainee):
         config = self._config
         network = untrained_network(config.network, config.seed)
         if config.init:
-            network.load_state_dict(self._initial_weights())
+            # A field in which they differ may have a tensor that marks it, and no other.
+            network.load_state_dict(self._initial.network.state_dict(), strict=not self.fits)
         train_through_merge(network, config.merge)
         return network
 
     @property
     def fits(self) -> bool:
-        return self._config.start == "fitted" and not self._config.init
+        if self._config.init:
+            return self._initial.config != self._config.network
+        return self._config.start == "fitted"
 
     def fit(self, network: NetworkModule, low: Tensor, high: Tensor) -> None:
-        architecture_of(self._config.network).fitted_start(network, low, high)
+        architecture = architecture_of(self._config.network)
+        (architecture.refit if self._config.init else architecture.fitted_start)(network, low, high)
 
     def teacher(self) -> nn.Module | None:
         config = self._config
@@ -85,12 +91,17 @@ class ArchitectureTrainee(Trainee):
     def serialised(self, network: NetworkModule) -> bytes:
         return serialised_weights(network)
 
-    def _initial_weights(self) -> dict[str, Tensor]:
+    @cached_property
+    def _initial(self) -> Checkpoint:
+        """The weights to start from."""
         config = self._config
         checkpoint = load_checkpoint(config.init, scale=config.network.scale)
-        if checkpoint.config != config.network:
+        same = {name: getattr(config.network, name) for name in architecture_of(config.network).refitted}
+        if checkpoint.config.architecture != config.network.architecture or config.network != replace(
+            checkpoint.config, **same
+        ):
             raise CheckpointError(
                 f"{config.init} holds {checkpoint.config}, and {config.network} is to be trained",
                 "Choose its --preset and --scale.",
             )
-        return checkpoint.network.state_dict()
+        return checkpoint

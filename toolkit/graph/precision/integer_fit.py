@@ -25,7 +25,7 @@ from onnx import helper, numpy_helper
 from toolkit.graph.analysis.tensors import tensor_function
 from toolkit.graph.editing import copied, replace_nodes
 from toolkit.graph.precision.fitting import DenseConv, Doubles, corrected, damped, dense_convs, give_weights, samples
-from toolkit.graph.precision.quantise import LARGEST
+from toolkit.graph.precision.quantise import LARGEST, weight_integers
 from toolkit.port import Port
 
 _SHARES = 2.0 ** (-np.arange(9) / 2)
@@ -150,9 +150,8 @@ def _steps(values: Doubles, magnitude: float) -> Doubles:
 
 def _rounded_weights(weights: Doubles) -> Doubles:
     """As `QuantiseConvs` rounds them: one step per output channel, the bias in float32."""
-    largest = np.abs(weights[:, 1:]).max(axis=1, keepdims=True)
-    step = np.where(largest > 0, largest / LARGEST, 1.0)
-    return np.concatenate([weights[:, :1], np.rint(weights[:, 1:] / step) * step], 1)
+    whole, steps = weight_integers(weights[:, 1:])
+    return np.concatenate([weights[:, :1], whole * steps.astype(np.float64)[:, None]], 1)
 
 
 def _store(model: onnx.ModelProto, conv: DenseConv, weights: Doubles) -> None:

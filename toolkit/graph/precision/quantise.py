@@ -6,17 +6,26 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from toolkit.graph.editing import add_constant, named_node, remove_unused_nodes, replace_constant
 from toolkit.graph.matching import constant, producer
 from toolkit.graph.passes.base import GraphPass
 
 LARGEST = 127
-"""Symmetric: -128 is not used, so that a weight and its negative are rounded alike."""
+"""What an activation's magnitude becomes: symmetric, though -128 is not cut off."""
+
+LARGEST_WEIGHT = 63
+"""What the largest weight of an output channel becomes: 7 bits, symmetric.
+
+Processors with AVX2 or AVX-512 but without VNNI add two products of an unsigned and a signed byte in 16 bits, which
+saturates: 255 * 127 * 2 = 64770 > 32767. ONNX Runtime and OpenVINO use that instruction there, and then compute wrong
+sums without an error; 255 * 63 * 2 = 32130 always fits.
+"""
 
 
 class QuantiseConvs(GraphPass):
-    """Convolutions read int8: activations per tensor, weights per output channel, both symmetric; float32 bias.
+    """Convolutions read int8, symmetric: activations of 8 bits per tensor, weights of 7 per output channel.
 
     Accepted by ONNX Runtime, OpenVINO and TensorRT alike: QDQ form, int8 on both sides, convolutions only, no int32
     bias. It is also what TensorRT's guide advises: inputs of convolutions, not their outputs. The guide adds the
@@ -80,6 +89,15 @@ class QuantiseConvs(GraphPass):
         conv.replace_input_with(0, self._pairs[name])
 
 
+def weight_integers(weight: NDArray[np.float64]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Weights (O, ...) as whole numbers of at most `LARGEST_WEIGHT`, and the step of each output channel (O,)."""
+    rows = weight.reshape(len(weight), -1)
+    largest = np.abs(rows).max(axis=1)
+    steps = np.where(largest > 0, largest / LARGEST_WEIGHT, 1.0).astype(np.float32)
+    whole = np.rint(rows / steps.astype(np.float64)[:, None]).clip(-LARGEST_WEIGHT, LARGEST_WEIGHT)
+    return whole.astype(np.int8).reshape(weight.shape), steps
+
+
 def _quantised(
     model: ir.Model, activation: ir.Value, step: tuple[ir.Value, ir.Value], prefix: str, before: ir.Node
 ) -> ir.Value:
@@ -108,10 +126,7 @@ def _quantise_weight(model: ir.Model, conv: ir.Node) -> None:
     weight = constant(conv.inputs[1])
     if weight is None:
         raise ir.passes.PreconditionError(f"the weight of {conv.name} is not constant")
-    exact = weight.astype(np.float64)
-    largest = np.abs(exact).reshape(len(exact), -1).max(axis=1)
-    scale = np.where(largest > 0, largest / LARGEST, 1.0).astype(np.float32)
-    stored = np.rint(exact / scale.astype(np.float64)[:, None, None, None]).clip(-LARGEST, LARGEST).astype(np.int8)
+    stored, scale = weight_integers(weight.astype(np.float64))
     prefix = f"{conv.name}.weight.int8"
     replace_constant(model, conv, 1, stored, prefix)
     operands = [

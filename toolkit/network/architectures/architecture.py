@@ -83,6 +83,7 @@ class Architecture(ABC, Generic[C, N]):
         usual_scales: those that need not be asked for.
         licences: of weights whose licence is known, by the SHA-256 of their file; an SPDX identifier.
         not_in_tensors: names of configuration fields that the tensors' shapes do not determine.
+        refitted: names of fields in which weights to train from may differ from the network: `refit` makes up for it.
     """
 
     name: ClassVar[str]
@@ -95,6 +96,7 @@ class Architecture(ABC, Generic[C, N]):
     usual_scales: ClassVar[tuple[int, ...]] = (2, 3, 4)
     licences: ClassVar[Mapping[str, str]] = MappingProxyType({})
     not_in_tensors: ClassVar[frozenset[str]] = frozenset()
+    refitted: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def build(self, config: C) -> N:
@@ -167,6 +169,15 @@ class Architecture(ABC, Generic[C, N]):
             network: in training form, float32, with PyTorch's initial weights.
             low, high: patches (N, 3, H, W) and (N, 3, scale·H, scale·W), values 0..1; H and W even.
         """
+
+    def refit(self, network: N, low: Tensor, high: Tensor) -> None:
+        """Adapt weights of a network that differs in fields of `refitted`, in place, before training.
+
+        Args:
+            network: in training form, float32, with these weights.
+            low, high: as for `fitted_start`.
+        """
+        raise NotImplementedError
 
     def preset_of(self, config: C) -> str | None:
         """The name of the preset that this is, at whatever scale."""

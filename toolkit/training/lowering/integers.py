@@ -9,7 +9,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from toolkit.graph.precision.quantise import LARGEST
+from toolkit.graph.precision.quantise import LARGEST, LARGEST_WEIGHT
 from toolkit.training.lowering.graph_network import Convolutions, key_of
 from toolkit.training.lowering.operators import Geometry, rounded, straight_through
 
@@ -68,10 +68,11 @@ def activation_integers(x: Tensor, step: Tensor) -> Tensor:
 
 
 def weight_integers(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Whole numbers in -127..127 (O, I, KY, KX), and the step of each output channel (O,), as `QuantiseConvs`."""
+    """Whole numbers of at most `LARGEST_WEIGHT` (O, I, KY, KX), and the step of each output channel (O,), as
+    `quantise.weight_integers`."""
     exact = weight.detach().double()
     largest = exact.abs().flatten(1).amax(1)
-    steps = torch.where(largest > 0, largest / LARGEST, 1.0).float()
+    steps = torch.where(largest > 0, largest / LARGEST_WEIGHT, 1.0).float()
     column = steps[:, None, None, None]
-    whole = (exact / column.double()).round().clamp(-LARGEST, LARGEST).to(weight.dtype)
+    whole = (exact / column.double()).round().clamp(-LARGEST_WEIGHT, LARGEST_WEIGHT).to(weight.dtype)
     return straight_through(weight / column, whole), steps

@@ -86,9 +86,11 @@ class CompactArchitecture(Architecture[CompactConfig, "Compact"]):
 
     def fitted_start(self, network: Compact, low: Tensor, high: Tensor) -> None:
         """Fit the last convolution to what the nearest neighbours lack."""
+        from toolkit.network.filters import repeated
         from toolkit.network.fitting import fit_last
 
-        fit_last(network, network.last, network.config.scale, low, high - network.enlarged(low))
+        scale = network.config.scale
+        fit_last(network, network.last, scale, low, high - repeated(low, scale))
 
     def file_stem(self, config: CompactConfig) -> str:
         """`compact_x2`, with the preset's name or what differs: `compact_x4_c48n10`, `compact_x4_relu`."""

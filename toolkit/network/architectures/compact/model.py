@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from toolkit.network.architectures.compact.config import CompactConfig
+from toolkit.network.filters import repeated
 from toolkit.network.module import NetworkModule
 
 
@@ -26,16 +27,12 @@ class Compact(NetworkModule):
         self.body = nn.Sequential(*layers)
 
     def forward_aligned(self, x: Tensor) -> Tensor:
-        return functional.pixel_shuffle(self.body(x), self.config.scale) + self.enlarged(x)
+        return functional.pixel_shuffle(self.body(x), self.config.scale) + repeated(x, self.config.scale)
 
     @property
     def last(self) -> nn.Conv2d:
         """The convolution before the pixel shuffle."""
         return cast(nn.Conv2d, self.body[-1])
-
-    def enlarged(self, x: Tensor) -> Tensor:
-        """The input at the output's size, each pixel repeated."""
-        return x if self.config.scale == 1 else functional.interpolate(x, scale_factor=self.config.scale)
 
 
 def _activation(config: CompactConfig) -> nn.Module:

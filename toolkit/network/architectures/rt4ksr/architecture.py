@@ -41,6 +41,7 @@ class RT4KSRArchitecture(Architecture[NetworkConfig, "RT4KSR"]):
     usual_scales: ClassVar[tuple[int, ...]] = RELEASED_SCALES
     licences: ClassVar[Mapping[str, str]] = MappingProxyType(_LICENCES)
     not_in_tensors: ClassVar[frozenset[str]] = frozenset({"activation"})
+    refitted: ClassVar[frozenset[str]] = frozenset({"image_residual"})
 
     def build(self, config: NetworkConfig) -> RT4KSR:
         from toolkit.network.architectures.rt4ksr.model import RT4KSR
@@ -87,6 +88,11 @@ class RT4KSRArchitecture(Architecture[NetworkConfig, "RT4KSR"]):
 
         fitted_start(network, low, high)
 
+    def refit(self, network: RT4KSR, low: Tensor, high: Tensor) -> None:
+        from toolkit.network.architectures.rt4ksr.start import fit_upsample
+
+        fit_upsample(network, low, high)
+
     def file_stem(self, config: NetworkConfig) -> str:
         """`rt4ksr_x2`, with what differs from the released networks: a preset's name, or channels, blocks, branch."""
         preset, released = self.preset_of(config), self.preset_of(replace(config, hidden=_RELEASED.hidden))
@@ -117,6 +123,7 @@ class RT4KSRArchitecture(Architecture[NetworkConfig, "RT4KSR"]):
             "stem": config.stem,
             "features": config.resolution,
             "block": " ".join([*parts, "skip"] if config.residual else parts),
+            "adds input": "yes" if config.image_residual else "no",
             "C": str(config.channels),
             "blocks": str(config.blocks),
         }

@@ -55,9 +55,11 @@ class NetworkConfig(Configuration):
         residual: x + beta * block(x), with a learned beta per channel that begins at 0 (NAFNet).
         attention: over the channels, after the activation of `naf` and `projected` blocks. It reads the whole frame.
         squeeze: for attention `channel`: the factor by which the number of channels is reduced between its two layers.
-        activation: the only field that the tensors' shapes do not determine.
+        activation: the only field that the tensors do not determine.
         expansion: for `separable` and `naf`: the factor by which a block widens its channels inside.
         plain_hfb: the high-frequency branch has a plain 3x3 convolution even where `hidden` is given.
+        image_residual: the input, each pixel repeated, is added to the output, which is then clipped to 0..1. The
+            layers only compute what the enlarged input lacks, so that rounding their values costs less.
     """
 
     architecture: ClassVar[str] = "rt4ksr"
@@ -76,6 +78,7 @@ class NetworkConfig(Configuration):
     activation: Activation = "gelu"
     expansion: int = 2
     plain_hfb: bool = False
+    image_residual: bool = False
 
     def __post_init__(self) -> None:
         check_sizes(self, _LARGEST)
@@ -145,4 +148,5 @@ class NetworkConfig(Configuration):
             and self.layernorm
             and not self.residual
             and not self.plain_hfb
+            and not self.image_residual
         )

@@ -41,6 +41,7 @@ def derive_config(tensors: Mapping[str, Tensor], where: str) -> NetworkConfig:
             squeeze=squeeze,
             expansion=inner // channels if block in ("separable", "naf") else 2,
             plain_hfb=hidden is not None and "hfb.conv.weight" in tensors,
+            image_residual="image_residual" in tensors,
         )
     except ValueError as error:
         raise CheckpointError(f"{where} has RT4KSR's names, but does not fit any configuration: {error}") from error

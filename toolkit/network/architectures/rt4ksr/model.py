@@ -9,6 +9,7 @@ from torch.nn import functional
 from toolkit.network.architectures.rt4ksr.blocks import BLOCKS, HighFrequencyBranch, Tail
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.architectures.rt4ksr.frequency import Halve, HighPass
+from toolkit.network.filters import repeated
 from toolkit.network.module import NetworkModule
 
 
@@ -31,11 +32,17 @@ class RT4KSR(NetworkModule):
             self.gamma = nn.Parameter(torch.zeros(1))
             self.hfb = HighFrequencyBranch(config)
 
+        if config.image_residual:
+            # Nothing reads it: it says in files what no other tensor does.
+            self.register_buffer("image_residual", torch.ones(()))
+
     def forward_aligned(self, x: Tensor) -> Tensor:
         deep = self.deep(self._shallow(x))
         if self.config.high_frequency:
             deep = self.gamma * deep + self.hfb(self._shallow(self.high_pass(x)))
-        return functional.pixel_shuffle(self.upsample(self.tail(deep)), self.config.shuffle * self.config.scale)
+        config = self.config
+        made = functional.pixel_shuffle(self.upsample(self.tail(deep)), config.shuffle * config.scale)
+        return (made + repeated(x, config.scale)).clamp(0, 1) if config.image_residual else made
 
     def deep(self, shallow: Tensor) -> Tensor:
         """Deep features, (N, C, H', W') to the same shape; H', W' as `config.resolution` says."""

@@ -38,5 +38,8 @@ SIZES: Mapping[str, NetworkConfig] = MappingProxyType(
     }
 )
 
-PRESETS: Mapping[str, NetworkConfig] = MappingProxyType({**STEPS, **SIZES})
+INTEGERS: Mapping[str, NetworkConfig] = MappingProxyType({"rt4ksr-int": NetworkConfig(image_residual=True)})
+"""The released layout, made for int8."""
+
+PRESETS: Mapping[str, NetworkConfig] = MappingProxyType({**STEPS, **SIZES, **INTEGERS})
 """All of them, for x2: `dataclasses.replace(PRESETS[name], scale=3)` is the same for x3."""

@@ -34,6 +34,7 @@ from toolkit.network.architectures.rt4ksr.blocks import (
 )
 from toolkit.network.architectures.rt4ksr.model import RT4KSR
 from toolkit.network.chain import bias
+from toolkit.network.filters import repeated
 from toolkit.network.fitting import fit_last
 
 _SHIFT = 4.0
@@ -73,7 +74,14 @@ def fitted_start(network: RT4KSR, low: Tensor, high: Tensor) -> None:
         if network.config.channels - network.config.head_channels >= _FEWEST_SPARE:
             _carry_pixels(network, low)
         # Last, because the fit needs the features that the changed network computes.
-        fit_last(network, network.upsample, network.config.shuffle * network.config.scale, low, high)
+        fit_upsample(network, low, high)
+
+
+def fit_upsample(network: RT4KSR, low: Tensor, high: Tensor) -> None:
+    """Fit the last convolution, in place, to what it should add. Arguments as for `fitted_start`."""
+    config = network.config
+    wanted = high - repeated(low, config.scale) if config.image_residual else high
+    fit_last(network, network.upsample, config.shuffle * config.scale, low, wanted)
 
 
 def _carry_pixels(network: RT4KSR, low: Tensor) -> None:
