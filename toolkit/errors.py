@@ -7,6 +7,12 @@ from difflib import get_close_matches
 from typing import ClassVar
 
 
+_MOST_NAMES = 16
+"""Names that a remedy lists in full: all runtimes, for example, but not every file of a directory."""
+_CLOSEST = 3
+"""Names that it lists if there are more."""
+
+
 class ToolkitError(Exception):
     """Base class of the errors that the toolkit raises deliberately.
 
@@ -103,8 +109,11 @@ def described(error: Exception) -> str:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """A remedy for an unknown name: the most similar known names, then all of them."""
+    """A remedy for an unknown name: the most similar known names, then all of them unless they are many."""
     names = list(known)
+    if len(names) > _MOST_NAMES:
+        closest = get_close_matches(name, names, _CLOSEST, cutoff=0)
+        return f"The most similar of {len(names)} names: {', '.join(closest)}."
     near = get_close_matches(name, names, 3)
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
     return f"{meant}Choose from {', '.join(names)}."

@@ -62,8 +62,7 @@ def main() -> None:
     """Run the command line; turn errors into one message and an exit code."""
     try:
         exit_on_sigterm()
-        arguments = _with_streams(sys.argv[1:])
-        _app(arguments)(arguments)
+        _run(_with_streams(sys.argv[1:]))
     except ToolkitError as error:
         from toolkit.cli.console import err, styled
 
@@ -72,10 +71,22 @@ def main() -> None:
             err.print(styled("  {}", error.remedy), soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has exited (`toolkit inspect x | head`); Python would report that again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(arguments: list[str]) -> None:
+    from cyclopts import CycloptsError
+
+    from toolkit.cli.usage import usage_error
+
+    try:
+        _app(arguments)(arguments, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise usage_error(error) from error
 
 
 def _with_streams(arguments: list[str]) -> list[str]:
@@ -93,6 +104,7 @@ def _app(arguments: list[str]) -> App:
     from cyclopts import App, Group
 
     from toolkit.cli.console import plain_console
+    from toolkit.cli.usage import refuse_fractions
 
     app = App(
         console=plain_console(stderr=False),
@@ -103,6 +115,8 @@ def _app(arguments: list[str]) -> App:
         version_flags=["--version"],
         help_epilogue=_EXIT_CODES,
         help_format="plaintext",  # Markdown takes a third of the time of --help
+        config=refuse_fractions,
+        suppress_keyboard_interrupt=False,  # `main` handles it
     )
     for position, (title, commands) in enumerate(_COMMANDS.items()):
         group = Group(title, sort_key=position)

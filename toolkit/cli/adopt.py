@@ -78,7 +78,7 @@ def _value_range(text: str | None) -> tuple[float, float] | None:
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"--value-range {text} is not two numbers", "Write for example 0,255.") from None
+        raise InputError(f"--value-range {text!r} is not two numbers", "Write for example 0,255.") from None
     return low, high
 
 

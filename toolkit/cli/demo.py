@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from toolkit.cli.console import err, out, print_documents, progress_bar, styled, verdict
-from toolkit.cli.options import Json, Overwrite, flag
+from toolkit.cli.options import Json, OutputDirectory, Overwrite, flag
 from toolkit.errors import CheckFailed
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def demo(
     *,
-    output: Annotated[Path, Parameter(help="Directory to write to.", alias="-o")] = Path("demo"),
+    output: OutputDirectory = Path("demo"),
     open_page: Annotated[bool, flag("Open the page in the browser."), Parameter(name="--open")] = False,
     overwrite: Overwrite = False,
     json: Json = False,
