@@ -10,6 +10,7 @@ from toolkit.artifact import encode
 from toolkit.profiling.measuring.environment import Environment, environment, installed_packages
 from toolkit.runtimes.cuda.devices import cuda_devices
 from toolkit.runtimes.registry import RUNTIMES
+from toolkit.system.extras import how_to_install
 
 
 class RuntimeDiagnosis(msgspec.Struct, frozen=True):
@@ -88,7 +89,7 @@ def _extras() -> tuple[ExtraDiagnosis, ...]:
             serves,
             package in found,
             found.get(package, ""),
-            "" if package in found else f'pip install "rt4ksr-toolkit[{extra}]"',
+            "" if package in found else how_to_install(extra),
         )
         for package, extra, serves in _EXTRAS
     )

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import ClassVar
 
-
 _MOST_NAMES = 16
 """Names that a remedy lists in full: all runtimes, for example, but not every file of a directory."""
 _CLOSEST = 3

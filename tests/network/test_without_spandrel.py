@@ -27,10 +27,10 @@ def safmn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_refusal_names_the_extra(safmn: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownNetwork, match="weights of another network") as caught:
         load_checkpoint(safmn)
-    assert "rt4ksr-toolkit[architectures]" in caught.value.remedy
+    assert 'pip install ".[architectures]"' in caught.value.remedy
     with pytest.raises(UnknownNetwork) as caught:
         command.export(safmn, output=tmp_path / "out")
-    assert "rt4ksr-toolkit[architectures]" in caught.value.remedy
+    assert 'pip install ".[architectures]"' in caught.value.remedy
     assert not (tmp_path / "out").exists()
 
 
@@ -42,7 +42,7 @@ def test_an_entry_of_another_network_is_not_said_to_be_missing(safmn: Path) -> N
 def test_adopt_says_what_it_needs(safmn: Path, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="is a checkpoint, and spandrel is not installed") as caught:
         adopt(safmn, directory=tmp_path / "out")
-    assert "rt4ksr-toolkit[architectures]" in caught.value.remedy
+    assert 'pip install ".[architectures]"' in caught.value.remedy
     assert caught.value.exit_code == 3
 
 

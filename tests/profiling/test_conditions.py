@@ -96,7 +96,7 @@ def test_without_a_gpu_or_its_package_there_is_a_reason(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "pynvml", None)
     nvidia, reason = open_nvidia()
     assert nvidia is None
-    assert "rt4ksr-toolkit[nvidia]" in reason
+    assert 'pip install ".[nvidia]"' in reason
 
 
 def test_cpus_are_chosen_from_those_that_may_be_used() -> None:

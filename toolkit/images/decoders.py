@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.errors import Unavailable
+from toolkit.system.extras import how_to_install
 
 DECODER_ERRORS = (
     ArithmeticError,
@@ -46,7 +47,7 @@ CAMERA_RAW = frozenset(
 
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF_BRANDS = (b"avif", b"avis")
-_REMEDY = 'pip install "rt4ksr-toolkit[images]"'
+_REMEDY = how_to_install("images")
 
 
 def required(module: str, path: Path, purpose: str) -> Any:

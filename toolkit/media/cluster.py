@@ -12,6 +12,7 @@ from toolkit.media.failure import Failure
 from toolkit.media.packed import PackedSubject
 from toolkit.media.tasks import Result, Task, attempt_task, source_of
 from toolkit.runtimes.subject import Subject
+from toolkit.system.extras import how_to_install
 
 _RETRIES = 3
 _POLL = 0.5
@@ -32,7 +33,7 @@ class RayWorkers:
         try:
             import ray
         except ImportError as error:
-            raise Unavailable(f"Ray cannot be imported: {error}", 'pip install "rt4ksr-toolkit[ray]"') from error
+            raise Unavailable(f"Ray cannot be imported: {error}", how_to_install("ray")) from error
         self._ray: Any = ray
         self._address = address
         self.threads = threads or 1

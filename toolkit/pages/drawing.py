@@ -9,6 +9,7 @@ from typing import Any
 
 from toolkit.errors import InputError, Unavailable
 from toolkit.system.atomic import check_outputs, new_file
+from toolkit.system.extras import how_to_install
 
 
 @contextmanager
@@ -29,7 +30,7 @@ def drawn(path: Path, width: float = 7.0, height: float = 4.5, *, overwrite: boo
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise Unavailable(f"charts need matplotlib: {error}", 'pip install "rt4ksr-toolkit[plot]"') from error
+        raise Unavailable(f"charts need matplotlib: {error}", how_to_install("plot")) from error
     figure = Figure(figsize=(width, height), layout="constrained")
     yield figure.subplots()
     try:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from toolkit.system.atomic import writable, write_bytes
+from toolkit.system.extras import how_to_install
 
 LOG_FILE = "log.jsonl"
 
@@ -102,6 +103,6 @@ def _board(directory: Path, iteration: int, note: Callable[[str], None]) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        note("TensorBoard is not installed (rt4ksr-toolkit[train]); the log is in log.jsonl only")
+        note(f"TensorBoard is not installed ({how_to_install('train')}); the log is in log.jsonl only")
         return None
     return SummaryWriter(str(directory / "tensorboard"), purge_step=iteration + 1)

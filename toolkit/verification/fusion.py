@@ -33,6 +33,7 @@ from toolkit.network.rounding import FloatCost
 from toolkit.port import PLANAR, PortType
 from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.registry import RUNTIMES
+from toolkit.system.extras import how_to_install
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
 from toolkit.verification.exact_graph import ExactGraph
 from toolkit.verification.inputs import TestInput, real_images, synthetic_inputs
@@ -300,5 +301,5 @@ def _graph_session(artifact: Artifact) -> tuple[Session, str]:
             return RUNTIMES[name].load(artifact), name
     raise Unavailable(
         f"the exported graph cannot be run: none of {', '.join(_EXECUTORS)} is installed",
-        'pip install "rt4ksr-toolkit[cpu]"',
+        how_to_install("cpu"),
     )

@@ -22,6 +22,7 @@ from toolkit.images.jxl import jxl_size
 from toolkit.images.reading import is_picture, read_picture
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.upscale import upscale
+from toolkit.system.extras import how_to_install
 
 RGB = picture(40, 56)
 DEEP = RGB.astype(np.uint16) * 257
@@ -105,7 +106,7 @@ def test_a_missing_plugin_is_named(name: str, module: str, tmp_path: Path, monke
     decoders._register.cache_clear()
     with pytest.raises(Unavailable, match=rf"in\.\w+: .* needs {module}") as refused:
         read_picture(tmp_path / name)
-    assert refused.value.remedy == 'pip install "rt4ksr-toolkit[images]"'
+    assert refused.value.remedy == how_to_install("images")
 
 
 def test_565_is_no_16_bits_a_sample(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from toolkit.errors import InputError, Unavailable
 from toolkit.images.picture import Metadata, Mode, Picture
 from toolkit.images.reading import read_picture
 from toolkit.media.pictures.output import PictureFormat, write_picture
+from toolkit.system.extras import how_to_install
 
 Array = NDArray[Any]
 HEIGHT, WIDTH = 20, 28
@@ -168,7 +169,7 @@ def test_without_the_extra_deep_pictures_say_what_to_install(tmp_path: Path, mon
     monkeypatch.setitem(sys.modules, "tifffile", None)
     with pytest.raises(Unavailable, match="tifffile") as refused:
         read_picture(tmp_path / "in.tif")
-    assert refused.value.remedy == 'pip install "rt4ksr-toolkit[images]"'
+    assert refused.value.remedy == how_to_install("images")
     np.testing.assert_array_equal(read_picture(tmp_path / "flat.tif").samples, RGB)
 
 

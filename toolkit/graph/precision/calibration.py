@@ -26,6 +26,7 @@ from toolkit.graph.precision.options import Method
 from toolkit.images import centre_crop, find_images, read_rgb
 from toolkit.port import Port
 from toolkit.sizes import EVEN, SizeRule
+from toolkit.system.extras import how_to_install
 from toolkit.workloads import Shape
 
 _MOST_IMAGES = 32
@@ -66,9 +67,7 @@ def activation_magnitudes(
     try:
         from onnxruntime.quantization import calibrate
     except ImportError as error:
-        raise Unavailable(
-            f"int8 calibration needs onnxruntime: {error}", 'pip install "rt4ksr-toolkit[cpu]"'
-        ) from error
+        raise Unavailable(f"int8 calibration needs onnxruntime: {error}", how_to_install("cpu")) from error
 
     class OneImage(calibrate.CalibrationDataReader):  # type: ignore[misc]
         """A reader per image: the calibrators stack what one reader returns, and images differ in size."""

@@ -11,6 +11,7 @@ from PIL import Image
 from toolkit.errors import InputError, Unavailable
 from toolkit.images.boxes import nclx_place
 from toolkit.images.picture import Cicp, Picture, Samples
+from toolkit.system.extras import how_to_install
 
 _SRGB = Cicp(1, 13)
 _BT2020, _BT2020_MATRIX, _BT601_MATRIX = 9, 9, 6
@@ -33,7 +34,7 @@ def avif(picture: Picture, quality: int) -> bytes:
     except ImportError as error:
         raise Unavailable(
             "writing AVIF of more than 8 bits needs imagecodecs, which is not installed",
-            'pip install "rt4ksr-toolkit[images]", or write .png.',
+            f"{how_to_install('images')}, or write .png.",
         ) from error
     depth = 10 if 8 < picture.depth <= 10 else 12
     try:

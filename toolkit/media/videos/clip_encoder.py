@@ -13,6 +13,7 @@ import numpy as np
 
 from toolkit.errors import Unavailable
 from toolkit.media.videos.colour import Colour, FromRgb, tagged
+from toolkit.system.extras import how_to_install
 from toolkit.system.scheduling import unchanged_scheduling
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def require_encoders(names: Iterable[str]) -> None:
     try:
         import av
     except ImportError as error:
-        raise Unavailable(f"PyAV cannot be imported: {error}", 'pip install "rt4ksr-toolkit[video]"') from error
+        raise Unavailable(f"PyAV cannot be imported: {error}", how_to_install("video")) from error
     missing = [name for name in names if name not in av.codecs_available]
     if missing:
         raise Unavailable(f"FFmpeg here lacks {', '.join(missing)}", "Install PyAV from PyPI: its FFmpeg has them.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.errors import InputError, Unavailable
+from toolkit.system.extras import how_to_install
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -59,7 +60,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
     try:
         import av
     except ImportError as error:
-        raise Unavailable(f"PyAV cannot be imported: {error}", 'pip install "rt4ksr-toolkit[video]"') from error
+        raise Unavailable(f"PyAV cannot be imported: {error}", how_to_install("video")) from error
     if not path.is_file():
         raise InputError(f"there is no file {path}")
     if not path.stat().st_size:

@@ -16,6 +16,7 @@ from toolkit.media.videos.decoding import Timed
 from toolkit.media.videos.description import description
 from toolkit.media.videos.encoding import Encoding
 from toolkit.media.videos.pixel_formats import depth
+from toolkit.system.extras import how_to_install
 
 _BUFFER = 1 << 20
 _POLL = 0.1
@@ -110,7 +111,7 @@ def opened_y4m(descriptor: int, stopped: Callable[[], bool]) -> Iterator[Y4mRead
     try:
         import av
     except ImportError as error:
-        raise Unavailable(f"PyAV cannot be imported: {error}", 'pip install "rt4ksr-toolkit[video]"') from error
+        raise Unavailable(f"PyAV cannot be imported: {error}", how_to_install("video")) from error
     incoming = Incoming(descriptor, stopped)
     try:
         container = av.open(incoming, "r", format="yuv4mpegpipe", buffer_size=_BUFFER)

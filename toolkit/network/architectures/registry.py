@@ -14,6 +14,7 @@ from toolkit.network.architectures.rt4ksr.architecture import RT4KSRArchitecture
 from toolkit.network.architectures.rt4ksr.details import RT4KSRDetails
 from toolkit.network.architectures.span.architecture import SPANArchitecture
 from toolkit.network.architectures.span.config import SPANDetails
+from toolkit.system.extras import how_to_install
 
 AnyArchitecture: TypeAlias = Architecture[Any, Any]
 
@@ -31,7 +32,7 @@ ARCHITECTURES: Mapping[str, AnyArchitecture] = MappingProxyType(
 DEFAULT: AnyArchitecture = next(iter(ARCHITECTURES.values()))
 """The architecture of the weights that ship with the toolkit, and of what is trained unless another preset is named."""
 
-MORE_ARCHITECTURES = 'pip install "rt4ksr-toolkit[architectures]"'
+MORE_ARCHITECTURES = how_to_install("architectures")
 """Installs spandrel, which builds networks of other architectures: see `toolkit.network.spandrel`."""
 
 PRESETS: Mapping[str, Configuration] = MappingProxyType(

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from toolkit.system.extras import how_to_install
+
 _REASONS = "nvmlClocksEventReason", "nvmlClocksThrottleReason"
 _HARMLESS = {"GpuIdle", "ApplicationsClocksSetting", "None", "All"}
 
@@ -88,7 +90,7 @@ def open_nvidia() -> tuple[Nvidia | None, str]:
     try:
         import pynvml
     except ImportError as error:
-        return None, f'{error}; pip install "rt4ksr-toolkit[nvidia]"'
+        return None, f"{error}; {how_to_install('nvidia')}"
     try:
         pynvml.nvmlInit()
         first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()

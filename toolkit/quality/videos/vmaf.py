@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.errors import InputError
+from toolkit.system.extras import how_to_install
 from toolkit.system.probe import Availability
 from toolkit.workloads import Shape
 
 _4K_ROWS = 2160
 _LOG = "vmaf.json"
 _SECONDS = 60
-_REMEDY = 'pip install "rt4ksr-toolkit[vmaf]", or put an FFmpeg with libvmaf on the PATH.'
+_REMEDY = f"{how_to_install('vmaf')}, or put an FFmpeg with libvmaf on the PATH."
 
 
 def model_of(shape: Shape) -> str:

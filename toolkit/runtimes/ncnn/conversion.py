@@ -19,6 +19,7 @@ from toolkit.graph.passes.widen_channel_mean import WidenChannelMean
 from toolkit.graph.reading import read_model
 from toolkit.port import PLANAR
 from toolkit.runtimes.ncnn.network import NcnnNetwork
+from toolkit.system.extras import how_to_install
 from toolkit.system.isolated import run_isolated
 from toolkit.workloads import Shape
 
@@ -105,7 +106,7 @@ def proved_error(artifact: Artifact, network: NcnnNetwork, bound: float) -> floa
 def _run_pnnx(artifact: Artifact) -> Converted:
     program = find_pnnx()
     if program is None:
-        raise Unavailable("pnnx is not installed", 'pip install "rt4ksr-toolkit[ncnn]"')
+        raise Unavailable("pnnx is not installed", how_to_install("ncnn"))
     manifest = artifact.manifest
     # Artifacts of earlier versions of the toolkit have means that pnnx reads wrongly.
     model = WidenChannelMean().rewritten(sizeless(read_model(artifact.path), manifest))

@@ -16,11 +16,12 @@ from toolkit.runtimes.ncnn.network import NcnnNetwork
 from toolkit.runtimes.ncnn.session import NcnnSession
 from toolkit.runtimes.options import BuildOptions, SessionOptions
 from toolkit.runtimes.protocol import Session
+from toolkit.system.extras import how_to_install
 from toolkit.system.hardware import cpu_model
 from toolkit.system.probe import Availability, probe_code, probe_import
 from toolkit.workloads import Shape
 
-_REMEDY = 'pip install "rt4ksr-toolkit[ncnn]"'
+_REMEDY = how_to_install("ncnn")
 
 _VULKAN = """
 import ncnn

@@ -44,6 +44,7 @@ from toolkit.runtimes.options import BuildOptions, SessionOptions
 from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.script import ScriptJob
 from toolkit.system.documents import MalformedDocument, from_json
+from toolkit.system.extras import how_to_install
 from toolkit.system.hardware import cpu_identity, cpu_model, usable_cpus
 from toolkit.system.probe import Availability, probe_code, probe_import
 from toolkit.workloads import Shape
@@ -77,7 +78,7 @@ class OrtCpuRuntime(BuildingRuntime):
     rehearses_engines: ClassVar[bool] = True
 
     def _probe(self) -> Availability:
-        return _probe_provider(CPU, 'pip install "rt4ksr-toolkit[cpu]"')
+        return _probe_provider(CPU, how_to_install("cpu"))
 
     def identity(self, options: BuildOptions) -> dict[str, str]:
         return {"version": _version(), **cpu_identity()}
@@ -119,7 +120,7 @@ class OrtGpuRuntime(BuildingRuntime):
         if not devices:
             # get_available_providers lists what was compiled in, not what works.
             return Availability(False, reason, NO_DEVICE_REMEDY)
-        found = _probe_provider(self.provider, 'pip install "rt4ksr-toolkit[gpu]"')
+        found = _probe_provider(self.provider, how_to_install("gpu"))
         if not found.ok:
             return found
         # A provider loads its libraries with the first session; missing or broken ones fail only then.

@@ -23,6 +23,7 @@ from toolkit.runtimes.openvino.session import (
 from toolkit.runtimes.options import BuildOptions, SessionOptions
 from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.script import ScriptJob
+from toolkit.system.extras import how_to_install
 from toolkit.system.hardware import cpu_identity, cpu_model, usable_cpus
 from toolkit.system.openvino_core import openvino_core
 from toolkit.system.probe import Availability, probe_import
@@ -40,7 +41,7 @@ class OpenVinoRuntime(BuildingRuntime):
     one_size_engines: ClassVar[bool] = True
 
     def _probe(self) -> Availability:
-        remedy = 'pip install "rt4ksr-toolkit[openvino]"'
+        remedy = how_to_install("openvino")
         found = probe_import("openvino", remedy)
         if not found.ok:
             return found

@@ -34,6 +34,7 @@ from toolkit.runtimes.tensorrt.script import (
     generate_script,
 )
 from toolkit.runtimes.tensorrt.shapes import LARGEST, optimization_profile
+from toolkit.system.extras import how_to_install
 from toolkit.system.probe import Availability, probe_code, probe_import
 from toolkit.system.progress import Progress
 from toolkit.workloads import Shape
@@ -78,7 +79,7 @@ class TensorRtRuntime(BuildingRuntime):
     description = "TensorRT, NVIDIA GPU"
     on_gpu: ClassVar[bool] = True
     module: ClassVar[str] = "tensorrt"
-    remedy: ClassVar[str] = 'pip install "rt4ksr-toolkit[gpu]" on a machine with an NVIDIA GPU'
+    remedy: ClassVar[str] = f"{how_to_install('gpu')}, on a machine with an NVIDIA GPU"
     options = frozenset({"optimization-level", "version-compatible", "hardware-compatible", "tf32"})
     keeps_timings: ClassVar[bool] = True
     """Whether a build measures kernels, and their timings help the next one."""
@@ -182,7 +183,7 @@ class TensorRtRtxRuntime(TensorRtRuntime):
     name = "tensorrt-rtx"
     description = "TensorRT for RTX, NVIDIA GPU; builds without one"
     module: ClassVar[str] = "tensorrt_rtx"
-    remedy: ClassVar[str] = 'pip install "rt4ksr-toolkit[rtx]"'
+    remedy: ClassVar[str] = how_to_install("rtx")
     options = frozenset({"target", "optimization-level", "tf32"})
     keeps_timings: ClassVar[bool] = False  # its timing cache has no effect; it compiles kernels when it loads an engine
 
