@@ -21,6 +21,8 @@ ENGINE_SUFFIX = ".engine"
 ENGINE_INFO = "engine.json"
 """The file that makes a directory an engine bundle."""
 
+_ONNX_TAGS = frozenset({0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42})
+
 _NAMES: dict[Kind, str] = {
     "checkpoint": "a checkpoint",
     "artifact": "an artifact",
@@ -30,13 +32,14 @@ _NAMES: dict[Kind, str] = {
 
 
 def kind_of(path: Path) -> Kind:
-    """What a path holds. Directories are judged by what is in them, files by their suffix; no file is opened.
+    """What a path holds. Directories are judged by what is in them, files by their suffix, and by their first bytes if
+    it is no suffix of ONNX files.
 
     Raises:
         ArtifactError: nothing is there, or a directory that is no engine bundle.
     """
     if path.is_dir():
-        if path.suffix == ENGINE_SUFFIX or (path / ENGINE_INFO).is_file():
+        if _is_engine(path):
             return "engine"
         raise ArtifactError(
             f"{path} is not an engine bundle: it is a directory without {ENGINE_INFO}",
@@ -44,8 +47,8 @@ def kind_of(path: Path) -> Kind:
         )
     if not path.exists():
         raise ArtifactError(f"there is no file {path}", _near(path))
-    if path.suffix not in {".onnx", ".json"}:
-        return "checkpoint"
+    if not _named_onnx(path):
+        return "graph" if _begins_as_onnx(path) else "checkpoint"
     return "artifact" if path.with_suffix(".json").is_file() else "graph"
 
 
@@ -55,12 +58,36 @@ def require_kind(path: Path, *accepted: Kind) -> Kind:
     Raises:
         ArtifactError: it is of another kind, or nothing is there.
     """
+    wanted = " or ".join(_NAMES[name] for name in accepted)
+    if path.is_dir() and not _is_engine(path) and "engine" not in accepted:
+        raise ArtifactError(f"{path} is a directory, not {wanted}", "Give a file.")
     kind = kind_of(path)
     if kind in accepted:
         return kind
-    wanted = " or ".join(_NAMES[name] for name in accepted)
     reason, remedy = _refusal(path, kind)
     raise ArtifactError(f"{path} is not {wanted}: {reason}", remedy)
+
+
+def _is_engine(directory: Path) -> bool:
+    return directory.suffix == ENGINE_SUFFIX or (directory / ENGINE_INFO).is_file()
+
+
+def _named_onnx(path: Path) -> bool:
+    return path.suffix in {".onnx", ".json"}
+
+
+def _begins_as_onnx(path: Path) -> bool:
+    """Whether a file begins as exporters write ONNX: version of the format, then the name of the exporter, or the
+    graph. (Fields of protobuf: tag 0x08 and a small number, then a tag of 2 to 8.)"""
+    if not path.is_file():
+        return False  # a pipe would wait for its writer
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(9)
+    except OSError:
+        return False  # whoever reads it names the reason
+    safetensors = head[8:9] == b"{"
+    return len(head) > 2 and head[0] == 0x08 and 0 < head[1] < 0x80 and head[2] in _ONNX_TAGS and not safetensors
 
 
 def split_runtime(text: str | Path) -> tuple[Path, str | None]:
@@ -78,6 +105,8 @@ def _refusal(path: Path, kind: Kind) -> tuple[str, str]:
             return "it is an artifact", "Give the checkpoint that it was exported from, or `toolkit build` an engine."
         case "engine":
             return "it is an engine bundle", "Give the artifact that it was built from."
+        case "graph" if not _named_onnx(path):
+            return "it is an ONNX file", "`toolkit adopt` takes it, under any name."
         case "graph":
             manifest = path.with_suffix(".json").name
             return (

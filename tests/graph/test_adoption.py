@@ -2,119 +2,38 @@
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import io
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from numpy.typing import NDArray
+from foreign_graphs import Graph, contract_of, here
 from onnx import TensorProto, helper, numpy_helper
+from rich.console import Console
 from samples import DATA, needs_data
 
 from toolkit.artifact import Artifact
-from toolkit.errors import ArtifactError, InputError, OutputExists, Unavailable
+from toolkit.cli.export import describe_checks
+from toolkit.errors import OutputExists, Unavailable
 from toolkit.findings import Fact
 from toolkit.graph.adoption.adopt import AdoptOptions, adopt
 from toolkit.graph.adoption.adopting import adopted
-from toolkit.graph.adoption.contract import Measured, measured_contract
+from toolkit.graph.adoption.contract import measured_contract
 from toolkit.graph.adoption.ends import Ends
 from toolkit.graph.adoption.normalising import normalised
 from toolkit.graph.adoption.reading import read_graph
-from toolkit.graph.adoption.stated import NOTHING, Stated
+from toolkit.graph.adoption.stated import Stated
 from toolkit.graph.analysis.float64 import float64_function, in_float64
 from toolkit.graph.precision.calibration import calibration_images
 from toolkit.images import read_rgb
 from toolkit.media.upscaler import FrameUpscaler
 from toolkit.runtimes.subject import Subject, load_session
 from toolkit.sizes import SizeRule
-from toolkit.system.progress import no_progress
 from toolkit.workloads import Shape
-
-
-@dataclass
-class Graph:
-    """A network that repeats pixels, adds some of their differences, and limits values: known in every respect."""
-
-    scale: int = 2
-    channels: int = 3
-    layout: str = "NCHW"
-    black: float = 0.0
-    white: float = 1.0
-    kind: int = TensorProto.FLOAT
-    multiple: int = 1
-    limited: bool = True
-    opset: int = 20
-    sizes: tuple[int | str, int | str] = ("h", "w")
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    constants: list[onnx.TensorProto] = field(default_factory=list)
-
-    def constant(self, array: NDArray[Any]) -> str:
-        self.constants.append(numpy_helper.from_array(array, f"c{len(self.constants)}"))
-        return self.constants[-1].name
-
-    def number(self, value: float) -> str:
-        return self.constant(np.array(value, helper.tensor_dtype_to_np_dtype(self.kind)))
-
-    def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        name = f"{kind}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
-        return name
-
-    def conv(self, x: str, weight: NDArray[Any]) -> str:
-        stored = weight.astype(helper.tensor_dtype_to_np_dtype(self.kind))
-        return self.node("Conv", x, self.constant(stored), pads=[weight.shape[-1] // 2] * 4)
-
-    def sharpened(self, x: str) -> str:
-        """x plus a twentieth of its second differences."""
-        kernel = np.zeros((self.channels, self.channels, 3, 3))
-        for channel in range(self.channels):
-            kernel[channel, channel] = np.array([[0, -1, 0], [-1, 24, -1], [0, -1, 0]]) / 20
-        return self.conv(x, kernel)
-
-    def model(self, body: Callable[[str], str] | None = None) -> onnx.ModelProto:
-        x = self.node("Transpose", "image", perm=[0, 3, 1, 2]) if self.layout == "NHWC" else "image"
-        if self.multiple > 1:
-            blocks = self.node("SpaceToDepth", x, blocksize=self.multiple)
-            x = self.node("DepthToSpace", blocks, blocksize=self.multiple)
-        x = body(x) if body else self.sharpened(x)
-        if self.scale > 1:
-            scales = self.constant(np.array([1, 1, self.scale, self.scale], np.float32))
-            x = self.node("Resize", x, "", scales, mode="nearest", coordinate_transformation_mode="asymmetric",
-                          nearest_mode="floor")  # fmt: skip
-        if self.limited:
-            x = self.node("Clip", x, self.number(self.black), self.number(self.white))
-        if self.layout == "NHWC":
-            x = self.node("Transpose", x, perm=[0, 2, 3, 1])
-        sides = [self.channels, *self.sizes] if self.layout == "NCHW" else [*self.sizes, self.channels]
-        ends = [
-            helper.make_tensor_value_info("image", self.kind, ["n", *sides]),
-            helper.make_tensor_value_info(x, self.kind, ["a", "b", "c", "Sliceoutput_dim_0"]),
-        ]
-        made = helper.make_graph(self.nodes, "theirs", ends[:1], ends[1:], self.constants)
-        domains = [helper.make_opsetid("", self.opset), helper.make_opsetid("com.microsoft", 1)]
-        return helper.make_model(made, opset_imports=domains, ir_version=8)
-
-    def saved(self, directory: Path, **options: Any) -> Path:
-        path = directory / "theirs.onnx"
-        onnx.save(self.model(), path, **options)
-        return path
-
-
-def contract_of(model: onnx.ModelProto) -> Measured:
-    graph = in_float64(normalised(model, "theirs"))
-    return measured_contract(Ends.of(graph), float64_function(graph), calibration_images())
-
-
-def here(path: Path, stated: Stated = NOTHING, licence: str | None = None) -> Artifact:
-    """`adopt` in this process, which spares the imports of another one."""
-    made = adopted(read_graph(path), path, "theirs_fp32", stated, licence, no_progress)
-    return Artifact.write(path.parent / "out", made.content, made.manifest, None)
 
 
 def finding(artifact: Artifact, fact: Fact) -> str:
@@ -154,6 +73,25 @@ def test_ranges_of_input_and_output_may_differ() -> None:
     half = graph.number(0.5)
     found = contract_of(graph.model(lambda x: graph.node("Add", graph.node("Mul", x, half), half)))
     assert (found.input.value_range, found.output.value_range) == ((-1.0, 1.0), (0.0, 1.0))
+
+
+@pytest.mark.parametrize("white", [1.0, 255.0])
+@pytest.mark.parametrize("stated", [False, True])
+def test_uint8_may_become_floating_point(white: float, stated: bool) -> None:
+    """Only the output has values to find: -1..1, which are tried for it, do not fit the input."""
+    graph = Graph(limited=False)
+
+    def body(x: str) -> str:
+        wide = graph.node("Cast", x, to=TensorProto.FLOAT)
+        return graph.sharpened(graph.node("Mul", wide, graph.number(white / 255)))
+
+    model = graph.model(body)
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    exact = in_float64(normalised(model, "theirs"))
+    options = Stated(value_range=(0.0, white) if stated else None)
+    found = measured_contract(Ends.of(exact), float64_function(exact), calibration_images(), options)
+    assert (found.input.dtype, found.input.value_range) == ("uint8", (0.0, 255.0))
+    assert (found.output.dtype, found.output.value_range) == ("float32", (0.0, white))
 
 
 def test_bgr_is_found_where_it_is_better() -> None:
@@ -258,8 +196,42 @@ def padded(directory: Path, mode: str) -> Path:
 
 
 def test_a_fixed_size_that_nothing_depends_on_becomes_dynamic(tmp_path: Path) -> None:
+    """The file is compared at the size that it states, and the contract names it."""
     artifact = here(Graph(sizes=(48, 64)).saved(tmp_path))
     assert artifact.manifest.shape is None
+    assert not artifact.manifest.notes
+    compared = next(check for check in artifact.manifest.checks if check.kind == "source file")
+    assert (compared.detail, compared.passed) == ("at 64x48", True)
+    sizes = next(found for found in artifact.manifest.source.findings if found.fact == "sizes")
+    assert "the file states 64x48, and also runs at other sizes" in sizes.evidence
+
+
+def test_a_fixed_batch_becomes_one(tmp_path: Path) -> None:
+    model = Graph(sizes=(48, 64)).model()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 3
+    onnx.save(model, tmp_path / "theirs.onnx")
+    manifest = here(tmp_path / "theirs.onnx").manifest
+    assert manifest.input.shape == (1, 3, "height", "width")
+    assert "source file" in {check.kind for check in manifest.checks}
+    assert "its batch of 3 became 1" in next(item.evidence for item in manifest.source.findings if item.fact == "sizes")
+
+
+def test_a_file_of_a_large_fixed_size_is_compared_at_a_small_one(tmp_path: Path) -> None:
+    manifest = here(Graph(sizes=(2160, 3840)).saved(tmp_path)).manifest
+    assert "at 64x64" in {check.detail for check in manifest.checks if check.kind == "source file"}
+
+
+def test_long_reasons_leave_the_figures_of_the_steps_in_view(tmp_path: Path) -> None:
+    artifact = here(Graph().saved(tmp_path))
+    steps = [msgspec.structs.replace(step, detail="a reason " * 40) for step in artifact.manifest.steps]
+    shown = Artifact(artifact.path, msgspec.structs.replace(artifact.manifest, steps=tuple(steps)))
+    console = Console(width=80, file=io.StringIO())
+    describe_checks(shown, console)
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert any(line.startswith("adopted graph") and "1e-11  ok" in line for line in lines)
+    assert max(map(len, lines)) <= 80
+    assert any("unchanged: a reason" in line for line in lines)
 
 
 def test_a_fixed_size_that_the_graph_depends_on_stays(tmp_path: Path) -> None:
@@ -277,82 +249,6 @@ def test_a_luma_network_upscales_colour(tmp_path: Path) -> None:
     assert result.shape == (3, 80, 104)
     error = result.astype(np.float64) - picture.repeat(2, 0).repeat(2, 1).transpose(2, 0, 1)
     assert 10 * np.log10(255**2 / np.mean(error**2)) > 22  # noise has 8 dB
-
-
-def test_what_is_no_super_resolution_network_is_refused_with_figures(tmp_path: Path) -> None:
-    graph = Graph(limited=False)
-    noise = np.random.default_rng(0).normal(size=(3, 3, 3, 3))
-    onnx.save(graph.model(lambda x: graph.node("Tanh", graph.conv(x, noise))), tmp_path / "theirs.onnx")
-    with pytest.raises(InputError, match=r"unlike the upscaled input \(PSNR to bicubic: .* dB"):
-        adopt(tmp_path / "theirs.onnx", directory=tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_two_scales_are_refused(tmp_path: Path) -> None:
-    graph = Graph(scale=1, limited=False)
-    wide = graph.constant(np.array([1, 1, 2, 1], np.float32))
-    onnx.save(graph.model(lambda x: graph.node("Resize", x, "", wide, mode="nearest")), tmp_path / "theirs.onnx")
-    with pytest.raises(InputError, match="one whole number"):
-        here(tmp_path / "theirs.onnx")
-
-
-def test_a_stated_scale_is_compared(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"upscales x2 .*, not x4"):
-        here(Graph().saved(tmp_path), Stated(scale=4))
-
-
-@pytest.mark.parametrize("field", ["name", "licence", "value_range"])
-def test_options_are_checked(field: str) -> None:
-    wrong: dict[str, Any] = {"name": "a/b", "licence": "two\nlines", "value_range": (1, 0)}
-    with pytest.raises(InputError):
-        AdoptOptions(**{field: wrong[field]})
-
-
-def test_files_that_are_no_graphs_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "noise.onnx").write_bytes(np.random.default_rng(0).bytes(1000))
-    with pytest.raises((InputError, ArtifactError)):
-        adopt(tmp_path / "noise.onnx", directory=tmp_path / "out")
-    with pytest.raises(InputError, match="cannot read"):
-        adopt(tmp_path / "missing.onnx", directory=tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("limits", [(0, math.inf), (-math.inf, 1), (math.nan, 1), (0, 0)])
-def test_a_value_range_is_finite(limits: tuple[float, float]) -> None:
-    with pytest.raises(InputError, match="two finite numbers"):
-        AdoptOptions(value_range=limits)
-
-
-def test_what_cannot_be_compared_is_refused_with_the_reason(tmp_path: Path) -> None:
-    path = tmp_path / "theirs.onnx"
-    path.write_bytes(b"")
-    with pytest.raises(InputError, match=r"theirs\.onnx is empty"):
-        read_graph(path)
-    graph = Graph(scale=1, limited=False)
-    onnx.save(graph.model(lambda x: graph.node("Add", x, graph.constant(np.array(np.nan, np.float32)))), path)
-    with pytest.raises(InputError, match="contains NaN"):
-        read_graph(path)
-    graph = Graph(scale=1, limited=False)
-    onnx.save(graph.model(lambda x: graph.node("Add", x, graph.node("RandomUniformLike", x))), path)
-    with pytest.raises(InputError, match=r"RandomUniformLike_0 \(RandomUniformLike\) is random"):
-        read_graph(path)
-
-
-def test_names_that_are_not_utf_8_are_refused(tmp_path: Path) -> None:
-    path = Graph().saved(tmp_path).rename(tmp_path / os.fsdecode(b"bad\xff.onnx"))
-    with pytest.raises(InputError, match="is not UTF-8"):
-        adopt(path, directory=tmp_path / "out")
-
-
-def test_an_image_is_what_an_input_must_be(tmp_path: Path) -> None:
-    graph = Graph(scale=1, limited=False)
-    for shape, reason in (((1, 3, 1 << 20, 64), "1048576 pixels"), ((1, 64, "h", "w"), r"input image is \[1, 64, "),
-                          ((1, 5, 3, "h", "w"), "five dimensions")):  # fmt: skip
-        model = graph.model(lambda x: x)
-        model.graph.input[0].CopyFrom(helper.make_tensor_value_info("image", TensorProto.FLOAT, shape))
-        onnx.save(model, tmp_path / "theirs.onnx")
-        with pytest.raises(InputError, match=reason):
-            here(tmp_path / "theirs.onnx")
 
 
 def test_a_network_that_changes_nothing_is_adopted() -> None:

@@ -40,7 +40,7 @@ def test_an_entry_of_another_network_is_not_said_to_be_missing(safmn: Path) -> N
 
 
 def test_adopt_says_what_it_needs(safmn: Path, tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="is a checkpoint, and spandrel is not installed") as caught:
+    with pytest.raises(Unavailable, match="if it is a checkpoint, spandrel, which is not installed") as caught:
         adopt(safmn, directory=tmp_path / "out")
     assert 'pip install ".[architectures]"' in caught.value.remedy
     assert caught.value.exit_code == 3

@@ -320,6 +320,8 @@ def _describe_steps(artifact: Artifact, console: Console) -> None:
         if check is not None:
             cells = (f"{check.measured:.1e}", f"{check.bound:g}", verdict(check.passed))
         rows.add_row(step.name, str(step.nodes), *cells)
-        if step.detail:
-            rows.add_row(styled("  [yellow]unchanged:[/] {}", step.detail))
     console.print(rows)
+    # Below the table: in a row of it, a long text would leave no room for the figures.
+    for step in manifest.steps:
+        if step.detail:
+            console.print(styled("{}: [yellow]unchanged:[/] {}", step.name, step.detail))

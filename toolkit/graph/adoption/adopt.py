@@ -144,7 +144,8 @@ def _is_checkpoint(path: Path, options: AdoptOptions) -> bool:
         return False
     if find_spec("spandrel") is None:
         raise Unavailable(
-            f"{path} is a checkpoint, and spandrel is not installed, which would build its network", MORE_ARCHITECTURES
+            f"{path} is no ONNX file; if it is a checkpoint, spandrel, which is not installed, would build its network",
+            MORE_ARCHITECTURES,
         )
     if options.value_range is not None or options.channel_order is not None:
         raise InputError(

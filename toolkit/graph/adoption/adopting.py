@@ -24,7 +24,7 @@ from toolkit.errors import InputError
 from toolkit.findings import Finding
 from toolkit.graph.adoption.contract import Measured, measured_contract
 from toolkit.graph.adoption.ends import Ends, Function
-from toolkit.graph.adoption.normalising import normalised, without_fixed_sizes
+from toolkit.graph.adoption.normalising import fixed_batch, fixed_size, normalised, without_fixed_sizes
 from toolkit.graph.adoption.scale import measured_scale, measured_sizes
 from toolkit.graph.adoption.source_file import source_check
 from toolkit.graph.adoption.stated import Stated
@@ -126,7 +126,7 @@ def adopted(
         layout="onnx",
         parameters=_parameters(original),
         kind="onnx",
-        findings=(*measured.findings, *graph.findings, _receptive_field(local)),
+        findings=(*_with_freed(measured, original), *graph.findings, _receptive_field(local)),
         licence=licence,
     )
     manifest = _manifest(name, measured, graph.sizes, local, source, deployment, stored, content)
@@ -147,6 +147,20 @@ def _with_free_sizes(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Ends]:
     except InputError:
         return model, ends
     return freed, free
+
+
+def _with_freed(measured: Measured, original: onnx.ModelProto) -> tuple[Finding, ...]:
+    """The findings; the one about sizes says what the file states and the artifact does not."""
+    size, batch = fixed_size(original), fixed_batch(original)
+    freed = [f"its batch of {batch} became 1"] if batch > 1 else []
+    if size is not None and measured.fixed is None:
+        freed.insert(0, f"the file states {size}, and also runs at other sizes")
+    return tuple(
+        msgspec.structs.replace(finding, evidence="; ".join((*freed, finding.evidence)))
+        if finding.fact == "sizes"
+        else finding
+        for finding in measured.findings
+    )
 
 
 def _state_output(model: onnx.ModelProto, measured: Measured) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from toolkit.errors import InputError
 from toolkit.findings import Finding
-from toolkit.graph.adoption.ends import Ends, Function
+from toolkit.graph.adoption.ends import BYTES, Ends, Function
 from toolkit.graph.adoption.levels import (
     Levels,
     image_pairs,
@@ -26,7 +26,7 @@ from toolkit.graph.adoption.levels import (
     suitable,
 )
 from toolkit.graph.adoption.scale import measured_scale, measured_sizes
-from toolkit.graph.adoption.stated import NOTHING, Stated
+from toolkit.graph.adoption.stated import NOTHING, Range, Stated
 from toolkit.port import ChannelOrder, Port
 from toolkit.sizes import SizeRule
 from toolkit.workloads import Shape
@@ -77,7 +77,7 @@ def measured_contract(
     usual: ChannelOrder = "Y" if ends.grey else stated.channel_order or "RGB"
     if ends.grey and stated.channel_order not in (None, "Y"):
         raise InputError(f"it takes one channel, not {stated.channel_order}", "Leave --channel-order out.")
-    given = None if stated.value_range is None else Levels(stated.value_range, stated.value_range)
+    given = None if stated.value_range is None else _stated_levels(ends, stated.value_range)
     levels, ranging = measured_levels(ends, function, pairs, scale, given, usual)
     order, ordering = measured_order(ends, function, pairs, scale, levels, stated.channel_order)
     source = ends.given(levels.given, order)
@@ -92,3 +92,14 @@ def measured_contract(
         ends.fixed,
         tuple(map(stated.named, (scaling, fitting, ranging, ordering, limits))),
     )
+
+
+def _stated_levels(ends: Ends, stated: Range) -> Levels:
+    """What the user states is about the ends in floating point: uint8 has values of its own.
+
+    Raises:
+        InputError: there is no such end.
+    """
+    if ends.uint8 and ends.returns_uint8 and stated != BYTES:
+        raise InputError("its input and output are uint8, from 0 to 255", "Leave --value-range out.")
+    return Levels(BYTES if ends.uint8 else stated, BYTES if ends.returns_uint8 else stated)

@@ -10,9 +10,13 @@ import numpy as np
 import onnx
 
 from toolkit.errors import InputError
-from toolkit.graph.adoption.normalising import spatial_axes
+from toolkit.graph.adoption.normalising import fixed_size, spatial_axes
+from toolkit.graph.adoption.stated import Range
 from toolkit.port import ChannelOrder, Frame, Layout, Port
 from toolkit.workloads import Shape
+
+BYTES: Range = (0.0, 255.0)
+"""Black and white of uint8."""
 
 Function = Callable[[Frame], Frame]
 """A graph in float64, from frame to frame. It raises anything for sizes that it does not take."""
@@ -46,7 +50,7 @@ class Ends:
         tensor = model.graph.input[0].type.tensor_type
         rows, columns = spatial_axes(model)
         sides = [dim.dim_value for dim in tensor.shape.dim]
-        fixed = Shape(sides[rows], sides[columns]) if sides[rows] and sides[columns] else None
+        fixed = fixed_size(model)
         if (sides[rows] or sides[columns]) and fixed is None:
             raise InputError(
                 "only one of height and width of the input is fixed", "Export it with both fixed or both dynamic."
@@ -72,14 +76,19 @@ class Ends:
         self, value_range: tuple[float, float], order: ChannelOrder, scale: int, *, clamped: bool = False
     ) -> Port:
         """The output port likewise. Its sizes are those of the input, times the scale."""
-        port = self.given(value_range, order)
+        # Without the range: it need not fit the type of the input, which may be another one.
+        port = self.given(BYTES, order)
         shape = list(port.shape)
         for axis in port.spatial_axes:
             side = shape[axis]
             shape[axis] = side * scale if isinstance(side, int) else f"{scale}*{side}"
-        dtype = "uint8" if self.returns_uint8 else "float32"
         return msgspec.structs.replace(
-            port, name="output", dtype=dtype, shape=tuple(shape), clamped=clamped and not self.returns_uint8
+            port,
+            name="output",
+            dtype="uint8" if self.returns_uint8 else "float32",
+            value_range=value_range,
+            shape=tuple(shape),
+            clamped=clamped and not self.returns_uint8,
         )
 
     def black(self, shape: Shape) -> Frame:

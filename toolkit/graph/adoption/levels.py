@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from toolkit.errors import InputError
 from toolkit.findings import Finding
-from toolkit.graph.adoption.ends import Ends, Function
+from toolkit.graph.adoption.ends import BYTES, Ends, Function
 from toolkit.graph.adoption.stated import Range
 from toolkit.images.resizing import downscaled, resize_bicubic
 from toolkit.port import ChannelOrder, Frame, Port
 from toolkit.sizes import SizeRule
 from toolkit.workloads import Shape
 
-RANGES: tuple[Range, ...] = ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
+RANGES: tuple[Range, ...] = ((0.0, 1.0), BYTES, (-1.0, 1.0))
 """Values of black and white that networks are trained with, the most usual first."""
 
 LEAST_LIKENESS = 20.0
@@ -120,8 +120,7 @@ def measured_levels(
 
 def _candidates(ends: Ends) -> list[Levels]:
     """Every combination that the element types allow, the usual ones first."""
-    byte = [RANGES[1]]
-    given, returned = (byte if uint8 else RANGES for uint8 in (ends.uint8, ends.returns_uint8))
+    given, returned = ([BYTES] if uint8 else RANGES for uint8 in (ends.uint8, ends.returns_uint8))
     pairs = [Levels(first, second) for first in given for second in returned]
     return sorted(pairs, key=lambda levels: levels.given != levels.returned)
 

@@ -18,6 +18,7 @@ from toolkit.errors import InputError
 from toolkit.graph.editing import copied
 from toolkit.graph.protos import opset_version, stored_tensors
 from toolkit.system.foreign import foreign
+from toolkit.workloads import Shape
 
 _OPSET = 20
 """That older graphs are converted to; later ones keep theirs."""
@@ -143,6 +144,19 @@ def without_fixed_sizes(model: onnx.ModelProto) -> onnx.ModelProto:
         dims[axis].dim_param = name
     _forget_output_sizes(result)
     return result
+
+
+def fixed_size(model: onnx.ModelProto) -> Shape | None:
+    """The height and width of the input that the graph states; None if either is dynamic."""
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    height, width = (dims[axis].dim_value for axis in spatial_axes(model))
+    return Shape(height, width) if height and width else None
+
+
+def fixed_batch(model: onnx.ModelProto) -> int:
+    """The number of images that the graph takes at a time; 1 if that is dynamic."""
+    images: int = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+    return max(1, images)
 
 
 def spatial_axes(model: onnx.ModelProto) -> tuple[int, int]:

@@ -54,7 +54,12 @@ def read_graph(path: Path) -> onnx.ModelProto:
     del model.graph.input[:]
     model.graph.input.extend(inputs)
     _check_nodes(model, path)
+    _read_dynamic(model)
     _check_ends(model, path)
+    _check_edges(model, path)
+    # Before anything reads constants, whose declared sizes may be negative or larger than any memory.
+    with foreign(f"{path} is not a valid ONNX graph", "Export it again.", InputError):
+        onnx.checker.check_model(model)
     _check_weights(model, path)
     return model
 
@@ -88,7 +93,7 @@ def _check_nodes(model: onnx.ModelProto, path: Path) -> None:
     if len(model.graph.node) > MOST_NODES:
         raise InputError(f"{path} has {len(model.graph.node)} nodes, more than {MOST_NODES}")
     for node in model.graph.node:
-        title = f"{node.name or node.output[0]} ({node.op_type})"
+        title = _title(node)
         if has_subgraphs(node):
             raise InputError(
                 f"{path}: {title} is control flow", "Export the network for one path, without If and Loop."
@@ -111,6 +116,29 @@ def _check_nodes(model: onnx.ModelProto, path: Path) -> None:
         raise InputError(f"{path} has opset {opset}, the oldest that is read is {OLDEST_OPSET}", "Export it again.")
 
 
+def _check_edges(model: onnx.ModelProto, path: Path) -> None:
+    """Every node reads what earlier nodes computed. (onnx.checker also finds this, but does not name the cause.)"""
+    graph = model.graph
+    computed = {name for node in graph.node for name in node.output}
+    known = {"", *(value.name for value in (*graph.input, *graph.initializer))}
+    known |= {tensor.values.name for tensor in graph.sparse_initializer}
+    for node in graph.node:
+        for name in (name for name in node.input if name not in known):
+            reason = (
+                "which is computed after it: the graph has a cycle, or its nodes are not in order"
+                if name in computed
+                else "which nothing in the graph computes"
+            )
+            raise InputError(f"{path}: {_title(node)} reads {visible(name)!r}, {reason}", "Export it again.")
+        known |= set(node.output)
+    if (result := graph.output[0].name) not in known:
+        raise InputError(f"{path}: nothing in the graph computes its output {result}", "Export it again.")
+
+
+def _title(node: onnx.NodeProto) -> str:
+    return f"{node.name or ''.join(node.output[:1]) or 'a node'} ({node.op_type})"
+
+
 def _check_weights(model: onnx.ModelProto, path: Path) -> None:
     """Weights that are no numbers make every result one; an infinite constant may be a limit, and is left to the
     experiments."""
@@ -121,6 +149,13 @@ def _check_weights(model: onnx.ModelProto, path: Path) -> None:
                 f"{path}: {tensor.name or 'a constant'} contains NaN",
                 "Export the weights of an iteration before training failed.",
             )
+
+
+def _read_dynamic(model: onnx.ModelProto) -> None:
+    """Some exporters write -1 for a dynamic size."""
+    for dim in (dim for value in model.graph.input for dim in value.type.tensor_type.shape.dim):
+        if dim.dim_value == -1:
+            dim.Clear()
 
 
 def _check_ends(model: onnx.ModelProto, path: Path) -> None:
@@ -156,6 +191,8 @@ def _check_sides(title: str, sides: list[int], *, is_input: bool) -> None:
             f"{title} is {[side or '?' for side in sides]}: neither axis 1 nor axis 3 is one or three channels",
             "Export a network that takes RGB or luma; transparency is upscaled apart.",
         )
+    if is_input and min(sides) < 0:
+        raise InputError(f"{title} is {sides}: a dimension is negative", "Export it with dynamic height and width.")
     if max(sides, default=0) > _LARGEST_SIDE:
         raise InputError(
             f"{title} has {max(sides)} pixels along one axis, more than {_LARGEST_SIDE}",

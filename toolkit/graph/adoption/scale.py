@@ -73,6 +73,11 @@ def _factor(ends: Ends, function: Function, shape: Shape) -> int | str:
     port = ends.given((0.0, 1.0), "Y" if ends.grey else "RGB")
     try:
         result = function(ends.black(shape))
+    except MemoryError as error:
+        raise InputError(
+            f"it needs more memory than there is for an image of {shape}: {first_line(error)}",
+            "Export a network whose tensors are not much larger than its image.",
+        ) from error
     except Exception as error:  # noqa: BLE001  (the reference implementation raises anything for sizes that do not fit)
         return f"an error: {first_line(error)}"[:_LONGEST_REASON]
     if result.ndim != len(port.shape) or result.shape[port.channel_axis] != ends.channels:

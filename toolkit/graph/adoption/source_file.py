@@ -12,13 +12,19 @@ from toolkit.errors import CheckFailed
 from toolkit.graph.adoption.contract import Measured
 from toolkit.graph.adoption.ends import Function
 from toolkit.graph.adoption.levels import suitable
+from toolkit.graph.adoption.normalising import fixed_batch, fixed_size, without_fixed_sizes
 from toolkit.graph.analysis.numerics import probe_images
 from toolkit.graph.protos import stored_tensors
 from toolkit.system.foreign import first_line
+from toolkit.workloads import Shape
 
 _SINGLE_BOUND, _HALF_BOUND = 2**-9, 2**-5
 """Largest difference, relative to the output's largest value, for files that store weights in float32 or wider, and for
 those with float16 or bfloat16. Rounding changes results by far less; a wrong conversion of an operator by far more."""
+
+
+_MOST_PIXELS = 1 << 18
+"""Of an input that is run in float64: 512x512."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ def source_check(original: onnx.ModelProto, function: Function, measured: Measur
     Raises:
         CheckFailed: the float64 form computes something else.
     """
-    shape = suitable(measured.sizes, measured.fixed)
+    original, shape = _at_own_size(original, suitable(measured.sizes, measured.fixed))
     image = probe_images((shape, shape, shape))[1]
     expected = function(measured.input.from_image(image, floating=np.float64)).astype(np.float64)
     try:
@@ -56,6 +62,19 @@ def source_check(original: onnx.ModelProto, function: Function, measured: Measur
     return Compared((check,))
 
 
+def _at_own_size(original: onnx.ModelProto, small: Shape) -> tuple[onnx.ModelProto, Shape]:
+    """The file and the size to run it at: its own, if it has a fixed one. At a very large one float64 arithmetic takes
+    too much memory; the file is then run with dynamic sizes at a small one."""
+    own = fixed_size(original)
+    if own is None:
+        return original, small
+    if own.height * own.width <= max(_MOST_PIXELS, small.height * small.width):
+        return original, own
+    freed = without_fixed_sizes(original)
+    del freed.graph.value_info[:]
+    return freed, small
+
+
 def _run(model: onnx.ModelProto, frame: np.ndarray) -> np.ndarray:
     import onnxruntime
 
@@ -64,7 +83,8 @@ def _run(model: onnx.ModelProto, frame: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     given = model.graph.input[0]
     dtype = onnx.helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type)
-    return np.asarray(session.run(None, {given.name: frame.astype(dtype)})[0])
+    batch = np.repeat(frame.astype(dtype), fixed_batch(model), axis=0)
+    return np.asarray(session.run(None, {given.name: batch})[0])[:1]
 
 
 def _bound(model: onnx.ModelProto) -> float:
