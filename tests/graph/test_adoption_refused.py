@@ -118,7 +118,7 @@ HUGE = [10**6, 10**6]
         ),
         ([ADD], [], r"Add_y \(Add\) reads 'c', which nothing in the graph computes"),
         ([node("Relu", ["image"], "z")], [], "nothing in the graph computes its output y"),
-        ([ADD], [constant(HUGE, raw_data=bytes(16))], "too small for the declared shape .* 4000000000000 bytes"),
+        ([ADD], [constant(HUGE, raw_data=bytes(16))], "too small for the declared shape and type .4000000000000 bytes"),
         ([ADD], [constant(HUGE, float_data=[1.0])], "too small for the declared shape"),
         ([ADD], [constant([-1, 3], raw_data=bytes(12))], "Negative dimension value"),
         ([ADD], [constant([-1, -3], raw_data=bytes(12))], "Negative dimension value"),

@@ -136,11 +136,25 @@ def test_a_network_of_ones_own_is_used_for_everything(folder: Path, tmp_path: Pa
         upscale([folder], tmp_path / "none", replace(options, directory=own.path.parent, weights="video"))
 
 
-def test_a_network_of_ones_own_beside_the_toolkits_is_a_question(tmp_path: Path, options: UpscaleOptions) -> None:
-    nearest_artifact(options.directory, name="own")
-    source = write_film(tmp_path / "film.mkv", [np.full((16, 24, 3), GREY, np.uint8)] * 2, codec="ffv1")
-    with pytest.raises(InputError, match=r"several networks are x2: own_x2_fp32.onnx, video_x2_fp32.onnx"):
-        upscale([source], tmp_path / "out.mkv", options)
+def test_the_toolkits_own_come_before_a_network_beside_them(
+    folder: Path, tmp_path: Path, options: UpscaleOptions
+) -> None:
+    own = nearest_artifact(options.directory, name="own", brightness=0.75)
+    nearest_artifact(options.directory, 3, name="own", brightness=0.75)
+    found = upscaled(folder, tmp_path / "out", options)
+    assert (brightness(found["a.png"]), brightness(found["film.mkv"])) == pytest.approx((1, 0.5), abs=0.02)
+    threefold = upscaled(folder, tmp_path / "threefold", replace(options, target=Target(3)))
+    assert brightness(threefold["film.mkv"]) == pytest.approx(1, abs=0.02), "not the other network, for want of video"
+    named = upscaled(folder, tmp_path / "named", replace(options, models=(own.path,)))
+    assert brightness(named["a.png"]) == pytest.approx(0.75, abs=0.02)
+
+
+def test_several_networks_from_elsewhere_are_a_question(tmp_path: Path, options: UpscaleOptions) -> None:
+    directory = tmp_path / "others"
+    for name in ("own", "other"):
+        nearest_artifact(directory, name=name)
+    with pytest.raises(InputError, match=r"several networks are x2: .*own_x2_fp32\.onnx"):
+        networks_module.Networks(replace(options, directory=directory))(2, "video")
 
 
 def test_a_model_and_weights_exclude_each_other() -> None:

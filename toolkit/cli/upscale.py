@@ -46,9 +46,9 @@ class Network:
     model: Annotated[
         tuple[NetworkText, ...],
         Parameter(
-            help="Artifacts (.onnx) or engines (.engine), one per scale; can be repeated. Default: those in "
-            "--directory, otherwise the toolkit's own weights. An engine holds machine code: load only engines from "
-            "people whose programs you would run.",
+            help="Artifacts (.onnx) or engines (.engine), one per scale; can be repeated. Default: an export of the "
+            "toolkit's own weights in --directory, otherwise the one other network there, otherwise the toolkit's own "
+            "weights. An engine holds machine code: load only engines from people whose programs you would run.",
             negative=(),
             show_default=False,
         ),

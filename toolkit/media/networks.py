@@ -224,7 +224,8 @@ class Networks:
         return [item for item in BUNDLED if options.weights in ("auto", item.purpose)]
 
     def _find(self, scale: int, purpose: Purpose) -> _Found:
-        """A network: one that the options name, else one in the directory, else the toolkit's own weights.
+        """A network: one that the options name, else one in the directory (the toolkit's own weights, if an export of
+        them is there), else the toolkit's own weights.
 
         Raises:
             InputError: several fit, or none does.
@@ -234,12 +235,15 @@ class Networks:
             if not fitting:
                 raise InputError(f"none of the given networks upscales x{scale}", "Add one with --model.")
             return _Found(_only(fitting, scale))
+        stored = [item for item in self._stored if item.contract.scale == scale]
+        # Exports of the toolkit's own weights come before networks from elsewhere beside them.
+        own = [item for item in stored if item.manifest.source.purpose is not None]
         # Without weights for a purpose, those for another are used, which is said: see `choice`.
         for wanted in sorted(_PURPOSES, key=lambda item: item != purpose):
             fitting = [
                 Subject.of(item, self._options.runtime, self._threads)
-                for item in self._stored
-                if item.contract.scale == scale and item.manifest.source.purpose in (wanted, None)
+                for item in own or stored
+                if item.manifest.source.purpose in (wanted, None)
             ]
             if fitting:
                 return _Found(_only(fitting, scale), wanted != purpose)
