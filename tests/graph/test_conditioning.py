@@ -22,7 +22,7 @@ from toolkit.graph.precision.convert import convert
 from toolkit.graph.precision.keeping import kept_nodes
 from toolkit.graph.precision.options import ConvertOptions
 from toolkit.graph.precision.registry import find_target
-from toolkit.graph.precision.scaling import ScaleChannels, channel_factors
+from toolkit.graph.precision.scaling import ScaleChannels, bf16_factors
 from toolkit.graph.precision.simulate import simulated
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.quality.bench import Bench
@@ -48,7 +48,7 @@ def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 
 def scaled(artifact: Artifact) -> tuple[onnx.ModelProto, onnx.ModelProto, dict[str, np.ndarray]]:
     model = onnx.load(artifact.path)
-    factors = channel_factors(model, artifact.manifest.input, frames())
+    factors = bf16_factors(model, artifact.manifest.input, frames())
     graph = ir.from_proto(model)
     ScaleChannels(factors)(graph)
     return model, ir.to_proto(graph), factors
@@ -108,7 +108,7 @@ def test_norms_may_share_a_shift(small_artifact: Artifact) -> None:
     first = next(name for name in shifts[0].input if name in constants(model))
     shifts[1].input[list(shifts[1].input).index(next(n for n in shifts[1].input if n in constants(model)))] = first
     graph = ir.from_proto(model)
-    ScaleChannels(channel_factors(model, small_artifact.manifest.input, frames()))(graph)
+    ScaleChannels(bf16_factors(model, small_artifact.manifest.input, frames()))(graph)
     np.testing.assert_allclose(exactly(ir.to_proto(graph)), exactly(model), rtol=0, atol=2e-6)
 
 

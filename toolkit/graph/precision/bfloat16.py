@@ -35,12 +35,12 @@ class BFloat16(TargetPrecision):
         from toolkit.graph.precision.fitting import RoundedWeights
         from toolkit.graph.precision.floats import PreparedFloats, calibration_frames
         from toolkit.graph.precision.rounding import round_weights
-        from toolkit.graph.precision.scaling import ScaleChannels, channel_factors
+        from toolkit.graph.precision.scaling import ScaleChannels, bf16_factors
 
         port = manifest.input
         frames = calibration_frames(manifest)
         # Scaling comes first: it moves the values that the rounded weights are fitted to.
-        scaled = ScaleChannels(channel_factors(sizeless(model, manifest), port, frames)).rewritten(model)
+        scaled = ScaleChannels(bf16_factors(sizeless(model, manifest), port, frames)).rewritten(model)
         rounded = round_weights(sizeless(scaled, manifest), port, frames)
         return PreparedFloats.of(self, manifest, RoundedWeights(scaled, rounded), frames)
 

@@ -19,6 +19,7 @@ from toolkit.graph.precision.integer_fit import fit_integers
 from toolkit.graph.precision.options import ConvertOptions
 from toolkit.graph.precision.quantise import QuantiseConvs
 from toolkit.graph.precision.rewriting import rewrite
+from toolkit.graph.precision.scaling import ScaleChannels, int8_factors
 from toolkit.images import centre_crop
 from toolkit.images.resizing import downscaled
 from toolkit.workloads import Shape
@@ -33,7 +34,8 @@ class PreparedIntegers(Prepared):
 
     Attributes:
         precision: the target.
-        weights: the fp32 graph, and weights for it that are fitted to the integers that its convolutions read.
+        weights: the fp32 graph with its channels scaled, and weights for it that are fitted to the integers that its
+            convolutions read.
         manifest: of the fp32 artifact.
         magnitudes: what int8's 127 stands for, by the name of each tensor around a convolution.
     """
@@ -54,13 +56,14 @@ class PreparedIntegers(Prepared):
             Unavailable: ONNX Runtime, whose calibrators are used, is not installed.
         """
         images = _images(manifest, options)
-        free, port = sizeless(model, manifest), manifest.input
-        known = None
+        port = manifest.input
+        frames = [port.from_image(_cropped(image, manifest)) for image in images]
+        scaled = ScaleChannels(int8_factors(sizeless(model, manifest), port, frames)).rewritten(model)
+        free, known = sizeless(scaled, manifest), None
         if options.method != "error":
             known = activation_magnitudes(free, port, images, options.method, options.percentile)
-        frames = [port.from_image(_cropped(image, manifest)) for image in images]
         found = fit_integers(free, port, frames, known)
-        return cls(precision, RoundedWeights(model, found.model), manifest, found.magnitudes)
+        return cls(precision, RoundedWeights(scaled, found.model), manifest, found.magnitudes)
 
     def rewrite(self, options: ConvertOptions) -> Rewritten:
         model = self.weights.keeping(options.exclude.__contains__)

@@ -1,10 +1,15 @@
-"""Scales channels to where bf16 values lie closest together, before convolutions read them.
+"""Scales channels to where a precision rounds them least, before convolutions read them.
+
+The factor goes into the norm or convolution that computes the channel, and the weights that read it are divided by the
+factor, so the function stays the same.
+
+int8 has one step for all channels of a tensor, which the channel with the largest values determines. So all get the
+same range.
 
 A bf16 value has 8 significant bits: between 2^k and 2^(k+1) neighbours are 2^(k-7) apart, wherever in between they lie.
 Relative to its size, a value just below a power of two is therefore rounded half as coarsely as one just above it. A
 channel whose values stay close to its mean, as after a norm, has an up to four times smaller mean square error after
-being multiplied by a factor that moves it there. The factor goes into the norm or convolution that computes the
-channel, and the weights that read it are divided by the factor, so the function stays the same.
+being multiplied by a factor that moves it there.
 """
 
 from __future__ import annotations
@@ -26,7 +31,14 @@ from toolkit.graph.passes.base import GraphPass
 from toolkit.port import Port
 
 _FACTORS = 1 + np.arange(32) / 32
-"""What a channel can be multiplied with: bf16 values from 1 to 2. A power of two would change no rounding error."""
+"""What a channel can be multiplied with for bf16: its values from 1 to 2. A power of two would change no rounding
+error."""
+
+_WITHIN = 0.999
+"""Share of a channel's values that are to fill int8's range. Its largest value would let a single one decide."""
+
+_WIDEST = 1e3
+"""Most that the range of a channel is enlarged, relative to the others: channels that are constant have none."""
 
 
 class ScaleChannels(GraphPass):
@@ -36,10 +48,10 @@ class ScaleChannels(GraphPass):
     Ensures: nothing. Factors of tensors that are not in the graph have no effect.
 
     Attributes:
-        factors: (C,) for each tensor that is to be scaled, by its name; see `channel_factors`.
+        factors: (C,) for each tensor that is to be scaled, by its name; see `bf16_factors` and `int8_factors`.
     """
 
-    title = "channels scaled for bf16"
+    title = "channels scaled"
 
     def __init__(self, factors: Mapping[str, NDArray[np.float64]]) -> None:
         super().__init__()
@@ -57,9 +69,7 @@ class ScaleChannels(GraphPass):
         return ir.passes.PassResult(model, modified=bool(found))
 
 
-def channel_factors(
-    model: onnx.ModelProto, port: Port, images: Sequence[NDArray[Any]]
-) -> dict[str, NDArray[np.float64]]:
+def bf16_factors(model: onnx.ModelProto, port: Port, images: Sequence[NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
     """For each tensor that can be scaled, the factor of each channel whose rounding error is smallest, (C,).
 
     Args:
@@ -74,6 +84,25 @@ def channel_factors(
         errors = np.sum([_errors(function(image, port)[0]) for image in images], axis=0)
         factors[name] = _FACTORS[np.argmin(errors, axis=0)]
     return factors
+
+
+def int8_factors(model: onnx.ModelProto, port: Port, images: Sequence[NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
+    """For each tensor that can be scaled, factors that give all its channels one range, (C,). Arguments as above."""
+    factors = {}
+    for name in [str(place.value.name) for place in _places(ir.from_proto(model))]:
+        function = tensor_function(model, name)
+        pixels = np.concatenate([_pixels(function(image, port)) for image in images], axis=1)
+        ranges = np.quantile(np.abs(pixels), _WITHIN, axis=1)
+        widest = ranges.max()
+        if 0 < widest < np.inf:
+            factors[name] = 1 / np.maximum(ranges / widest, 1 / _WIDEST)
+    return factors
+
+
+def _pixels(tensor: NDArray[Any]) -> NDArray[np.float64]:
+    """(1, C, H, W) as (C, H * W)."""
+    pixels: NDArray[np.float64] = tensor[0].reshape(tensor.shape[1], -1).astype(np.float64)
+    return pixels
 
 
 @dataclass(frozen=True)

@@ -49,9 +49,14 @@ class Lowering(ABC):
             Unavailable: what measures is not installed.
         """
 
-    def start(self) -> onnx.ModelProto:
-        """The fp32 graph with the weights that training begins with."""
+    @property
+    def form(self) -> onnx.ModelProto:
+        """The fp32 graph in the form that is trained: the same function."""
         return self.model
+
+    def start(self) -> onnx.ModelProto:
+        """This form with the weights that training begins with."""
+        return self.form
 
     @abstractmethod
     def rewritten(self, network: GraphNetwork) -> Rewritten:
@@ -63,7 +68,12 @@ class IntegerLowering(Lowering):
 
     def convolutions(self) -> IntegerConvolutions:
         self._prepared.rewrite(self.options)  # refuses convolutions that cannot be quantised, before training
-        return IntegerConvolutions(self.model, self._prepared.magnitudes, self.options.exclude)
+        return IntegerConvolutions(self.form, self._prepared.magnitudes, self.options.exclude)
+
+    @property
+    def form(self) -> onnx.ModelProto:
+        """With its channels scaled to the same range."""
+        return self._prepared.weights.model
 
     def start(self) -> onnx.ModelProto:
         return self._prepared.weights.keeping(self.options.exclude.__contains__)
@@ -76,7 +86,7 @@ class IntegerLowering(Lowering):
         convolutions = network.convolutions
         if not isinstance(convolutions, IntegerConvolutions):
             raise TypeError("the network was not trained for integers")
-        trained = network.written(self.model)
+        trained = network.written(self.form)
         prepared = PreparedIntegers(
             self.target, RoundedWeights(trained, trained), self.manifest, convolutions.magnitudes()
         )

@@ -47,9 +47,8 @@ class GraphTrainee(Trainee):
         return lowering_for(target, read_model(artifact.path), artifact.manifest, self.options)
 
     def network(self) -> GraphNetwork:
-        # The graph comes first: what it refuses is said before anything is measured.
-        network = self._exact()
-        network.convolutions = self.lowering.convolutions()
+        self._exact()  # what it refuses is said before anything is measured
+        network = GraphNetwork(self.lowering.form, self.artifact.manifest, self.lowering.convolutions())
         network.begin_with(self.lowering.start())
         return network
 
