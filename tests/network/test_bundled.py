@@ -5,7 +5,9 @@ import json
 import shutil
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -17,7 +19,7 @@ from toolkit.graph.export import export
 from toolkit.media.networks import bundled_artifact
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.bundled import bundled_checkpoint
-from toolkit.network.bundled_files import BUNDLED, Bundled, bundled_purpose, bundled_sha256
+from toolkit.network.bundled_files import BUNDLED, Bundled, Purpose, bundled_purpose, bundled_sha256
 from toolkit.network.checkpoint import load_checkpoint, serialised_weights
 from toolkit.quality.evaluation import evaluate
 from toolkit.runtimes.subject import Subject
@@ -29,9 +31,9 @@ ALL = pytest.mark.parametrize("item", BUNDLED, ids=lambda item: item.file)
 
 @ALL
 def test_they_are_the_released_architecture(item: Bundled) -> None:
-    """So all of one scale are as fast: the graphs differ in constants only."""
+    """So all of one scale are as fast: the graphs differ in constants only; those for int8 also add the input."""
     checkpoint = bundled_checkpoint(item.scale, item.purpose)
-    assert checkpoint.config == NetworkConfig(scale=item.scale)
+    assert checkpoint.config == NetworkConfig(scale=item.scale, image_residual=item.purpose == "int")
     assert checkpoint.notes == ()
     assert (checkpoint.purpose, checkpoint.licence, checkpoint.file) == (item.purpose, "Apache-2.0", item.file)
 
@@ -52,9 +54,14 @@ def test_no_two_are_the_same() -> None:
 
 def test_there_are_no_others() -> None:
     for get in bundled_checkpoint, bundled_sha256:
-        for purpose in "clean", "video":
-            with pytest.raises(CheckpointError, match="x4" if Bundled(2, purpose) in BUNDLED else "video weights"):
+        for purpose in get_args(Purpose):
+            with pytest.raises(CheckpointError, match=r"no .*weights for x4 ship with the toolkit, only for x2 and x3"):
                 get(4, purpose)
+
+
+def test_all_ship() -> None:
+    """`BUNDLED` holds what is there."""
+    assert {(item.scale, item.purpose) for item in BUNDLED} == set(product((2, 3), get_args(Purpose)))
 
 
 @SCALES

@@ -186,8 +186,10 @@ class CheckpointOptions:
         ),
     ] = None
     weights: Annotated[
-        Literal["clean", "video"] | None,
-        Parameter(help="Which of the toolkit's own weights to use: clean, or video for what a codec has left."),
+        Literal["clean", "video", "int"] | None,
+        Parameter(
+            help="Which of the toolkit's own weights to use: clean; video, for what a codec has left; int, for int8."
+        ),
     ] = None
     preset: Preset = None
 

@@ -1,4 +1,4 @@
-"""The files of weights that ship with the toolkit: RT4KSR x2 and x3, for clean and for compressed input."""
+"""The files of weights that ship with the toolkit: RT4KSR x2 and x3, for clean and compressed input, and for int8."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Literal, get_args
 from toolkit.errors import CheckpointError
 from toolkit.system.atomic import sha256_of
 
-Purpose = Literal["clean", "video"]
-"""What weights were trained for: images as they are, or frames that a codec has left."""
+Purpose = Literal["clean", "video", "int"]
+"""What weights were trained for: images as they are; frames that a codec has left; or images as they are, in a network
+made for int8."""
 
 LICENCE = "Apache-2.0"
 """Of all of them."""

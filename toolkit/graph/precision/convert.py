@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ from toolkit.graph.editing import sizeless
 from toolkit.graph.precision.base import Rewritten, TargetPrecision
 from toolkit.graph.precision.options import DEFAULTS, PERCENTILE, ConvertOptions
 from toolkit.graph.precision.registry import find_target, split_options
+from toolkit.graph.precision.shipped import shipped_conversion
 from toolkit.graph.reading import read_model
 from toolkit.graph.source import exact_source
 from toolkit.precisions import FULL_PRECISION, Precision
@@ -131,10 +133,18 @@ class Request:
         stem, _, variant = self.artifact.manifest.name.rpartition(f"_{FULL_PRECISION}")
         return f"{stem}_{self.precision.name}{self.options.suffix}{variant}"
 
+    @cached_property
+    def shipped(self) -> Artifact | None:
+        """The fine-tuned conversion that ships with the toolkit, which is taken where no option asks for another."""
+        plain = split_options(DEFAULTS, [self.precision.name])[self.precision.name]
+        return shipped_conversion(self.artifact, self.name) if self.options == plain else None
+
     @property
     def record(self) -> Conversion:
         """For the manifest: how the new artifact is made."""
         options = self.options
+        if self.shipped is not None and self.shipped.manifest.conversion is not None:
+            return self.shipped.manifest.conversion
         return Conversion(
             self.artifact.manifest.onnx_sha256,
             options.keep_fp32,
@@ -153,6 +163,9 @@ class Request:
             CheckFailed: the error is beyond the bounds of the precision.
         """
         manifest, target = self.artifact.manifest, self.precision
+        if self.shipped is not None:
+            content = self.shipped.path.read_bytes()
+            return Converted(self.artifact, read_model(self.shipped.path), content, self.shipped.manifest)
         progress(Progress(f"converting to {target.name}"))
         model = read_model(self.artifact.path)
         with foreign(f"{self.artifact.path} cannot be converted to {target.name}"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,6 +127,27 @@ def corrected(conv: DenseConv, products: Doubles, missing: Doubles) -> Doubles:
     """
     weights: Doubles = conv.flat + np.linalg.solve(products, missing.T).T
     return weights
+
+
+def rounded_together(weights: Doubles, products: Doubles, nearest: Callable[[int, Doubles], Doubles]) -> Doubles:
+    """Rounded weights (O, K) whose errors compensate each other: GPTQ (Frantar et al., ICLR 2023).
+
+    One column after the other is rounded, and the columns after it take the change that minimises the error given the
+    columns that are fixed. With the upper Cholesky factor U of H^-1 = UT U, that change for column i is
+    -(w_i - q_i) / U_ii * U_i: the row of U already accounts for the columns before i being fixed.
+
+    Args:
+        weights: real-valued.
+        products: H = E[a aT], damped.
+        nearest: a column by its index, and its values (O,), as rounded ones.
+    """
+    flat, upper = weights.copy(), np.linalg.cholesky(np.linalg.inv(products)).T
+    for index in range(len(products)):
+        rounded = nearest(index, flat[:, index])
+        error = (flat[:, index] - rounded) / upper[index, index]
+        flat[:, index:] -= error[:, None] * upper[index, index:]
+        flat[:, index] = rounded  # exactly, whatever the subtraction above left in its last digits
+    return flat
 
 
 def give_weights(

@@ -24,7 +24,16 @@ from onnx import helper, numpy_helper
 
 from toolkit.graph.analysis.tensors import tensor_function
 from toolkit.graph.editing import copied, replace_nodes
-from toolkit.graph.precision.fitting import DenseConv, Doubles, corrected, damped, dense_convs, give_weights, samples
+from toolkit.graph.precision.fitting import (
+    DenseConv,
+    Doubles,
+    corrected,
+    damped,
+    dense_convs,
+    give_weights,
+    rounded_together,
+    samples,
+)
 from toolkit.graph.precision.quantise import LARGEST, weight_integers
 from toolkit.port import Port
 
@@ -82,10 +91,12 @@ def fit_integers(
             known = None if given is None else given.get(name)
             magnitudes[name] = known or _chosen(conv, pairs, values)
         if conv is not None and pairs is not None:
-            weights = _fitted(conv, _quantised(pairs.inputs, magnitudes[name]), pairs.outputs)
+            read = _quantised(pairs.inputs, magnitudes[name])
+            weights = _fitted(conv, read, pairs.outputs)
             if np.isfinite(weights).all():  # else the network itself leaves float32's range here
-                _store(fitted, conv, weights)
-                _store(rounded, conv, _rounded_weights(weights))
+                weights = _rounded(weights, read)
+                for graph in (fitted, rounded):
+                    _store(graph, conv, weights)
         _quantise_input(rounded, node.name, magnitudes[name])
     return IntegerFit(fitted, magnitudes)
 
@@ -132,9 +143,38 @@ def _chosen(conv: DenseConv | None, pairs: _Pairs | None, values: Sequence[NDArr
 
 def _fitted(conv: DenseConv, inputs: Doubles, outputs: Doubles) -> Doubles:
     """The weights (O, K), with the bias in front, that compute the outputs from the inputs with the least error."""
-    products = inputs.T @ inputs / len(inputs)
     missing = (outputs - inputs @ conv.flat.T).T @ inputs / len(inputs)
-    return corrected(conv, damped(products), missing)
+    return corrected(conv, _products(inputs), missing)
+
+
+def _products(inputs: Doubles) -> Doubles:
+    return damped(inputs.T @ inputs / len(inputs))
+
+
+def _rounded(weights: Doubles, inputs: Doubles) -> Doubles:
+    """The weights (O, K) as `QuantiseConvs` will store them, rounded so that their errors compensate each other.
+
+    It takes the steps from the two largest magnitudes of a channel. So these get the whole numbers, 127 in sum, that
+    give the same steps again, and no other weight may become larger than them.
+    """
+    rows = weights[:, 1:]
+    steps = weight_integers(rows)[1].astype(np.float64)
+    order = np.argsort(-np.abs(rows), axis=1, kind="stable")[:, :2]
+    signs = np.sign(np.take_along_axis(rows, order, axis=1))
+    first = np.rint(np.abs(rows).max(axis=1) / steps)
+    fixed = np.stack([first, LARGEST - first], axis=1)[:, : order.shape[1]]
+
+    def nearest(index: int, column: Doubles) -> Doubles:
+        if index == rows.shape[1]:
+            return column  # the bias stays in float32, and removes the mean error that is left
+        whole = np.rint(column / steps).clip(-fixed[:, -1], fixed[:, -1])
+        for place, sign, number in zip(order.T, signs.T, fixed.T, strict=True):
+            whole = np.where(place == index, sign * number, whole)
+        return whole * steps
+
+    # The bias comes last.
+    made = rounded_together(np.roll(weights, -1, axis=1), np.roll(_products(inputs), -1, axis=(0, 1)), nearest)
+    return np.roll(made, 1, axis=1)
 
 
 def _quantised(inputs: Doubles, magnitude: float) -> Doubles:
@@ -146,12 +186,6 @@ def _steps(values: Doubles, magnitude: float) -> Doubles:
     step = magnitude / LARGEST
     steps: Doubles = np.rint(values / step).clip(-LARGEST - 1, LARGEST) * step
     return steps
-
-
-def _rounded_weights(weights: Doubles) -> Doubles:
-    """As `QuantiseConvs` rounds them: one step per output channel, the bias in float32."""
-    whole, steps = weight_integers(weights[:, 1:])
-    return np.concatenate([weights[:, :1], whole * steps.astype(np.float64)[:, None]], 1)
 
 
 def _store(model: onnx.ModelProto, conv: DenseConv, weights: Doubles) -> None:

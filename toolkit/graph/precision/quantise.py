@@ -13,19 +13,11 @@ from toolkit.graph.matching import constant, producer
 from toolkit.graph.passes.base import GraphPass
 
 LARGEST = 127
-"""What an activation's magnitude becomes: symmetric, though -128 is not cut off."""
-
-LARGEST_WEIGHT = 63
-"""What the largest weight of an output channel becomes: 7 bits, symmetric.
-
-Processors with AVX2 or AVX-512 but without VNNI add two products of an unsigned and a signed byte in 16 bits, which
-saturates: 255 * 127 * 2 = 64770 > 32767. ONNX Runtime and OpenVINO use that instruction there, and then compute wrong
-sums without an error; 255 * 63 * 2 = 32130 always fits.
-"""
+"""What the largest magnitude becomes: symmetric, though -128 of an activation is not cut off."""
 
 
 class QuantiseConvs(GraphPass):
-    """Convolutions read int8, symmetric: activations of 8 bits per tensor, weights of 7 per output channel.
+    """Convolutions read int8, symmetric, with one step per activation tensor and one per output channel of weights.
 
     Accepted by ONNX Runtime, OpenVINO and TensorRT alike: QDQ form, int8 on both sides, convolutions only, no int32
     bias. It is also what TensorRT's guide advises: inputs of convolutions, not their outputs. The guide adds the
@@ -89,13 +81,31 @@ class QuantiseConvs(GraphPass):
         conv.replace_input_with(0, self._pairs[name])
 
 
+def weight_steps(largest: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The step of each output channel (O,) from the two largest magnitudes of its weights, (O,) each.
+
+    The sum of any two weights stays at most 128 steps. Processors with AVX2 or AVX-512 but without VNNI multiply bytes
+    by an instruction that adds two products in 16 bits and saturates: 255 * 127 * 2 = 64770 > 32767. ONNX Runtime and
+    OpenVINO use it, and then compute wrong sums without an error; 255 * 128 fits, whichever weights they pair.
+    """
+    total = largest + second
+    return np.where(total > 0, total / LARGEST, 1.0).astype(np.float32)
+
+
 def weight_integers(weight: NDArray[np.float64]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Weights (O, ...) as whole numbers of at most `LARGEST_WEIGHT`, and the step of each output channel (O,)."""
+    """Weights (O, ...) as whole numbers of at most 127, and the step of each output channel (O,)."""
     rows = weight.reshape(len(weight), -1)
-    largest = np.abs(rows).max(axis=1)
-    steps = np.where(largest > 0, largest / LARGEST_WEIGHT, 1.0).astype(np.float32)
-    whole = np.rint(rows / steps.astype(np.float64)[:, None]).clip(-LARGEST_WEIGHT, LARGEST_WEIGHT)
+    steps = _steps(rows)
+    whole = np.rint(rows / steps.astype(np.float64)[:, None]).clip(-LARGEST, LARGEST)
     return whole.astype(np.int8).reshape(weight.shape), steps
+
+
+def _steps(rows: NDArray[np.float64]) -> NDArray[np.float32]:
+    magnitudes = np.abs(rows)
+    if magnitudes.shape[1] < 2:
+        return weight_steps(magnitudes[:, 0], np.zeros(len(rows)))
+    second, largest = np.partition(magnitudes, -2, axis=1)[:, -2:].T
+    return weight_steps(largest, second)
 
 
 def _quantised(

@@ -35,6 +35,7 @@ from toolkit.graph.precision.fitting import (
     damped,
     dense_convs,
     give_weights,
+    rounded_together,
     samples,
 )
 from toolkit.graph.precision.keeping import Kept
@@ -109,16 +110,7 @@ class _Statistics:
         """The weights (O, I, KY, KX) and biases (O,) that minimise the error, all of them bf16 values."""
         products = damped(self.inputs)
         # First the real-valued weights: rounding W itself would keep the errors of the layers before.
-        flat = corrected(conv, products, self.missing)
-        # Then one column after the other is rounded to nearest, and the columns after it take the change that minimises
-        # the error given the columns that are fixed. With the upper Cholesky factor U of H^-1 = UT U, that change for
-        # column i is -(w_i - q_i) / U_ii * U_i: the row of U already accounts for the columns before i being fixed.
-        upper = np.linalg.cholesky(np.linalg.inv(products)).T
-        for index in range(len(products)):
-            nearest = _nearest(flat[:, index])
-            error = (flat[:, index] - nearest) / upper[index, index]
-            flat[:, index:] -= error[:, None] * upper[index, index:]
-            flat[:, index] = nearest  # exactly, whatever the subtraction above left in its last digits
+        flat = rounded_together(corrected(conv, products, self.missing), products, lambda _, column: _nearest(column))
         return flat[:, 1:].reshape(conv.weight.shape).astype(np.float32), flat[:, 0].astype(np.float32)
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Chroma = Literal["network", "lanczos"]
 """Where the chroma of a result comes from."""
 
-_BETTER: dict[Purpose | None, Chroma] = {"clean": "lanczos", "video": "network"}
+_BETTER: dict[Purpose | None, Chroma] = {"clean": "lanczos", "video": "network", "int": "lanczos"}
 """What measures better with the toolkit's own weights (`validation/bench/codecs.py`)."""
 
 _SUPPORT = 3

@@ -9,7 +9,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from toolkit.graph.precision.quantise import LARGEST, LARGEST_WEIGHT
+from toolkit.graph.precision.quantise import LARGEST
 from toolkit.training.lowering.graph_network import Convolutions, key_of
 from toolkit.training.lowering.operators import Geometry, rounded, straight_through
 
@@ -26,7 +26,7 @@ class IntegerConvolutions(Convolutions):
 
     Integers are held in float32, which is exact: sums stay below 2^24. The gradient ignores the rounding (straight
     through), and reaches the step of an activation through its scale (Esser et al., "Learned Step Size Quantization",
-    ICLR 2020). Weights always fill their range, so their step is not learned but follows their largest magnitude.
+    ICLR 2020). Weights always fill their range, so their step is not learned but follows their largest magnitudes.
     """
 
     def __init__(self, model: onnx.ModelProto, magnitudes: Mapping[str, float], excluded: Collection[str] = ()) -> None:
@@ -68,11 +68,12 @@ def activation_integers(x: Tensor, step: Tensor) -> Tensor:
 
 
 def weight_integers(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Whole numbers of at most `LARGEST_WEIGHT` (O, I, KY, KX), and the step of each output channel (O,), as
+    """Whole numbers of at most 127 (O, I, KY, KX), and the step of each output channel (O,), as
     `quantise.weight_integers`."""
     exact = weight.detach().double()
-    largest = exact.abs().flatten(1).amax(1)
-    steps = torch.where(largest > 0, largest / LARGEST_WEIGHT, 1.0).float()
+    rows = exact.abs().flatten(1)
+    total = rows.topk(min(2, rows.shape[1])).values.sum(1)
+    steps = torch.where(total > 0, total / LARGEST, 1.0).float()
     column = steps[:, None, None, None]
-    whole = (exact / column.double()).round().clamp(-LARGEST_WEIGHT, LARGEST_WEIGHT).to(weight.dtype)
+    whole = (exact / column.double()).round().clamp(-LARGEST, LARGEST).to(weight.dtype)
     return straight_through(weight / column, whole), steps
