@@ -1,6 +1,7 @@
 """Figures of the bundled weights: toolkit/network/weights/figures.json, and exported/.
 
-    python validation/model_card.py
+    python validation/model_card.py              # all of them
+    python validation/model_card.py x2_int       # these, and keep what the file says of the others
 
 Image sets and photographs from $RT4KSR_DATA (default ../shared). What the released checkpoints reach there is measured
 in the same run. Figures on video are means of what `validation/bench/codecs.py` has measured, which runs before this.
@@ -22,7 +23,7 @@ from rich.table import Table
 from toolkit.artifact import Artifact
 from toolkit.graph.export import ExportOptions, export
 from toolkit.network.bundled import bundled_checkpoint
-from toolkit.network.bundled_files import BUNDLED, BUNDLED_SCALES
+from toolkit.network.bundled_files import BUNDLED, BUNDLED_SCALES, Bundled
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.quality.evaluation import evaluate
 from toolkit.runtimes.subject import Subject
@@ -39,28 +40,36 @@ Figures = dict[str, dict[str, float]]
 def main() -> None:
     if not (DATA / "images").is_dir():
         sys.exit(f"there is no {DATA / 'images'}: set RT4KSR_DATA")
-    figures: dict[str, Figures | dict[str, Figures]] = {}
+    path = ROOT / "toolkit" / "network" / "weights" / "figures.json"
+    chosen = sys.argv[1:]
+    figures: dict[str, Figures | dict[str, Figures]] = msgspec.json.decode(path.read_bytes()) if chosen else {}
     rows = Table("weights", "images", "bicubic", "bundled", "released", box=None)
     for scale in BUNDLED_SCALES:
+        wanted = [item for item in BUNDLED if item.scale == scale and (not chosen or name_of(item) in chosen)]
+        if not wanted:
+            continue
         theirs = export(
             load_checkpoint(DATA / "checkpoints" / f"rt4ksr_x{scale}.pth"),
             ExportOptions(name=f"released_x{scale}"),
             ROOT / "runs" / "model_card",
         )
         released = measured(theirs)
-        for item in BUNDLED:
-            if item.scale != scale:
-                continue
+        for item in wanted:
             ours = export(bundled_checkpoint(scale, item.purpose), directory=ROOT / "exported", overwrite=True)
-            name = item.file.removeprefix("rt4ksr_").removesuffix(".safetensors")
+            name = name_of(item)
             figures[name] = on_images(measured(ours), released)
             figures[f"{name} on video"] = on_video(read(ROOT / "validation" / "codecs" / f"x{scale}.jsonl"), ours)
             for images, found in figures[name].items():
                 values = (found["bicubic_psnr_y"], found["psnr_y"], found["released_psnr_y"])
                 rows.add_row(name, images, *(f"{value:.3f}" for value in values))
     content = msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n"
-    write_bytes(ROOT / "toolkit" / "network" / "weights" / "figures.json", content)
+    write_bytes(path, content)
     Console().print(rows)
+
+
+def name_of(item: Bundled) -> str:
+    """As `x2_video`."""
+    return item.file.removeprefix("rt4ksr_").removesuffix(".safetensors")
 
 
 def measured(artifact: Artifact) -> Figures:
