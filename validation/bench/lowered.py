@@ -2,7 +2,7 @@
 
     python validation/bench/lowered.py --images ../shared/images/Set5 --images ../shared/images/Set14
 
-Prints Markdown. int8 is converted as `toolkit convert` does without options; bf16 runs on OpenVINO and native. The share
+Prints Markdown. int8 is converted as by `toolkit convert` without options; bf16 runs on OpenVINO and native. The share
 is of the network's own gain in mean PSNR-Y over all images given, while PSNR-Y is given for each set.
 """
 
