@@ -3,8 +3,8 @@
     python validation/training/reduced.py PHOTOS OUTPUT
 
 Photographs of many megapixels are smooth from pixel to pixel. Trained on them, the ranges of int8 become too small for
-small pictures and graphics, whose edges are sharp. So each photograph is reduced to a third, a quarter and a sixth of its
-size, and with all values but the darkest and the brightest removed; and there is a part of it at half its size.
+small pictures and graphics, whose edges are sharp. So each photograph is reduced to a third, a quarter and a sixth of
+its size, and with all values but the darkest and the brightest removed; and there is a part of it at half its size.
 """
 
 from __future__ import annotations
