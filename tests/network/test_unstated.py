@@ -16,6 +16,7 @@ from toolkit.network.architectures.compact.config import CompactConfig
 from toolkit.network.architectures.compact.model import Compact
 from toolkit.network.architectures.span.config import SPANConfig
 from toolkit.network.checkpoint import load_checkpoint, serialised_weights
+from toolkit.network.filters import repeated
 
 NTIRE = DATA / "models" / "ntire2026_span_x4.pth"
 
@@ -50,7 +51,7 @@ def test_the_slope_of_activations_without_weights_is_measured(slope: float, tmp_
     made = repeating(slope)
     x = torch.rand(1, 3, 5, 5)
     with torch.inference_mode():
-        torch.testing.assert_close(made(x), made.enlarged(x), rtol=0, atol=1e-5)
+        torch.testing.assert_close(made(x), repeated(x, made.config.scale), rtol=0, atol=1e-5)
     loaded = load_checkpoint(save(tmp_path / "c.pth", made.state_dict()))
     assert loaded.config == made.config
     assert "measured: " in dict(loaded.details.facts)["activation"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -51,8 +51,8 @@ def with_stored(
         raise CheckpointError(f"{where}: its {key} cannot be read: {error}") from error
     seen = replace(found.config, **{name: getattr(said, name) for name in architecture.not_in_tensors})
     if said != seen:
-        by_tensors = seen.fields()
-        name, value = next((name, value) for name, value in said.fields().items() if by_tensors[name] != value)
+        by_tensors = asdict(seen)
+        name, value = next((name, value) for name, value in asdict(said).items() if by_tensors[name] != value)
         raise CheckpointError(
             f"{where} is inconsistent: {name} is {value} in its {key}, and {by_tensors[name]} by its tensors"
         )

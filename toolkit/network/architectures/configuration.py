@@ -23,10 +23,13 @@ class Configuration(ABC):
 
     Attributes:
         architecture: the name under which `registry` knows the architecture.
+        later: names of fields that were added later. Files leave out their defaults, so that a network has the same
+            bytes in every version.
         scale: upscaling factor of height and width.
     """
 
     architecture: ClassVar[str]
+    later: ClassVar[frozenset[str]] = frozenset()
 
     scale: int
 
@@ -45,8 +48,9 @@ class Configuration(ABC):
         """The configuration of the same network with every mergeable block merged; itself where there is none."""
 
     def fields(self) -> Fields:
-        """All values by name."""
-        return dataclasses.asdict(self)
+        """Values by name, for files: all but the default ones of `later`."""
+        usual = {field.name: field.default for field in dataclasses.fields(self) if field.name in self.later}
+        return {name: value for name, value in dataclasses.asdict(self).items() if usual.get(name, ...) != value}
 
 
 C = TypeVar("C", bound=Configuration)

@@ -63,6 +63,7 @@ class NetworkConfig(Configuration):
     """
 
     architecture: ClassVar[str] = "rt4ksr"
+    later: ClassVar[frozenset[str]] = frozenset({"image_residual"})
 
     scale: int = 2
     channels: int = 24
