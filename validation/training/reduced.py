@@ -4,7 +4,8 @@
 
 Photographs of many megapixels are smooth from pixel to pixel. Trained on them, the ranges of int8 become too small for
 small pictures and graphics, whose edges are sharp. So each photograph is reduced to a third, a quarter and a sixth of
-its size, and with all values but the darkest and the brightest removed; and there is a part of it at half its size.
+its size, and with all values but the darkest and the brightest removed; and there is a part of it at half its size. The
+toolkit's own images, which ranges are calibrated on, are there as well, often enough to count.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from toolkit.graph.precision.calibration import calibration_images
+
 Image.MAX_IMAGE_PIXELS = None
+
+_COPIES = 12
+"""Of each of the toolkit's images, which have 25,600 pixels."""
 
 
 def main() -> None:
@@ -34,6 +40,10 @@ def main() -> None:
         }
         for name, picture in made.items():
             picture.save(output / f"{path.stem}_{name}.png", compress_level=1)
+
+    for index, image in enumerate(calibration_images()):
+        for copy in range(_COPIES):
+            Image.fromarray(image).save(output / f"toolkit{index}_{copy}.png")
 
 
 def reduced(picture: Image.Image, factor: float) -> Image.Image:
