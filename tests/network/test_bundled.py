@@ -16,11 +16,13 @@ from samples import DATA, needs_data, released
 from toolkit.artifact import Artifact, encode
 from toolkit.errors import CheckpointError
 from toolkit.graph.export import export
+from toolkit.graph.precision.options import ConvertOptions
 from toolkit.media.networks import bundled_artifact
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.bundled import bundled_checkpoint
 from toolkit.network.bundled_files import BUNDLED, Bundled, Purpose, bundled_purpose, bundled_sha256
 from toolkit.network.checkpoint import load_checkpoint, serialised_weights
+from toolkit.quality.conversion import convert
 from toolkit.quality.evaluation import evaluate
 from toolkit.runtimes.subject import Subject
 
@@ -139,3 +141,29 @@ def test_the_model_card_tells_the_truth(item: Bundled) -> None:
     for name, (ours, bicubic) in network.subjects[0].sets().items():
         assert ours.psnr_y == pytest.approx(card[name]["psnr_y"], abs=0.005)
         assert ours.psnr_y > bicubic.psnr_y
+
+
+@SCALES
+def test_int8_of_the_networks_made_for_it_is_what_was_fine_tuned(scale: int, tmp_path: Path) -> None:
+    artifact = Artifact.read(REPOSITORY / "exported" / f"rt4ksr_x{scale}_int_fp32.onnx")
+    made = convert(artifact, "int8", directory=tmp_path)
+    shipped = REPOSITORY / "toolkit" / "network" / "weights" / made.path.name
+    assert made.path.read_bytes() == shipped.read_bytes()
+    assert made.manifest.conversion is not None and made.manifest.conversion.finetuned is not None
+    assert convert(artifact, "int8", directory=tmp_path).manifest == made.manifest  # nothing to replace
+    own = convert(artifact, "int8", ConvertOptions(exclude=("head",), suffix="_own"), tmp_path)
+    assert own.manifest.conversion is not None and own.manifest.conversion.finetuned is None
+
+
+@pytest.mark.slow
+@needs_data
+@SCALES
+def test_int8_loses_less_than_5_percent_of_the_gain(scale: int) -> None:
+    stem = REPOSITORY / "exported" / f"rt4ksr_x{scale}_int"
+    artifacts = [Artifact.read(f"{stem}_{precision}.onnx") for precision in ("fp32", "int8")]
+    sets = [DATA / "images" / name for name in ("Set5", "Set14")]
+    (network,) = evaluate([Subject(item, "ort-cpu") for item in artifacts], sets).networks
+    exact, lowered = (item.sets() for item in network.subjects)
+    assert network.subjects[1].spent is not None and network.subjects[1].spent < 0.05
+    for name in exact:
+        assert exact[name][0].psnr_y - lowered[name][0].psnr_y < 0.1
