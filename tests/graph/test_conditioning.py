@@ -22,7 +22,7 @@ from toolkit.graph.precision.convert import convert
 from toolkit.graph.precision.keeping import kept_nodes
 from toolkit.graph.precision.options import ConvertOptions
 from toolkit.graph.precision.registry import find_target
-from toolkit.graph.precision.scaling import ScaleChannels, bf16_factors
+from toolkit.graph.precision.scaling import ScaleChannels, bf16_factors, int8_factors
 from toolkit.graph.precision.simulate import simulated
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.quality.bench import Bench
@@ -58,6 +58,20 @@ def scaled(artifact: Artifact) -> tuple[onnx.ModelProto, onnx.ModelProto, dict[s
 def offset_artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """The bundled network: its convolutions make a little on top of a lot."""
     return export(toolkit.bundled_checkpoint(2), directory=tmp_path_factory.mktemp("offset"))
+
+
+def test_int8_gives_all_channels_of_a_tensor_one_range(small_artifact: Artifact) -> None:
+    model, port = onnx.load(small_artifact.path), small_artifact.manifest.input
+    made = ScaleChannels(int8_factors(model, port, frames())).rewritten(model)
+    np.testing.assert_allclose(exactly(made), exactly(model), rtol=0, atol=2e-6)
+    for name in ("body.0.norm.add_1", "tail.conv"):
+        before, after = (
+            np.concatenate([tensor_function(graph, tensor)(frame, port)[0].reshape(6, -1) for frame in frames()], 1)
+            for graph, tensor in ((model, name), (made, f"{name}.scaled"))
+        )
+        ranges = [np.quantile(np.abs(values), 0.999, axis=1) for values in (before, after)]
+        assert ranges[0].max() / ranges[0].min() > 1.2
+        np.testing.assert_allclose(ranges[1], ranges[1].max(), rtol=1e-4)
 
 
 def test_scaling_changes_nothing_but_rounding(small_artifact: Artifact) -> None:

@@ -1,4 +1,4 @@
-"""bf16 weights that are rounded together."""
+"""Weights of bf16 and int8 that are rounded together."""
 
 import ml_dtypes
 import numpy as np
@@ -10,6 +10,8 @@ from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.graph.analysis.tensors import tensor_function
 from toolkit.graph.export import ExportOptions, export
+from toolkit.graph.precision.integer_fit import fit_integers
+from toolkit.graph.precision.quantise import weight_integers
 from toolkit.graph.precision.rounding import _round_inputs, round_weights
 from toolkit.graph.source import source_checkpoint
 
@@ -69,3 +71,16 @@ def test_bytes_and_no_images(small_artifact: Artifact, tmp_path) -> None:
     assert all(is_bf16(array) for arrays in weights(rounded).values() for array in arrays)
     with pytest.raises(InputError, match="none were given"):
         round_weights(onnx.load(artifact.path), artifact.manifest.input, [])
+
+
+def test_int8_weights_are_stored_as_they_were_fitted(small_artifact: Artifact) -> None:
+    """The steps that the pass finds are those that they were rounded to."""
+    model, port = onnx.load(small_artifact.path), small_artifact.manifest.input
+    fitted = fit_integers(model, port, [smooth(seed) for seed in range(2)])
+    before = weights(model)
+    for name, (weight, _bias) in weights(fitted.model).items():
+        whole, steps = weight_integers(weight.astype(np.float64))
+        np.testing.assert_allclose(whole * steps[:, None, None, None], weight, rtol=1e-5, atol=1e-7)
+        assert not np.array_equal(weight, before[name][0])
+        pairs = np.sort(np.abs(whole.reshape(len(whole), -1).astype(int)), axis=1)[:, -2:].sum(axis=1)
+        assert set(pairs) == {127}

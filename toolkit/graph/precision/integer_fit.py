@@ -9,6 +9,7 @@ In the notation of `rounding`: y = W a is what the convolution computes in the e
 rounded values of a network whose earlier convolutions are integers already. The best weights are W' = E[y a'T] H^-1
 with H = E[a' a'T]. They are smaller than W where a' is noise, they average the errors of channels that resemble each
 other, and their bias removes the mean error. So the errors of earlier layers are corrected as far as one layer can.
+Then they are rounded, so that their errors compensate each other.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class IntegerFit:
     """What the convolutions of a graph get when they become integer ones.
 
     Attributes:
-        model: the float32 graph with fitted weights.
+        model: the float32 graph with fitted weights, which are whole numbers of steps.
         magnitudes: what 127 stands for, by the name of each activation that one of them reads.
     """
 

@@ -81,31 +81,19 @@ class QuantiseConvs(GraphPass):
         conv.replace_input_with(0, self._pairs[name])
 
 
-def weight_steps(largest: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The step of each output channel (O,) from the two largest magnitudes of its weights, (O,) each.
-
-    The sum of any two weights stays at most 128 steps. Processors with AVX2 or AVX-512 but without VNNI multiply bytes
-    by an instruction that adds two products in 16 bits and saturates: 255 * 127 * 2 = 64770 > 32767. ONNX Runtime and
-    OpenVINO use it, and then compute wrong sums without an error; 255 * 128 fits, whichever weights they pair.
-    """
-    total = largest + second
-    return np.where(total > 0, total / LARGEST, 1.0).astype(np.float32)
-
-
 def weight_integers(weight: NDArray[np.float64]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Weights (O, ...) as whole numbers of at most 127, and the step of each output channel (O,)."""
+    """Weights (O, ...) as whole numbers of at most 127, and the step of each output channel (O,).
+
+    The sum of any two weights of a channel stays at most 128 steps. Processors with AVX2 or AVX-512 but without VNNI
+    multiply bytes by an instruction that adds two products in 16 bits and saturates: 255 * 127 * 2 = 64770 > 32767.
+    ONNX Runtime and OpenVINO use it, and then compute wrong sums without an error; 255 * 128 fits, whichever weights
+    they pair.
+    """
     rows = weight.reshape(len(weight), -1)
-    steps = _steps(rows)
+    total = np.sort(np.abs(rows), axis=1)[:, -2:].sum(axis=1)
+    steps = np.where(total > 0, total / LARGEST, 1.0).astype(np.float32)
     whole = np.rint(rows / steps.astype(np.float64)[:, None]).clip(-LARGEST, LARGEST)
     return whole.astype(np.int8).reshape(weight.shape), steps
-
-
-def _steps(rows: NDArray[np.float64]) -> NDArray[np.float32]:
-    magnitudes = np.abs(rows)
-    if magnitudes.shape[1] < 2:
-        return weight_steps(magnitudes[:, 0], np.zeros(len(rows)))
-    second, largest = np.partition(magnitudes, -2, axis=1)[:, -2:].T
-    return weight_steps(largest, second)
 
 
 def _quantised(
