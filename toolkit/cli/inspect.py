@@ -10,6 +10,7 @@ from toolkit.cli.console import out, print_documents, print_json, styled, table,
 from toolkit.cli.export import describe_findings
 from toolkit.cli.options import ArtifactPath, Json, flag
 from toolkit.cli.values import size
+from toolkit.clients import client_support
 
 if TYPE_CHECKING:
     from toolkit.artifact import Artifact
@@ -71,6 +72,7 @@ def _facts(artifact: Artifact) -> list[tuple[str, str]]:
         *(() if network.details is None else network.details.facts),
         *((port.name, str(port)) for port in (manifest.input, manifest.output)),
         ("input size", f"dynamic, {manifest.sizes}" if manifest.shape is None else size(manifest.shape)),
+        ("taken by", f"{client_support(manifest.precision)} (docs/clients.md)"),
         ("workload", manifest.workload or "none of the 4K workloads"),
         ("opset", str(manifest.opset)),
         ("source", f"{source.file} ({source.layout} layout, sha256 {source.sha256[:12]}…)"),

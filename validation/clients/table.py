@@ -18,7 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,8 +30,10 @@ from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.calibration import calibration_images
 from toolkit.graph.precision.convert import convert
 from toolkit.network.bundled import bundled_checkpoint
+from toolkit.precisions import Precision
 from toolkit.runtimes.ncnn.conversion import find_pnnx
 from toolkit.runtimes.registry import build
+from toolkit.system.atomic import write_bytes
 from toolkit.workloads import Shape
 
 HERE = Path(__file__).parent
@@ -326,6 +330,24 @@ def main() -> None:
     print(f"\n{table}")
     if arguments.markdown:
         insert(arguments.markdown, table)
+        write_bytes(SUPPORT, support(table))
+
+
+SUPPORT = HERE.parents[1] / "toolkit" / "clients.json"
+"""What `toolkit inspect` says of each precision."""
+
+
+def support(table: str) -> bytes:
+    """Whether each client takes each precision, as JSON, from the lines of the table."""
+    head, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if "|" in line)
+    found = {title: dict(zip(head[1:], map(is_result, cells), strict=True)) for title, *cells in rows}
+    chosen = {title: clients for title, clients in found.items() if title in get_args(Precision)}
+    return msgspec.json.format(msgspec.json.encode(chosen), indent=2) + b"\n"
+
+
+def is_result(cell: str) -> bool:
+    """Whether a cell holds a difference, and not a refusal."""
+    return cell.endswith("%")
 
 
 BEGIN, END = "<!-- table: validation/clients/table.py -->", "<!-- end of table -->"
