@@ -46,8 +46,10 @@ def _print_cells(title: str, cells: Sequence[CellReport], boundary: str, console
     io = ", ".join(dict.fromkeys(cell.io for cell in cells if cell.io))
     described = ", ".join(part for part in (title, io, f"boundary {boundary}", "times in ms") if part)
     console.print(styled("\n[bold]{}[/]", described))
-    rows = table("engine" if cells[0].is_engine else "runtime", "precision", *_NUMBERS, right=_NUMBERS)
-    rows.columns[0].no_wrap, rows.columns[0].overflow = False, "fold"  # long names are wrapped, not cut
+    engines = cells[0].is_engine
+    rows = table("engine" if engines else "runtime", "precision", *_NUMBERS, right=_NUMBERS)
+    if engines:  # whose names are as long as users make them: they are wrapped, not cut
+        rows.columns[0].no_wrap, rows.columns[0].overflow = False, "fold"
     for cell in cells:
         if cell.statistics is not None:
             subject = cell.artifact if cell.is_engine else cell.runtime
