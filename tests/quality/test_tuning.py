@@ -217,9 +217,11 @@ def test_what_is_not_worth_shipping_is_refused() -> None:
 
 
 def test_int8_ranges_are_measured_once(small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fit(model: onnx.ModelProto, *_: object) -> IntegerFit:
+        return IntegerFit(model, {node.input[0]: 1.0 for node in model.graph.node if node.op_type == "Conv"})
+
     model = onnx.load(small_artifact.path)
-    ranges = {node.input[0]: 1.0 for node in model.graph.node if node.op_type == "Conv"}
-    monkeypatch.setattr("toolkit.graph.precision.integers.fit_integers", lambda *_: IntegerFit(model, ranges))
+    monkeypatch.setattr("toolkit.graph.precision.integers.fit_integers", fit)
     prepared = find_target("int8").prepare(model, small_artifact.manifest, ConvertOptions())
     monkeypatch.setattr("toolkit.graph.precision.integers.fit_integers", lambda *_: pytest.fail("again"))
     made = prepared.rewrite(ConvertOptions(exclude=("head",))).model

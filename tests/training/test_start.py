@@ -63,11 +63,14 @@ def test_it_is_better_than_bicubic_on_photographs_it_has_not_seen(scale: int) ->
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
-def test_the_last_convolution_solves_least_squares(preset: str) -> None:
+def test_the_last_convolution_solves_least_squares(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the mean squared error is least, its gradient is zero; and every preset gets better by far."""
     network, low, high = fitted(PRESETS[preset])
     plain = untrained_network(PRESETS[preset])
     before = (plain(low) - high).square().mean()
+    # Values that are clipped have no gradient: of such a network, the error of what comes before the clipping.
+    clamp = torch.Tensor.clamp
+    monkeypatch.setattr(torch.Tensor, "clamp", lambda x, *limits: x if limits == (0, 1) else clamp(x, *limits))
     error = (network.double()(low.double()) - high).square().mean()
     assert error < 0.02 * before
     last = network.upsample

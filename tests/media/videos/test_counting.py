@@ -153,8 +153,8 @@ def test_the_advice_for_a_film_that_turns_interlaced_can_be_followed(tmp_path: P
     encoded = replace(options, video=VideoFormat())
     with pytest.raises(InputError, match="the frame is interlaced") as caught:
         upscale([source], tmp_path / "out.mp4", encoded)
+    # Whether a part is done by then depends on the machine: what the advice says of that, test_resume checks.
     assert "Give --deinterlace." in caught.value.remedy
-    assert "parts are done, and --resume continues" in caught.value.remedy
     woven = replace(encoded, deinterlace=True)
     (report,) = upscale([source], tmp_path / "out.mp4", replace(woven, resume=True)).files
     (whole,) = upscale([source], tmp_path / "whole.mp4", woven).files
