@@ -93,9 +93,10 @@ def fit_integers(
             magnitudes[name] = known or _chosen(conv, pairs, values)
         if conv is not None and pairs is not None:
             read = _quantised(pairs.inputs, magnitudes[name])
-            weights = _fitted(conv, read, pairs.outputs)
+            products = _products(read)
+            weights = _fitted(conv, read, pairs.outputs, products)
             if np.isfinite(weights).all():  # else the network itself leaves float32's range here
-                weights = _rounded(weights, read)
+                weights = _rounded(weights, products)
                 for graph in (fitted, rounded):
                     _store(graph, conv, weights)
         _quantise_input(rounded, node.name, magnitudes[name])
@@ -138,21 +139,23 @@ def _chosen(conv: DenseConv | None, pairs: _Pairs | None, values: Sequence[NDArr
         errors = []
         for share in _SHARES:
             read = _quantised(inputs, largest * share)
-            errors.append(np.square(read @ _fitted(conv, read, outputs).T - outputs).mean())
+            weights = _fitted(conv, read, outputs, _products(read))
+            errors.append(np.square(read @ weights.T - outputs).mean())
     return largest * float(_SHARES[int(np.argmin(errors))])
 
 
-def _fitted(conv: DenseConv, inputs: Doubles, outputs: Doubles) -> Doubles:
+def _fitted(conv: DenseConv, inputs: Doubles, outputs: Doubles, products: Doubles) -> Doubles:
     """The weights (O, K), with the bias in front, that compute the outputs from the inputs with the least error."""
     missing = (outputs - inputs @ conv.flat.T).T @ inputs / len(inputs)
-    return corrected(conv, _products(inputs), missing)
+    return corrected(conv, products, missing)
 
 
 def _products(inputs: Doubles) -> Doubles:
+    """H, damped."""
     return damped(inputs.T @ inputs / len(inputs))
 
 
-def _rounded(weights: Doubles, inputs: Doubles) -> Doubles:
+def _rounded(weights: Doubles, products: Doubles) -> Doubles:
     """The weights (O, K) as `QuantiseConvs` will store them, rounded so that their errors compensate each other.
 
     It takes the steps from the two largest magnitudes of a channel. So these get the whole numbers, 127 in sum, that
@@ -174,7 +177,7 @@ def _rounded(weights: Doubles, inputs: Doubles) -> Doubles:
         return whole * steps
 
     # The bias comes last.
-    made = rounded_together(np.roll(weights, -1, axis=1), np.roll(_products(inputs), -1, axis=(0, 1)), nearest)
+    made = rounded_together(np.roll(weights, -1, axis=1), np.roll(products, -1, axis=(0, 1)), nearest)
     return np.roll(made, 1, axis=1)
 
 

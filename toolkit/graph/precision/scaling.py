@@ -14,7 +14,7 @@ being multiplied by a factor that moves it there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,8 +79,7 @@ def bf16_factors(model: onnx.ModelProto, port: Port, images: Sequence[NDArray[An
     """
     # The mean square over all images is minimised; images of different sizes count alike.
     factors = {}
-    for name in [str(place.value.name) for place in _places(ir.from_proto(model))]:
-        function = tensor_function(model, name)
+    for name, function in _scalable(model):
         errors = np.sum([_errors(function(image, port)[0]) for image in images], axis=0)
         factors[name] = _FACTORS[np.argmin(errors, axis=0)]
     return factors
@@ -89,14 +88,20 @@ def bf16_factors(model: onnx.ModelProto, port: Port, images: Sequence[NDArray[An
 def int8_factors(model: onnx.ModelProto, port: Port, images: Sequence[NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
     """For each tensor that can be scaled, factors that give all its channels one range, (C,). Arguments as above."""
     factors = {}
-    for name in [str(place.value.name) for place in _places(ir.from_proto(model))]:
-        function = tensor_function(model, name)
+    for name, function in _scalable(model):
         pixels = np.concatenate([_pixels(function(image, port)) for image in images], axis=1)
         ranges = np.quantile(np.abs(pixels), _WITHIN, axis=1)
         widest = ranges.max()
         if 0 < widest < np.inf:
             factors[name] = 1 / np.maximum(ranges / widest, 1 / _WIDEST)
     return factors
+
+
+def _scalable(model: onnx.ModelProto) -> Iterator[tuple[str, Callable[[NDArray[Any], Port], NDArray[Any]]]]:
+    """Tensors that can be scaled: their names, and the functions of a frame that compute them."""
+    for place in _places(ir.from_proto(model)):
+        name = str(place.value.name)
+        yield name, tensor_function(model, name)
 
 
 def _pixels(tensor: NDArray[Any]) -> NDArray[np.float64]:
