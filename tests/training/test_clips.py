@@ -63,7 +63,7 @@ def test_settings_cover_what_is_common() -> None:
     assert {item.colour.location for item in drawn} == {"left", "center", "topleft"}
     assert {item.colour.full for item in drawn} == {True, False}
     x264 = [int(dict(item.options)["crf"]) for item in drawn if item.codec == "libx264"]
-    assert min(x264) <= 16 and max(x264) >= 34
+    assert min(x264) <= 22 and max(x264) >= 38
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ KEPT = 3
 LOW = (192, 320)
 """Height and width of low-resolution frames: multiples of 64, so that no codec pads them."""
 
-_VERSION = 2
+_VERSION = 3
 """Raised when the same seed gives different clips, so that cached ones are not used."""
 
 _CUT, _FADE, _NOISE = 0.15, 0.1, 0.25
