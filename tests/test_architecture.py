@@ -23,7 +23,7 @@ LAYERS = (
     {"graph"},
     {"native"},
     {"runtimes"},
-    {"media", "profiling", "quality", "training", "verification"},
+    {"deployment", "media", "profiling", "quality", "training", "verification"},
     {"ablation", "demonstration", "diagnosis", "ranking"},
     {"cli"},
 )

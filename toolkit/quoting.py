@@ -96,6 +96,11 @@ def cpp_string(text: str) -> str:
     return f'"{"".join(shown)}"'
 
 
+def protobuf_string(text: str) -> str:
+    """A string in protobuf's text format, which has the octal escapes of C. No lone surrogates."""
+    return cpp_string(text)
+
+
 def python_literal(value: object) -> str:
     """A Python expression for a string, number, None, or a tuple, list, set or mapping of these."""
     if isinstance(value, str):

@@ -39,6 +39,9 @@ _COMMANDS = {
         "convert": "Convert an fp32 artifact to fp16, bf16 or int8.",
         "build": "Build an engine from an artifact for one runtime.",
     },
+    "In other programs": {
+        "triton": "Write a model repository of Triton Inference Server.",
+    },
     "Quality": {
         "evaluate": "Measure image quality: PSNR and SSIM, compared with bicubic and fp32.",
         "rank": "Rank networks at one target size: quality, frame time, work and memory, beside bicubic.",
