@@ -302,7 +302,8 @@ def test_own_calibration_images(small_artifact: Artifact, tmp_path: Path) -> Non
     options = ConvertOptions(calibration=tmp_path / "images", method="minmax")
     artifact = convert(small_artifact, "int8", options, tmp_path)
     assert artifact.manifest.conversion is not None
-    assert artifact.manifest.conversion.calibration == "images of images, ranges by minmax, weights fitted to them"
+    stated = "images of images, channels scaled, ranges by minmax, weights fitted and rounded together"
+    assert artifact.manifest.conversion.calibration == stated
     Image.new("RGB", (1, 1)).save(tmp_path / "images" / "tiny.png")
     with pytest.raises(InputError, match=r"tiny\.png is only 1x1"):
         convert(small_artifact, "int8", options, tmp_path)

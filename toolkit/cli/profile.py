@@ -96,7 +96,7 @@ def profile(
 
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        found = subjects(artifacts, directory, preset, split(workload), scratch)
+        found = subjects(artifacts, directory, preset, split(workload), scratch, quick=measuring.quick)
         if results.gen is None:  # a script must not depend on files that exist only during this run
             found = lowered(found, asked, scratch)
         cells = _Cells(found, split(runtime), split(workload) or None, asked, measuring.quick)

@@ -24,7 +24,13 @@ Given = Artifact | str
 
 
 def subjects(
-    given: tuple[str, ...], directory: Path, presets: str | None, workloads: Sequence[str], scratch: Path
+    given: tuple[str, ...],
+    directory: Path,
+    presets: str | None,
+    workloads: Sequence[str],
+    scratch: Path,
+    *,
+    quick: bool = False,
 ) -> tuple[Given, ...]:
     """The given files, or untrained networks by name, or all artifacts in the directory, or the toolkit's own weights.
 
@@ -34,12 +40,13 @@ def subjects(
         presets: comma-separated names of untrained networks.
         workloads: that will be measured, by name; the scales of networks that have to be exported follow from them.
         scratch: directory for artifacts that have to be exported.
+        quick: leave out the toolkit's own weights for other purposes, whose layers are those of the clean ones.
 
     Raises:
         InputError: both files and presets were given, a preset is unknown, or a file cannot be read.
     """
     if presets is None:
-        return given or tuple(find_artifacts(directory)) or tuple(_exported(None, BUNDLED_SCALES, scratch))
+        return given or _found(directory, quick=quick) or tuple(_exported(None, BUNDLED_SCALES, scratch))
     if given:
         raise InputError("--preset cannot be combined with artifacts")
     names = split(presets)
@@ -47,6 +54,16 @@ def subjects(
         raise InputError("no preset was named", f"Choose from {', '.join(PRESETS)}.")
     warn(("UNTRAINED networks: times are real, images are noise",))
     return tuple(artifact for name in names for artifact in _exported(name, _scales(workloads), scratch))
+
+
+def _found(directory: Path, *, quick: bool) -> tuple[Artifact, ...]:
+    found = find_artifacts(directory)
+    kept = [item for item in found if item.manifest.source.purpose in (None, "clean")]
+    if not quick or not kept:
+        return tuple(found)
+    if left := [item.manifest.name for item in found if item not in kept]:
+        warn((f"--quick leaves out {', '.join(left)}: other weights for the same layers. Name them to measure them",))
+    return tuple(kept)
 
 
 def lowered(found: Sequence[Given], precisions: Sequence[Precision], scratch: Path) -> tuple[Given, ...]:

@@ -40,4 +40,4 @@ class Int8(TargetPrecision):
     def calibration(self, options: ConvertOptions) -> str:
         images = "images of the toolkit" if options.calibration is None else f"images of {options.calibration.name}"
         share = f" {options.percentile}" if options.method == "percentile" else ""
-        return f"{images}, ranges by {options.method}{share}, weights fitted to them"
+        return f"{images}, channels scaled, ranges by {options.method}{share}, weights fitted and rounded together"
