@@ -37,10 +37,16 @@ svg text.value{font-weight:600}
 .c6{fill:var(--c6)}.c7{fill:var(--c7)}.early{fill:var(--early)}.fair{fill:var(--fair)}.late{fill:var(--late)}
 .scroll{overflow-x:auto;margin:.8rem 0}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{padding:.3rem .7rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-th{color:var(--soft);font-weight:500}th.text,td.text{text-align:left}td.marked,p.marked{color:var(--warn);font-weight:600}
+thead th{color:var(--soft);font-weight:500;vertical-align:bottom}tbody th{font-weight:inherit;white-space:normal;
+overflow-wrap:anywhere;min-width:6.5rem}
+th.text,td.text{text-align:left}td.marked,p.marked{color:var(--warn);font-weight:600}
 .warnings{background:var(--warn-page);color:var(--warn);border-radius:.5rem;padding:.7rem 1rem .7rem 2rem;margin:1rem 0}
 pre{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.7rem}
-td.wrap{white-space:normal;min-width:16rem}details{color:var(--soft)}summary{cursor:pointer}
+td.wrap{white-space:normal;min-width:16rem}details{margin:.6rem 0}summary{cursor:pointer;color:var(--soft)}
+:focus-visible{outline:2px solid var(--c0);outline-offset:2px}.headline{font-size:1.15rem;font-weight:600}
+@media(max-width:40rem){th,td{padding:.3rem .35rem}thead th{white-space:normal}}
+@media print{body{max-width:none}details::details-content{content-visibility:visible;height:auto}
+figure,tr{break-inside:avoid}.scroll{overflow:visible}}
 """
 """Style of all pages. Charts use `c0` to `c7` for series, and `early`, `fair`, `late` for deadlines."""
 
@@ -68,7 +74,9 @@ def document(title: str, content: Iterable[str], *, style: str = "", images: boo
 def table(
     header: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int, marked: Sequence[int | None] = ()
 ) -> str:
-    """A table that scrolls if it is wider than the page.
+    """A table that scrolls if it is wider than the page, also by keyboard.
+
+    The first column heads its row, for screen readers.
 
     Args:
         header: column titles.
@@ -83,21 +91,30 @@ def table(
             classes.append("marked")
         return f" class='{' '.join(classes)}'" if classes else ""
 
-    head = "".join(f"<th{kind(index)}>{html(name)}</th>" for index, name in enumerate(header))
+    def cell(index: int, number: int, text: str) -> str:
+        name, scope = ("td", "") if index else ("th", " scope='row'")
+        return f"<{name}{scope}{kind(index, number)}>{html(text)}</{name}>"
+
+    head = "".join(f"<th scope='col'{kind(index)}>{html(name)}</th>" for index, name in enumerate(header))
     body = "".join(
-        f"<tr>{''.join(f'<td{kind(index, number)}>{html(text)}</td>' for index, text in enumerate(row))}</tr>"
+        f"<tr>{''.join(cell(index, number, text) for index, text in enumerate(row))}</tr>"
         for number, row in enumerate(rows)
     )
-    return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    return f"<div class='scroll' tabindex='0'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def facts(pairs: dict[str, str]) -> str:
     """A table of names and values, one pair per row."""
     rows = "".join(
-        f"<tr><td class='text'>{html(name)}</td><td class='text wrap'>{html(value)}</td></tr>"
+        f"<tr><th scope='row' class='text'>{html(name)}</th><td class='text wrap'>{html(value)}</td></tr>"
         for name, value in pairs.items()
     )
-    return f"<div class='scroll'><table>{rows}</table></div>"
+    return f"<div class='scroll'><table><tbody>{rows}</tbody></table></div>"
+
+
+def fold(summary: str, content: str) -> str:
+    """Content that is shown when its summary is clicked, and in print."""
+    return f"<details><summary>{html(summary)}</summary>{content}</details>"
 
 
 def figure(title: str, content: str, caption: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.pages.document import document, table
+from toolkit.pages.document import document, fold, table
 from toolkit.pages.slider import png_url
 from toolkit.quality.data import Pixels
 from toolkit.quality.measurement import Metrics
@@ -129,7 +129,7 @@ def _images(subject: SubjectReport, reference: SubjectReport) -> str:
         place = f"{image.patch_difference:.2f} at {image.patch[1]},{image.patch[0]}"
         size = f"{image.width}×{image.height}"
         rows.append([image.label, size, *_metrics(image.metrics), f"{image.bicubic.psnr_y:.3f}", lost, place])
-    return f"<details><summary>{len(rows)} images</summary>{table(header, rows, texts=2)}</details>"
+    return fold(f"{len(rows)} images", table(header, rows, texts=2))
 
 
 _METRICS = ("PSNR-Y", "PSNR-RGB", "SSIM-Y", "SSIM-RGB")

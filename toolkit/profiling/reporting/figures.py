@@ -13,21 +13,30 @@ from toolkit.profiling.reporting.side_by_side import Row
 from toolkit.system.hardware import Ceiling
 
 _MOST_LAYERS = 16
+_PROFILER_COST = 1.2
+"""Ratio of the sum of layers to the frame time from which on the caption explains the difference."""
+
 _MARKS = tuple((1000 * seconds, f"{1 / seconds:.0f} fps") for seconds in DEADLINES)
 
 
 def workload_figures(workload: str, cells: Sequence[CellReport], ceilings: Sequence[Ceiling]) -> Iterator[str]:
-    """Figures of the measured cells of one workload. A chart without data says which option provides it."""
+    """Figures of the measured cells of one workload; a chart that would show nothing is left out."""
     several = len({cell.artifact for cell in cells if not cell.is_engine}) > len({cell.precision for cell in cells})
     named = [(f"{cell.artifact}, {cell.name}" if several and not cell.is_engine else cell.name, cell) for cell in cells]
     runtimes = list(dict.fromkeys(cell.runtime for cell in cells))
     styles = {name: f"c{index % COLOURS}" for index, name in enumerate(runtimes)}
     yield _times(workload, named, styles)
-    yield _late(workload, named)
-    yield _quality(workload, named, styles)
-    yield _roofline(workload, named, styles, ceilings)
-    yield _memory(workload, named)
-    yield _cold_start(workload, named)
+    shares = {share for _, cell in named for share in (one.late_share for one in _measured(cell).deadlines)}
+    if len(shares) > 1:
+        yield _late(workload, named)
+    if any(cell.spent for _, cell in named):
+        yield _quality(workload, named, styles)
+    if any(cell.work is not None and cell.roofline is not None for _, cell in named):
+        yield _roofline(workload, named, styles, ceilings)
+    if any(cell.memory is not None for _, cell in named):
+        yield _memory(workload, named)
+    if any(cell.cold_start is not None for _, cell in named):
+        yield _cold_start(workload, named)
     for name, cell in named:
         if cell.layers:
             yield _layers(workload, name, cell)
@@ -126,8 +135,6 @@ def _roofline(
                 left = ridge / 8
                 ends = ((left, left * ceiling.bytes_per_second), (ridge, rate), (far, rate))
                 lines.append(Line(ends, f"{ceiling.device} {precision}"))
-    if not points:
-        return figure(title, "", "Not available: it needs --roofline, and the artifact next to an engine.")
     chart = scatter(title, points, "multiply-adds per byte", "multiply-adds per second", lines=lines, logarithmic=True)
     caption = (
         "Lines: peak rates of this machine, measured with PyTorch convolutions, matrix products and copies. Bytes: the "
@@ -187,8 +194,14 @@ def _layers(workload: str, name: str, cell: CellReport) -> str:
         for layer in shown
     ]
     left_out = len(cell.layers) - len(shown)
+    median = _measured(cell).median
     caption = "Measured by the runtime's own profiler, in execution order"
-    caption += f"; {left_out} shorter layers are not shown." if left_out else "."
+    caption += f"; {left_out} shorter layers are not shown. " if left_out else ". "
+    caption += f"All layers: {milliseconds(whole)} ms; a frame without the profiler: {milliseconds(median)} ms."
+    if whole > _PROFILER_COST * median:
+        caption += " The profiler itself, or what layers wait for, takes the difference: only the shares count."
+    elif whole * _PROFILER_COST < median:
+        caption += " The difference is spent outside layers: copies, conversion, and starting them."
     return figure(f"{workload}: layers of {name}", bars(f"{workload}: layers of {name}", rows, "ms"), caption)
 
 

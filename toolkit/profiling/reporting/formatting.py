@@ -27,5 +27,5 @@ def interval_text(interval: Interval | None, factor: float = 1) -> str:
     if interval is None:
         return NONE
     low, high = interval.low * factor, interval.high * factor
-    digits = 2 if high < 10 else 1
+    digits = 2 if high < 10 else 1 if high < 1000 else 0
     return f"{low:.{digits}f}–{high:.{digits}f}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from toolkit.pages.document import document, facts, figures, table, warnings
+from toolkit.pages.document import document, facts, figures, fold, table, warnings
 from toolkit.profiling.reporting.conclusion import conclusions
 from toolkit.profiling.reporting.figures import comparison, workload_figures
 from toolkit.profiling.reporting.formatting import NONE, interval_text, milliseconds, summary
@@ -23,6 +23,7 @@ _HEADER = (
     *("p90", "p95", "p99", "p99.9", "min", "jitter", "fps", "late at 60 fps", "late at 30 fps", "longest late run"),
     *("MB", "% of roofline", "J/frame", "speed-up", "95 % interval", "frames", "warm-up"),
 )
+_OVERVIEW = "configuration", "median, ms", "95 % interval", "fps", "late at 30 fps", "gain lost"
 _EXECUTED = _HEADER.index("executed in")
 
 
@@ -57,7 +58,7 @@ def _several(reports: Sequence[TitledReport]) -> Iterator[str]:
 
 def _report(report: ProfileReport) -> Iterator[str]:
     for conclusion in conclusions(report):
-        yield f"<p><strong>{html(conclusion.headline)}</strong></p>"
+        yield f"<p class='headline'>{html(conclusion.headline)}</p>"
         yield "".join(f"<p>{html(remark)}</p>" for remark in conclusion.remarks)
     yield f"<p>{html(summary(report))}</p>"
     yield (
@@ -68,20 +69,47 @@ def _report(report: ProfileReport) -> Iterator[str]:
     if not report.complete:
         yield warnings(["This run was interrupted: configurations are missing or unfinished."])
     if report.warnings:
-        yield warnings(report.warnings)
+        count = len(report.warnings)
+        first = f"{count} measurement warning{'s' * (count > 1)}: {report.warnings[0]}"
+        yield fold(first, warnings(report.warnings))
     for workload in dict.fromkeys(cell.workload for cell in report.cells):
         cells = [cell for cell in report.cells if cell.workload == workload]
         measured = [cell for cell in cells if cell.statistics is not None]
         yield f"<h2>{html(workload)}</h2>"
         if measured:
-            yield _measurements(measured)
+            yield _overview(measured)
+            yield fold("All columns: percentiles, memory, energy, roofline", _measurements(measured))
             yield figures(workload_figures(workload, measured, report.ceilings))
         yield from _builds(measured)
         yield from _missing(cells)
-    yield "<h2>Environment</h2>"
-    yield facts(_environment(report))
+    yield "<h2>How it was measured</h2>"
     if report.command:
-        yield f"<h2>Command</h2><pre>{html(report.command)}</pre>"
+        yield f"<pre>{html(report.command)}</pre>"
+    yield fold("Environment", facts(_environment(report)))
+
+
+def _overview(cells: Sequence[CellReport]) -> str:
+    """What decides, the fastest first: six columns, which a phone has room for."""
+    several = len({cell.artifact for cell in cells if not cell.is_engine}) > len({cell.precision for cell in cells})
+    ordered = sorted(cells, key=lambda cell: 0.0 if cell.statistics is None else cell.statistics.median)
+    rows = []
+    for cell in ordered:
+        times = cell.statistics
+        assert times is not None  # noqa: S101  (only measured cells have rows)
+        name = f"{cell.artifact}, {cell.runtime}" if several and not cell.is_engine else cell.name
+        lost = NONE if cell.spent is None else f"{cell.spent:.1%}"
+        rows.append(
+            (
+                f"{name} (executed in {cell.arithmetic})" if cell.differs else name,
+                milliseconds(times.median),
+                interval_text(times.interval, 1000),
+                f"{1 / times.median:.1f}",
+                f"{times.deadlines[-1].late_share:.0%}",
+                lost,
+            )
+        )
+    marked = [0 if cell.differs else None for cell in ordered]
+    return table(_OVERVIEW, rows, texts=1, marked=marked)
 
 
 def _measurements(cells: Sequence[CellReport]) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from toolkit.media.split_view import enlarged
-from toolkit.pages.document import document, table
+from toolkit.pages.document import document, fold, table
 from toolkit.pages.slider import SLIDER_STYLE, View, slider
 from toolkit.quality.data import Pixels
 from toolkit.quality.measurement import PATCH, worst_patch
@@ -163,7 +163,7 @@ def _clips(scale: ScaleReport) -> str:
             texts = _named(item.clip, item.file), item.input, size, name, runtime
             rows.append([*texts, rate, *numbers, _worst(scores[index])])
     header = ("clip", "input", "size", "method", "runtime", "kbit/s", *COLUMNS, "worst frame")
-    return f"<details><summary>{len(scale.inputs)} clips</summary>{table(header, rows, texts=5)}</details>"
+    return fold(f"{len(scale.inputs)} clips", table(header, rows, texts=5))
 
 
 def _named(clip: str, file: str) -> str:
