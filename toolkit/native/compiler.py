@@ -13,7 +13,7 @@ from pathlib import Path
 
 from toolkit.artifact import Manifest
 from toolkit.errors import Unavailable
-from toolkit.native.interface import EXAMPLE, HEADER, LIBRARY, interface
+from toolkit.native.interface import EXAMPLE, HEADER, LIBRARY, LOADING, interface, loading
 from toolkit.native.program import Program
 from toolkit.native.source import headers, translation_unit
 from toolkit.native.targets import Target
@@ -66,13 +66,13 @@ def require_compiler() -> Compiler:
 def sources(program: Program, manifest: Manifest, target: Target) -> dict[str, str]:
     """All C++ source files of an engine, by file name."""
     definitions = interface("interface.cpp", program, manifest, target)
-    return {"engine.cpp": translation_unit(program, target, definitions), **headers()}
+    return {"engine.cpp": translation_unit(program, target, definitions), LOADING: loading(), **headers()}
 
 
 def compiled(
     program: Program, manifest: Manifest, target: Target, extra: tuple[str, ...] = (), compiler: Compiler | None = None
 ) -> dict[str, bytes]:
-    """Compile an engine: shared object, C header and example program, by file name.
+    """Compile an engine: shared object, C headers and example program, by file name.
 
     Args:
         program: what the engine computes.
@@ -91,6 +91,7 @@ def compiled(
             LIBRARY: library.read_bytes(),
             HEADER: interface(HEADER, program, manifest, target).encode(),
             EXAMPLE: interface(EXAMPLE, program, manifest, target).encode(),
+            LOADING: loading().encode(),
         }
 
 

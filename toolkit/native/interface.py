@@ -8,9 +8,10 @@ from importlib.resources import files
 from toolkit.artifact import Manifest
 from toolkit.native.program import Program
 from toolkit.native.targets import Target
+from toolkit.port import Port
 from toolkit.quoting import cpp_comment
 
-LIBRARY, HEADER, EXAMPLE = "engine.so", "engine.h", "example.c"
+LIBRARY, HEADER, EXAMPLE, LOADING = "engine.so", "engine.h", "example.c", "loading.h"
 
 
 def symbol(name: str) -> str:
@@ -37,7 +38,12 @@ def interface(template: str, program: Program, manifest: Manifest, target: Targe
         "SCALE": program.scale,
         "UNIT": program.unit,
         "EVEN": program.even,
+        "MULTIPLE": program.multiple,
         "SMALLEST": program.smallest,
+        "FIXED_HEIGHT": 0 if fixed is None else fixed[0],
+        "FIXED_WIDTH": 0 if fixed is None else fixed[1],
+        "INPUT_PORT": _port(manifest.input),
+        "OUTPUT_PORT": _port(manifest.output),
         "IN_DTYPE": program.input.dtype,
         "IN_LAYOUT": program.input.layout,
         "OUT_DTYPE": program.output.dtype,
@@ -47,6 +53,17 @@ def interface(template: str, program: Program, manifest: Manifest, target: Targe
         "SUPPORTED": " && ".join(checks) if target.machine == "x86_64" else "true",
     }
     return re.sub(r"@([A-Z_]+)@", lambda match: str(values[match[1]]), text)
+
+
+def loading() -> str:
+    """`loading.h`, which is the same for all engines."""
+    return (files("toolkit.native") / "c" / LOADING).read_text()
+
+
+def _port(port: Port) -> str:
+    """A port as an initializer of `rt4ksr_port`."""
+    values = port.channels, port.itemsize, int(port.layout == "NHWC"), int(port.order == "BGR")
+    return f"{{{', '.join(map(str, values))}, {port.value_range[0]!r}, {port.span!r}}}"
 
 
 def _samples(manifest: Manifest) -> dict[str, str]:

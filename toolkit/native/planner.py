@@ -141,6 +141,7 @@ class _Planner:
             output=End(manifest.output.dtype, manifest.output.layout, manifest.output.channels),
             scale=manifest.network.scale,
             shape=None if manifest.shape is None else manifest.sizes.extended(Shape(*manifest.shape)).sides,
+            multiple=manifest.sizes.multiple,
             smallest=manifest.sizes.padded(1),
             executed=self._builder.executed,
         )

@@ -279,6 +279,7 @@ class Program:
         input, output: type, layout and channels of frames.
         scale: of the output's height and width.
         shape: the fixed input size (height, width) after its extension; None: any size.
+        multiple: heights and widths of the input are multiples of this, as the manifest says.
         smallest: smallest height and width of the input.
         executed: precision that each graph node is computed in, by node name.
         tile_columns: columns of the last stage that are computed at a time; set by `schedule`.
@@ -291,6 +292,7 @@ class Program:
     output: End
     scale: int
     shape: tuple[int, int] | None
+    multiple: int
     smallest: int
     executed: dict[str, Precision]
     tile_columns: int = 0

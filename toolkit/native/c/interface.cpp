@@ -2,6 +2,8 @@
 #include <system_error>
 #include <thread>
 
+#include "loading.h"
+
 // The exported names contain the artifact's name, which comes from a file. They are assembler labels only, so that they
 // cannot collide with names of this program or of the C library (an artifact "timer" would define timer_create).
 #define EXPORTED(result, function, parameters)                                                              \
@@ -56,3 +58,27 @@ EXPORTED(int, run_rows, (NetworkEngine* engine, const void* input, void* output,
 EXPORTED(size_t, working_bytes, (const NetworkEngine* engine)) { return engine->frames.bytes(); }
 
 EXPORTED(const char*, executed, (void)) { return kExecuted; }
+
+extern "C" __attribute__((visibility("default"))) const rt4ksr_description* rt4ksr_describe(void) {
+  static const rt4ksr_description description = {
+      RT4KSR_DESCRIPTION,
+      @SCALE@,
+      @MULTIPLE@,
+      @SMALLEST@,
+      @FIXED_HEIGHT@,
+      @FIXED_WIDTH@,
+      @INPUT_PORT@,
+      @OUTPUT_PORT@,
+      [](void** engine, int height, int width, int threads) {
+        return create(reinterpret_cast<NetworkEngine**>(engine), height, width, threads);
+      },
+      [](void* engine) { destroy(static_cast<NetworkEngine*>(engine)); },
+      [](void* engine, const void* input, void* output) {
+        return run(static_cast<NetworkEngine*>(engine), input, output);
+      },
+      [](void* engine, const void* input, void* output, int first, int count) {
+        return run_rows(static_cast<NetworkEngine*>(engine), input, output, first, count);
+      },
+  };
+  return &description;
+}
