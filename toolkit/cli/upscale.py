@@ -21,6 +21,7 @@ from toolkit.cli.options import (
 )
 from toolkit.cli.paths import STDIN, STDOUT, each, existing_images, unless_stdin
 from toolkit.cli.upscale_pipe import upscale_pipe
+from toolkit.cli.upscale_plan import print_plan
 from toolkit.errors import CheckFailed, InputError, ToolkitError
 from toolkit.kinds import DEFAULT_DIRECTORY
 from toolkit.precisions import FULL_PRECISION, Precision
@@ -175,6 +176,12 @@ def upscale(
             "Only write a before/after image, and for videos a short split-screen clip; beside it a page with a slider."
         ),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        flag(
+            "Write nothing: print what would be written, and the estimated time and size, from a sample of the files."
+        ),
+    ] = False,
     jobs: int = 1,
     ray: str | None = None,
     overwrite: Annotated[
@@ -224,6 +231,11 @@ def upscale(
     options = replace(options, jobs=jobs, ray=ray, overwrite=overwrite)
     suffix = f".{videos.container}" if videos.container else None
     streams = STDIN in files or output == STDOUT
+    if dry_run:
+        if streams or preview:
+            raise InputError("--dry-run is for files, without --preview and streams", "Leave out one of them.")
+        print_plan(files, output, options, suffix, json=json)
+        return
     try:
         if streams:
             report = upscale_pipe(files, output, options, preview=preview, json=json)

@@ -62,8 +62,8 @@ def upscale(
         True
     """
     options = options or UpscaleOptions()
-    label = f"_x{options.target.scale}" if options.target.box is None else f"_{_size(options)}"
-    found = find_items([Path(path) for path in paths], Naming(output, label, options.picture.suffix, suffix))
+    naming = Naming(output, output_label(options), options.picture.suffix, suffix)
+    found = find_items([Path(path) for path in paths], naming)
     items = list(found.items)
     single = len(paths) == 1 and not Path(paths[0]).is_dir()
     workers = _workers(options)
@@ -99,11 +99,12 @@ def check_options(items: Sequence[Item], options: UpscaleOptions, networks: Netw
             check_encoder(options.video, suffix)
 
 
-def _size(options: UpscaleOptions) -> str:
+def output_label(options: UpscaleOptions) -> str:
+    """What names of outputs end with: `_x2`, `_4k`, `_2560x1440`."""
     box = options.target.box
     if box is None:
-        return ""
-    return "4k" if box.sides == (2160, 3840) else str(box)
+        return f"_x{options.target.scale}"
+    return "_4k" if box.sides == (2160, 3840) else f"_{box}"
 
 
 def _workers(options: UpscaleOptions) -> Workers | None:

@@ -1,0 +1,77 @@
+"""What `upscale --dry-run` says is what `upscale` then does, and it writes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from media.films import moving, write_film
+from media.nearest import nearest_artifact
+from photographs import picture
+from PIL import Image
+
+from toolkit.media.dry_run import UpscalePlan, dry_run
+from toolkit.media.options import UpscaleOptions
+from toolkit.media.target import Target
+from toolkit.media.upscale import upscale
+
+FRAMES = 60
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    write_film(folder / "film.mp4", moving(FRAMES))
+    Image.fromarray(picture(40, 56)).save(folder / "large.png")
+    Image.fromarray(picture(20, 28)).save(folder / "small.png")
+    (folder / "wrong.png").write_bytes(b"\x89PNG\r\n\x1a\n not a picture")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> UpscaleOptions:
+    network = nearest_artifact(tmp_path_factory.mktemp("nearest"))
+    return UpscaleOptions(Target.of(2, None), (network.path,), runtime="ort-cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def plan(folder: Path, options: UpscaleOptions) -> UpscalePlan:
+    return dry_run([folder], None, options)
+
+
+def test_the_plan_is_what_is_done(folder: Path, options: UpscaleOptions, plan: UpscalePlan) -> None:
+    before = {path: path.stat().st_mtime_ns for path in folder.parent.rglob("*")}
+    planned = {Path(item.source).name: item for item in plan.files}
+    assert {path: path.stat().st_mtime_ns for path in folder.parent.rglob("*")} == before, "nothing is written"
+    report = upscale([folder], None, options)
+    done = {Path(item.source).name: item for item in report.files}
+    assert done.keys() == planned.keys() == {"film.mp4", "large.png", "small.png", "wrong.png"}
+    for name in ("film.mp4", "large.png", "small.png"):
+        assert (planned[name].output, planned[name].frames, planned[name].scale) == (
+            done[name].output,
+            done[name].frames,
+            done[name].scale,
+        )
+        assert planned[name].seconds > 0
+    assert planned["film.mp4"].size == (64, 48) and planned["film.mp4"].result == (128, 96)
+    assert planned["large.png"].result == (112, 80)
+    # The key frames of a film are larger than the others, and a sample has more of them.
+    assert planned["film.mp4"].bytes == pytest.approx(Path(done["film.mp4"].output).stat().st_size, rel=0.6)
+    assert planned["large.png"].bytes == Path(done["large.png"].output).stat().st_size
+    assert planned["small.png"].bytes == pytest.approx(planned["large.png"].bytes / 4, abs=1), "by its size"
+
+
+def test_a_file_that_would_fail_is_named(plan: UpscalePlan) -> None:
+    assert not plan.complete
+    (failed,) = (item for item in plan.files if item.error)
+    assert Path(failed.source).name == "wrong.png" and "wrong.png" in failed.error
+    assert (failed.frames, failed.bytes) == (0, 0)
+
+
+def test_existing_outputs_are_named(tmp_path: Path, options: UpscaleOptions) -> None:
+    source = tmp_path / "in.png"
+    Image.fromarray(picture(20, 28)).save(source)
+    (tmp_path / "in_x2.png").write_bytes(b"mine")
+    (item,) = dry_run([source], None, options).files
+    assert "in_x2.png exists" in item.error
+    assert (tmp_path / "in_x2.png").read_bytes() == b"mine"
