@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from toolkit.media.options import UpscaleOptions
     from toolkit.media.report import FileReport, UpscaleReport
-    from toolkit.media.target import Target
 
 _NETWORKS, _PICTURES_PANEL, _VIDEOS_PANEL = (
     Group(title, sort_key=order) for order, title in enumerate(("Network", "Images", "Videos"), 1)
@@ -159,7 +158,22 @@ class Videos:
     ] = False
 
 
-_NETWORK, _PICTURES, _VIDEOS = Network(), Pictures(), Videos()
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Processes:
+    """Where work is done."""
+
+    jobs: Annotated[int, Parameter(help="Number of processes on this machine.")] = 1
+    ray: Annotated[
+        str | None,
+        Parameter(
+            help="Address of a Ray cluster whose machines can access the files: auto, HOST:PORT, or local for a "
+            "cluster on this machine."
+        ),
+    ] = None
+
+
+_NETWORK, _PICTURES, _VIDEOS, _PROCESSES = Network(), Pictures(), Videos(), Processes()
 
 
 def upscale(
@@ -182,8 +196,7 @@ def upscale(
             "Write nothing: print what would be written, and the estimated time and size, from a sample of the files."
         ),
     ] = False,
-    jobs: int = 1,
-    ray: str | None = None,
+    processes: Processes = _PROCESSES,
     overwrite: Annotated[
         Overwrite,
         flag(
@@ -217,18 +230,11 @@ def upscale(
         Size to fit into: 4k, 1440p, WIDTHxHEIGHT, ... Of the networks that are there, runs the one with the smallest
         factor that reaches it, and reduces the result; if none does, enlarges that of the largest. Portraits use the
         size rotated.
-    jobs
-        Number of processes on this machine.
-    ray
-        Address of a Ray cluster whose machines can access the files: auto, HOST:PORT, or local for a cluster on this
-        machine.
     """
     if not files:
         raise InputError("no file was given", "Give images, videos or directories.")
-    from toolkit.media.target import Target
-
-    options = _options(Target.of(scale, to), network, pictures, videos)
-    options = replace(options, jobs=jobs, ray=ray, overwrite=overwrite)
+    options = _options((scale, to), network, pictures, videos)
+    options = replace(options, jobs=processes.jobs, ray=processes.ray, overwrite=overwrite)
     suffix = f".{videos.container}" if videos.container else None
     streams = STDIN in files or output == STDOUT
     if dry_run:
@@ -262,14 +268,17 @@ def _upscaled(
         return run(files, output, options, suffix=suffix, progress=progress)
 
 
-def _options(target: Target, network: Network, pictures: Pictures, videos: Videos) -> UpscaleOptions:
+def _options(
+    size: tuple[int | None, str | None], network: Network, pictures: Pictures, videos: Videos
+) -> UpscaleOptions:
     from toolkit.media.options import UpscaleOptions
     from toolkit.media.pictures.output import PictureFormat
+    from toolkit.media.target import Target
     from toolkit.media.videos.encoding import VideoFormat
 
     suffix = f".{pictures.format}" if pictures.format else None
     return UpscaleOptions(
-        target=target,
+        target=Target.of(*size),
         models=network.model,
         weights=network.weights,
         directory=network.directory,

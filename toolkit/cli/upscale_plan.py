@@ -42,7 +42,7 @@ def _print(plan: UpscalePlan) -> None:
     done = [item for item in plan.files if not item.error]
     if len(plan.files) > 1:
         seconds, size = sum(item.seconds for item in done), sum(item.bytes for item in done)
-        out.print(f"{len(done)} of {len(plan.files)} files: {_estimate(seconds, size)}", soft_wrap=True)
+        out.print(styled("{} of {} files: {}", len(done), len(plan.files), _estimate(seconds, size)), soft_wrap=True)
 
 
 def _described(item: PlannedFile) -> str:
