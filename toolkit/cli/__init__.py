@@ -40,6 +40,7 @@ _COMMANDS = {
         "build": "Build an engine from an artifact for one runtime.",
     },
     "In other programs": {
+        "web": "Write a static page that runs an artifact in the browser.",
         "triton": "Write a model repository of Triton Inference Server.",
     },
     "Quality": {

@@ -1,1 +1,1 @@
-"""Files with which other programs run artifacts and engines: Triton and VapourSynth."""
+"""Files with which other programs run artifacts and engines: browsers, Triton and VapourSynth."""

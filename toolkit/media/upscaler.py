@@ -178,7 +178,7 @@ class FrameUpscaler:
         artifact = self.subject.origin
         if artifact is None:
             return None
-        local = _demand_of(artifact).local
+        local = demand_of(artifact).local
         if isinstance(local, WholeFrame):
             return None
         # The field is given for the first pixel of each block of `alignment` pixels, and a pixel may be its last.
@@ -187,7 +187,7 @@ class FrameUpscaler:
     def _local(self) -> Locality | WholeFrame:
         """The graph's receptive field; engines run on whole frames, because they have a fixed size."""
         artifact = self.subject.artifact
-        return WholeFrame("an engine is built for one size") if artifact is None else _demand_of(artifact).local
+        return WholeFrame("an engine is built for one size") if artifact is None else demand_of(artifact).local
 
     def _plan(self, shape: Shape) -> None:
         self._shape = shape
@@ -201,7 +201,7 @@ class FrameUpscaler:
         if artifact is None or isinstance(local, WholeFrame) or self.subject.fixed is not None:
             self._demand_memory(shape, local)
             return
-        per_pixel = _demand_of(artifact).bytes_per_pixel
+        per_pixel = demand_of(artifact).bytes_per_pixel
         rows = highest(self.memory, shape, per_pixel, local)
         self._strips = cut(shape.height, rows, local)
         if len(self._strips) == 1 and self.reuse:
@@ -215,7 +215,7 @@ class FrameUpscaler:
         artifact = self.subject.artifact
         if artifact is None or isinstance(local, Locality):
             return
-        needed = _demand_of(artifact).bytes_per_pixel * shape.height * shape.width
+        needed = demand_of(artifact).bytes_per_pixel * shape.height * shape.width
         if needed > self.memory:
             raise InputError(
                 f"{shape} takes about {needed / 2**20:.0f} MiB at once, and cannot be cut into strips: {local.reason}",
@@ -242,14 +242,19 @@ class FrameUpscaler:
 
 
 @dataclass(frozen=True)
-class _Demand:
+class Demand:
     """What a graph needs to compute a pixel: input around it, and memory."""
 
     local: Locality | WholeFrame
     bytes_per_pixel: float
 
 
-def _demand_of(artifact: Artifact) -> _Demand:
+def demand_of(artifact: Artifact) -> Demand:
+    """What an artifact's graph needs, chroma beside a network of luma included.
+
+    Raises:
+        ArtifactError: the graph cannot be read.
+    """
     demand = _read_demand(artifact.path, artifact.manifest.network)
     if artifact.contract.output.order != "Y" or isinstance(demand.local, WholeFrame):
         return demand
@@ -260,7 +265,7 @@ def _demand_of(artifact: Artifact) -> _Demand:
 
 
 @lru_cache(maxsize=16)
-def _read_demand(path: Path, network: Network) -> _Demand:
+def _read_demand(path: Path, network: Network) -> Demand:
     model = read_model(path)
     with foreign(f"cannot find the receptive field of {path}"):
-        return _Demand(network_locality(model, network), bytes_per_pixel(model))
+        return Demand(network_locality(model, network), bytes_per_pixel(model))

@@ -1,7 +1,8 @@
 """HTML pages: the document with its style, tables, figures and warnings, for every page that the toolkit writes.
 
 A page is one self-contained file: styles are inline, there are no scripts, and its content security policy forbids
-loading anything. All text arguments are quoted here; arguments called `content` are HTML that these functions returned.
+loading anything. The page of an application has a script, and files beside it that only the server of the page may
+send. All text arguments are quoted here; arguments called `content` are HTML that these functions returned.
 """
 
 from __future__ import annotations
@@ -51,9 +52,16 @@ figure,tr{break-inside:avoid}.scroll{overflow:visible}}
 """Style of all pages. Charts use `c0` to `c7` for series, and `early`, `fair`, `late` for deadlines."""
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+_APPLICATION = (
+    f"{_POLICY}; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; img-src data: blob:; "
+    "media-src blob:"
+)
+"""A script may read what lies beside it, and what the reader gives it, and nothing else."""
 
 
-def document(title: str, content: Iterable[str], *, style: str = "", images: bool = False) -> str:
+def document(
+    title: str, content: Iterable[str], *, style: str = "", images: bool = False, script: str | None = None
+) -> str:
     """A complete page.
 
     Args:
@@ -61,13 +69,16 @@ def document(title: str, content: Iterable[str], *, style: str = "", images: boo
         content: HTML of the body.
         style: CSS in addition to `STYLE`.
         images: whether the page has images, which are part of it as `data:` URLs.
+        script: file name of the JavaScript module of an application, beside the page; None: there is none.
     """
-    policy = f"{_POLICY}; img-src data:" if images else _POLICY
+    policy = _APPLICATION if script else f"{_POLICY}; img-src data:" if images else _POLICY
+    # Without an icon of its own, a browser asks the server for one.
+    loaded = f"<link rel='icon' href='data:,'><script type='module' src='{html(script)}'></script>" if script else ""
     return (
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{html(title)}</title>"
         f"<meta name='viewport' content='width=device-width,initial-scale=1'>"
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        f"<style>{STYLE}{style}</style></head><body><h1>{html(title)}</h1>{''.join(content)}</body></html>\n"
+        f"{loaded}<style>{STYLE}{style}</style></head><body><h1>{html(title)}</h1>{''.join(content)}</body></html>\n"
     )
 
 

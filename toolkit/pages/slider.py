@@ -1,7 +1,8 @@
 """Pictures compared by a slider: two of several lie above each other, and the line between them can be dragged.
 
-There is no script: the upper picture is in an element that CSS lets the reader resize, and radio buttons choose the
-pictures. Each is in the page once, however often it is chosen.
+`slider` needs no script: the upper picture is in an element that CSS lets the reader resize, and radio buttons choose
+the pictures. Each is in the page once, however often it is chosen. `canvas_slider` is the same for pictures that a
+script draws, which then also moves the line.
 """
 
 from __future__ import annotations
@@ -32,7 +33,15 @@ resize:horizontal;background-repeat:no-repeat;border-right:2px solid #fff;box-sh
     f".r{n}:checked~.scroll>.stage{{background-image:var(--p{n})}}"
     for n in range(_MOST)
 )
-"""Style of a page with sliders, in addition to that of all pages."""
+"""Style of a page with sliders that need no script, in addition to that of all pages."""
+
+CANVAS_STYLE = """
+.stage.drawn{container-type:inline-size;max-width:none;touch-action:pan-y;cursor:ew-resize;background:var(--card)}
+.stage.drawn>div{resize:none;min-width:0}.stage.drawn canvas{display:block;width:100cqw;height:100%}
+.ends{display:flex;justify-content:space-between;gap:1rem;color:var(--soft)}
+input[type=range].line{width:100%;margin:.4rem 0;accent-color:var(--c0)}
+"""
+"""Style of a page with `canvas_slider`, in addition to `SLIDER_STYLE`."""
 
 
 @dataclass(frozen=True)
@@ -79,4 +88,26 @@ def slider(key: str, views: Sequence[View], *, left: int = 0, right: int = 1) ->
     return (
         f"<div class='slider' style='{pictures}'>{buttons}<div class='scroll'>"
         f"<div class='stage' style='width:{width}px;height:{height}px'><div></div></div></div></div>"
+    )
+
+
+def canvas_slider(key: str, left: str, right: str) -> str:
+    """Two canvases above each other, and a range by which the line between them is moved.
+
+    A script draws on `#KEYleft` and `#KEYright`, and sets the width of `#KEYupper` to the value of `#KEYline`, in
+    percent. The range is for keyboards and screen readers; the script may let the line be dragged too.
+
+    Args:
+        key: letters and digits that no other slider of the page has.
+        left: caption of what is left of the line.
+        right: and right of it.
+    """
+    label = f"Line between {left} and {right}"
+    return (
+        f"<div class='slider'><div class='ends'><span>← {html(left)}</span><span>{html(right)} →</span></div>"
+        f"<input type='range' class='line' id='{key}line' min='0' max='100' value='50' "
+        f"aria-label='{html(label)}'><div class='scroll'>"
+        f"<div class='stage drawn' id='{key}stage'><canvas id='{key}right' role='img' aria-label='{html(right)}'>"
+        f"</canvas><div id='{key}upper'><canvas id='{key}left' role='img' aria-label='{html(left)}'></canvas></div>"
+        "</div></div></div>"
     )
