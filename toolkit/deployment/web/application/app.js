@@ -18,7 +18,8 @@ find("unstarted").hidden = true;
 /** `?provider=wasm` or `webgpu` allows only that one; `?memory=N` is the MiB of one strip. */
 async function start() {
   const query = new URLSearchParams(location.search);
-  const names = query.has("provider") ? [query.get("provider")] : ["webgpu", "wasm"];
+  const names = ["webgpu", "wasm"].filter((name) => [name, null].includes(query.get("provider")));
+  if (!names.length) throw new Error("?provider= takes webgpu or wasm");
   say("Loading the network…");
   const answer = await engine.ask("start", { names, memory: Number(query.get("memory")) * 2 ** 20 });
   network = answer.network;

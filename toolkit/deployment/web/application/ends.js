@@ -63,14 +63,30 @@ export function encode(end, picture, rows, columns) {
   return { values, shape };
 }
 
-/**
- * Reads the output of a network of colours as levels 0..255, not limited and not rounded.
- * @returns {(row: number, column: number, channel: number) => number}
- */
-export function reader(end, values, width, height) {
-  const { channels, pixel, channel } = steps(end, width, height);
+/** The levels 0..255, not limited and not rounded, of the values of an output. */
+export function decoder(end) {
   const factor = 255 / (end.high - end.low);
-  const last = channels - 1;
-  const index = end.order === "BGR" ? (c) => last - c : (c) => Math.min(c, last);
-  return (row, column, c) => (values[(row * width + column) * pixel + index(c) * channel] - end.low) * factor;
+  return (value) => (value - end.low) * factor;
+}
+
+/**
+ * Writes rows of the output of a network of colours into a picture.
+ * @param {{values, width: number, height: number}} output
+ * @param {{first: number, last: number, shift: number}} rows of the picture; `shift` rows further up in the output
+ * @param {{data: Uint8ClampedArray, width: number}} result RGBA; the array rounds to nearest, ties to even, and limits
+ */
+export function decode(end, output, rows, result) {
+  const { values, width, height } = output;
+  const { pixel, channel } = steps(end, width, height);
+  const level = decoder(end);
+  const [red, green, blue] = (end.order === "BGR" ? [2, 1, 0] : [0, 1, 2]).map((index) => index * channel);
+  for (let row = rows.first; row < rows.last; row++) {
+    let from = (row - rows.shift) * width * pixel;
+    const start = 4 * row * result.width;
+    for (let to = start; to < start + 4 * result.width; to += 4, from += pixel) {
+      result.data[to] = level(values[from + red]);
+      result.data[to + 1] = level(values[from + green]);
+      result.data[to + 2] = level(values[from + blue]);
+    }
+  }
 }

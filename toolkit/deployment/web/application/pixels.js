@@ -1,5 +1,7 @@
 // The pixels of an image that the browser has decoded.
 
+import { hasTransparency } from "./transparency.js";
+
 /** RGBA of an ImageBitmap, not premultiplied. */
 export function pixelsOf(bitmap) {
   const { width, height } = bitmap;
@@ -8,10 +10,7 @@ export function pixelsOf(bitmap) {
   if (!context) throw new Error(`this browser cannot read pictures of ${width}×${height} pixels`);
   context.drawImage(bitmap, 0, 0);
   const { data } = context.getImageData(0, 0, width, height);
-  for (let at = 3; at < data.length; at += 4) {
-    if (data[at] < 255) return straight(bitmap);
-  }
-  return { data, width, height };
+  return hasTransparency({ data }) ? straight(bitmap) : { data, width, height };
 }
 
 /** The same of a picture with transparency: a 2D canvas would lose the colours of transparent pixels, WebGL does not. */

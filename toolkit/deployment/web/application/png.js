@@ -1,5 +1,7 @@
 // Pictures as PNG files (ISO/IEC 15948). The canvas of a browser would change the colours of transparent pixels.
 
+import { hasTransparency } from "./transparency.js";
+
 const SIGNATURE = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
 const UP = 2; // the filter: each value minus the one above
 
@@ -10,7 +12,7 @@ const CRC = Uint32Array.from({ length: 256 }, (_, value) => {
 
 /** A PNG file, as a Blob: RGB, or RGBA where a pixel is transparent. */
 export async function png({ data, width, height }) {
-  const channels = data.some((value, at) => at % 4 === 3 && value < 255) ? 4 : 3;
+  const channels = hasTransparency({ data }) ? 4 : 3;
   const header = new DataView(new ArrayBuffer(13));
   header.setUint32(0, width);
   header.setUint32(4, height);

@@ -30,13 +30,19 @@ export async function startProvider(network, names) {
       if (levels <= network.tile.levels) return { name, device, levels, rejected, upscaler };
       rejected.push(`${title(name)} differs from the reference by ${levels} levels of 255`);
     } catch (error) {
-      rejected.push(`${title(name)}: ${firstLine(error)}`);
+      rejected.push(`${title(name)}: ${reason(error)}`);
     }
   }
   throw new Error(rejected.join("; "));
 }
 
 export const title = (name) => (name === "webgpu" ? "WebGPU" : "WebAssembly");
+
+/** Why a provider does not run the network; the most frequent message of ONNX Runtime is about its own options. */
+function reason(error) {
+  const text = firstLine(error);
+  return text.includes("fallback to CPU EP") ? "it has no kernels for some nodes of the network" : text;
+}
 
 export const firstLine = (error) => String(error?.message ?? error).split("\n")[0].slice(0, 300);
 

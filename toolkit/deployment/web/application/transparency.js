@@ -3,7 +3,12 @@
 const EDGE = 1; // pixels by which enlarged transparency may reach beyond visible ones
 const GROWN = 32; // pixels that the visible area grows by if the reach of the network is not known
 
-export const hasTransparency = (picture) => picture.data.some((value, index) => index % 4 === 3 && value < 255);
+export function hasTransparency({ data }) {
+  for (let at = 3; at < data.length; at += 4) {
+    if (data[at] < 255) return true;
+  }
+  return false;
+}
 
 /** The transparency of a picture as a grey picture. */
 export function transparency(picture) {

@@ -1,7 +1,7 @@
 // A network as a function of pictures { data: RGBA, width, height }, in strips where memory is limited.
 
-import { chromaRow } from "./chroma.js";
-import { encode, reader } from "./ends.js";
+import { decodeLuma } from "./chroma.js";
+import { decode, encode } from "./ends.js";
 import { cut, highest, padded, reflected } from "./strips.js";
 import { applyTransparency, hasTransparency, transparency, withoutHidden } from "./transparency.js";
 
@@ -44,8 +44,9 @@ export class Upscaler {
       const begun = performance.now();
       const output = await this.run(values, shape);
       this.networkTime += performance.now() - begun;
-      this.place(output, strip, { picture, rows, columns }, result, grey);
+      this.place(output, strip, { picture, rows, columns }, result);
     }
+    if (grey) makeGrey(result);
     return result;
   }
 
@@ -59,22 +60,19 @@ export class Upscaler {
   }
 
   /** Writes the valid rows of a strip's output into the result, which has no rows and columns of the extension. */
-  place(output, strip, source, result, grey) {
-    const { scale, chroma } = this.network;
-    const width = scale * source.columns.length;
-    const level = reader(this.network.output, output, width, scale * (strip.stop - strip.start));
+  place(values, strip, source, result) {
+    const { scale, chroma, output: end } = this.network;
+    const output = { values, width: scale * source.columns.length, height: scale * (strip.stop - strip.start) };
     const last = Math.min(scale * strip.keepStop, result.height);
-    for (let y = scale * strip.keepStart; y < last; y++) {
-      const row = y - scale * strip.start;
-      const tint = chroma && chromaRow(source.picture, source.rows, source.columns, chroma, y);
-      let at = 4 * y * result.width;
-      for (let x = 0; x < result.width; x++, at += 4) {
-        // A clamped array rounds to nearest, ties to even, and limits to 0..255.
-        for (let c = 0; c < 3; c++) result.data[at + c] = level(row, x, c) + (tint ? tint[3 * x + c] : 0);
-        if (grey) result.data.fill((result.data[at] + result.data[at + 1] + result.data[at + 2]) / 3, at, at + 3);
-      }
-    }
+    const rows = { first: scale * strip.keepStart, last, shift: scale * strip.start };
+    if (chroma) decodeLuma(this.network, output, rows, source, result);
+    else decode(end, output, rows, result);
   }
+}
+
+/** Makes a result grey: the mean of the three channels, which are nearly equal. */
+function makeGrey({ data }) {
+  for (let at = 0; at < data.length; at += 4) data.fill((data[at] + data[at + 1] + data[at + 2]) / 3, at, at + 3);
 }
 
 /** Whether red, green and blue are equal everywhere: then they are in the result too. */
