@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,9 +23,8 @@ _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 _OPTIONS = (
     *("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars"),
     *("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"),
-    *("--use-fake-ui-for-media-stream", "--auto-accept-this-tab-capture"),
 )
-"""WebGPU is computed by SwiftShader, on the CPU. The tab that is open may be shared without a question."""
+"""WebGPU is computed by SwiftShader, on the CPU."""
 
 
 def missing() -> str | None:
@@ -142,15 +141,25 @@ def browser(downloads: Path) -> Iterator[Browser]:
 
 
 @contextmanager
-def served(directory: Path) -> Iterator[str]:
-    """The address of a directory, as any server of static files would serve it."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(directory))) as server:
+def served(directory: Path, headers: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The address of a directory, as any server of static files would serve it, with more headers if wanted."""
+    handler = partial(_Handler, directory=str(directory), headers=headers or {})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    def __init__(self, *arguments: Any, headers: Mapping[str, str], **options: Any) -> None:
+        self._more = headers
+        super().__init__(*arguments, **options)
+
+    def end_headers(self) -> None:
+        for name, value in self._more.items():
+            self.send_header(name, value)
+        super().end_headers()
+
     def log_message(self, *_arguments: object) -> None:
         """Not into the output of the tests."""
 

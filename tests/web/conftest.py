@@ -69,14 +69,20 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
 
 
 @pytest.fixture(scope="session")
-def sites(networks: dict[str, Artifact], package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address under which each network has its site; `broken` is fp32 with a GPU that computes garbage."""
+def site_root(networks: dict[str, Artifact], package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of each network; `broken` is fp32 with a GPU that computes garbage."""
     root = tmp_path_factory.mktemp("sites")
     for name, artifact in networks.items():
         write_site(artifact, root / name, package)
     shutil.copytree(root / "fp32", root / "broken")
     (root / "broken/onnxruntime/ort.webgpu.min.mjs").write_text(_GARBAGE)
-    with browser.served(root) as address:
+    return root
+
+
+@pytest.fixture(scope="session")
+def sites(site_root: Path) -> Iterator[str]:
+    """The address under which each network has its site."""
+    with browser.served(site_root) as address:
         yield address
 
 

@@ -10,9 +10,9 @@ const MOST_PIXELS = 100e6; // of a result: 400 MB in memory
 const find = (id) => document.getElementById(id);
 const view = new View(find);
 const engine = new Engine();
-const film = new Film(find("video"), (bitmap) => enlarge(bitmap, source.name), fail);
+const film = new Film(find("video"), (bitmap) => enlarge(bitmap, source), fail);
 let network;
-let source = { name: "picture" };
+let source = { name: "picture", moving: false }; // what is shown, or will be
 
 find("unstarted").hidden = true;
 /** `?provider=wasm` or `webgpu` allows only that one; `?memory=N` is the MiB of one strip. */
@@ -42,17 +42,18 @@ function showProvider({ name, device, levels, rejected }) {
 /** Shows a file: a picture, or else a video. */
 async function open(file) {
   film.close();
-  source = { name: file.name.replace(/\.[^.]*$/, "") || "picture" };
+  const moving = file.type.startsWith("video/");
+  source = { name: file.name.replace(/\.[^.]*$/, "") || "picture", moving };
   find("error").hidden = true;
   showVideo(false);
   say(`Reading ${file.name}…`);
   try {
-    if (file.type.startsWith("video/")) await openFilm(file);
-    else await enlarge(await createImageBitmap(file, { premultiplyAlpha: "none" }), source.name);
+    if (moving) await openFilm(file);
+    else await enlarge(await createImageBitmap(file, { premultiplyAlpha: "none" }), source);
   } catch (error) {
     if (error instanceof Superseded) return;
     showVideo(false);
-    const unread = error instanceof DOMException || file.type.startsWith("video/");
+    const unread = error instanceof DOMException || moving;
     const advice = "is no picture or video that this browser can decode. PNG, JPEG, WebP, AVIF, MP4 and WebM usually are";
     fail(unread ? new Error(`${file.name} ${advice}.`) : error);
   }
@@ -67,7 +68,7 @@ async function share() {
   try {
     const stream = await navigator.mediaDevices.getDisplayMedia({ video: true, audio: false });
     stream.getVideoTracks()[0].addEventListener("ended", stop);
-    source = { name: "shared" };
+    source = { name: "shared", moving: true };
     find("error").hidden = true;
     await openFilm(stream);
   } catch (error) {
@@ -91,7 +92,7 @@ function showVideo(shown, content) {
 }
 
 /** Enlarges one picture or frame and shows it. */
-async function enlarge(bitmap, name) {
+async function enlarge(bitmap, from) {
   const width = network.scale * bitmap.width;
   const height = network.scale * bitmap.height;
   if (Math.max(width, height) > MOST || width * height > MOST_PIXELS) {
@@ -104,23 +105,24 @@ async function enlarge(bitmap, name) {
   try {
     const { result, times, provider } = await engine.ask("upscale", { bitmap }, { onProgress });
     showProvider(provider);
+    if (from !== source) return; // another file was opened meanwhile
     find("result").hidden = false;
     view.show(bitmap, result);
-    describe(bitmap, result, times, name);
+    describe(bitmap, result, times, from);
   } finally {
     find("progress").hidden = true;
     bitmap.close();
   }
 }
 
-function describe(bitmap, result, times, name) {
+function describe(bitmap, result, times, { name, moving }) {
   const sizes = `${bitmap.width}×${bitmap.height} → ${result.width}×${result.height}`;
   find("caption").textContent = `${name}: ${sizes}`;
   const strips = times.runs > 1 ? `, ${times.runs} strips` : "";
   find("time").textContent = `${milliseconds(times.total)} (network ${milliseconds(times.network)}${strips})`;
-  const moving = !find("video").hidden;
   // Screen readers are not told of every frame.
-  if (!moving) say(`${name} enlarged, ${sizes} pixels, in ${milliseconds(times.total)}.`);
+  if (moving) say("");
+  else say(`${name} enlarged, ${sizes} pixels, in ${milliseconds(times.total)}.`);
 }
 
 const milliseconds = (time) => (time < 10_000 ? `${Math.round(time)} ms` : `${(time / 1000).toFixed(1)} s`);
