@@ -62,6 +62,7 @@ async function open(file) {
 async function openFilm(content) {
   showVideo(true, content); // a video that is not rendered has no frames
   await film.open(content);
+  say("");
 }
 
 async function share() {
@@ -121,8 +122,7 @@ function describe(bitmap, result, times, { name, moving }) {
   const strips = times.runs > 1 ? `, ${times.runs} strips` : "";
   find("time").textContent = `${milliseconds(times.total)} (network ${milliseconds(times.network)}${strips})`;
   // Screen readers are not told of every frame.
-  if (moving) say("");
-  else say(`${name} enlarged, ${sizes} pixels, in ${milliseconds(times.total)}.`);
+  if (!moving) say(`${name} enlarged, ${sizes} pixels, in ${milliseconds(times.total)}.`);
 }
 
 const milliseconds = (time) => (time < 10_000 ? `${Math.round(time)} ms` : `${(time / 1000).toFixed(1)} s`);
