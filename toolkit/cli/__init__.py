@@ -42,6 +42,7 @@ _COMMANDS = {
     "In other programs": {
         "web": "Write a static page that runs an artifact in the browser.",
         "triton": "Write a model repository of Triton Inference Server.",
+        "vapoursynth": "Write a VapourSynth script that upscales video, for mpv and vspipe.",
     },
     "Quality": {
         "evaluate": "Measure image quality: PSNR and SSIM, compared with bicubic and fp32.",
