@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 import msgspec
+import onnx
 import pytest
 from samples import DATA, needs_data, released
 
@@ -25,6 +26,7 @@ from toolkit.network.checkpoint import load_checkpoint, serialised_weights
 from toolkit.quality.conversion import convert
 from toolkit.quality.evaluation import evaluate
 from toolkit.runtimes.subject import Subject
+from toolkit.system.atomic import sha256_of
 
 REPOSITORY = Path(__file__).parents[2]
 SCALES = pytest.mark.parametrize("scale", [2, 3])
@@ -151,6 +153,15 @@ def test_int8_of_the_networks_made_for_it_is_what_was_fine_tuned(scale: int, tmp
     assert made.path.read_bytes() == shipped.read_bytes()
     assert made.manifest.conversion is not None and made.manifest.conversion.finetuned is not None
     assert convert(artifact, "int8", directory=tmp_path).manifest == made.manifest  # nothing to replace
+    # A later version of the toolkit exports the same network with other bytes.
+    model = onnx.load(artifact.path)
+    model.producer_version = "99.0"
+    content = model.SerializeToString()
+    renewed = msgspec.structs.replace(artifact.manifest, onnx_sha256=sha256_of(content), onnx_bytes=len(content))
+    later = Artifact.write(tmp_path / "later", content, renewed, artifact.read_weights().read_bytes())
+    again = convert(later, "int8")
+    assert again.path.read_bytes() == shipped.read_bytes()
+    assert again.manifest.conversion is not None and again.manifest.conversion.parent_sha256 == sha256_of(content)
     own = convert(artifact, "int8", ConvertOptions(exclude=("head",), suffix="_own"), tmp_path)
     assert own.manifest.conversion is not None and own.manifest.conversion.finetuned is None
 
