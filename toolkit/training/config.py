@@ -66,7 +66,11 @@ class TrainingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     high_frequency_weight: Annotated[
         Weight, Meta(description="Weight of the L1 loss of high frequencies: image minus Gaussian blur (5x5, sigma 1).")
     ] = 1.0
-    teacher_weight: Annotated[Weight, Meta(description="Weight of the L1 loss against the teacher's output.")] = 1.0
+    teacher_weight: Annotated[Weight, Meta(description="Weight of the loss against the teacher's output.")] = 1.0
+    teacher_loss: Annotated[
+        Loss,
+        Meta(description="Loss against the teacher's output: as --loss. l2 counts the few large errors most."),
+    ] = "l1"
 
     patches: Annotated[
         tuple[Size, ...], Meta(description="Low-resolution patch sizes in pixels, even; each batch uses one of them.")

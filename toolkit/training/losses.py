@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.network.filters import gaussian_kernel, without_blur
-from toolkit.training.config import TrainingConfig
+from toolkit.training.config import Loss, TrainingConfig
 
 _CHARBONNIER = 1e-3
 """The difference, of values 0..1, at which the Charbonnier loss sqrt(d² + c²) turns from a parabola into |d|."""
@@ -35,17 +35,20 @@ class Objective(nn.Module):
             low: what the teacher sees, (N, 3, H, W), values 0..1.
             high: the original, of the size of `output`, values 0..1.
         """
-        difference = output.float() - high
-        if self._config.loss == "l1":
-            total = difference.abs().mean()
-        elif self._config.loss == "l2":
-            total = difference.square().mean()
-        else:
-            total = (difference.square() + _CHARBONNIER**2).sqrt().mean()
-        if self._config.high_frequency_weight:
-            total = total + self._config.high_frequency_weight * without_blur(difference, self.kernel).abs().mean()
-        if self._teacher is not None and self._config.teacher_weight:
+        config, difference = self._config, output.float() - high
+        total = _mean(config.loss, difference)
+        if config.high_frequency_weight:
+            total = total + config.high_frequency_weight * without_blur(difference, self.kernel).abs().mean()
+        if self._teacher is not None and config.teacher_weight:
             with torch.no_grad():
                 target = self._teacher(low)
-            total = total + self._config.teacher_weight * (output - target).float().abs().mean()
+            total = total + config.teacher_weight * _mean(config.teacher_loss, (output - target).float())
         return total
+
+
+def _mean(loss: Loss, difference: Tensor) -> Tensor:
+    if loss == "l1":
+        return difference.abs().mean()
+    if loss == "l2":
+        return difference.square().mean()
+    return (difference.square() + _CHARBONNIER**2).sqrt().mean()

@@ -12,8 +12,8 @@ from toolkit.artifact import Artifact, Manifest
 def shipped_conversion(parent: Artifact, name: str) -> Artifact | None:
     """The conversion of an artifact that ships, if there is one.
 
-    Files that other versions of the toolkit or of PyTorch export differ in a few bytes, so the conversion is recognised by
-    its weights and ports, and its record then names this parent.
+    Files that other versions of the toolkit or of PyTorch export differ in a few bytes, so the conversion is recognised
+    by its weights and ports, and its record then names this parent.
 
     Args:
         parent: the fp32 artifact.
