@@ -6,10 +6,10 @@ Photographs of many megapixels are smooth from pixel to pixel. Trained on them, 
 small pictures and graphics, whose edges are sharp. So each photograph is reduced to a third and a quarter of its size,
 and with all values but the darkest and the brightest removed; and there is a part of it at half its size.
 
-Training reduces a picture once more, by the scale of the network, and text on a screen is sharper than anything that was
-reduced. So there are pages of text, thin lines and pictures of two levels whose pixels are repeated, SCALE times in both
-directions: reduced, they are nearly what a screen shows. Their truth is nothing to learn from, but the float32 network is
-the teacher. The toolkit's own images, which ranges are calibrated on, are there in both forms.
+Training reduces a picture once more, by the scale of the network, and text on a screen is sharper than anything that
+was reduced. So there are pages of text, thin lines and pictures of two levels whose pixels are repeated, SCALE times in
+both directions: reduced, they are nearly what a screen shows. Their truth is nothing to learn from, but the float32
+network is the teacher. The toolkit's own images, which ranges are calibrated on, are there in both forms.
 """
 
 from __future__ import annotations
