@@ -20,20 +20,26 @@ from toolkit.errors import Unavailable
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
 
-_GARBAGE = """
+_STAND_IN = """
 export * from "./ort.wasm.min.mjs";
 import * as ort from "./ort.wasm.min.mjs";
+let runs = 0;
 export const InferenceSession = { create: async (model) => {
   const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
   const run = async (feeds) => {
     const results = await session.run(feeds);
-    for (const result of Object.values(results)) result.data[100] = 7;
+    CHANGE
     return results;
   };
   return { run, inputNames: session.inputNames, outputNames: session.outputNames };
 } };
 """
-"""A module in the place of WebGPU's, which gets one value wrong, and reports no error."""
+"""A module in the place of WebGPU's."""
+_CHANGES = {
+    "broken": "for (const result of Object.values(results)) result.data[100] = 7;",
+    "lost": "if (runs++) throw new Error('the device is lost');",
+}
+"""Of the results: a GPU that gets one value wrong and reports no error, and one that fails after the test tile."""
 
 
 @pytest.fixture(scope="session")
@@ -70,12 +76,13 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
 
 @pytest.fixture(scope="session")
 def site_root(networks: dict[str, Artifact], package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site of each network; `broken` is fp32 with a GPU that computes garbage."""
+    """The site of each network, and those of fp32 with other GPUs."""
     root = tmp_path_factory.mktemp("sites")
     for name, artifact in networks.items():
         write_site(artifact, root / name, package)
-    shutil.copytree(root / "fp32", root / "broken")
-    (root / "broken/onnxruntime/ort.webgpu.min.mjs").write_text(_GARBAGE)
+    for name, change in _CHANGES.items():
+        shutil.copytree(root / "fp32", root / name)
+        (root / name / "onnxruntime/ort.webgpu.min.mjs").write_text(_STAND_IN.replace("CHANGE", change))
     return root
 
 

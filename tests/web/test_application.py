@@ -61,6 +61,19 @@ def test_dragging_moves_the_line(page: Browser) -> None:
     assert page.run("return Math.round(document.getElementById('viewline').value)") == 25
 
 
+def test_a_picture_is_dropped(page: Browser) -> None:
+    page.run(
+        """
+        const canvas = new OffscreenCanvas(30, 20);
+        canvas.getContext("2d").fillRect(3, 4, 5, 6);
+        const data = new DataTransfer();
+        data.items.add(new File([await canvas.convertToBlob()], "dropped.png", { type: "image/png" }));
+        document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
+        """
+    )
+    page.wait("document.getElementById('caption').textContent === 'dropped: 30×20 → 60×40'")
+
+
 def test_actual_pixels(page: Browser) -> None:
     size = "const box = document.getElementById('viewstage').getBoundingClientRect(); return [box.width, box.height]"
     fitted = page.run(size)

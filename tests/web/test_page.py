@@ -15,6 +15,8 @@ import toolkit
 from toolkit.artifact import Artifact
 
 Pixels = NDArray[np.uint8]
+PROVIDERS = ["wasm", pytest.param("webgpu", marks=pytest.mark.slow)]
+"""SwiftShader takes seconds for a tile."""
 READY = "!document.getElementById('application').hidden"
 DONE = "document.getElementById('status').textContent.includes('enlarged')"
 
@@ -55,7 +57,7 @@ def levels(found: Pixels, artifact: Artifact, given: Pixels) -> int:
     return int(np.abs(found.astype(int) - wanted).max())
 
 
-@pytest.mark.parametrize("provider", ["wasm", "webgpu"])
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_pixels_are_those_of_onnx_runtime(
     window: Browser, sites: str, networks: dict[str, Artifact], provider: str, tmp_path: Path
 ) -> None:
@@ -70,7 +72,7 @@ def test_pixels_are_those_of_onnx_runtime(
     assert not text(window, "fallback")
 
 
-@pytest.mark.parametrize("provider", ["wasm", "webgpu"])
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_picture_in_strips(
     window: Browser, sites: str, networks: dict[str, Artifact], provider: str, tmp_path: Path
 ) -> None:
@@ -78,7 +80,7 @@ def test_a_picture_in_strips(
     opened(window, f"{sites}/fp32/?provider={provider}&memory=0.04")
     given = np.random.default_rng(0).integers(0, 256, (81, 12, 3), np.uint8)
     assert levels(enlarged(window, tmp_path / "high.png", given), networks["fp32"], given) <= 1
-    assert "strips" in text(window, "time")
+    assert "runs" in text(window, "time")
 
 
 def test_transparency_and_grey(window: Browser, sites: str, networks: dict[str, Artifact], tmp_path: Path) -> None:
@@ -125,6 +127,25 @@ def test_a_fallback_is_visible(
     given = picture(20, 30)
     artifact = networks["fp32" if site == "broken" else site]
     assert levels(enlarged(window, tmp_path / "a.png", given), artifact, given) <= 1
+
+
+def test_a_gpu_that_fails_later(window: Browser, sites: str, networks: dict[str, Artifact], tmp_path: Path) -> None:
+    """The picture is computed all the same, and the page says by what."""
+    opened(window, f"{sites}/lost/")
+    assert text(window, "provider").startswith("WebGPU")
+    given = picture(20, 30)
+    assert levels(enlarged(window, tmp_path / "a.png", given), networks["fp32"], given) <= 1
+    assert text(window, "provider").startswith("WebAssembly")
+    assert "WebGPU failed: the device is lost" in text(window, "fallback")
+
+
+def test_a_picture_that_is_too_large(window: Browser, sites: str, tmp_path: Path) -> None:
+    opened(window, f"{sites}/fp32/?provider=wasm")
+    wide = tmp_path / "wide.png"
+    Image.fromarray(np.zeros((2, 9000, 3), np.uint8)).save(wide)
+    window.choose("#file", wide)
+    window.wait("!document.getElementById('error').hidden")
+    assert text(window, "error").startswith("The result would have 18000×4 pixels")
 
 
 def test_a_wrong_result_is_not_shown(window: Browser, sites: str) -> None:

@@ -24,7 +24,7 @@ _RUNTIME_FOLDER = "onnxruntime"
 
 _REFUSED: Mapping[Precision, str] = {
     "bf16": "ONNX Runtime Web has no kernels for bf16",
-    "int8": "ONNX Runtime Web has no WebGPU kernels for int8, and its WebAssembly rounds by more than one level",
+    "int8": "ONNX Runtime Web has no WebGPU kernels for int8, and its WebAssembly rounds otherwise than CPUs do",
 }
 
 

@@ -100,7 +100,7 @@ async function enlarge(bitmap, from) {
     throw new Error(`The result would have ${width}×${height} pixels, more than a page can show. Crop the picture first.`);
   }
   const onProgress = (fraction) => {
-    find("progress").hidden = false;
+    find("progress").hidden = from.moving; // it would flicker
     find("progress").value = fraction;
   };
   try {
@@ -119,8 +119,8 @@ async function enlarge(bitmap, from) {
 function describe(bitmap, result, times, { name, moving }) {
   const sizes = `${bitmap.width}×${bitmap.height} → ${result.width}×${result.height}`;
   find("caption").textContent = `${name}: ${sizes}`;
-  const strips = times.runs > 1 ? `, ${times.runs} strips` : "";
-  find("time").textContent = `${milliseconds(times.total)} (network ${milliseconds(times.network)}${strips})`;
+  const runs = times.runs > 1 ? ` in ${times.runs} runs` : "";
+  find("time").textContent = `${milliseconds(times.total)} (network ${milliseconds(times.network)}${runs})`;
   // Screen readers are not told of every frame.
   if (!moving) say(`${name} enlarged, ${sizes} pixels, in ${milliseconds(times.total)}.`);
 }

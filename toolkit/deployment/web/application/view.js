@@ -6,6 +6,7 @@ export class View {
     this.left = find("viewleft");
     this.right = find("viewright");
     this.stage = find("viewstage");
+    this.slider = this.stage.closest(".slider");
     this.upper = find("viewupper");
     this.line = find("viewline");
     this.actual = find("actual");
@@ -32,11 +33,13 @@ export class View {
     this.fit();
   }
 
-  /** The size on the page: its width, or one pixel of the screen for each of the result. */
+  /** The size on the page: what fits into the window, or one pixel of the screen for each of the result. */
   fit() {
     const { width, height } = this.right;
     this.stage.style.aspectRatio = `${width} / ${height}`;
     this.stage.style.width = this.actual.checked ? `${width / devicePixelRatio}px` : "100%";
+    // The range is as wide as the picture, so that its handle is where the line is.
+    this.slider.style.maxWidth = this.actual.checked ? "" : `max(15rem, ${(85 * width) / height}vh)`;
   }
 
   move(percent) {
