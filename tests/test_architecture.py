@@ -17,7 +17,7 @@ MAY_IMPORT_TORCH = ("network/", "training/", "graph/export.py", "runtimes/pytorc
 LAYERS = (
     {"errors", "kinds", "precisions", "quoting", "workloads"},
     {"system"},
-    {"checks", "clients", "conversion", "findings", "images", "manifest_upgrade", "pages", "port", "sizes"},
+    {"checks", "clients", "conversion", "defaults", "findings", "images", "manifest_upgrade", "pages", "port", "sizes"},
     {"network"},
     {"artifact", "manifest_parts"},
     {"graph"},

@@ -1,4 +1,4 @@
-"""`toolkit doctor`: the machine, the installed software, and which runtimes work here."""
+"""`toolkit doctor`: the machine, the installed software, which runtimes work here, and the defaults of options."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import shutil
 import msgspec
 
 from toolkit.artifact import encode
+from toolkit.defaults import Default, read_defaults
+from toolkit.errors import InputError
 from toolkit.profiling.measuring.environment import Environment, environment, installed_packages
 from toolkit.runtimes.cuda.devices import cuda_devices
 from toolkit.runtimes.registry import RUNTIMES
@@ -35,13 +37,20 @@ class ExtraDiagnosis(msgspec.Struct, frozen=True):
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
-    """The machine, its software, all runtimes and optional packages."""
+    """The machine, its software, all runtimes and optional packages, and the defaults of options.
+
+    Attributes:
+        defaults: from the files `rt4ksr.toml` that apply in the working directory.
+        defaults_problem: what is wrong with such a file, if anything is; then there are no defaults.
+    """
 
     environment: Environment
     gpu: str
     compiler: str
     runtimes: tuple[RuntimeDiagnosis, ...]
     extras: tuple[ExtraDiagnosis, ...]
+    defaults: tuple[Default, ...]
+    defaults_problem: str
 
     def to_json(self) -> str:
         return encode(self).decode()
@@ -67,7 +76,15 @@ def diagnose() -> Diagnosis:
         _compiler(),
         tuple(runtimes),
         _extras(),
+        *_defaults(),
     )
+
+
+def _defaults() -> tuple[tuple[Default, ...], str]:
+    try:
+        return read_defaults(), ""
+    except InputError as error:
+        return (), str(error)
 
 
 _EXTRAS = (

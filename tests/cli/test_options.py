@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -148,10 +149,31 @@ def test_missing_files_are_refused_before_heavy_imports() -> None:
     assert "missing" in result.stderr
 
 
-def test_completion_knows_every_command_and_option(tmp_path: Path, toolkit_command: Command) -> None:
-    command = [Path(sys.executable).with_name("toolkit"), "--install-completion"]
-    environment = {"HOME": str(tmp_path), "SHELL": "/bin/bash", "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
-    subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, check=True)
-    script = (tmp_path / ".local/share/bash-completion/completions/toolkit").read_text()
+_COMPLETED = {
+    "bash": ". {script}; COMP_WORDS=({words}); COMP_CWORD={last}; _toolkit; echo ${{COMPREPLY[@]}}",
+    "fish": "complete -C '{words}'",
+    "zsh": "zsh -n {script} && grep -e verify-fusion -e --dry-run {script}",  # completes in interactive shells only
+}
+"""A script for each shell that prints what it completes."""
+
+
+@pytest.mark.parametrize("shell", sorted(_COMPLETED))
+def test_shells_complete_commands_and_options(shell: str, tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+    environment = {"HOME": str(tmp_path), "PATH": path, "PYTHONPATH": str(ROOT)}
+
+    def run(script: str) -> str:
+        command = [shell, "-c", script]
+        return subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+
+    run("toolkit --install-completion; true")  # the shell must remain the parent of the command
+    (script,) = [file for file in tmp_path.rglob("*toolkit*") if file.is_file()]
     for word in ("verify-fusion", "--codec-preset", "--within-budget"):
-        assert word in script
+        assert word.removeprefix("--") in script.read_text()
+    for words, expected in (("toolkit verif", "verify-fusion"), ("toolkit upscale --dry", "--dry-run")):
+        template = _COMPLETED[shell]
+        assert expected in run(template.format(script=script, words=words, last=words.count(" ")))

@@ -58,7 +58,7 @@ _COMMANDS = {
     },
     "Service": {
         "inspect": "Show the manifest of an artifact.",
-        "doctor": "Show which runtimes work on this machine, and how to make the others work.",
+        "doctor": "Show which runtimes work on this machine, how to make others work, and defaults of options.",
     },
 }
 
@@ -109,6 +109,7 @@ def _app(arguments: list[str]) -> App:
     from cyclopts import App, Group
 
     from toolkit.cli.console import plain_console
+    from toolkit.cli.defaults import apply_defaults
     from toolkit.cli.usage import refuse_fractions
 
     app = App(
@@ -120,7 +121,7 @@ def _app(arguments: list[str]) -> App:
         version_flags=["--version"],
         help_epilogue=_EXIT_CODES,
         help_format="plaintext",  # Markdown takes a third of the time of --help
-        config=refuse_fractions,
+        config=(apply_defaults, refuse_fractions),
         suppress_keyboard_interrupt=False,  # `main` handles it
     )
     for position, (title, commands) in enumerate(_COMMANDS.items()):

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from typing import TYPE_CHECKING
+
 from toolkit.cli.console import out, print_json, styled, table
 from toolkit.cli.options import Json
+from toolkit.defaults import Default, users_file
+
+if TYPE_CHECKING:
+    from toolkit.diagnosis import Diagnosis
 
 
 def doctor(*, json: Json = False) -> None:
-    """Show which runtimes work on this machine, and how to make the others work."""
+    """Show which runtimes work on this machine, how to make the others work, and the defaults of rt4ksr.toml."""
     from toolkit.diagnosis import diagnose
 
     diagnosis = diagnose()
@@ -41,3 +48,22 @@ def doctor(*, json: Json = False) -> None:
         answer = styled("[green]yes[/], {}", extra.version) if extra.ok else styled("[red]no[/]")
         extras.add_row(extra.package, answer, extra.serves if extra.ok else f"{extra.serves}\n→ {extra.remedy}")
     out.print(extras)
+    out.print()
+    _print_defaults(diagnosis)
+
+
+def _print_defaults(diagnosis: Diagnosis) -> None:
+    if diagnosis.defaults_problem:
+        out.print(styled("[red]no defaults of options:[/] {}", diagnosis.defaults_problem), soft_wrap=True)
+        return
+    if not diagnosis.defaults:
+        out.print(styled("no defaults of options: there is no rt4ksr.toml here or in {}", users_file().parent))
+        return
+    rows = table("default of", "value", "file")
+    for (option, value, file), items in groupby(sorted(diagnosis.defaults, key=_setting), key=_setting):
+        rows.add_row(f"{option} ({', '.join(item.command for item in items)})", value, file)
+    out.print(rows)
+
+
+def _setting(default: Default) -> tuple[str, str, str]:
+    return default.option, default.value, default.file
