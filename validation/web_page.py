@@ -2,7 +2,8 @@
 
     python validation/web_page.py
 
-Writes docs/images/web_desktop.jpg and docs/images/web_phone.jpg. The picture on the page is the demonstration's. chromium, chromedriver and npm. The frame times that they show are those of the machine that took them.
+Writes docs/images/web_desktop.jpg and docs/images/web_phone.jpg. The picture on the page is the demonstration's. The
+frame times are those of the machine that took the pictures. Needs chromium, chromedriver and npm.
 """
 
 from __future__ import annotations
