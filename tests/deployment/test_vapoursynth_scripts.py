@@ -35,7 +35,7 @@ import runpy, sys
 import numpy as np
 import vapoursynth as vs
 
-script, given, returned, kind, matrix, played = sys.argv[1:]
+script, given, returned, kind, matrix, range_ = sys.argv[1:]
 frame = np.load(given)  # planes
 height, width = frame.shape[1:]
 
@@ -48,24 +48,26 @@ def fill(n, f):
 clip = vs.core.std.BlankClip(width=width, height=height, format=getattr(vs, kind), length=1)
 clip = clip.std.ModifyFrame(clip, fill)
 if int(matrix):
-    clip = clip.resize.Bicubic(format=vs.YUV444P16, matrix=int(matrix))
+    clip = clip.resize.Bicubic(format=vs.YUV444P16, matrix=int(matrix), range_s=range_)
 runpy.run_path(script, init_globals={"video_in": clip})
 result = vs.get_output(0).clip
 if int(matrix):
+    lowest = np.asarray(result.get_frame(0)[0]).min()
+    assert lowest == (0 if range_ == "full" else 16 << 8), lowest  # black, which the networks of the tests return
     result = result.resize.Bicubic(format=getattr(vs, kind), matrix_in=int(matrix))
 frame = result.get_frame(0)
 np.save(returned, np.stack([np.asarray(frame[plane]) for plane in range(3)]))
 """
 
 
-def run(text: str, image: np.ndarray, directory: Path, *, matrix: int = 0) -> np.ndarray:
-    """A picture (H, W, 3) through a script, as mpv runs it; as YUV444P16 if a matrix is given."""
+def run(text: str, image: np.ndarray, directory: Path, *, matrix: int = 0, range_: str = "limited") -> np.ndarray:
+    """A picture (H, W, 3) through a script, as mpv runs it; as YUV444P16 of that range if a matrix is given."""
     path, given, returned = directory / "script.vpy", directory / "in.npy", directory / "out.npy"
     path.write_text(text)
     np.save(given, image.transpose(2, 0, 1))
     kind = "RGB24" if image.dtype == np.uint8 else "RGB48"
     assert PYTHON is not None
-    command = [PYTHON, "-c", RUN, path, given, returned, kind, str(matrix), "1"]
+    command = [PYTHON, "-c", RUN, path, given, returned, kind, str(matrix), range_]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
@@ -111,9 +113,10 @@ def test_vs_mlrt_runs_an_artifact(runtime: str, small_artifact: Artifact, swappe
             assert difference.max() <= 1
             assert np.mean(difference > 0) < 0.01
     deep = noise(24, 32, np.uint16)
-    yuv = run(script(small_artifact, Path("a.vpy"), runtime), deep, tmp_path, matrix=6).astype(int)
-    # Once to YUV of 16 bits and back before the network, and once after it: a few levels of 65535.
-    assert np.abs(yuv - expected(small_artifact, deep)).max() <= 8
+    for range_ in ("limited", "full"):
+        yuv = run(script(small_artifact, Path("a.vpy"), runtime), deep, tmp_path, matrix=6, range_=range_)
+        # Once to YUV of 16 bits and back before the network, and once after it: a few levels of 65535.
+        assert np.abs(yuv.astype(int) - expected(small_artifact, deep)).max() <= 8
 
 
 @runs
@@ -125,6 +128,10 @@ def test_the_plugin_runs_an_engine(small_artifact: Artifact, tmp_path: Path) -> 
     image = noise(23, 31)
     made = run(script(engine, Path("a.vpy"), plugin=Path(library)), image, tmp_path)
     np.testing.assert_array_equal(made, expected(engine, image))
+    deep = noise(24, 32, np.uint16)
+    for range_ in ("limited", "full"):
+        yuv = run(script(engine, Path("a.vpy"), plugin=Path(library)), deep, tmp_path, matrix=6, range_=range_)
+        assert np.abs(yuv.astype(int) - expected(engine, deep)).max() <= 8
 
 
 def test_every_script_is_python(small_artifact: Artifact, swapped: Artifact, tmp_path: Path) -> None:

@@ -295,6 +295,8 @@ def test_full_range_stays(planar: Engine, host: Host) -> None:
     data = np.random.default_rng(0).integers(0, 256, 768).astype(np.uint8).tobytes()
     full, limited = {"_Matrix": 1, "_ColorRange": 0, "_Range": 1}, {"_Matrix": 1, "_ColorRange": 1, "_Range": 0}
     first, second = (host.run(kind, size, data, step(planar), properties=item) for item in (full, limited))
+    untagged = {name: value for name, value in full.items() if name != "_Matrix"}
+    assert host.run(kind, size, data, step(planar, matrix=1), properties=untagged).data == first.data
     luma_of = [np.frombuffer(item.data, np.uint8)[: 32 * 32] for item in (first, second)]
     assert luma_of[0].min() < 16 and luma_of[0].max() > 235, "small values of noise stay what they are"
     assert luma_of[1].min() >= 16 and luma_of[1].max() <= 235, "colours are limited to those of RGB"

@@ -154,13 +154,16 @@ def upscaled(clip: vs.VideoNode) -> vs.VideoNode:
     given = clip.format
     if given.color_family == vs.RGB:
         return network(clip.resize.Point(format=vs.RGBS)).resize.Point(format=given.id)
-    matrix = matrix_of(clip)
-    full = property_of(clip, "_Range", int(property_of(clip, "_ColorRange", 1) == 0)) == 1
-    location = property_of(clip, "_ChromaLocation", 0)
+    coding = {"matrix": matrix_of(clip), "chromaloc": property_of(clip, "_ChromaLocation", 0)}
     # 16 bits limit colours to what RGB can show.
-    rgb = clip.resize.Bicubic(format=vs.RGB48, matrix_in=matrix).resize.Point(format=vs.RGBS)
-    back = {"matrix": matrix, "range_s": "full" if full else "limited", "chromaloc": location}
-    return network(rgb).resize.Bicubic(format=given.id, **back)
+    rgb = clip.resize.Bicubic(format=vs.RGB48, matrix_in=coding["matrix"]).resize.Point(format=vs.RGBS)
+    large = network(rgb)
+    limited, full = (large.resize.Bicubic(format=given.id, range_s=name, **coding) for name in ("limited", "full"))
+
+    def of_range(n: int, f: vs.VideoFrame) -> vs.VideoNode:
+        return full if f.props.get("_Range", f.props.get("_ColorRange", 1) == 0) == 1 else limited
+
+    return core.std.FrameEval(limited, of_range, prop_src=[clip], clip_src=[limited, full])
 
 ''')
 
