@@ -46,7 +46,7 @@ except SystemExit:
 
 
 def test_version_and_help(toolkit_command: Command) -> None:
-    assert toolkit_command("--version").stdout.strip() == "0.1.0"
+    assert toolkit_command("--version").stdout.strip() == "0.2.0"
     for command in ("export", "convert", "build", "verify-fusion", "profile", "inspect", "doctor"):
         result = toolkit_command(command, "--help")
         assert result.returncode == 0
