@@ -11,6 +11,7 @@ from toolkit.cli.console import err, out, print_documents, progress_bar, styled
 from toolkit.cli.options import ArtifactPath, Json, OutputDirectory, Overwrite
 from toolkit.cli.paths import each, existing_directory
 from toolkit.deployment.web.ort_web import PACKAGE
+from toolkit.quoting import shell
 
 
 def web(
@@ -50,4 +51,5 @@ def web(
     console.print(styled("[bold]{}[/]: {} files, {:.1f} MB", site.page, site.files, site.size / 1e6), soft_wrap=True)
     for note in site.notes:
         console.print(styled("[yellow]note:[/] {}", note), soft_wrap=True)
-    console.print(styled("serve it: python -m http.server -d {}", site.page.parent), soft_wrap=True)
+    serve = shell(["python", "-m", "http.server", "-d", site.page.parent])
+    console.print(styled("serve it: {}", serve), soft_wrap=True)

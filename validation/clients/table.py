@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 import toolkit
 from toolkit.artifact import Artifact
+from toolkit.deployment.web.ort_web import PACKAGE
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.calibration import calibration_images
 from toolkit.graph.precision.convert import convert
@@ -38,7 +39,6 @@ from toolkit.workloads import Shape
 
 HERE = Path(__file__).parent
 EVEN, ODD = Shape(96, 128), Shape(95, 127)
-ORT_WEB = "onnxruntime-web@1.30.0"
 OPENCV = "opencv-python-headless==5.0.0.93"
 
 
@@ -143,7 +143,7 @@ def web_modules(work: Path) -> Path:
     home = work / "web"
     if not (home / "node_modules" / "onnxruntime-web").exists():
         home.mkdir(parents=True, exist_ok=True)
-        run(["npm", "install", "--silent", ORT_WEB], cwd=home)
+        run(["npm", "install", "--silent", PACKAGE], cwd=home)
     return home
 
 
