@@ -112,28 +112,27 @@ def vapoursynth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory / "vapoursynth"
 
 
-@pytest.fixture(scope="session")
-def plugin(vapoursynth: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The plugin, built as its users do, without a warning."""
+def built(vapoursynth: Path, scratch: Path, *options: str) -> Host:
+    """The plugin, built as its users do, without a warning; and the host, with the same compiler options."""
     if shutil.which("cmake") is None:
         pytest.skip("cmake is not installed")
-    build = tmp_path_factory.mktemp("plugin")
-    configure = ["cmake", "-S", SOURCE, "-B", build, f"-DVAPOURSYNTH_INCLUDE={vapoursynth / 'include'}"]
-    subprocess.run([*configure, "-DCMAKE_CXX_FLAGS=-Werror"], capture_output=True, check=True)
-    built = subprocess.run(["cmake", "--build", build], capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stdout + built.stderr
-    return build / "libvsrt4ksr.so"
+    include, build, program = vapoursynth / "include", scratch / "build", scratch / "host"
+    flags = f"-DCMAKE_CXX_FLAGS={' '.join(('-Werror', *options))}"
+    subprocess.run(
+        ["cmake", "-S", SOURCE, "-B", build, f"-DVAPOURSYNTH_INCLUDE={include}", flags], capture_output=True, check=True
+    )
+    made = subprocess.run(["cmake", "--build", build], capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stdout + made.stderr
+    source = Path(__file__).with_name("vapoursynth_host.c")
+    compile_ = ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I", include, *options, source, "-o", program]
+    subprocess.run([*compile_, "-ldl", "-pthread"], check=True)
+    (library,) = vapoursynth.glob("libvapoursynth.so*")
+    return Host(program, library, build / "libvsrt4ksr.so", scratch)
 
 
 @pytest.fixture(scope="session")
-def host(vapoursynth: Path, plugin: Path, tmp_path_factory: pytest.TempPathFactory) -> Host:
-    scratch = tmp_path_factory.mktemp("host")
-    program = scratch / "host"
-    source = Path(__file__).with_name("vapoursynth_host.c")
-    compile_ = ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I", vapoursynth / "include", source, "-o", program]
-    subprocess.run([*compile_, "-ldl", "-pthread"], check=True)
-    (library,) = vapoursynth.glob("libvapoursynth.so*")
-    return Host(program, library, plugin, scratch)
+def host(vapoursynth: Path, tmp_path_factory: pytest.TempPathFactory) -> Host:
+    return built(vapoursynth, tmp_path_factory.mktemp("host"))
 
 
 @pytest.fixture(scope="session")
@@ -302,9 +301,7 @@ def test_full_range_stays(planar: Engine, host: Host) -> None:
     assert luma_of[1].min() >= 16 and luma_of[1].max() <= 235, "colours are limited to those of RGB"
 
 
-def test_errors_name_what_is_wrong(
-    planar: Engine, interleaved: Engine, host: Host, plugin: Path, tmp_path: Path
-) -> None:
+def test_errors_name_what_is_wrong(planar: Engine, interleaved: Engine, host: Host, tmp_path: Path) -> None:
     size, data = (8, 8), bytes(8 * 8 * 3)
 
     def refused(words: str, *steps: str, kind: int = identifier(RGB, 8), size: tuple[int, int] = size) -> None:
@@ -316,7 +313,7 @@ def test_errors_name_what_is_wrong(
     refused("there is no engine /nowhere", step(Path("/nowhere")))
     refused(r"empty\.engine is not an engine of the native runtime: it has no engine\.so", step(empty))
     refused("cannot be loaded: .*invalid ELF header|cannot be loaded: .*file too short", step(planar.file("engine.h")))
-    refused("does not describe itself: build the engine again", step(plugin))
+    refused("does not describe itself: build the engine again", step(host.plugin))
     refused("threads must be 0", step(planar, threads=-1))
     refused("threads must be 0", step(planar, threads=513))
     refused("does not take RGBH: .*format=vs.RGBS", step(planar), kind=identifier(RGB, 16, floating=True))
@@ -335,3 +332,19 @@ def test_an_engine_of_one_size(tmp_path: Path, host: Host) -> None:
     np.testing.assert_array_equal(result, expected(engine, image, 255))
     with pytest.raises(AssertionError, match="does not take 16x8, only 14x10"):
         host.run(identifier(RGB, 8), (8, 16), bytes(8 * 16 * 3), step(engine))
+
+
+def test_sanitizers_find_nothing(planar: Engine, interleaved: Engine, vapoursynth: Path, tmp_path: Path) -> None:
+    """No access out of bounds, no undefined operation, and nothing that is not released."""
+    checked = built(vapoursynth, tmp_path, "-fsanitize=address,undefined", "-fno-sanitize-recover", "-g")
+    data = np.random.default_rng(0).integers(0, 256, 60_000).astype(np.uint8).tobytes()
+    yuv = identifier(YUV, 8, width=1, height=1)
+    for engine in (planar, interleaved):
+        for size in ((1, 1), (23, 41)):
+            for threads in (1, 3):
+                checked.run(identifier(RGB, 8), size, data, step(engine, threads=threads), frames=5, threads=3)
+            checked.run(identifier(GREY, 8), size, data, step(engine), frames=5)
+        checked.run(yuv, (22, 42), data, step(engine, matrix=1), frames=5)
+    with pytest.raises(AssertionError, match="frame 0 has no _Matrix") as caught:
+        checked.run(yuv, (22, 42), data, step(planar))
+    assert "Sanitizer" not in str(caught.value)

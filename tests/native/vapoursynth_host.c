@@ -194,5 +194,7 @@ int main(int argc, char** argv) {
   }
   api->freeNode(node);
   api->freeCore(core);
+  free(frames);
+  free(source.data);
   return fclose(file) == 0 ? 0 : 1;
 }
