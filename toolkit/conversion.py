@@ -52,6 +52,7 @@ class Finetuned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         batch: patches of each.
         learning_rate: the highest.
         seed: of all batches.
+        range_margin: by which the trained ranges of int8 were widened.
     """
 
     data: str
@@ -60,6 +61,7 @@ class Finetuned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch: int
     learning_rate: float
     seed: int
+    range_margin: float = 1.0
 
 
 class Conversion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

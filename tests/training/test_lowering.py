@@ -201,6 +201,13 @@ def test_fine_tuning_writes_what_it_trained(config: FinetuneConfig, small_artifa
     (result,) = ReferenceEvaluator(onnx.load(made.artifact.path)).run(None, {"input": picture().astype(np.float32)})
     assert np.abs(result - trained).mean() < 0.1 * np.abs(trained - before).mean()
 
+    # Ranges that are widened, but for the known one of the image.
+    wide = msgspec.structs.replace(config, range_margin=1.5)
+    scales = [activation_scales(item) for item in (onnx.load(made.artifact.path), widened(wide, made.run.weights))]
+    assert scales[0].keys() == scales[1].keys()
+    for name, scale in scales[0].items():
+        assert scales[1][name] == pytest.approx(scale * (1.0 if name.startswith("input") else 1.5), rel=1e-6)
+
     stopped = msgspec.structs.replace(config, validation="")
     for interrupted in (True, False):
         one = finetune(
@@ -213,6 +220,19 @@ def test_fine_tuning_writes_what_it_trained(config: FinetuneConfig, small_artifa
         )
         assert (one.artifact is None) == interrupted
     assert (tmp_path / "again" / LAST_FILE).read_bytes() == (tmp_path / "run" / LAST_FILE).read_bytes()
+
+
+def widened(config: FinetuneConfig, weights: Path) -> onnx.ModelProto:
+    made = GraphTrainee(config).trained(weights).model
+    assert isinstance(made, onnx.ModelProto)
+    return made
+
+
+def activation_scales(model: onnx.ModelProto) -> dict[str, float]:
+    """By the name of the scale."""
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    names = [node.input[1] for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    return {name: float(stored[name]) for name in names}
 
 
 class Stopping:

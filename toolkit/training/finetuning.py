@@ -77,7 +77,13 @@ def finetune(
     assert isinstance(trainee, GraphTrainee)  # noqa: S101  (by the type of the configuration)
     rewritten = trainee.trained(run.weights)
     trained = Finetuned(
-        Path(config.data).name, run.photos, config.iterations, config.batch, config.learning_rate, config.seed
+        Path(config.data).name,
+        run.photos,
+        config.iterations,
+        config.batch,
+        config.learning_rate,
+        config.seed,
+        config.range_margin,
     )
     made = request.described(rewritten, msgspec.structs.replace(request.record, finetuned=trained), progress)
     progress(Progress("measuring the quality"))

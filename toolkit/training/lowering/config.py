@@ -77,6 +77,14 @@ class FinetuneConfig(TrainingConfig, frozen=True, kw_only=True, forbid_unknown_f
         tuple[str, ...], Meta(description="For fp16 and bf16: comma-separated nodes that stay in float32.")
     ] = ("between",)
 
+    range_margin: Annotated[
+        Annotated[float, Meta(ge=1, le=4)],
+        Meta(
+            description="For int8: widen the trained ranges by this factor at the end. Pictures that are sharper than "
+            "the training data, such as text on a screen, lose less; others lose a little more."
+        ),
+    ] = 1.0
+
     patches: Annotated[tuple[Size, ...], Meta(description="Low-resolution patch sizes in pixels, even.")] = (48,)
     batch: Annotated[Positive, Meta(description="Patches per iteration, over all processes.")] = 16
     iterations: Annotated[Positive, Meta(description="Optimizer steps of the whole run.")] = 3000

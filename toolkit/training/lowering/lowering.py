@@ -59,8 +59,13 @@ class Lowering(ABC):
         return self.form
 
     @abstractmethod
-    def rewritten(self, network: GraphNetwork) -> Rewritten:
-        """The trained network as a graph of the precision."""
+    def rewritten(self, network: GraphNetwork, range_margin: float = 1.0) -> Rewritten:
+        """The trained network as a graph of the precision.
+
+        Args:
+            network: with trained weights.
+            range_margin: by which trained ranges of integers are widened.
+        """
 
 
 class IntegerLowering(Lowering):
@@ -82,14 +87,16 @@ class IntegerLowering(Lowering):
     def _prepared(self) -> PreparedIntegers:
         return PreparedIntegers.of(self.target, self.model, self.manifest, self.options)
 
-    def rewritten(self, network: GraphNetwork) -> Rewritten:
+    def rewritten(self, network: GraphNetwork, range_margin: float = 1.0) -> Rewritten:
         convolutions = network.convolutions
         if not isinstance(convolutions, IntegerConvolutions):
             raise TypeError("the network was not trained for integers")
         trained = network.written(self.form)
-        prepared = PreparedIntegers(
-            self.target, RoundedWeights(trained, trained), self.manifest, convolutions.magnitudes()
-        )
+        images = {port.name for port in self.form.graph.input}  # their range is known
+        magnitudes = {
+            name: value if name in images else value * range_margin for name, value in convolutions.magnitudes().items()
+        }
+        prepared = PreparedIntegers(self.target, RoundedWeights(trained, trained), self.manifest, magnitudes)
         return prepared.rewrite(self.options)
 
 
@@ -102,7 +109,7 @@ class FloatLowering(Lowering):
         means = output_means(sizeless(self.model, self.manifest), self.manifest.input, frames)
         return FloatConvolutions(self.model, self.target.storage, kept, means)
 
-    def rewritten(self, network: GraphNetwork) -> Rewritten:
+    def rewritten(self, network: GraphNetwork, range_margin: float = 1.0) -> Rewritten:
         return self.target.prepare(network.written(self.model), self.manifest, self.options).rewrite(self.options)
 
 

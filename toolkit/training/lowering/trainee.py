@@ -86,7 +86,7 @@ class GraphTrainee(Trainee):
             network.load_state_dict(load_file(weights))
         except (RuntimeError, OSError) as error:
             raise CheckpointError(f"{weights} does not hold the weights of this graph", "Train again.") from error
-        return self.lowering.rewritten(network)
+        return self.lowering.rewritten(network, self._config.range_margin)
 
     def _exact(self) -> GraphNetwork:
         return GraphNetwork(self.lowering.model, self.artifact.manifest)
