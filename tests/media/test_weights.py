@@ -20,12 +20,13 @@ from toolkit.errors import InputError
 from toolkit.images import read_rgb
 from toolkit.media import networks as networks_module
 from toolkit.media.image_upscaler import Upscaler
+from toolkit.media.item import Item
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.report import FileReport
 from toolkit.media.target import Target
 from toolkit.media.upscale import upscale
 from toolkit.media.videos.encoding import VideoFormat
-from toolkit.media.weights import Choice
+from toolkit.media.weights import Choice, choose
 
 GREY = 120
 
@@ -57,7 +58,8 @@ def folder(tmp_path: Path) -> Path:
     for quality in (60, 89, 90, 97):
         image.save(folder / f"q{quality}.jpg", quality=quality)
     image.save(folder / "named.jpg", "PNG")
-    write_film(folder / "film.mkv", [grey] * 2, codec="ffv1", pix_fmt="yuv444p")
+    write_film(folder / "film.mkv", [grey] * 2)
+    write_film(folder / "lossless.mkv", [grey] * 2, codec="ffv1", pix_fmt="yuv444p")
     return folder
 
 
@@ -86,6 +88,7 @@ def test_the_file_decides(jobs: int, folder: Path, tmp_path: Path, options: Upsc
         "q90.jpg": Choice("clean", "JPEG quality 90"),
         "q97.jpg": Choice("clean", "JPEG quality 97"),
         "film.mkv": Choice("video", "a video"),
+        "lossless.mkv": Choice("clean", "a video in ffv1"),
     }
     assert {name: report.weights for name, report in found.items()} == expected
     for name, report in found.items():
@@ -93,6 +96,26 @@ def test_the_file_decides(jobs: int, folder: Path, tmp_path: Path, options: Upsc
         assert brightness(report) == pytest.approx(factor, abs=0.02), name
         assert report.scale == 2
     assert found["film.mkv"].chroma == "network", "what measures better with these weights"
+    assert found["lossless.mkv"].chroma == "lanczos", "what measures better with the clean ones"
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "expected"),
+    [
+        ("prores_ks", "yuv422p10le", ("clean", "a video in prores")),
+        ("ffv1", "yuv444p", ("clean", "a video in ffv1")),
+        ("mjpeg", "yuvj420p", ("video", "a video")),
+        ("libx265", "yuv420p", ("video", "a video")),
+    ],
+)
+def test_codecs_for_editing_leave_clean_frames(
+    codec: str, pix_fmt: str, expected: tuple[str, str], tmp_path: Path
+) -> None:
+    film = write_film(tmp_path / "film.mkv", [np.full((16, 24, 3), GREY, np.uint8)] * 2, codec=codec, pix_fmt=pix_fmt)
+    assert choose(Item(film, tmp_path / "out.mkv", "video"), "auto") == expected
+    broken = tmp_path / "broken.mkv"
+    broken.write_bytes(film.read_bytes()[:40])
+    assert choose(Item(broken, tmp_path / "out.mkv", "video"), "auto") == ("video", "a video")
 
 
 @pytest.mark.parametrize("purpose", ["clean", "video"])

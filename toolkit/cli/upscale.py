@@ -57,7 +57,8 @@ class Network:
         Literal["auto", "clean", "video"],
         Parameter(
             help="Which of the toolkit's own weights: clean, or video for what a codec has left. auto: video for "
-            "videos and for JPEG images of a quality below 90, clean for other images."
+            "videos, but those in lossless and editing codecs, and for JPEG images of a quality below 90; clean for "
+            "the others."
         ),
     ] = "auto"
     runtime: Annotated[
