@@ -9,10 +9,15 @@ MARKS := $(if $(CI),not gpu,not gpu and not slow)
 FUZZ_SECONDS ?= 600
 FUZZ_KINDS ?=
 
-.PHONY: demo test test-isa fuzz lint bench
+.PHONY: demo docs test test-isa fuzz lint bench
 
 demo: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash validation/demo.sh
+
+# The documentation as a site, in build/site: pages that can be opened as files.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet -f docs/site/mkdocs.yml
+	@echo build/site/index.html
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --durations 30 -m "$(MARKS)"

@@ -61,6 +61,26 @@ class Contract:
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is known about an artifact. Without times and local paths, so that the same inputs give the same bytes.
 
+    Attributes:
+        name: of the ONNX file, without its suffix.
+        precision: that convolutions are computed in.
+        network: what the graph is.
+        source: what it was made from.
+        input: what the graph takes: layout, type, value range, channel order.
+        output: what it returns.
+        opset: version of the ONNX operators.
+        shape: height and width of the input; None: they are dynamic, within `sizes`.
+        workload: that the shape belongs to, for example `1080p-4k`.
+        onnx_sha256: of the ONNX file.
+        onnx_bytes: its size.
+        tools: versions of the packages that made it.
+        steps: of the export, with the number of nodes after each.
+        checks: that it passed, each with its measured value and bound.
+        verdicts: on quality, one for each runtime it was measured on.
+        notes: what a user should know, in sentences.
+        conversion: from the fp32 artifact; None: it is the fp32 artifact.
+        schema: version of this format.
+
     Raises:
         ValueError: something in it makes no sense.
 
@@ -77,7 +97,6 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     output: Port
     opset: int
     shape: tuple[int, int] | None
-    """Height and width of the input; None: they are dynamic, within `sizes`."""
     workload: str | None
     onnx_sha256: str
     onnx_bytes: int
@@ -85,7 +104,6 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: tuple[Step, ...]
     checks: tuple[Check, ...]
     verdicts: tuple[Verdict, ...] = ()
-    """On quality: one for each runtime it was measured on."""
     notes: tuple[str, ...] = ()
     conversion: Conversion | None = None
     schema: int = SCHEMA

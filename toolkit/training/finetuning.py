@@ -58,7 +58,7 @@ def finetune(
         note: called with what a user should know.
 
     Raises:
-        As `train` and `convert`; also InputError for a graph with operators that have no differentiable form.
+        InputError: the graph has operators without a differentiable form, or as `train` and `convert`.
 
     Example:
         >>> from toolkit.training.lowering.config import FinetuneConfig
