@@ -15,7 +15,8 @@ from samples import checkpoint
 
 import toolkit
 from toolkit.artifact import Artifact
-from toolkit.errors import OutputExists
+from toolkit.cli import _run
+from toolkit.errors import InputError, OutputExists
 from toolkit.graph.precision.convert import convert
 from toolkit.graph.precision.options import ConvertOptions
 from toolkit.pages.drawing import drawn
@@ -209,3 +210,19 @@ def _draw(path: Path, *, overwrite: bool = False) -> None:
     """What `plot_curve`, `plot_layers` and the plot of an ablation are drawn with."""
     with drawn(path, overwrite=overwrite) as axes:
         axes.plot([0, 1])
+
+
+def test_a_report_is_not_replaced_by_its_page(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text("measurements")
+    with pytest.raises(InputError, match=r"report\.json does not have a supported suffix"):
+        _run(["report", str(path), "--html", str(path), "--overwrite"])
+    assert path.read_text() == "measurements"
+
+
+def test_a_file_named_as_standard_output_is_not_in_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-").touch()
+    check_outputs(Path("-"), overwrite=False)
+    with pytest.raises(OutputExists):
+        check_outputs(Path("./other").with_name("-").resolve(), overwrite=False)

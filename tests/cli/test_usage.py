@@ -41,6 +41,8 @@ def test_no_integer_option_takes_a_fraction(command: str, option: str) -> None:
         (["export", "--opset", "many"], 'invalid value for --opset: unable to convert "many" into int'),
         (["export", "--opset"], "parameter --opset requires an argument"),
         (["demo", "-o", "out.html"], "out.html is a file name, but several files are written"),
+        (["report", "--html", "./-"], "- is standard output, to which this option does not write"),
+        (["profile", "--markdown", "./-"], "- is standard output, to which this option does not write"),
     ],
 )
 def test_usage_errors_have_one_form(arguments: list[str], message: str) -> None:

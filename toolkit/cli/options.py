@@ -115,7 +115,7 @@ BesideArtifact: TypeAlias = Annotated[
 ]
 Html: TypeAlias = Annotated[Path | None, _file("Write a self-contained HTML page.", output_file(".html", ".htm"))]
 Markdown: TypeAlias = Annotated[
-    Path | None, _file("Write Markdown tables. `-`: to standard output.", output_file(".md"), stdout=True)
+    Path | None, _file("Write Markdown tables. `-`: to standard output.", output_file(".md", stdout=True), stdout=True)
 ]
 Plot: TypeAlias = Annotated[Path | None, _file("Write a plot (.png, .svg or .pdf).", output_file())]
 Script: TypeAlias = Annotated[
@@ -123,7 +123,7 @@ Script: TypeAlias = Annotated[
     _file(
         "Write an equivalent Python script that does not need the toolkit, and do nothing else. `-`: to standard "
         "output.",
-        output_file(".py"),
+        output_file(".py", stdout=True),
         stdout=True,
     ),
 ]
@@ -243,4 +243,6 @@ class Calibration:
         Literal["error", "percentile", "entropy", "minmax"],
         Parameter(help="How a range is chosen: by the error of what convolutions compute, or from the values alone."),
     ] = "error"
-    percentile: Annotated[float, Parameter(help="Percentile of magnitudes for --method percentile, 0 to 100.")] = 99.99
+    percentile: Annotated[
+        float, Parameter(help="Percentile of magnitudes for --method percentile, above 50 and up to 100.")
+    ] = 99.99

@@ -94,15 +94,20 @@ def output_directory(path: Path) -> None:
         )
 
 
-def output_file(*suffixes: str) -> Validator:
-    """A validator for the name of one file: no directory, and with one of these suffixes if any are given."""
+def output_file(*suffixes: str, stdout: bool = False) -> Validator:
+    """A validator for the name of one file: no directory, and with one of these suffixes if any are given.
+
+    Devices and pipes are written to under any name, standard output (`-`) only with `stdout`.
+    """
 
     def check(path: Path) -> None:
         if path == STDOUT:
+            if not stdout:
+                raise InputError("- is standard output, to which this option does not write", "Give a file name.")
             return
         if path.is_dir():
             raise InputError(f"cannot write {path}: it is a directory", "Give the name of a file.")
-        if suffixes and path.suffix.lower() not in suffixes and not path.exists():
+        if suffixes and path.suffix.lower() not in suffixes and (path.is_file() or not path.exists()):
             raise InputError(
                 f"{path} does not have a supported suffix",
                 f"Give a name that ends in {' or '.join(suffixes)}, for example {path.with_suffix(suffixes[0])}.",

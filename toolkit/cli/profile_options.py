@@ -116,7 +116,10 @@ class Results:
         ),
     ] = None
     html: Annotated[Html, Parameter(help="Write a self-contained HTML page with charts.")] = None
-    markdown: Annotated[Markdown, Parameter(help="Write Markdown tables for a README or a pull request.")] = None
+    markdown: Annotated[
+        Markdown,
+        Parameter(help="Write Markdown tables for a README or a pull request.", validator=output_file(".md")),
+    ] = None
     overwrite: Overwrite = False
     resume: Annotated[Resume, flag("Continue the report that an interrupted run left at --output.")] = False
     gen: Annotated[

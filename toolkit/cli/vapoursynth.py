@@ -23,7 +23,7 @@ def vapoursynth(
         Parameter(
             help="Script to write (.vpy). `-`: standard output. Default: NAME.vpy.",
             alias="-o",
-            validator=output_file(".vpy"),
+            validator=output_file(".vpy", stdout=True),
             allow_leading_hyphen=True,
         ),
     ] = None,

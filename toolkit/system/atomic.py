@@ -16,6 +16,7 @@ from pathlib import Path
 from toolkit.errors import InputError, OutputExists
 
 _CHUNK = 1 << 20
+_STDOUT = Path("-")
 _HERE, _EXCHANGE = -100, 2
 """AT_FDCWD and RENAME_EXCHANGE of Linux's renameat2."""
 
@@ -161,14 +162,15 @@ def check_outputs(*paths: Path | None, overwrite: bool) -> None:
     """Refuse existing outputs before any work is done.
 
     Args:
-        paths: files to write; None: not requested. Devices and pipes are written to, not replaced.
+        paths: files to write; None: not requested; `-`: standard output. Devices and pipes are written to, not
+            replaced.
         overwrite: whether existing files may be replaced.
 
     Raises:
         OutputExists: one of the files exists, and `overwrite` is false.
     """
     for path in paths:
-        if path is not None and not overwrite and path.is_file():
+        if path is not None and path != _STDOUT and not overwrite and path.is_file():
             raise OutputExists(f"{path} exists")
 
 
