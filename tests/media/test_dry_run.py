@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from media.nearest import nearest_artifact
 from photographs import picture
 from PIL import Image
 
+from toolkit.errors import InputError
 from toolkit.media.dry_run import UpscalePlan, dry_run
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.target import Target
@@ -75,3 +77,28 @@ def test_existing_outputs_are_named(tmp_path: Path, options: UpscaleOptions) -> 
     (item,) = dry_run([source], None, options).files
     assert "in_x2.png exists" in item.error
     assert (tmp_path / "in_x2.png").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("output", ["file/in.png", "file/deeper/in.png"])
+def test_a_place_that_is_no_directory(output: str, tmp_path: Path, options: UpscaleOptions) -> None:
+    Image.fromarray(picture(20, 28)).save(tmp_path / "in.png")
+    (tmp_path / "file").touch()
+    (item,) = dry_run([tmp_path / "in.png"], tmp_path / output, options).files
+    assert item.error == f"cannot write {tmp_path / output}: {tmp_path / 'file'} is not a directory"
+    with pytest.raises(InputError, match="cannot write"):
+        upscale([tmp_path / "in.png"], tmp_path / output, options)
+
+
+def test_errors_are_those_of_the_run(tmp_path: Path, options: UpscaleOptions) -> None:
+    Image.fromarray(picture(20, 28)).save(tmp_path / "in.png")
+    output = tmp_path / "in.mp4"
+    (item,) = dry_run([tmp_path / "in.png"], output, options).files
+    with pytest.raises(InputError) as caught:
+        upscale([tmp_path / "in.png"], output, options)
+    assert (item.error, item.remedy) == (caught.value.args[0], caught.value.remedy)
+    assert str(output) in item.error, "and not the sample's path"
+
+
+def test_what_a_run_left_is_not_estimated(folder: Path, options: UpscaleOptions) -> None:
+    with pytest.raises(InputError, match="a dry run estimates whole files"):
+        dry_run([folder], None, replace(options, resume=True))

@@ -60,7 +60,7 @@ def artifact_directory(path: Path) -> None:
 def existing_images(path: Path) -> None:
     """Raise InputError unless it is a directory or an image file."""
     if not path.exists():
-        raise InputError(f"there is no file or directory {path}", "Give a directory of images.")
+        raise InputError(f"there is no file or directory {path}", _similar(path) or "Check its name.")
 
 
 def of_kind(*kinds: Kind) -> Validator:

@@ -53,7 +53,13 @@ def _described(item: PlannedFile) -> str:
 
 
 def _estimate(seconds: float, size: int) -> str:
-    return f"about {_duration(seconds)} and {size / 1e6:.{0 if size >= 10e6 else 1}f} MB"
+    return f"about {_duration(seconds)} and {_size(size)}"
+
+
+def _size(size: int) -> str:
+    """With two digits or so: `4.2 MB`, `38 kB`."""
+    unit, name = (1e6, "MB") if size >= 1e6 else (1e3, "kB")
+    return f"{size / unit:.{0 if size >= 10 * unit else 1}f} {name}"
 
 
 def _duration(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import Literal
 
 import msgspec
 
+from toolkit.errors import InputError
 from toolkit.images.reading import read_picture
 from toolkit.media.batch import require_free
 from toolkit.media.failure import Failure, attempt
@@ -108,6 +110,7 @@ class _Sampler:
 
     def planned(self, item: Item) -> PlannedFile:
         require_free(item, self.options)
+        _check_place(item.output)
         return self._picture(item) if item.kind == "image" else self._video(item)
 
     def _picture(self, item: Item) -> PlannedFile:
@@ -147,6 +150,11 @@ class _Sampler:
         parts = [_encoded(job, upscaler, start, _FRAMES) for start in starts]
         return parts, time.perf_counter() - begun
 
+    def failed(self, item: Item, failure: Failure) -> PlannedFile:
+        """The plan of a file that would fail. Its error names the output, not the sample's."""
+        message = str(failure.error.args[0]).replace(str(self._path(item)), str(item.output))
+        return PlannedFile(str(item.source), str(item.output), item.kind, error=message, remedy=failure.error.remedy)
+
     def _path(self, item: Item) -> Path:
         return self.scratch / item.output.name
 
@@ -169,9 +177,10 @@ def dry_run(
     Raises:
         InputError: bad options, or no files.
         Unavailable: the runtime or PyAV is not available here.
-
     """
-    options = replace(options or UpscaleOptions(), resume=False)
+    options = options or UpscaleOptions()
+    if options.resume:
+        raise InputError("a dry run estimates whole files, not what an interrupted run left", "Leave out --resume.")
     found = find_items(
         [Path(path) for path in paths], Naming(output, output_label(options), options.picture.suffix, suffix)
     )
@@ -187,8 +196,17 @@ def dry_run(
         for number, item in enumerate(items):
             progress(Progress(item.source.name, number / len(items)))
             outcome = attempt(item.source, partial(sampler.planned, item))
-            plans.append(_failed(item, outcome) if isinstance(outcome, Failure) else outcome)
+            plans.append(sampler.failed(item, outcome) if isinstance(outcome, Failure) else outcome)
     return UpscalePlan(tuple(plans), found.left_out)
+
+
+def _check_place(output: Path) -> None:
+    """Refuse a directory that cannot be written to, or cannot be created, without creating it."""
+    place = next(parent for parent in output.absolute().parents if os.path.lexists(parent))
+    if not place.is_dir():
+        raise InputError(f"cannot write {output}: {place} is not a directory", "Choose another output.")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write {output}: {place} is not writable", "Choose a directory you can write to.")
 
 
 def _encoded(job: VideoJob, upscaler: FrameUpscaler, start: int, count: int) -> Part:
@@ -215,9 +233,3 @@ def _planned(
 ) -> PlannedFile:
     sizes = (shape.width, shape.height), (result.width, result.height)
     return PlannedFile(str(item.source), str(item.output), item.kind, *sizes, frames, *key, *estimate)
-
-
-def _failed(item: Item, failure: Failure) -> PlannedFile:
-    return PlannedFile(
-        str(item.source), str(item.output), item.kind, error=str(failure.error), remedy=failure.error.remedy
-    )

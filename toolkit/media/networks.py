@@ -260,7 +260,7 @@ class Networks:
                 f"{options.directory} has no {kind}x{scale} network in {options.precision}",
                 "Create one: `toolkit export`, then `toolkit convert`; or give one with --model.",
             )
-        own = " and ".join(f"x{item.scale}" for item in self._bundled) or "none"
+        own = " and ".join(f"x{scale}" for scale in sorted({item.scale for item in self._bundled})) or "none"
         return InputError(
             f"there is no {kind}network for x{scale}: {options.directory} has none, and the toolkit's own are {own}",
             "Choose one with --model.",
