@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from cyclopts import App, ArgumentCollection
-from cyclopts.config import Dict
 
 from toolkit.cli.console import err, styled
 from toolkit.defaults import read_defaults
@@ -20,6 +19,10 @@ def apply_defaults(app: App, commands: tuple[str, ...], arguments: ArgumentColle
     """
     free = {argument.name for argument in arguments if not argument.tokens}
     applied = [item for item in read_defaults() if item.command in commands and item.option in free]
+    if not applied:
+        return
+    from cyclopts.config import Dict  # takes 10 ms
+
     for item in applied:
         given = {item.option.removeprefix("--"): item.value}
         Dict(given, source=item.file, use_commands_as_keys=False)(app, commands, arguments)
