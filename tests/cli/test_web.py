@@ -73,6 +73,11 @@ def test_only_a_site_is_replaced(small_artifact: Artifact, package: Path, tmp_pa
     with pytest.raises(OutputExists, match="holds a site"):
         write_site(small_artifact, output, package)
     write_site(small_artifact, output, package, overwrite=True)
+    (output / ".git").mkdir()
+    (output / "letter.txt").write_text("kept")
+    with pytest.raises(InputError, match=r"would be removed: \.git, letter\.txt"):
+        write_site(small_artifact, output, package, overwrite=True)
+    assert (output / "letter.txt").read_text() == "kept"
     other = tmp_path / "other"
     other.mkdir()
     (other / "letter.txt").write_text("kept")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -304,6 +305,8 @@ def test_the_command(small_artifact: Artifact, tmp_path: Path, toolkit_command: 
         "config.pbtxt",
         "manifest.json",
     ]
+    spaced = toolkit_command("triton", small_artifact.path, "-o", tmp_path / "my models")
+    assert shlex.split(spaced.stdout)[-1] == f"--model-repository={tmp_path / 'my models'}"
     again = toolkit_command("triton", small_artifact.path, "-o", tmp_path / "models", "--backend", "openvino")
     assert again.returncode == 2 and "--overwrite" in again.stderr
     assert set(BACKENDS) == {"onnxruntime", "openvino", "tensorrt"}

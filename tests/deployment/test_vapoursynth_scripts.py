@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from samples import checkpoint
 
 import toolkit
 from toolkit.artifact import Artifact, encode
-from toolkit.deployment.vapoursynth.script import ARTIFACT_PLUGINS, script
+from toolkit.deployment.vapoursynth.script import ARTIFACT_PLUGINS, mpv_command, script
 from toolkit.errors import InputError
 from toolkit.graph.export import ExportOptions, export
 from toolkit.port import Port
@@ -213,6 +214,14 @@ def test_names_are_no_code(name: str, small_artifact: Artifact) -> None:
     file = name.replace("\x00", "").replace("/", "") or "a"
     made = script(small_artifact, Path(f"{file}.vpy"), plugin=Path(f"{file}.so"))
     assert anonymous(made) == anonymous(script(small_artifact, Path("a.vpy"), plugin=Path("a.so")))
+
+
+@pytest.mark.parametrize(
+    ("file", "value"),
+    [("upscale.vpy", "upscale.vpy"), ("my film.vpy", "my film.vpy"), ("C:a,'ü.vpy", "%11%C:a,'ü.vpy")],
+)
+def test_names_reach_mpv(file: str, value: str) -> None:
+    assert shlex.split(mpv_command(Path(file))) == ["mpv", f"--vf=vapoursynth={value}", "film.mkv"]
 
 
 def test_the_command(small_artifact: Artifact, tmp_path: Path, toolkit_command: Command) -> None:

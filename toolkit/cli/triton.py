@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from toolkit.cli.console import err, out, print_documents, styled, warn
 from toolkit.cli.options import Json, NetworkPath, OutputDirectory, Overwrite, Threads, flag
 from toolkit.kinds import kind_of
+from toolkit.quoting import shell
 
 
 def triton(
@@ -66,5 +67,5 @@ def triton(
         print_documents([{"path": made.path, "backend": made.configuration.backend, "notes": made.notes}])
     console = err if json else out
     console.print(styled("[bold]{}[/]: backend {}", made.path, made.configuration.backend))
-    console.print(styled("  tritonserver --model-repository={}", output), soft_wrap=True)
+    console.print(styled("  {}", shell(["tritonserver", f"--model-repository={output}"])), soft_wrap=True)
     warn(made.notes)

@@ -53,7 +53,7 @@ def vapoursynth(
     """
     check_outputs(output if output != STDOUT else None, overwrite=overwrite)
     from toolkit.artifact import Artifact
-    from toolkit.deployment.vapoursynth.script import script
+    from toolkit.deployment.vapoursynth.script import mpv_command, script
     from toolkit.runtimes.engine import Engine
 
     given = Engine.read(network) if kind_of(network) == "engine" else Artifact.read(network)
@@ -65,4 +65,4 @@ def vapoursynth(
         return
     write_bytes(path, text.encode(), overwrite=overwrite)
     out.print(styled("[bold]{}[/]", path))
-    err.print(styled("  mpv --vf=vapoursynth={} film.mkv", path), soft_wrap=True)
+    err.print(styled("  {}", mpv_command(path)), soft_wrap=True)

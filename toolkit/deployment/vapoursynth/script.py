@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -63,10 +64,13 @@ ENGINE_PLUGINS = {
 }
 """By the runtime whose engines they load."""
 
+_MPV_SYNTAX = "%,:=\"'[]@!"
+"""Characters that mean something in the value of `--vf`."""
+
 _SCRIPT = Template('''\
 """Upscales video x$scale with $name, by $title.
 
-    mpv --vf=vapoursynth=$file film.mkv
+    $mpv
     vspipe -c y4m --arg source=film.mkv $file - | ffmpeg -i - large.mkv
 """
 
@@ -188,6 +192,7 @@ def script(given: Artifact | Engine, file: Path, runtime: str | None = None, plu
         scale=contract.scale,
         name=python_docstring(given.manifest.name),
         title=chosen.title,
+        mpv=python_docstring(mpv_command(file)),
         file=python_docstring(shell([file])),
         network=python_literal(str(path.resolve())),
         plugin=python_literal("" if plugin is None else str(plugin.resolve())),
@@ -196,6 +201,15 @@ def script(given: Artifact | Engine, file: Path, runtime: str | None = None, plu
         namespace=python_literal(chosen.namespace),
         functions=_NATIVE if native else _mlrt(chosen, contract.input, contract.output),
     )
+
+
+def mpv_command(file: Path) -> str:
+    """The command that plays a film through a script. mpv splits values at some characters unless their length is
+    given, in bytes."""
+    value = str(file)
+    if not set(value).isdisjoint(_MPV_SYNTAX):
+        value = f"%{len(os.fsencode(value))}%{value}"
+    return shell(["mpv", f"--vf=vapoursynth={value}", "film.mkv"])
 
 
 def _plugin(given: Artifact | Engine, runtime: str | None) -> Plugin:

@@ -85,7 +85,7 @@ def _npm() -> str:
 
 def _downloaded() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
-        command = [_npm(), "pack", PACKAGE, "--silent", "--prefer-offline", "--pack-destination", folder]
+        command = [_npm(), "pack", PACKAGE, "--loglevel", "error", "--prefer-offline", "--pack-destination", folder]
         try:
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_LONGEST, check=False)  # noqa: S603
         except (OSError, subprocess.TimeoutExpired) as error:

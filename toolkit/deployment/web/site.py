@@ -100,6 +100,19 @@ def _check_directory(directory: Path, *, overwrite: bool) -> None:
         raise InputError(f"{directory} holds other files, and no site", "Choose a directory that is empty or new.")
     if not overwrite:
         raise OutputExists(f"{directory} holds a site")
+    others = sorted(item.name for item in directory.iterdir() if not _is_of_a_site(item))
+    if others:
+        raise InputError(
+            f"{directory} holds other files beside a site, which would be removed: {', '.join(others)}",
+            "Choose a new directory, or move them.",
+        )
+
+
+def _is_of_a_site(item: Path) -> bool:
+    """Whether this version or another may have written it."""
+    if item.is_dir():
+        return item.name == _RUNTIME_FOLDER
+    return item.name in (PAGE, DESCRIPTION, _INPUT, _EXPECTED) or item.suffix in (".js", ".onnx")
 
 
 def _check_artifact(artifact: Artifact) -> None:
