@@ -21,7 +21,7 @@ OPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "--directory": ("evaluate", "profile", "upscale", "verify-fusion"),
         "--output": ("adopt", "export"),
     },
-    "output": {"--output": ("ablate", "demo", "triton")},
+    "output": {"--output": ("ablate", "demo", "triton", "web")},
 }
 """For each key: the options that it sets, and in which commands.
 

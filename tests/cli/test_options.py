@@ -95,8 +95,10 @@ def test_commands_that_write_one_file_take_its_name(tmp_path: Path) -> None:
         except InputError as error:
             raise InputError(error.remedy) from error
     check(Path, tmp_path / "a.json")
-    check(Path, Path("-"))
     check(Path, None)
+    output_file(".json", stdout=True)(Path, Path("-"))
+    with pytest.raises(InputError, match="is standard output"):
+        check(Path, Path("-"))
 
 
 def test_one_network_is_named() -> None:
