@@ -112,6 +112,11 @@ def test_what_is_wrong_is_an_error(content: str, words: str, project: Path) -> N
     assert FILE in str(caught.value)
 
 
+def test_a_byte_order_mark_is_not_content(project: Path) -> None:
+    (project / FILE).write_bytes(b"\xef\xbb\xbf[web]\noutput = 'page'\n")  # as editors on Windows write it
+    assert read_defaults() == (Default("web", "--output", "page", FILE),)
+
+
 def test_a_diagnosis_shows_them(project: Path) -> None:
     (project / FILE).write_text("[upscale]\nthreads = 2\n")
     assert diagnose().defaults == (Default("upscale", "--threads", "2", FILE),)

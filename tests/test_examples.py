@@ -48,6 +48,15 @@ def test_there_are_five_and_each_is_short_and_tested() -> None:
         assert max(map(len, text.splitlines())) <= 120
 
 
+@pytest.mark.parametrize("name", ["evaluate_your_engine.py", "export_verify_run.py", "train.py"])
+def test_without_arguments_the_usage_is_printed(name: str) -> None:
+    command = [sys.executable, str(ROOT / "docs/examples" / name)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert f"python {name} " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.slow
 def test_export_verify_and_run(photo: Path, tmp_path: Path) -> None:
     shown = run("export_verify_run.py", photo, "large.png", cwd=tmp_path)

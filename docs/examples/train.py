@@ -38,4 +38,6 @@ def main(photos: str, images: str, run: str, iterations: str = "20000") -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (4, 5):
+        sys.exit(__doc__)
     main(*sys.argv[1:])

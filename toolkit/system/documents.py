@@ -48,7 +48,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         content = stream.read(_LARGEST_TOML + 1)
     if len(content) > _LARGEST_TOML:
         raise MalformedDocument(f"it has more than {_LARGEST_TOML} bytes")
-    return _decoded(lambda: tomllib.loads(content.decode("utf-8")))
+    return _decoded(lambda: tomllib.loads(content.decode("utf-8-sig")))
 
 
 def _decoded(decode: Callable[[], T]) -> T:
