@@ -31,7 +31,7 @@ def _between(random: Random, low: int, high: int) -> str:
 
 def _quality(random: Random, best: int, worst: int) -> str:
     """The larger of two draws, because poor quality is harder to learn and a network has little to lose at good
-    quality: drawn evenly, the gain at x264's crf 28 and 33 was 0.1 dB less (`toolkit/network/weights/README.md`)."""
+    quality: drawn evenly, the gain at x264's crf 28 and 33 was 0.06 dB less (`toolkit/network/weights/README.md`)."""
     return str(random.integers(best, worst + 1, 2).max())
 
 
