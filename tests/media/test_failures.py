@@ -8,14 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from media.films import moving, write_film
 from photographs import picture
 from PIL import Image
 
-from toolkit.errors import InputError, OutputExists, Unavailable, UnexpectedError
+from toolkit.errors import CheckFailed, InputError, OutputExists, Unavailable, UnexpectedError
 from toolkit.media import batch
 from toolkit.media import upscale as job
+from toolkit.media.dry_run import dry_run
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.preview import preview
 from toolkit.media.upscale import upscale
@@ -177,6 +179,28 @@ def test_a_preview_overwrites_nothing(tmp_path: Path, options: UpscaleOptions) -
     film.rename(tmp_path / "a.mp4")
     with pytest.raises(InputError, match=r"a\.png and .*a\.mp4 would both be written to .*a_preview\.png"):
         preview([tmp_path / "a.png", tmp_path / "a.mp4"], None, options)
+
+
+def test_frames_that_all_have_one_time(tmp_path: Path, options: UpscaleOptions) -> None:
+    """As programs write that set no times: the container counts more frames than a preview of some seconds decodes."""
+    film = tmp_path / "film.mp4"
+    with av.open(str(film), "w") as container:
+        video: Any = container.add_stream("libx264", 24, options={"crf": "5", "tune": "zerolatency"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for frame in moving(6):
+            made = av.VideoFrame.from_ndarray(frame, "rgb24").reformat(format="yuv420p")
+            for packet in video.encode(made):
+                packet.pts = packet.dts = 0
+                container.mux(packet)
+    with av.open(str(film)) as container:
+        assert {packet.pts for packet in container.demux(video=0) if packet.size} == {0}, "or nothing is tested"
+    with pytest.raises(CheckFailed, match="6 frames, but 1 were written") as failed:
+        preview([film], None, options)
+    assert "another container" in failed.value.remedy
+    assert upscale([film], None, options).files[0].frames == 6
+    (tmp_path / "film_x2.mp4").unlink()
+    (planned,) = dry_run([film], None, options).files
+    assert (planned.frames, planned.error) == (6, "")
 
 
 def test_parts_keep_what_is_not_theirs(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ class _Sampler:
             job = run.job
             parts, seconds = self._sampled(job)
         frames, video = len(job.video.times), job.video
-        seconds *= frames / sum(part.frames for part in parts)
+        seconds *= frames / max(1, sum(part.frames for part in parts))
         size = _video_bytes([packet for part in parts for packet in part.packets], frames, len(video.segments))
         key = job.subject.scale, self.networks.of(item).choice(job.subject.scale)
         return _planned(item, video.upright, job.result, frames, key, (seconds, size))

@@ -271,8 +271,19 @@ class SegmentRun:
 
 
 def still(job: VideoJob, index: int) -> tuple[Planes, Planes, int]:
-    """Frame number `index` of a job: the input, the result as it would be encoded, and the white value."""
-    run = SegmentRun(job)
+    """Frame number `index` of a job: the input, the result as it would be encoded, and the white value.
+
+    Where fewer frames can be decoded than the container counts, the last of them.
+
+    Raises:
+        InputError: no frame can be decoded.
+    """
+    run, chosen = SegmentRun(job), None
     frames = (item for item in run.frames(job.video.segments) if isinstance(item, Raw))
-    chosen = next(itertools.islice(frames, index, None))
+    for frame in itertools.islice(frames, index + 1):
+        chosen = frame
+    if chosen is None:
+        raise InputError(
+            f"{job.video.path}: no frame can be decoded", "Try another program, or another copy of the file."
+        )
     return chosen.planes, run.shown(run.upscaled(chosen)), chosen.white
