@@ -40,6 +40,8 @@ def test_no_integer_option_takes_a_fraction(command: str, option: str) -> None:
         (["demo", "x", "y"], "toolkit demo does not take x y"),
         (["export", "--opset", "many"], 'invalid value for --opset: unable to convert "many" into int'),
         (["export", "--opset"], "parameter --opset requires an argument"),
+        (["report", "/dev/zero"], "/dev/zero is a device, not a file"),
+        (["export", "/dev/zero"], "/dev/zero is"),
         (["demo", "-o", "out.html"], "out.html is a file name, but several files are written"),
         (["report", "--html", "./-"], "- is standard output, to which this option does not write"),
         (["profile", "--markdown", "./-"], "- is standard output, to which this option does not write"),

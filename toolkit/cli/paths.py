@@ -36,9 +36,11 @@ def unless_stdin(check: Callable[[Path], None]) -> Callable[[Path], None]:
 
 
 def existing_file(path: Path) -> None:
-    """Raise InputError unless it is a file."""
+    """Raise InputError unless it is a file. Pipes are files: shells pass `<(command)` as one."""
     if path.is_dir():
         raise InputError(f"{path} is a directory, not a file")
+    if path.is_char_device() or path.is_block_device():  # /dev/zero never ends
+        raise InputError(f"{path} is a device, not a file", "Give a file.")
     if not path.exists():
         raise InputError(f"there is no file {path}", _similar(path))
 
