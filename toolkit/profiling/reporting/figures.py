@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from toolkit.pages.charts import COLOURS, Bar, Line, Point, Spread, bars, scatter, spreads
 from toolkit.pages.document import figure
 from toolkit.profiling.measuring.statistics import DEADLINES, Statistics
-from toolkit.profiling.reporting.formatting import milliseconds
+from toolkit.profiling.reporting.formatting import milliseconds, several_networks
 from toolkit.profiling.reporting.report import CellReport
 from toolkit.profiling.reporting.side_by_side import Row
 from toolkit.system.hardware import Ceiling
@@ -21,7 +21,7 @@ _MARKS = tuple((1000 * seconds, f"{1 / seconds:.0f} fps") for seconds in DEADLIN
 
 def workload_figures(workload: str, cells: Sequence[CellReport], ceilings: Sequence[Ceiling]) -> Iterator[str]:
     """Figures of the measured cells of one workload; a chart that would show nothing is left out."""
-    several = len({cell.artifact for cell in cells if not cell.is_engine}) > len({cell.precision for cell in cells})
+    several = several_networks(cells)
     named = [(f"{cell.artifact}, {cell.name}" if several and not cell.is_engine else cell.name, cell) for cell in cells]
     runtimes = list(dict.fromkeys(cell.runtime for cell in cells))
     styles = {name: f"c{index % COLOURS}" for index, name in enumerate(runtimes)}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from toolkit.profiling.measuring.statistics import Interval
-from toolkit.profiling.reporting.report import ProfileReport
+from toolkit.profiling.reporting.report import CellReport, ProfileReport
 
 NONE = "–"
 """Shown for a value that was not measured."""
@@ -29,3 +31,8 @@ def interval_text(interval: Interval | None, factor: float = 1) -> str:
     low, high = interval.low * factor, interval.high * factor
     digits = 2 if high < 10 else 1 if high < 1000 else 0
     return f"{low:.{digits}f}–{high:.{digits}f}"
+
+
+def several_networks(cells: Sequence[CellReport]) -> bool:
+    """Whether runtime and precision do not tell which artifact was measured, so that its name is shown, too."""
+    return len({cell.artifact for cell in cells if not cell.is_engine}) > len({cell.precision for cell in cells})

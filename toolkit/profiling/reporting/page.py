@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from toolkit.pages.document import document, facts, figures, fold, table, warnings
 from toolkit.profiling.reporting.conclusion import conclusions
 from toolkit.profiling.reporting.figures import comparison, workload_figures
-from toolkit.profiling.reporting.formatting import NONE, interval_text, milliseconds, summary
+from toolkit.profiling.reporting.formatting import NONE, interval_text, milliseconds, several_networks, summary
 from toolkit.profiling.reporting.report import CellReport, ProfileReport
 from toolkit.profiling.reporting.side_by_side import TitledReport, side_by_side
 from toolkit.quoting import html
@@ -90,7 +90,7 @@ def _report(report: ProfileReport) -> Iterator[str]:
 
 def _overview(cells: Sequence[CellReport]) -> str:
     """What decides, the fastest first: six columns, which a phone has room for."""
-    several = len({cell.artifact for cell in cells if not cell.is_engine}) > len({cell.precision for cell in cells})
+    several = several_networks(cells)
     ordered = sorted(cells, key=lambda cell: 0.0 if cell.statistics is None else cell.statistics.median)
     rows = []
     for cell in ordered:
