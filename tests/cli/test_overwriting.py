@@ -118,12 +118,12 @@ def test_concurrent_runs_get_different_numbers(tmp_path: Path) -> None:
 
 
 def test_the_commands(copy: Artifact, tmp_path: Path, toolkit_command: Command) -> None:
-    for name in ("page.html", "gen.py", "mine.json"):
+    for name in ("page.html", "page.md", "gen.py", "mine.json"):
         (tmp_path / name).write_text("mine")
     (tmp_path / "report.json").write_text(report(cell("ort-cpu", 0.1)).to_json())
     for arguments in (
         ("report", "report.json", "--html", "page.html"),
-        ("report", "report.json", "--markdown", "page.html"),
+        ("report", "report.json", "--markdown", "page.md"),
         ("profile", copy.path.name, "--output", "mine.json"),
         ("profile", copy.path.name, "--gen", "gen.py"),
         ("build", copy.path.name, "--runtime", "ort-cpu", "--gen", "gen.py"),
