@@ -39,6 +39,10 @@ def released(scale: int) -> Path:
     return DATA / "checkpoints" / f"rt4ksr_x{scale}.pth"
 
 
+_SPREAD = 0.15
+"""Standard deviation of the values of random networks."""
+
+
 def network(config: NetworkConfig = SMALL, seed: int = 0) -> RT4KSR:
     """Random weights in which nothing is 0, 1, or symmetric, so that a mistake anywhere changes the output."""
     torch.manual_seed(seed)
@@ -49,7 +53,7 @@ def network(config: NetworkConfig = SMALL, seed: int = 0) -> RT4KSR:
                 parameter.uniform_(0.5, 1.5)
             elif name.endswith(("bias", "beta")) or name == "gamma":
                 parameter.uniform_(-0.5, 0.5)
-    return made
+    return _within_range(made)
 
 
 def small_module(config: Configuration, module: M | None = None, seed: int = 0) -> M:
@@ -62,7 +66,29 @@ def small_module(config: Configuration, module: M | None = None, seed: int = 0) 
                 parameter.uniform_(-0.5, 0.5)
             elif parameter.ndim == 1:  # slopes of PReLU
                 parameter.uniform_(0.1, 0.4)
-    return made.eval()
+    return _within_range(made.eval())
+
+
+def _within_range(made: M) -> M:
+    """The network with its last convolution scaled so that nearly all values lie within 0..1, as those of pictures do:
+    what a graph that limits its output cuts off, a comparison would not see. Other networks stay as they are."""
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    ran: list[tuple[torch.nn.Conv2d, torch.Tensor]] = []
+    convs = [item for item in made.modules() if isinstance(item, torch.nn.Conv2d)]
+    hooks = [conv.register_forward_hook(lambda conv, _, result: ran.append((conv, result))) for conv in convs]
+    with torch.no_grad():
+        result = made(image)
+    for hook in hooks:
+        hook.remove()
+    last, computed = ran[-1]
+    if computed.numel() != result.numel() or last.bias is None:
+        return made
+    with torch.no_grad():
+        factor = _SPREAD / computed.std((0, 2, 3))
+        last.weight.mul_(factor[:, None, None, None])
+        last.bias.copy_((last.bias - computed.mean((0, 2, 3))) * factor)  # a mean of 0
+        last.bias += 0.5 - made(image).mean()  # which is 0 where the image is added to the result
+    return made
 
 
 def small_preset(name: str, scale: int = 2) -> NetworkConfig:

@@ -223,13 +223,16 @@ class Port(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         picture: NDArray[Any] = frame[0] if self.layout == "NHWC" else frame[0].transpose(1, 2, 0)
         return picture[..., ::-1] if self.order == "BGR" else picture
 
+    def limit(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A floating-point picture with black 0 and white 1, limited to that where the port is."""
+        return np.clip(image, 0, 1) if self.limited else image
+
     def exact_values(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
         """The values, not rounded, that the port should hold for a picture (H, W, C) of the port's channels.
 
         The picture is float64 with black 0 and white 1; the values are in the same axes, limited where the port is.
         """
-        limits = np.clip(image, 0, 1) if self.limited else image
-        values = limits * self.span
+        values = self.limit(image) * self.span
         return values + self.value_range[0] if self.value_range[0] else values
 
     def _encoded(self, values: NDArray[Any], white: float, dtype: np.dtype[Any]) -> Frame:

@@ -16,7 +16,7 @@ from toolkit.graph.adoption.adopting import adopted
 from toolkit.graph.adoption.reading import read_graph
 from toolkit.graph.adoption.stated import NOTHING
 from toolkit.graph.analysis.float64 import float64_function
-from toolkit.graph.export import export, trace
+from toolkit.graph.export import ExportOptions, export, trace
 from toolkit.graph.pipeline import Deployment
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.network.fusion import fuse, mergeable_blocks
@@ -52,7 +52,7 @@ def test_the_graph_passes_alone_fuse_rt4ksr(tmp_path: Path, monkeypatch: pytest.
         expected = theirs(frame)
         assert np.abs(ours(frame) - expected).max() <= 1e-12 * np.abs(expected).max()
     # As stored: the same nodes, and the same weights. `export` rounds a kernel twice, after merging and after folding.
-    fused = export(checkpoint, directory=tmp_path)
+    fused = export(checkpoint, ExportOptions(clamp=False), tmp_path)
     graphs = onnx.load_from_string(made.content).graph, onnx.load(fused.path).graph
     assert [node.op_type for node in graphs[0].node] == [node.op_type for node in graphs[1].node]
     for one, other in zip(*map(convolutions, graphs), strict=True):

@@ -82,7 +82,7 @@ def test_units_of_a_network(small_artifact: Artifact) -> None:
     assert found["body.0.conv"] == 6 * 6 * 9 * 32 * 32  # at half of 64x64
     assert found["head"] == 6 * 3 * 36 * 32 * 32
     moves = {unit.name: unit.moves for unit in units(onnx.load(small_artifact.path), convolutions_only=False)}
-    assert moves["upsample"] == ("pixel_shuffle",)
+    assert moves["upsample"] == ("output.clamp", "pixel_shuffle")
     assert moves["head"] == ()
     convolutions = units(onnx.load(small_artifact.path), convolutions_only=True)
     assert [unit.name for unit in convolutions] == ["head", "body.0.conv", "body.1.conv", "tail.conv", "upsample"]

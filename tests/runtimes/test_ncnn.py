@@ -34,7 +34,7 @@ def noise(size: tuple[int, int]) -> np.ndarray:
 
 
 def truth(artifact: Artifact, frame: np.ndarray) -> np.ndarray:
-    return numpy_function(source_checkpoint(artifact).network, "float64")(frame)
+    return numpy_function(source_checkpoint(artifact).network, "float64")(frame).clip(0, 1)
 
 
 def run(source: Artifact | Path, runtime: str, size: tuple[int, int]) -> np.ndarray:

@@ -35,7 +35,7 @@ def noise(shape: Shape) -> np.ndarray:
 
 
 def truth(artifact: Artifact, frame: np.ndarray) -> np.ndarray:
-    return numpy_function(source_checkpoint(artifact).network, "float64")(frame)
+    return numpy_function(source_checkpoint(artifact).network, "float64")(frame).clip(0, 1)
 
 
 def run_compiled(session: Session, frame: np.ndarray) -> np.ndarray:

@@ -57,6 +57,9 @@ class GraphOptions:
         Parameter(help="Input and output. float: RGB 0..1. uint8: images; scaling, clamping and rounding are nodes."),
     ] = "float"
     layout: Annotated[Literal["nchw", "nhwc"], Parameter(help="Layout of uint8 images.")] = "nchw"
+    clamp: Annotated[
+        bool, Parameter(help="Limit a float output to 0..1. Programs that show it as it is need that.")
+    ] = True
     simplify: Annotated[bool, Parameter(help="Run onnxsim.")] = True
     name: Annotated[str | None, Parameter(help="Stem of the file names. Default: from network and precision.")] = None
     licence: Licence = None
@@ -73,6 +76,7 @@ class GraphOptions:
             opset=self.opset,
             shape=None if self.shape is None else parse_shape(self.shape),
             uint8=None if self.io == "float" else "NHWC" if self.layout == "nhwc" else "NCHW",
+            clamp=self.clamp,
             simplify=self.simplify,
             name=self.name,
             licence=self.licence,
@@ -229,7 +233,7 @@ def _adopted(
     if graph != usual or source != CheckpointOptions(scale=source.scale, entry=source.entry):
         raise InputError(
             f"{path} holds none of the toolkit's own architectures, and only they take --architecture, --assume, "
-            "--high-frequency, --io, --layout, --opset and --shape",
+            "--clamp, --high-frequency, --io, --layout, --opset and --shape",
             "Leave these options out.",
         )
     options = AdoptOptions(

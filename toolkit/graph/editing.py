@@ -12,7 +12,6 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from toolkit.artifact import Manifest
 from toolkit.graph.matching import constant, consumers
 
 # Constants
@@ -132,6 +131,17 @@ def extend_output(model: ir.Model, chain_from: Callable[[ir.Value], Sequence[ir.
     return result
 
 
+def shorten_output(model: ir.Model, value: ir.Value, index: int = 0) -> None:
+    """Let `value` be an output of the graph, with its name, type and shape, and drop the nodes that computed it from
+    `value`."""
+    former = model.graph.outputs[index]
+    name = former.name
+    former.name, value.name = f"{name}.former", name
+    value.shape, value.type = former.shape, former.type
+    model.graph.outputs[index] = value
+    remove_unused_nodes(model)
+
+
 def remove_unused_nodes(model: ir.Model) -> None:
     """Drop nodes and constants that no output depends on."""
     RemoveUnusedNodesPass()(model)
@@ -145,20 +155,6 @@ def copied(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     return copy
-
-
-def sizeless(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
-    """A copy of an artifact's graph that takes any even size.
-
-    A static graph of even size mentions the size only in its input and output: FixShape adds no nodes to it.
-    """
-    free = copied(model)
-    if manifest.shape is not None:
-        for end, port in ((free.graph.input[0], manifest.input), (free.graph.output[0], manifest.output)):
-            dims = end.type.tensor_type.shape.dim
-            for index, name in zip(port.spatial_axes, ("h", "w"), strict=True):
-                dims[index].dim_param = f"{end.name}_{name}"
-    return free
 
 
 def replace_nodes(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> None:

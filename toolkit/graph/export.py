@@ -53,6 +53,7 @@ class ExportOptions:
         opset: ONNX operator set, 18 or later.
         shape: fixed input size; None leaves height and width dynamic.
         uint8: layout of uint8 images at both ends; None is float32 NCHW, RGB 0..1.
+        clamp: limit a float32 output to 0..1; networks overshoot at edges.
         simplify: run onnxsim.
         name: file name stem of the source; None builds `rt4ksr_x2` and the like.
         licence: of the weights, for the manifest; None: that of the checkpoint, where it is known.
@@ -65,6 +66,7 @@ class ExportOptions:
     opset: int = DEFAULT_OPSET
     shape: Shape | None = None
     uint8: Layout | None = None
+    clamp: bool = True
     simplify: bool = True
     name: str | None = None
     licence: str | None = None
@@ -114,6 +116,7 @@ def export(
         FloatCost(fused, relative_error).arithmetic,
         shape=options.shape,
         uint8_layout=options.uint8,
+        clamp=options.clamp,
         with_simplify=options.simplify,
         progress=progress,
     )
@@ -201,7 +204,9 @@ def _manifest(
         network=network,
         source=source,
         input=_port(graph.input[0], options),
-        output=_port(graph.output[0], options),
+        output=msgspec.structs.replace(
+            _port(graph.output[0], options), clamped=options.clamp and options.uint8 is None
+        ),
         opset=options.opset,
         shape=None if options.shape is None else (options.shape.height, options.shape.width),
         workload=_workload(config.scale, options.shape),
@@ -242,6 +247,7 @@ def _check_options(options: ExportOptions) -> None:
 def _variant(options: ExportOptions) -> str:
     """What distinguishes this artifact's file name from the plain one."""
     parts = [f"uint8-{options.uint8.lower()}"] if options.uint8 else []
+    parts += [] if options.clamp or options.uint8 else ["unclamped"]
     parts += [str(options.shape)] if options.shape else []
     parts += [f"opset{options.opset}"] if options.opset != DEFAULT_OPSET else []
     parts += [] if options.simplify else ["unsimplified"]

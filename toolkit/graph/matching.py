@@ -90,6 +90,20 @@ def pixel_convs(model: ir.Model) -> list[ir.Node]:
     return list(found)
 
 
+def pixel_end(model: ir.Model) -> tuple[ir.Node, ir.Node] | None:
+    """The convolution that computes the output's pixels and the DepthToSpace that arranges them, if these are the end.
+
+    After them, the picture may be cropped.
+    """
+    shuffle = model.graph.outputs[0].producer()
+    while shuffle is not None and shuffle.op_type == "Slice":
+        shuffle = shuffle.inputs[0].producer() if shuffle.inputs[0] is not None else None
+    if shuffle is None or shuffle.op_type != "DepthToSpace":
+        return None
+    conv = producer(shuffle.inputs[0], "Conv")
+    return None if conv is None or not read_only_by(conv.outputs[0], [shuffle]) else (conv, shuffle)
+
+
 def reads_whole_frame(node: ir.Node) -> bool:
     """Whether it is a mean over height and width, as attention computes it."""
     axes = constant(node.inputs[1]) if node.op_type == "ReduceMean" and len(node.inputs) > 1 else None

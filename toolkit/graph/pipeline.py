@@ -23,9 +23,11 @@ from toolkit.errors import CheckFailed
 from toolkit.graph.analysis.float64 import in_float32, largest_rounding
 from toolkit.graph.analysis.numerics import FLOAT64_BOUND, Probes, Truth
 from toolkit.graph.passes.base import GraphPass
+from toolkit.graph.passes.check_size import CheckSize
 from toolkit.graph.passes.fix_shape import FixShape
 from toolkit.graph.passes.fold_centring import FoldCentring
 from toolkit.graph.passes.fold_norm_scale import FoldNormScale
+from toolkit.graph.passes.limit_output import LimitOutput
 from toolkit.graph.passes.merge_unshuffle import MergeUnshuffle
 from toolkit.graph.passes.readable_names import ReadableNames
 from toolkit.graph.passes.uint8_io import Uint8IO
@@ -70,7 +72,8 @@ class Deployment:
             model = graph_pass.rewritten(self.model)  # runs `requires` before and `ensures` after
         except ir.passes.InvariantError as error:
             raise CheckFailed(f"{graph_pass.title}: {error}") from error
-        self.given, self.returned = graph_pass.port or self.given, graph_pass.port or self.returned
+        self.given = graph_pass.port or self.given
+        self.returned = graph_pass.returned or graph_pass.port or self.returned
         self.record(graph_pass.title, model, "; ".join(graph_pass.refusals), measure=measure)
 
     def record(self, title: str, model: onnx.ModelProto, detail: str = "", *, measure: bool = True) -> None:
@@ -122,6 +125,7 @@ def deploy(
     *,
     shape: Shape | None = None,
     uint8_layout: Layout | None = None,
+    clamp: bool = True,
     with_simplify: bool = True,
     progress: ProgressCallback = no_progress,
 ) -> Deployed:
@@ -134,6 +138,7 @@ def deploy(
         cost: what float32 may cost it.
         shape: make the graph static at the end.
         uint8_layout: take and return uint8 images in this layout.
+        clamp: limit a floating-point output to 0..1.
         with_simplify: run onnxsim.
         progress: called as each step begins.
 
@@ -147,10 +152,18 @@ def deploy(
     if with_simplify:
         progress(Progress("onnxsim"))
         deployment.record("onnxsim", simplify(deployment.model))
+    ends: tuple[GraphPass, ...] = ()
+    if uint8_layout is not None:
+        ends = (Uint8IO(uint8_layout),)
+    elif clamp:
+        ends = (LimitOutput(),)
     if shape is not None:
-        _make_static(deployment, config, truth, cost, shape, uint8_layout)
-    elif uint8_layout is not None:
-        deployment.run(Uint8IO(uint8_layout))
+        _make_static(deployment, config, truth, cost, shape, ends)
+    else:
+        for last in ends:
+            deployment.run(last)
+        if config.sizes.multiple > 1:
+            deployment.run(CheckSize(config.scale, deployment.given))
     _finish(deployment.model, config)
     stored = deployment.store()
     if shape is None:
@@ -165,15 +178,15 @@ def _make_static(
     truth: Truth,
     cost: Cost,
     shape: Shape,
-    uint8_layout: Layout | None,
+    ends: tuple[GraphPass, ...],
 ) -> None:
     """Run the last passes, and check them at a small size of the same parity that extends the image in the same way."""
     small = Shape(*(size if size <= _REHEARSAL else _REHEARSAL + size % 2 for size in (shape.height, shape.width)))
     rehearsal = Deployment(deployment.model, Probes.of(truth, (small, small, small)), deployment.progress)
     for current, size in ((rehearsal, small), (deployment, shape)):
         current.run(FixShape(size.height, size.width, config.scale, config.sizes), measure=current is rehearsal)
-        if uint8_layout is not None:
-            current.run(Uint8IO(uint8_layout), measure=current is rehearsal)
+        for graph_pass in ends:
+            current.run(graph_pass, measure=current is rehearsal)
     if [node.op_type for node in rehearsal.model.graph.node] != [node.op_type for node in deployment.model.graph.node]:
         raise CheckFailed(f"the graph for {shape} has other nodes than the one that was checked at {small}")
     rehearsal.run_in_float32(cost)

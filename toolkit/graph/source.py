@@ -5,7 +5,7 @@ from __future__ import annotations
 from toolkit.artifact import Artifact
 from toolkit.graph.analysis.float64 import float64_function, in_float64
 from toolkit.graph.analysis.numerics import Truth, exact_network
-from toolkit.graph.editing import sizeless
+from toolkit.graph.any_size import sizeless
 from toolkit.graph.reading import read_model
 from toolkit.network.checkpoint import Checkpoint, load_checkpoint, serialised_weights
 from toolkit.network.module import numpy_function

@@ -22,6 +22,7 @@ import onnx_ir as ir
 
 from toolkit.artifact import Manifest
 from toolkit.errors import ToolkitError
+from toolkit.graph.any_size import without_size_check
 from toolkit.graph.matching import constant, ints, reads_whole_frame
 from toolkit.graph.passes.merge_unshuffle import MergeUnshuffle
 from toolkit.graph.reading import read_model
@@ -67,7 +68,7 @@ def plan(path: Path, manifest: Manifest) -> Program:
         Unsupported: a node depends on more than neighbouring rows, or the engine does not implement it.
         ArtifactError: the file cannot be read; see `read_model`.
     """
-    proto = read_model(path)
+    proto = without_size_check(read_model(path))  # sessions extend frames, and engines check sizes themselves
     try:
         model = ir.from_proto(proto)
         # The engine has no unshuffle of its own: as strided convolutions they need no stage (see `convolutions.py`).

@@ -11,7 +11,7 @@ import msgspec
 from toolkit.artifact import Artifact
 from toolkit.checks import SIMULATED, Verdict, lost
 from toolkit.errors import CheckFailed
-from toolkit.graph.editing import sizeless
+from toolkit.graph.any_size import sizeless
 from toolkit.graph.precision.convert import Converted, Request
 from toolkit.graph.precision.options import ConvertOptions
 from toolkit.graph.precision.simulate import simulated

@@ -9,6 +9,7 @@ import onnx
 from toolkit.errors import InputError
 from toolkit.graph.analysis.shapes import inferred_tensors, small_frame
 from toolkit.graph.analysis.work import multiply_adds
+from toolkit.graph.any_size import without_size_check
 
 _SIDE = 64
 """Height and width of the frame that costs are counted for; only their ratios matter."""
@@ -16,8 +17,8 @@ _SIDE = 64
 _ELEMENTWISE = 1.0
 """Operations per element of a node that is not a convolution."""
 
-_MOVES = {"DepthToSpace", "Transpose", "Identity"}
-"""Operators that only move data. They keep the type of their input; another type would round it without any benefit."""
+_MOVES = {"Clip", "DepthToSpace", "Identity", "Transpose"}
+"""Operators that only move data or limit it. They keep the type of their input; another would round without benefit."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def units(model: onnx.ModelProto, *, convolutions_only: bool) -> list[Unit]:
     Raises:
         InputError: the shapes inside the graph cannot be inferred.
     """
+    model = without_size_check(model)
     costs: dict[str, float] = {}
     moves: dict[str, list[str]] = {}
     tensors = inferred_tensors(model, small_frame(model, _SIDE))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from toolkit.errors import InputError
 from toolkit.runtimes.subject import Subject
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
-from toolkit.verification.functions import Run, as_grey, image_function, same_scale
+from toolkit.verification.functions import Run, as_grey, image_function, limited, same_scale
 from toolkit.verification.inputs import TestInput, real_images, synthetic_inputs
 from toolkit.workloads import Shape
 
@@ -93,7 +93,8 @@ def compare(
 ) -> ComparisonReport:
     """Run both subjects on real images, noise and extreme values, and compare the results.
 
-    If one of them returns uint8, both are compared as images, and inputs with values outside 0..1 are skipped.
+    If one of them returns uint8, both are compared as images, and inputs with values outside 0..1 are skipped. If only
+    one limits its output to 0..1, so is that of the other.
 
     Args:
         first: the reference.
@@ -121,6 +122,9 @@ def compare(
     pictures = "uint8" in (first.contract.output.dtype, second.contract.output.dtype)
     notes = ("compared as 8-bit images: one of them returns uint8",) if pictures else ()
     runs = image_function(first), image_function(second)
+    if not pictures and first.contract.output.limited != second.contract.output.limited:
+        notes = ("compared within 0..1: one of them limits its output",)
+        runs = limited(runs[0]), limited(runs[1])
     found = []
     given = real_images(shape=shape) if images is None else images
     for item in _inputs(given, shape, pictures):

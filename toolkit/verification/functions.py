@@ -43,6 +43,11 @@ def image_function(subject: Subject, threads: int | None = None) -> Run:
     return run
 
 
+def limited(run: Run) -> Run:
+    """The same function with floating-point results limited to 0..1."""
+    return lambda image: np.clip(run(image), 0, 1)
+
+
 def same_scale(first: Subject, second: Subject) -> None:
     """Make sure that two subjects can be compared.
 

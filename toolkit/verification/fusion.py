@@ -30,7 +30,7 @@ from toolkit.network.impulses import BLOCK_BOUND, ROUNDING_BOUND
 from toolkit.network.module import NetworkModule, numpy_function
 from toolkit.network.proof import BlockProof, prove_blocks
 from toolkit.network.rounding import FloatCost
-from toolkit.port import PLANAR, PortType
+from toolkit.port import PLANAR, Port, PortType
 from toolkit.runtimes.protocol import Session
 from toolkit.runtimes.registry import RUNTIMES
 from toolkit.system.extras import how_to_install
@@ -266,7 +266,7 @@ class _Comparer:
             expected = [returned.from_image(_picture(answer)) for answer in (unfused, fused)]
             return difference(result, expected[0], returned.span), difference(result, expected[1], returned.span)
         image = returned.to_image(result, np.float64)
-        return difference(image, _picture(unfused)), difference(image, _picture(fused))
+        return _graph_difference(returned, image, unfused), _graph_difference(returned, image, fused)
 
 
 def _picture(array: NDArray[Any]) -> NDArray[np.float64]:
@@ -283,6 +283,16 @@ def difference(result: NDArray[Any], reference: NDArray[Any], nominal: float = 1
     """Largest absolute difference; if the reference exceeds its nominal range, divided by that excess."""
     distance = np.abs(np.subtract(result, reference, dtype=np.float64)).max()
     return float(distance / np.maximum(1.0, np.abs(reference).max() / nominal))
+
+
+def _graph_difference(port: Port, image: NDArray[np.float64], answer: NDArray[Any]) -> float:
+    """The difference of a picture that a graph returned, and a network's answer, which the graph may limit.
+
+    It is relative to the answer before it is limited: so large are the values that were rounded on the way.
+    """
+    picture = _picture(answer)
+    distance = difference(image, port.limit(picture))
+    return distance / max(1.0, float(np.abs(picture).max())) if port.limited else difference(image, picture)
 
 
 def _full_frame(network: NetworkModule, shape: Shape | None) -> Iterable[TestInput]:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, ClassVar
 
+import onnx
 import onnxruntime
 import pytest
 from runtimes.fake_cuda.stand_in import DRIVER, SHAPE, check, noise
@@ -31,12 +32,17 @@ class OnDevice(onnxruntime.InferenceSession):
     opened: ClassVar[list[dict[str, Any]]] = []
     graphs: ClassVar[list[str]] = []
 
-    def __init__(self, path: Path, options: Any, providers: list[tuple[str, dict[str, str]]], **_: Any) -> None:
+    def __init__(
+        self, model: Path | bytes, options: Any, providers: list[tuple[str, dict[str, str]]], **_: Any
+    ) -> None:
         ((self.provider, given),) = providers
-        self.opened.append({"provider": self.provider, "path": Path(path), **given})
+        path = None if isinstance(model, bytes) else Path(model)
+        self.opened.append({"provider": self.provider, "path": path, **given})
+        if path is None:  # for CUDA: nothing in it may run on the CPU
+            assert "Shape" not in {node.op_type for node in onnx.load_from_string(model).graph.node}
         if caches := given.get("trt_engine_cache_path"):
             self.fill(Path(caches))
-        super().__init__(path, options.__class__(), providers=["CPUExecutionProvider"])
+        super().__init__(model, options.__class__(), providers=["CPUExecutionProvider"])
 
     def fill(self, caches: Path) -> None:
         """As the TensorRT provider does: an engine that is there already is taken."""

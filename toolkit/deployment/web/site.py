@@ -14,6 +14,8 @@ from toolkit.deployment.web.ort_web import check_source, runtime_files
 from toolkit.deployment.web.page import page
 from toolkit.deployment.web.tile import RUNTIME, reference_tile
 from toolkit.errors import InputError, OutputExists
+from toolkit.graph.any_size import without_size_check
+from toolkit.graph.reading import read_model
 from toolkit.precisions import Precision
 from toolkit.system.atomic import new_directory, writable
 from toolkit.system.progress import Progress, ProgressCallback, no_progress
@@ -83,13 +85,19 @@ def write_site(
     content |= {
         PAGE: page(description).encode(),
         DESCRIPTION: encode(description),
-        artifact.path.name: artifact.path.read_bytes(),
+        artifact.path.name: _graph(artifact),
         _INPUT: picture.tobytes(),
         _EXPECTED: expected.tobytes(),
     }
     _write(directory, content)
     size = sum(map(len, content.values()))
     return Site(directory / PAGE, artifact.path, len(content), size, tuple(_notes(description)))
+
+
+def _graph(artifact: Artifact) -> bytes:
+    """The graph without its size check: the page extends pictures, and WebGPU has no arithmetic on sizes."""
+    content: bytes = without_size_check(read_model(artifact.path)).SerializeToString(deterministic=True)
+    return content
 
 
 def _check_directory(directory: Path, *, overwrite: bool) -> None:

@@ -20,6 +20,7 @@ import onnx
 from onnx import numpy_helper
 
 from toolkit.graph.analysis.shapes import inferred_tensors, small_frame
+from toolkit.graph.any_size import without_size_check
 from toolkit.manifest_parts import Network
 
 Attributes = dict[str, object]
@@ -103,7 +104,7 @@ def locality(model: onnx.ModelProto) -> Locality | WholeFrame:
     the edge of the frame has the same padding there. A node that is not known to be local (a mean over the frame, an
     unknown operator) makes it the whole frame: nothing is guessed.
     """
-    graph = model.graph
+    graph = without_size_check(model).graph
     constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
     image = graph.input[0]
     dims = image.type.tensor_type.shape.dim

@@ -24,11 +24,13 @@ class GraphPass(ir.passes.InPlacePass):
         title: what reports call the step.
         refused: why a place was not rewritten, by the name of its node.
         port: how the graph's input and output hold pictures after the pass, if it changes that.
+        returned: how only the output does, if the pass changes that.
         notes: what users of the result should know.
     """
 
     title: str = ""
     port: Port | None = None
+    returned: Port | None = None
 
     def __init__(self) -> None:
         self.refused: dict[str, str] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from toolkit.graph.editing import remove_unused_nodes
+from toolkit.graph.editing import remove_unused_nodes, shorten_output
 from toolkit.graph.matching import constant, producer
 from toolkit.graph.passes.base import GraphPass
 
@@ -44,16 +44,13 @@ class ReleasePadding(GraphPass):
     def _drop_cropping(model: ir.Model) -> None:
         """The output becomes what the last Slices with computed ends crop."""
         result = model.graph.outputs[0]
-        name, cropped = result.name, result
+        cropped = result
         while (crop := producer(cropped, "Slice")) is not None and constant(crop.inputs[2]) is None:
             if crop.inputs[0] is None:
                 break
             cropped = crop.inputs[0]
-        if cropped is result:
-            return
-        result.name, cropped.name = f"{name}.cropped", name
-        cropped.shape, cropped.type = result.shape, result.type
-        model.graph.outputs[0] = cropped
+        if cropped is not result:
+            shorten_output(model, cropped)
 
 
 def _pads_input(node: ir.Node) -> bool:

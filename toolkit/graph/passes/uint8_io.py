@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from toolkit.graph.editing import add_constant, extend_output, insert_between, named_node, scale_weights
-from toolkit.graph.matching import pixel_convs, producer, read_only_by
+from toolkit.graph.matching import pixel_convs, pixel_end
 from toolkit.graph.passes.base import GraphPass
 from toolkit.port import Layout, rgb_port
 
@@ -49,7 +49,7 @@ class Uint8IO(GraphPass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         floating = model.graph.inputs[0].dtype or ir.DataType.FLOAT
-        convs, end = pixel_convs(model), _end(model)
+        convs, end = pixel_convs(model), pixel_end(model)
         folded = bool(convs) and _only_convolutions_read_the_image(model)
         if folded:
             scale_weights(model, convs, 1 / 255)
@@ -132,20 +132,6 @@ def _only_convolutions_read_the_image(model: ir.Model) -> bool:
             return False
         scaled |= set(node.outputs)
     return not scaled & set(model.graph.outputs)
-
-
-def _end(model: ir.Model) -> tuple[ir.Node, ir.Node] | None:
-    """The convolution that computes the output's pixels and the DepthToSpace that arranges them, if these are the end.
-
-    After them, the picture may be cropped.
-    """
-    shuffle = model.graph.outputs[0].producer()
-    while shuffle is not None and shuffle.op_type == "Slice":
-        shuffle = shuffle.inputs[0].producer() if shuffle.inputs[0] is not None else None
-    if shuffle is None or shuffle.op_type != "DepthToSpace":
-        return None
-    conv = producer(shuffle.inputs[0], "Conv")
-    return None if conv is None or not read_only_by(conv.outputs[0], [shuffle]) else (conv, shuffle)
 
 
 def _laid_out(shape: ir.Shape | None, layout: Layout) -> ir.Shape | None:

@@ -31,7 +31,7 @@ class BFloat16(TargetPrecision):
     remedy = "Keep the nodes that lose it in float32: --keep-fp32 (see `toolkit tune`)."
 
     def prepare(self, model: onnx.ModelProto, manifest: Manifest, options: ConvertOptions) -> Prepared:
-        from toolkit.graph.editing import sizeless
+        from toolkit.graph.any_size import sizeless
         from toolkit.graph.precision.fitting import RoundedWeights
         from toolkit.graph.precision.floats import PreparedFloats, calibration_frames
         from toolkit.graph.precision.rounding import round_weights

@@ -16,7 +16,7 @@ from toolkit.checks import Check
 from toolkit.conversion import Conversion
 from toolkit.errors import CheckFailed, InputError
 from toolkit.graph.analysis.numerics import Probes, probe_sizes
-from toolkit.graph.editing import sizeless
+from toolkit.graph.any_size import sizeless
 from toolkit.graph.precision.base import Rewritten, TargetPrecision
 from toolkit.graph.precision.options import DEFAULTS, PERCENTILE, ConvertOptions
 from toolkit.graph.precision.registry import find_target, split_options

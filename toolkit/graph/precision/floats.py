@@ -12,7 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from toolkit.artifact import Manifest
-from toolkit.graph.editing import sizeless
+from toolkit.graph.any_size import sizeless
 from toolkit.graph.matching import reads_whole_frame
 from toolkit.graph.precision.base import Prepared, Rewritten, TargetPrecision
 from toolkit.graph.precision.calibration import calibration_images

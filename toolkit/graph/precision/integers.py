@@ -11,7 +11,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from toolkit.artifact import Manifest
-from toolkit.graph.editing import sizeless
+from toolkit.graph.any_size import sizeless
 from toolkit.graph.precision.base import Prepared, Rewritten, TargetPrecision
 from toolkit.graph.precision.calibration import activation_magnitudes, calibration_images
 from toolkit.graph.precision.fitting import RoundedWeights

@@ -14,7 +14,7 @@ from toolkit.artifact import Artifact, Manifest
 from toolkit.errors import ArtifactError, Unavailable
 from toolkit.graph.analysis.float64 import float64_function, in_float64
 from toolkit.graph.analysis.numerics import exact_network, frame_error, probe_images, probe_sizes
-from toolkit.graph.editing import sizeless
+from toolkit.graph.any_size import sizeless
 from toolkit.graph.passes.widen_channel_mean import WidenChannelMean
 from toolkit.graph.reading import read_model
 from toolkit.port import PLANAR

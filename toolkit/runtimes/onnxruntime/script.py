@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from string import Template
 
+from toolkit.port import Port
 from toolkit.quoting import python_literal
 from toolkit.runtimes.script import FRAME, HAS_GPU, THREADS, Family, ScriptJob, source
+from toolkit.workloads import Shape
 
 _CPU, _TENSORRT = "CPUExecutionProvider", "TensorrtExecutionProvider"
 
@@ -41,6 +43,12 @@ _OPTIMISED = """\
 _NO_CPU = """\
     # Otherwise nodes that the provider cannot take would run on the CPU with only a line in the log.
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+"""
+
+_FIXED_SIZE = """\
+    # Constants instead of arithmetic on sizes, which ONNX Runtime computes on the CPU.
+    for name, side in SIDES.items():
+        options.add_free_dimension_override_by_name(name, side)
 """
 
 _CACHES = """\
@@ -90,7 +98,7 @@ def generate_script(subject: ScriptJob, provider: str, provider_options: Mapping
     on_gpu, caching = provider != _CPU, provider == _TENSORRT
     run = _RUN.substitute(
         before=(_GPU_ONLY if on_gpu else "") + (_NO_TF32 if caching else ""),
-        settings=(_NO_CPU if on_gpu else "") + (_CACHES if caching else _OPTIMISED),
+        settings=(_NO_CPU + _FIXED_SIZE if on_gpu else "") + (_CACHES if caching else _OPTIMISED),
         provider_options="PROVIDER_OPTIONS | caches" if caching else "PROVIDER_OPTIONS",
         frame=_frame(subject, on_gpu),
     )
@@ -100,7 +108,10 @@ def generate_script(subject: ScriptJob, provider: str, provider_options: Mapping
         "THREADS": f"{subject.options.threads}  # 0: all that this process may use",
     }
     manifest = subject.artifact.manifest
-    result = (subject.shape or FRAME).upscaled(manifest.network.scale)
+    given = subject.shape or FRAME
+    result = given.upscaled(manifest.network.scale)
+    if on_gpu:
+        constants["SIDES"] = python_literal(_dynamic_sides(manifest.input, given))
     if on_gpu or subject.timing:
         constants["RESULT_SHAPE"] = python_literal(manifest.output.frame_shape(result))
     family = Family(
@@ -112,6 +123,11 @@ def generate_script(subject: ScriptJob, provider: str, provider_options: Mapping
         engine="its engine and timings (a directory)" if caching else "the optimised graph",
     )
     return source(subject, family)
+
+
+def _dynamic_sides(port: Port, shape: Shape) -> dict[str, int]:
+    """The sizes that a graph leaves open, by their names in it."""
+    return {name: side for name, side in zip(port.shape, port.frame_shape(shape), strict=True) if isinstance(name, str)}
 
 
 def _frame(subject: ScriptJob, on_gpu: bool) -> str:

@@ -11,9 +11,11 @@ import numpy as np
 
 from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
+from toolkit.graph.any_size import without_size_check
+from toolkit.graph.reading import read_model
 from toolkit.port import Frame
 from toolkit.runtimes.layers import LayerClock, graph_nodes, nodes_in
-from toolkit.runtimes.onnxruntime.provider import Provider
+from toolkit.runtimes.onnxruntime.provider import TENSORRT, Provider
 from toolkit.runtimes.protocol import ArtifactSession
 from toolkit.runtimes.reported import Executed, LayerTime, short_precision
 from toolkit.workloads import Shape
@@ -87,6 +89,19 @@ class OrtSession(ArtifactSession):
             self._open(self._provider, optimized_model_filepath=str(path))
             return path.read_bytes()
 
+    def _graph(self, provider: Provider) -> Path | bytes:
+        """What ONNX Runtime loads.
+
+        For CUDA without its size check: sessions extend frames, and ONNX Runtime always computes with sizes on the CPU,
+        which is what may not happen to any other node. TensorRT takes whole graphs.
+        """
+        if provider.name in (CPU, TENSORRT):
+            return self.artifact.path
+        model = read_model(self.artifact.path)
+        released = without_size_check(model)
+        content: bytes = released.SerializeToString()
+        return self.artifact.path if released is model else content
+
     def _open(self, provider: Provider, **settings: Any) -> Any:
         """An InferenceSession on the provider. `settings`: attributes of `onnxruntime.SessionOptions`.
 
@@ -107,7 +122,7 @@ class OrtSession(ArtifactSession):
         name = self.artifact.manifest.name
         try:
             session = onnxruntime.InferenceSession(
-                self.artifact.path, options, providers=[(provider.name, provider.options)], enable_fallback=0
+                self._graph(provider), options, providers=[(provider.name, provider.options)], enable_fallback=0
             )
         except Exception as error:  # ONNX Runtime has one class per status code
             reason = str(error).strip().splitlines()[0]

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from toolkit.artifact import Manifest
 from toolkit.errors import InputError
-from toolkit.graph.editing import copied, sizeless
+from toolkit.graph.any_size import sizeless
+from toolkit.graph.editing import copied
 from toolkit.network.module import NetworkModule
 from toolkit.port import Port
 from toolkit.training.lowering.config import GraphConfiguration

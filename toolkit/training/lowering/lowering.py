@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from toolkit.artifact import Manifest
-from toolkit.graph.editing import sizeless
+from toolkit.graph.any_size import sizeless
 from toolkit.graph.precision.base import Rewritten, TargetPrecision
 from toolkit.graph.precision.centring import output_means
 from toolkit.graph.precision.fitting import RoundedWeights
