@@ -23,6 +23,8 @@ from toolkit.workloads import Shape
 CPU = "CPUExecutionProvider"
 _SMALL = Shape(16, 16)
 _KERNEL = "_kernel_time"
+_SIZES = "int64"
+"""What graphs compute sizes in, and nothing else."""
 _FUSED = "TRTKernel"
 """Prefix of the TensorRT provider's nodes, each of which is a whole engine."""
 
@@ -51,17 +53,18 @@ class OrtSession(ArtifactSession):
     def executed(self) -> dict[str, Executed]:
         """Provider and element type of every node of the optimised graph, from ONNX Runtime's own profile.
 
-        For the TensorRT provider the profile holds whole engines, without the precision of their layers.
+        Nodes that compute with sizes are left out: they have no precision. For the TensorRT provider the profile holds whole engines, without the precision of their layers.
         """
         manifest = self.artifact.manifest
         shape = manifest.sizes.extended(_SMALL) if manifest.shape is None else Shape(*manifest.shape)
         # The profile of a replayed CUDA graph has no nodes.
         provider = self._provider.without_graphs() if self._provider.captures_graphs else self._provider
         blank = manifest.input.zeros(shape)
-        return {
+        found = {
             _node_name(event): Executed(_element_type(event["args"]), event["args"]["provider"])
             for event in self._profile(provider, blank, 1)
         }
+        return {name: executed for name, executed in found.items() if executed.precision != _SIZES}
 
     def layer_times(self, frame: Frame, frames: int) -> list[LayerTime]:
         """Times of the nodes of the optimised graph, from ONNX Runtime's own profile."""
