@@ -53,7 +53,8 @@ class OrtSession(ArtifactSession):
     def executed(self) -> dict[str, Executed]:
         """Provider and element type of every node of the optimised graph, from ONNX Runtime's own profile.
 
-        Nodes that compute with sizes are left out: they have no precision. For the TensorRT provider the profile holds whole engines, without the precision of their layers.
+        Nodes that compute sizes are left out: they have no precision. For the TensorRT provider the profile holds whole
+        engines, without the precision of their layers.
         """
         manifest = self.artifact.manifest
         shape = manifest.sizes.extended(_SMALL) if manifest.shape is None else Shape(*manifest.shape)
