@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import ClassVar
 
-_MOST_NAMES = 16
+_MOST_NAMES = 24
 """Names that a remedy lists in full: all runtimes, for example, but not every file of a directory."""
 _CLOSEST = 3
 """Names that it lists if there are more."""

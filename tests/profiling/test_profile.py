@@ -30,6 +30,7 @@ from toolkit.profiling.plan import default_workloads, plan
 from toolkit.profiling.reporting.reading import report_schema
 from toolkit.runtimes.cuda.devices import cuda_devices
 from toolkit.runtimes.engine import Engine
+from toolkit.runtimes.onnxruntime.plugin_provider import PLUGIN_PROVIDERS
 from toolkit.runtimes.options import BuildOptions
 from toolkit.runtimes.registry import RUNTIMES, build
 from toolkit.runtimes.subject import Subject
@@ -37,6 +38,7 @@ from toolkit.system.probe import Availability
 from toolkit.workloads import Shape, parse_workload
 
 GPU_RUNTIMES = {"torch-cuda", "torch-compile-cuda", "ort-cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx"}
+PLUGIN_REMEDIES = {plugin.runtime: plugin.remedy for plugin in PLUGIN_PROVIDERS}
 
 
 quick = quick_profile
@@ -64,6 +66,9 @@ def test_every_runtime_is_measured(report: toolkit.ProfileReport) -> None:
             continue
         if cell.runtime == "ncnn-vulkan" and cell.reason:
             assert "Vulkan" in cell.reason
+            continue
+        if cell.runtime in PLUGIN_REMEDIES and cell.reason:
+            assert PLUGIN_REMEDIES[cell.runtime] in cell.reason
             continue
         assert not cell.reason
         assert cell.statistics is not None

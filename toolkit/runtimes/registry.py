@@ -14,6 +14,7 @@ from toolkit.runtimes.building import BuildingRuntime, Built
 from toolkit.runtimes.engine import Engine, find_engines
 from toolkit.runtimes.native.runtime import NativeRuntime
 from toolkit.runtimes.ncnn.runtime import NcnnRuntime, NcnnVulkanRuntime
+from toolkit.runtimes.onnxruntime.plugin_runtime import plugin_runtimes
 from toolkit.runtimes.onnxruntime.runtime import OrtCpuRuntime, OrtCudaRuntime, OrtTensorRtRuntime
 from toolkit.runtimes.openvino.runtime import OpenVinoRuntime
 from toolkit.runtimes.options import BuildOptions
@@ -51,6 +52,7 @@ RUNTIMES: dict[str, Runtime] = {
         OrtTensorRtRuntime(),
         TensorRtRuntime(),
         TensorRtRtxRuntime(),
+        *plugin_runtimes(),
     )
 }
 """The toolkit's own runtimes, and those that installed packages register (added at the end of this module).

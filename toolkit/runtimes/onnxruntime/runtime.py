@@ -49,7 +49,7 @@ from toolkit.system.hardware import cpu_identity, cpu_model, usable_cpus
 from toolkit.system.probe import Availability, probe_code, probe_import
 from toolkit.workloads import Shape
 
-_PACKAGES = ("onnxruntime-gpu", "onnxruntime")
+_PACKAGES = ("onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-migraphx", "onnxruntime")
 _MODEL, _PROVIDER = "model.onnx", "provider.json"
 
 _START = """
@@ -78,10 +78,10 @@ class OrtCpuRuntime(BuildingRuntime):
     rehearses_engines: ClassVar[bool] = True
 
     def _probe(self) -> Availability:
-        return _probe_provider(CPU, how_to_install("cpu"))
+        return probe_provider(CPU, how_to_install("cpu"))
 
     def identity(self, options: BuildOptions) -> dict[str, str]:
-        return {"version": _version(), **cpu_identity()}
+        return {"version": onnxruntime_version(), **cpu_identity()}
 
     def machine(self) -> dict[str, str]:
         return {"processor": cpu_model()[0]}
@@ -120,7 +120,7 @@ class OrtGpuRuntime(BuildingRuntime):
         if not devices:
             # get_available_providers lists what was compiled in, not what works.
             return Availability(False, reason, NO_DEVICE_REMEDY)
-        found = _probe_provider(self.provider, how_to_install("gpu"))
+        found = probe_provider(self.provider, how_to_install("gpu"))
         if not found.ok:
             return found
         # A provider loads its libraries with the first session; missing or broken ones fail only then.
@@ -128,7 +128,7 @@ class OrtGpuRuntime(BuildingRuntime):
         return replace(started, version=found.version) if started.ok else started
 
     def identity(self, options: BuildOptions) -> dict[str, str]:
-        return {"version": _version(), **device_identity(hardware_compatible=options.hardware_compatible)}
+        return {"version": onnxruntime_version(), **device_identity(hardware_compatible=options.hardware_compatible)}
 
     def machine(self) -> dict[str, str]:
         return device_machine()
@@ -257,7 +257,8 @@ def _without_tf32() -> Iterator[None]:
             os.environ[name] = before
 
 
-def _probe_provider(provider: str, remedy: str) -> Availability:
+def probe_provider(provider: str, remedy: str) -> Availability:
+    """Whether the installed ONNX Runtime has a provider built in, which does not mean that it works here."""
     found = probe_import("onnxruntime", remedy)
     if not found.ok:
         return found
@@ -265,11 +266,11 @@ def _probe_provider(provider: str, remedy: str) -> Availability:
 
     if provider not in onnxruntime.get_available_providers():
         return Availability(False, f"this onnxruntime has no {provider}", remedy)
-    return Availability(True, version=_version())
+    return Availability(True, version=onnxruntime_version())
 
 
-def _version() -> str:
-    """Version and name of the installed distribution, of the two that provide the module."""
+def onnxruntime_version() -> str:
+    """Version and name of the installed distribution, of those that provide the module."""
     for package in _PACKAGES:
         try:
             return f"{version(package)} ({package})"

@@ -96,8 +96,8 @@ class OrtSession(ArtifactSession):
     def _graph(self, provider: Provider) -> Path | bytes:
         """What ONNX Runtime loads.
 
-        For CUDA without its size check: sessions extend frames, and ONNX Runtime always computes with sizes on the CPU,
-        which is what may not happen to any other node. TensorRT takes whole graphs.
+        Without its size check: sessions extend frames, and ONNX Runtime always computes with sizes on the CPU,
+        which is what may not happen to any other node. TensorRT takes whole graphs, and the CPU everything.
         """
         if provider.name in (CPU, TENSORRT):
             return self.artifact.path
@@ -125,9 +125,7 @@ class OrtSession(ArtifactSession):
             setattr(options, name, value)
         name = self.artifact.manifest.name
         try:
-            session = onnxruntime.InferenceSession(
-                self._graph(provider), options, providers=[(provider.name, provider.options)], enable_fallback=0
-            )
+            session = self._create(self._graph(provider), provider, options)
         except Exception as error:  # ONNX Runtime has one class per status code
             reason = str(error).strip().splitlines()[0]
             raise Unavailable(f"ONNX Runtime cannot run {name} on {provider.name}: {reason}") from error
@@ -137,6 +135,13 @@ class OrtSession(ArtifactSession):
             more = f" and {len(strays) - 1} more" if len(strays) > 1 else ""
             raise Unavailable(f"ONNX Runtime does not run all of {name} on {provider.name}: {strays[0]}{more}")
         return session
+
+    def _create(self, model: Path | bytes, provider: Provider, options: Any) -> Any:
+        """An InferenceSession on a provider that this onnxruntime has built in."""
+        import onnxruntime
+
+        providers = [(provider.name, provider.options)]
+        return onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
 
 
 def _node_name(event: dict[str, Any]) -> str:
