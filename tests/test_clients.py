@@ -1,30 +1,29 @@
 """What `inspect` says of other programs is what `docs/clients.md` says."""
 
-import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import get_args
+
+import pytest
 
 from toolkit.clients import client_support, measured_clients
 from toolkit.precisions import Precision
 
 ROOT = Path(__file__).parents[1]
-
-
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("clients_table", ROOT / "validation" / "clients" / "table.py")
-    assert spec is not None and spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = made  # its dataclasses look themselves up there
-    spec.loader.exec_module(made)
-    return made
+sys.path.insert(0, str(ROOT / "validation" / "clients"))
+import table  # noqa: E402
 
 
 def test_the_table_of_the_documentation_is_what_inspect_knows() -> None:
-    module = script()
-    table = (ROOT / "docs" / "clients.md").read_text().partition(module.BEGIN)[2].partition(module.END)[0]
-    assert module.support(table.strip()) == module.SUPPORT.read_bytes()
+    written = (ROOT / "docs" / "clients.md").read_text().partition(table.BEGIN)[2].partition(table.END)[0]
+    assert table.support(written.strip()) == table.SUPPORT.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("cell", "result"), [("0, 0 %", True), ("44, 92 %", True), ("255, 99 %", False), ("refused (1)", False)]
+)
+def test_garbage_is_no_result(cell: str, result: bool) -> None:
+    assert table.is_result(cell) is result
 
 
 def test_every_precision_is_described() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,12 +11,9 @@ import pytest
 from toolkit.artifact import Artifact
 from toolkit.workloads import Shape
 
-TABLE = Path(__file__).parents[2] / "validation" / "clients" / "table.py"
-_spec = importlib.util.spec_from_file_location("clients_table", TABLE)
-assert _spec and _spec.loader
-table = importlib.util.module_from_spec(_spec)
-sys.modules["clients_table"] = table
-_spec.loader.exec_module(table)
+sys.path.insert(0, str(Path(__file__).parents[2] / "validation" / "clients"))
+import programs
+import table
 
 HERE = [name for name in table.CLIENTS if not name.startswith(("OpenCV", "ORT Web", "OpenVINO, defaults"))]
 
@@ -38,3 +35,51 @@ def test_what_a_client_cannot_do_is_said(name: str, words: str, small_artifact: 
     odd = table.Case("odd", small_artifact, Shape(23, 31))
     with pytest.raises(table.Refused, match=words):
         table.difference(table.CLIENTS[name], odd, small_artifact, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("ORT Web, wasm", "npm and node not installed"),
+        ("ORT Web, WebGPU", "chromium and chromedriver not installed"),
+        ("native, C", "cc not installed"),
+        ("ncnn through pnnx", "pnnx not installed"),
+    ],
+)
+def test_what_is_not_installed_is_left_out(
+    name: str,
+    words: str,
+    small_artifact: Artifact,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And not listed as a client that refuses the artifact."""
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    monkeypatch.setattr(programs, "find_pnnx", lambda: None)
+    monkeypatch.setattr(table, "trained", lambda: small_artifact)
+    case = table.Case("small", small_artifact, Shape(24, 32))
+    assert table.columns({name: table.CLIENTS[name]}, [case], tmp_path, table.Notes()) == {}
+    assert capsys.readouterr().err == f"left out: {name}: {words}\n"
+
+
+def test_a_module_that_is_not_installed_is_no_refusal() -> None:
+    with pytest.raises(programs.Missing, match="no_such_module"):
+        programs.run([sys.executable, "-c", "import no_such_module"])
+    with pytest.raises(programs.Refused, match="an error of its own"):
+        programs.run([sys.executable, "-c", "raise SystemExit('an error of its own')"])
+
+
+def test_a_table_without_all_clients_is_not_written(
+    small_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"{table.BEGIN}\n{table.END}\n")
+    monkeypatch.setattr(table, "cases", lambda work: [table.Case("small", small_artifact, Shape(24, 32))])
+    monkeypatch.setattr(table, "trained", lambda: small_artifact)
+    monkeypatch.setattr(table, "SUPPORT", tmp_path / "clients.json")
+    monkeypatch.setattr(sys, "argv", ["table.py", str(tmp_path), "--only", "onnxruntime", "--markdown", str(page)])
+    with pytest.raises(SystemExit, match="is unchanged: the table would lose ORT Web, WebGPU, ORT Web, wasm, OpenCV"):
+        table.main()
+    assert page.read_text() == f"{table.BEGIN}\n{table.END}\n"
+    assert not (tmp_path / "clients.json").exists()

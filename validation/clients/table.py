@@ -9,209 +9,34 @@ its own, and onnxruntime-web by npm. A client that is not available here is repo
 from __future__ import annotations
 
 import argparse
-import re
 import shutil
-import subprocess
 import sys
-import venv
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import get_args
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from programs import CLIENTS, Case, Client, Missing, Refused, Run
 
 import toolkit
 from toolkit.artifact import Artifact
-from toolkit.deployment.web.ort_web import PACKAGE
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.calibration import calibration_images
 from toolkit.graph.precision.convert import convert
+from toolkit.graph.precision.registry import find_precision
 from toolkit.network.bundled import bundled_checkpoint
 from toolkit.precisions import Precision
-from toolkit.runtimes.ncnn.conversion import find_pnnx
-from toolkit.runtimes.registry import build
 from toolkit.system.atomic import write_bytes
+from toolkit.system.hardware import cpu_model
 from toolkit.workloads import Shape
 
 HERE = Path(__file__).parent
 EVEN, ODD = Shape(96, 128), Shape(95, 127)
-OPENCV = "opencv-python-headless==5.0.0.93"
-
-
-class Refused(Exception):
-    """A client does not run an artifact; the message says why."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """An artifact, and the size of the frame that it gets as it is: without the extension that sessions do."""
-
-    title: str
-    artifact: Artifact
-    shape: Shape
-
-
-@dataclass(frozen=True)
-class Run:
-    """A client's run of a case, in a directory of its own."""
-
-    case: Case
-    frame: NDArray[np.generic]
-    home: Path
-    work: Path
-
-    @property
-    def model(self) -> Path:
-        return self.case.artifact.path
-
-    @property
-    def result_shape(self) -> tuple[int, ...]:
-        artifact = self.case.artifact
-        return artifact.manifest.output.frame_shape(self.case.shape.upscaled(artifact.manifest.network.scale))
-
-    def saved(self) -> Path:
-        np.save(self.home / "input.npy", self.frame)
-        return self.home / "input.npy"
-
-    def loaded(self, command: list[str | Path]) -> NDArray[np.generic]:
-        """Run a command that ends with the name of its input, and returns an .npy file."""
-        run(command)
-        return np.load(self.home / "output.npy")
-
-    def raw(self, dtype: str, shape: tuple[int, ...]) -> NDArray[np.generic]:
-        return np.fromfile(self.home / "output", dtype).reshape(shape)
-
-
-def run(command: list[str | Path], cwd: Path | None = None) -> str:
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=cwd, timeout=600, check=False)
-    if done.returncode:
-        lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        telling = (
-            [line for line in lines if "rror" in line or "fail" in line or "refuses" in line] or lines or ["killed"]
-        )
-        raise Refused(telling[-1])
-    return done.stdout
-
-
-# Clients
-
-
-def onnxruntime_cpu(job: Run) -> NDArray[np.generic]:
-    return job.loaded([sys.executable, HERE / "onnxruntime_cpu.py", job.model, job.saved(), job.home / "output.npy"])
-
-
-def openvino_cpu(*properties: str) -> Callable[[Run], NDArray[np.generic]]:
-    program = HERE / "openvino_cpu.py"
-    return lambda job: job.loaded(
-        [sys.executable, program, job.model, job.saved(), job.home / "output.npy", *properties]
-    )
-
-
-@cache
-def opencv_python(work: Path) -> Path:
-    home = work / "opencv"
-    python = home / "bin" / "python"
-    if not (home / "ready").exists():
-        venv.create(home, with_pip=True)
-        run([python, "-m", "pip", "install", "--quiet", OPENCV])
-        (home / "ready").touch()
-    return python
-
-
-def opencv_dnn(job: Run) -> NDArray[np.generic]:
-    python = opencv_python(job.work)
-    return job.loaded([python, HERE / "opencv_dnn.py", job.model, job.saved(), job.home / "output.npy"])
-
-
-def ncnn_pnnx(job: Run) -> NDArray[np.generic]:
-    program = find_pnnx()
-    if program is None:
-        raise Refused("pnnx is not installed")
-    model = Path(shutil.copy(job.model, job.home / "model.onnx"))
-    shape = ",".join(map(str, job.frame.shape))
-    run([program, model, f"inputshape=[{shape}]{'u8' if job.frame.dtype == np.uint8 else 'f32'}", "fp16=0"])
-    files = job.home / "model.ncnn.param", job.home / "model.ncnn.bin"
-    return job.loaded([sys.executable, HERE / "ncnn_pnnx.py", *files, job.saved(), job.home / "output.npy"])
-
-
-@cache
-def web_modules(work: Path) -> Path:
-    home = work / "web"
-    if not (home / "node_modules" / "onnxruntime-web").exists():
-        home.mkdir(parents=True, exist_ok=True)
-        run(["npm", "install", "--silent", PACKAGE], cwd=home)
-    return home
-
-
-def ort_web(job: Run) -> NDArray[np.generic]:
-    if shutil.which("npm") is None:
-        raise Refused("npm is not installed")
-    program = Path(shutil.copy(HERE / "ort_web.mjs", web_modules(job.work)))
-    job.frame.tofile(job.home / "input")
-    shape = ",".join(map(str, job.frame.shape))
-    said = run(["node", program, job.model, job.home / "input", job.home / "output", job.frame.dtype.name, shape])
-    sides = tuple(map(int, said.splitlines()[-1].split(",")))
-    return job.raw(job.case.artifact.manifest.output.dtype, sides)
-
-
-def native(compiler: str) -> Callable[[Run], NDArray[np.generic]]:
-    def client(job: Run) -> NDArray[np.generic]:
-        bundle, name = native_engine(job)
-        program, source = (
-            job.home / "client",
-            [HERE / "native.c"] if compiler == "cc" else ["-x", "c++", HERE / "native.c"],
-        )
-        flags = [f"-DNAME={name}", f"-I{bundle}", "-O2", *source, "-x", "none", bundle / "engine.so"]
-        run([compiler, *flags, "-o", program, f"-Wl,-rpath,{bundle.resolve()}"])
-        job.frame.tofile(job.home / "input")
-        dtype = np.dtype(job.case.artifact.manifest.output.dtype)
-        sizes = job.frame.nbytes, int(np.prod(job.result_shape)) * dtype.itemsize
-        run([program, job.home / "input", job.home / "output", *map(str, (*job.case.shape.sides, *sizes))])
-        return job.raw(dtype.name, job.result_shape)
-
-    return client
-
-
-def native_ctypes(job: Run) -> NDArray[np.generic]:
-    if job.frame.dtype != np.float32:
-        raise Refused("this program passes float32 planes")
-    bundle, name = native_engine(job)
-    program = HERE / "native_ctypes.py"
-    return job.loaded([sys.executable, program, bundle / "engine.so", name, job.saved(), job.home / "output.npy"])
-
-
-def native_engine(job: Run) -> tuple[Path, str]:
-    """The bundle, and the prefix of its functions."""
-    try:
-        engine = build(job.case.artifact, "native", directory=job.work / "engines").engine
-    except toolkit.ToolkitError as error:
-        raise Refused(str(error.args[0])) from error
-    found = re.search(r"^int (\w+)_create\(", (engine.path / "engine.h").read_text(), re.MULTILINE)
-    if found is None:
-        raise Refused("its header declares no function that creates an engine")
-    return engine.path, found[1]
-
-
-Client = Callable[[Run], NDArray[np.generic]]
-
-CLIENTS: dict[str, Client] = {
-    "onnxruntime, CPU": onnxruntime_cpu,
-    "OpenVINO, defaults": openvino_cpu(),
-    "OpenVINO, f32 hint": openvino_cpu("INFERENCE_PRECISION_HINT=f32"),
-    "OpenCV dnn": opencv_dnn,
-    "ncnn through pnnx": ncnn_pnnx,
-    "ORT Web, wasm": ort_web,
-    "native, C": native("cc"),
-    "native, C++": native("c++"),
-    "native, ctypes": native_ctypes,
-}
-
-
-# The table
+WRONG = 64
+"""Grey levels. A larger difference is no picture any more: the client does not take the artifact."""
 
 
 def cases(work: Path) -> list[Case]:
@@ -312,6 +137,27 @@ def cell(client: Client, case: Case, plain: Artifact, work: Path, notes: Notes) 
         return f"{what} ({notes.number(reason)})"
 
 
+def columns(clients: Mapping[str, Client], found: list[Case], work: Path, notes: Notes) -> dict[str, list[str]]:
+    """The cells of each client. Those that are missing here are reported, and are not in the result."""
+    made = {}
+    for name, client in clients.items():
+        try:
+            made[name] = [cell(client, case, trained(), work, notes) for case in found]
+        except Missing as error:
+            print(f"left out: {name}: {error}", file=sys.stderr, flush=True)
+            continue
+        print(f"{name}: {' | '.join(made[name])}", file=sys.stderr, flush=True)
+    return made
+
+
+def written(found: list[Case], made: Mapping[str, list[str]], notes: Notes) -> str:
+    """The table, the reasons of refusals, and the CPU."""
+    lines = [f"| artifact | {' | '.join(made)} |", f"|---|{'---|' * len(made)}"]
+    lines += [f"| {case.title} | {' | '.join(row)} |" for case, *row in zip(found, *made.values(), strict=True)]
+    bf16 = "with" if find_precision("bf16").cpu_computes() else "without"
+    return "\n".join([*lines, "", *notes.lines(), "", f"CPU: {cpu_model()[0]}, {bf16} instructions for bf16."])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
@@ -319,16 +165,14 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, help="write the table into this file, between its markers")
     arguments = parser.parse_args()
     work = arguments.work.absolute()
-    chosen = {name: client for name, client in CLIENTS.items() if (arguments.only or "") in name}
     found, notes = cases(work), Notes()
-    lines = [f"| artifact | {' | '.join(chosen)} |", f"|---|{'---|' * len(chosen)}"]
-    for case in found:
-        row = [cell(client, case, trained(), work, notes) for client in chosen.values()]
-        lines.append(f"| {case.title} | {' | '.join(row)} |")
-        print(lines[-1], flush=True)
-    table = "\n".join([*lines, "", *notes.lines()])
-    print(f"\n{table}")
+    chosen = {name: client for name, client in CLIENTS.items() if (arguments.only or "") in name}
+    made = columns(chosen, found, work, notes)
+    table = written(found, made, notes)
+    print(table)
     if arguments.markdown:
+        if absent := CLIENTS.keys() - made.keys():
+            sys.exit(f"error: {arguments.markdown} is unchanged: the table would lose {', '.join(sorted(absent))}")
         insert(arguments.markdown, table)
         write_bytes(SUPPORT, support(table))
 
@@ -346,8 +190,8 @@ def support(table: str) -> bytes:
 
 
 def is_result(cell: str) -> bool:
-    """Whether a cell holds a difference, and not a refusal."""
-    return cell.endswith("%")
+    """Whether a cell holds the difference of a picture, and neither a refusal nor garbage."""
+    return cell.endswith("%") and int(cell.partition(",")[0]) <= WRONG
 
 
 BEGIN, END = "<!-- table: validation/clients/table.py -->", "<!-- end of table -->"
