@@ -298,7 +298,7 @@ def test_the_command(small_artifact: Artifact, tmp_path: Path, toolkit_command: 
     assert done.returncode == 0, done.stderr
     made = json.loads(done.stdout)
     name = small_artifact.manifest.name
-    assert made == {"path": str(tmp_path / "models" / name), "backend": "onnxruntime", "notes": []}
+    assert made == {"path": str(tmp_path / "models" / name), "backend": "onnxruntime", "notes": [], "others": []}
     assert sorted(str(path.relative_to(made["path"])) for path in Path(made["path"]).rglob("*.*")) == [
         "1/model.onnx",
         "client.py",

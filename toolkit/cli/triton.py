@@ -41,6 +41,13 @@ def triton(
             "Default: 8."
         ),
     ] = None,
+    nv12: Annotated[
+        Literal["709", "601"] | None,
+        Parameter(
+            help="Also write the model NAME_nv12, which takes NV12 frames: limited range, the matrix of BT.709 or "
+            "BT.601. Default: it is not written."
+        ),
+    ] = None,
     overwrite: Annotated[Overwrite, flag("Replace an existing model of the same name, with all its versions.")] = False,
     json: Json = False,
 ) -> None:
@@ -62,10 +69,14 @@ def triton(
 
     options = ServingOptions(backend, kind, instances, threads, max_batch)
     given = Engine.read(network) if kind_of(network) == "engine" else Artifact.read(network)
-    made = write_model(given, output, options, overwrite=overwrite)
+    made = write_model(given, output, options, nv12=nv12, overwrite=overwrite)
     if json:
-        print_documents([{"path": made.path, "backend": made.configuration.backend, "notes": made.notes}])
+        print_documents(
+            [{"path": made.path, "backend": made.configuration.backend, "notes": made.notes, "others": made.others}]
+        )
     console = err if json else out
     console.print(styled("[bold]{}[/]: backend {}", made.path, made.configuration.backend))
     console.print(styled("  {}", shell(["tritonserver", f"--model-repository={output}"])), soft_wrap=True)
+    if made.others:
+        console.print(styled("  {} takes NV12", made.others[-1].name), soft_wrap=True)
     warn(made.notes)

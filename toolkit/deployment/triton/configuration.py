@@ -50,12 +50,12 @@ class ModelConfiguration:
             f"max_batch_size: {self.max_batch}",
             *self._tensor("input", self.contract.input, 1),
             *self._tensor("output", self.contract.output, self.contract.scale),
-            *_block("instance_group", [f"count: {self.instances}", f"kind: KIND_{self.kind.upper()}"]),
+            *block("instance_group", [f"count: {self.instances}", f"kind: KIND_{self.kind.upper()}"]),
             *batching,
         ]
         for name, value in self.parameters.items():
             text = f"value {{ string_value: {protobuf_string(value)} }}"
-            lines += _block("parameters", [f"key: {protobuf_string(name)}", text])
+            lines += block("parameters", [f"key: {protobuf_string(name)}", text])
         return "\n".join(lines) + "\n"
 
     def dims(self, port: Port, scale: int) -> list[int]:
@@ -72,11 +72,20 @@ class ModelConfiguration:
         return sizes[1:] if self.max_batch else sizes
 
     def _tensor(self, role: str, port: Port, scale: int) -> list[str]:
-        dims = ", ".join(map(str, self.dims(port, scale)))
-        return _block(
-            role, [f"name: {protobuf_string(port.name)}", f"data_type: {_TYPES[port.dtype]}", f"dims: [ {dims} ]"]
-        )
+        return tensor_block(role, port.name, triton_type(port), self.dims(port, scale))
 
 
-def _block(name: str, lines: Iterable[str]) -> list[str]:
+def triton_type(port: Port) -> str:
+    """Triton's name of the type of a port's values."""
+    return _TYPES[port.dtype]
+
+
+def tensor_block(role: str, name: str, kind: str, dims: Iterable[int]) -> list[str]:
+    """An input or output: name, Triton's type, and sizes, -1 for any."""
+    sizes = ", ".join(map(str, dims))
+    return block(role, [f"name: {protobuf_string(name)}", f"data_type: {kind}", f"dims: [ {sizes} ]"])
+
+
+def block(name: str, lines: Iterable[str]) -> list[str]:
+    """Lines of a nested message."""
     return [f"{name} {{", *(f"  {line}" for line in lines), "}"]
