@@ -86,7 +86,9 @@ def test_actual_pixels(page: Browser) -> None:
 def test_screen_readers_find_everything(page: Browser) -> None:
     """The names and roles that the browser gives them."""
     nodes = page.devtools("Accessibility.getFullAXTree")["nodes"]
-    found = {(node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes if not node["ignored"]}
+    shown = [node for node in nodes if not node["ignored"]]
+    # Some versions of Chromium keep the blank before a label's text.
+    found = {(node["role"]["value"], node.get("name", {}).get("value", "").strip()) for node in shown}
     assert {
         ("main", ""),
         ("button", "Choose a file"),
