@@ -22,6 +22,7 @@ CheckKind = Literal[
     "graph against unfused",
     "graph against fused",
     "source file",
+    "client",
 ]
 """What is measured. `subject` names what it is measured on: a block, a step of the export, a precision, an input.
 
@@ -34,6 +35,8 @@ stored constants: what rounding the graph's constants to float32 changes, relati
 float32 arithmetic: the float32 graph against the network in float64. It depends on the CPU; the bound does not.
 largest error, mean error: a lowered graph against float64.
 source file: the float64 form of a graph from elsewhere against its file on ONNX Runtime, relative to the output.
+client: what another program, named with its version, computes from the artifact with its defaults, against the exact
+    network. Also kept where it did not pass: the artifact is right, and the client is not to be used with it.
 float64, float32, graph against …: forms of one network on one input (`toolkit verify-fusion`).
 """
 

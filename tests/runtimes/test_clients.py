@@ -43,7 +43,7 @@ def test_what_a_client_cannot_do_is_said(name: str, words: str, small_artifact: 
         ("ORT Web, wasm", "npm and node not installed"),
         ("ORT Web, WebGPU", "chromium and chromedriver not installed"),
         ("native, C", "cc not installed"),
-        ("ncnn through pnnx", "pnnx not installed"),
+        ("ncnn through pnnx", "ModuleNotFoundError: No module named 'pnnx'"),
     ],
 )
 def test_what_is_not_installed_is_left_out(
@@ -56,7 +56,8 @@ def test_what_is_not_installed_is_left_out(
 ) -> None:
     """And not listed as a client that refuses the artifact."""
     monkeypatch.setattr(shutil, "which", lambda program: None)
-    monkeypatch.setattr(programs, "find_pnnx", lambda: None)
+    (tmp_path / "ncnn_pnnx.py").write_text("raise ModuleNotFoundError(\"No module named 'pnnx'\")")
+    monkeypatch.setattr(programs, "PROGRAMS", tmp_path)
     monkeypatch.setattr(table, "trained", lambda: small_artifact)
     case = table.Case("small", small_artifact, Shape(24, 32))
     assert table.columns({name: table.CLIENTS[name]}, [case], tmp_path, table.Notes()) == {}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from toolkit.cli.attempts import Attempts
+from toolkit.cli.clients import ClientChecks
 from toolkit.cli.console import err, out, print_documents, progress_bar, styled, warn
 from toolkit.cli.export import describe_checks, describe_findings, licence_note
 from toolkit.cli.options import Json, Licence, OutputDirectory, Overwrite
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from toolkit.artifact import Artifact
+
+
+_CLIENTS = ClientChecks()
 
 
 def adopt(
@@ -42,6 +47,7 @@ def adopt(
     ] = None,
     name: Annotated[str | None, Parameter(help="Stem of the file name. Default: that of the file.")] = None,
     licence: Licence = None,
+    clients: ClientChecks = _CLIENTS,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -64,12 +70,17 @@ def adopt(
     options = AdoptOptions(scale, _value_range(value_range), channel_order, name, licence, simplify, entry)
     with progress_bar("adopt") as progress:
         artifact = run(model, options, output, progress, overwrite=overwrite)
+        attempts = Attempts(done=1)  # it is written
+        (artifact,) = clients.checked([artifact], progress, attempts)
     warn(artifact.manifest.notes)
     if licence is None:
         warn((licence_note(model.name),))
     if json:
         print_documents([artifact.manifest])
-    _describe(artifact, err if json else out)
+    console = err if json else out
+    _describe(artifact, console)
+    clients.describe([artifact], console, attempts)
+    attempts.exit()
 
 
 def _value_range(text: str | None) -> tuple[float, float] | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Group, Parameter
 
 from toolkit.cli.attempts import Attempts
+from toolkit.cli.clients import ClientChecks
 from toolkit.cli.console import err, out, print_documents, progress_bar, styled, table, verdict, warn
 from toolkit.cli.convert import describe
 from toolkit.cli.options import (
@@ -142,7 +143,7 @@ class _Made:
     notes: tuple[str, ...]
 
 
-_SOURCE, _GRAPH, _LOWER = CheckpointOptions(), GraphOptions(), Lower()
+_SOURCE, _GRAPH, _LOWER, _CLIENTS = CheckpointOptions(), GraphOptions(), Lower(), ClientChecks()
 
 
 def export(
@@ -153,6 +154,7 @@ def export(
     source: CheckpointOptions = _SOURCE,
     graph: GraphOptions = _GRAPH,
     lower: Lower = _LOWER,
+    clients: ClientChecks = _CLIENTS,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -176,13 +178,14 @@ def export(
         artifact = made.artifact
         attempts = Attempts(done=1)  # fp32 is written
         converted = lower.converted(artifact, progress, attempts, overwrite=overwrite)
-        judged = lower.judged([artifact, *converted], progress)
+        judged = clients.checked(lower.judged([artifact, *converted], progress), progress, attempts)
     warn(made.notes)
     if json:
         print_documents([item.manifest for item in judged])
     console = err if json else out
     _describe(artifact, time.perf_counter() - begin, console)
     describe(judged[1:], console)
+    clients.describe(judged, console, attempts)
     if lower.within_budget:
         _exit_over_budget(judged, console)
     attempts.exit()

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 import toolkit
 from toolkit.artifact import Artifact
+from toolkit.deployment.clients.client import PROGRAMS
 from toolkit.deployment.web.ort_web import PACKAGE
-from toolkit.runtimes.ncnn.conversion import find_pnnx
 from toolkit.runtimes.registry import build
 from toolkit.workloads import Shape
 
@@ -103,14 +103,10 @@ def require(*programs: str) -> None:
         raise Missing(f"{' and '.join(absent)} not installed")
 
 
-def onnxruntime_cpu(job: Run) -> NDArray[np.generic]:
-    return job.loaded([sys.executable, HERE / "onnxruntime_cpu.py", job.model, job.saved(), job.home / "output.npy"])
-
-
-def openvino_cpu(*properties: str) -> Callable[[Run], NDArray[np.generic]]:
-    program = HERE / "openvino_cpu.py"
+def here(program: str, *properties: str) -> Callable[[Run], NDArray[np.generic]]:
+    """A program of the toolkit, in this environment."""
     return lambda job: job.loaded(
-        [sys.executable, program, job.model, job.saved(), job.home / "output.npy", *properties]
+        [sys.executable, PROGRAMS / program, job.model, job.saved(), job.home / "output.npy", *properties]
     )
 
 
@@ -127,18 +123,7 @@ def opencv_python(work: Path) -> Path:
 
 def opencv_dnn(job: Run) -> NDArray[np.generic]:
     python = opencv_python(job.work)
-    return job.loaded([python, HERE / "opencv_dnn.py", job.model, job.saved(), job.home / "output.npy"])
-
-
-def ncnn_pnnx(job: Run) -> NDArray[np.generic]:
-    program = find_pnnx()
-    if program is None:
-        raise Missing("pnnx not installed")
-    model = Path(shutil.copy(job.model, job.home / "model.onnx"))
-    shape = ",".join(map(str, job.frame.shape))
-    run([program, model, f"inputshape=[{shape}]{'u8' if job.frame.dtype == np.uint8 else 'f32'}", "fp16=0"])
-    files = job.home / "model.ncnn.param", job.home / "model.ncnn.bin"
-    return job.loaded([sys.executable, HERE / "ncnn_pnnx.py", *files, job.saved(), job.home / "output.npy"])
+    return job.loaded([python, PROGRAMS / "opencv_dnn.py", job.model, job.saved(), job.home / "output.npy"])
 
 
 @cache
@@ -220,11 +205,11 @@ def native_engine(job: Run) -> tuple[Path, str]:
 Client = Callable[[Run], NDArray[np.generic]]
 
 CLIENTS: dict[str, Client] = {
-    "onnxruntime, CPU": onnxruntime_cpu,
-    "OpenVINO, defaults": openvino_cpu(),
-    "OpenVINO, f32 hint": openvino_cpu("INFERENCE_PRECISION_HINT=f32"),
+    "onnxruntime, CPU": here("onnxruntime_cpu.py"),
+    "OpenVINO, defaults": here("openvino_cpu.py"),
+    "OpenVINO, f32 hint": here("openvino_cpu.py", "INFERENCE_PRECISION_HINT=f32"),
     "OpenCV dnn": opencv_dnn,
-    "ncnn through pnnx": ncnn_pnnx,
+    "ncnn through pnnx": here("ncnn_pnnx.py"),
     "ORT Web, wasm": ort_web,
     "ORT Web, WebGPU": ort_webgpu,
     "native, C": native("cc"),

@@ -108,7 +108,12 @@ def exact_network(function: Callable[[Frame], Frame], given: Port, returned: Por
 
 
 def frame_error(port: Port, frame: Frame, answer: NDArray[np.float64]) -> float:
-    """Largest error of a frame, with black 0 and white 1.
+    """Largest error of a frame; see `frame_errors`."""
+    return float(frame_errors(port, frame, answer).max())
+
+
+def frame_errors(port: Port, frame: Frame, answer: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Errors of the values of a frame, with black 0 and white 1.
 
     Args:
         port: that returned it.
@@ -116,15 +121,15 @@ def frame_error(port: Port, frame: Frame, answer: NDArray[np.float64]) -> float:
         answer: of the exact network, (1, C, H, W) with the port's channels.
 
     Returns:
-        For floating-point ports, the largest distance from the answer, relative to the answer's largest value where
-        that exceeds 1. For uint8 ports, by how much the largest distance exceeds half a level, as a share of black to
-        white: 0 when each value is a nearest level; at a tie either neighbour is.
+        (H, W, C). For floating-point ports, the distance from the answer, relative to the answer's largest value where
+        that exceeds 1. For uint8 ports, by how much the distance exceeds half a level, as a share of black to white: 0
+        when the value is a nearest level; at a tie either neighbour is.
     """
     values = port.exact_values(PLANAR.values(answer))
     distance = np.abs(port.values(frame).astype(np.float64) - values)
     if port.dtype == "uint8":
-        return float(np.maximum(0.0, distance - 0.5).max() / port.span)
-    return float(distance.max() / port.span / np.maximum(1.0, np.abs(answer).max()))
+        return np.asarray(np.maximum(0.0, distance - 0.5) / port.span)
+    return np.asarray(distance / port.span / np.maximum(1.0, np.abs(answer).max()))
 
 
 def relative_error(result: NDArray[np.floating], answer: NDArray[np.float64]) -> float:

@@ -8,3 +8,4 @@ import numpy as np
 network = cv2.dnn.readNetFromONNX(sys.argv[1])
 network.setInput(np.load(sys.argv[2]))
 np.save(sys.argv[3], network.forward())
+print(cv2.__version__)

@@ -8,3 +8,4 @@ import onnxruntime
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
 (result,) = session.run(None, {session.get_inputs()[0].name: np.load(sys.argv[2])})
 np.save(sys.argv[3], result)
+print(onnxruntime.__version__)

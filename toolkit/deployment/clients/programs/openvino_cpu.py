@@ -9,3 +9,4 @@ import openvino
 properties = dict(text.split("=") for text in sys.argv[4:])
 compiled = openvino.Core().compile_model(sys.argv[1], "CPU", properties)
 np.save(sys.argv[3], compiled(np.load(sys.argv[2]))[0])
+print(openvino.get_version())
