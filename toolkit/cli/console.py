@@ -129,6 +129,11 @@ def verdict(passed: bool | None) -> Text:
     return styled("[green]ok[/]") if passed else styled("[bold red]FAILED[/]")
 
 
+def budget_verdict(within: bool | None) -> Text:
+    """As `verdict`, of a quality budget: to be over it is a fact to decide by, and no error unless it was demanded."""
+    return verdict(within) if within is not False else styled("[bold yellow]over budget[/]")
+
+
 def warn(notes: tuple[str, ...]) -> None:
     """Print notes on standard error."""
     for note in notes:

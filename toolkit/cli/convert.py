@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from toolkit.cli.attempts import Attempts
-from toolkit.cli.console import err, out, print_documents, progress_bar, styled, table, verdict, warn
+from toolkit.cli.console import budget_verdict, err, out, print_documents, progress_bar, styled, table, verdict, warn
 from toolkit.cli.options import (
     AllowWorseThanBicubic,
     ArtifactPath,
@@ -98,6 +98,6 @@ def describe(artifacts: list[Artifact], console: Console) -> None:
                 rows.add_row(f"{check.kind} against float64", *cells)
         console.print(rows)
         for quality in manifest.verdicts:
-            console.print(styled("quality, {} {}", quality, verdict(quality.outcome)), soft_wrap=True)
+            console.print(styled("quality, {} {}", quality, budget_verdict(quality.outcome)), soft_wrap=True)
         warn(manifest.notes)
         console.print(styled("[bold]{}[/] ({:,} bytes)", artifact.path, manifest.onnx_bytes))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from toolkit.cli.console import styled, table, verdict
+from toolkit.cli.console import budget_verdict, styled, table
 from toolkit.precisions import FULL_PRECISION
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _losses(network: NetworkReport) -> Table:
         patch = subject.worst_patch
         cells = mean + bounds[0], image + bounds[1], f"{patch.patch_difference:.2f}{bounds[2]} levels"
         marked = (Text(cell, "" if passed else "red") for cell, passed in zip(cells, kept, strict=True))
-        verdict_ = "" if found is None else verdict(found.outcome)
+        verdict_ = "" if found is None else budget_verdict(found.outcome)
         rows.add_row(subject.name, subject.runtime, *marked, verdict_)
         place = styled("[dim]{} at {},{}[/]", patch.label, patch.patch[1], patch.patch[0])
         rows.add_row("", "", "", styled("[dim]{}[/]", subject.worst_image), place, "")

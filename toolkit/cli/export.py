@@ -13,7 +13,7 @@ from cyclopts import Group, Parameter
 
 from toolkit.cli.attempts import Attempts
 from toolkit.cli.clients import ClientChecks
-from toolkit.cli.console import err, out, print_documents, progress_bar, styled, table, verdict, warn
+from toolkit.cli.console import budget_verdict, err, out, print_documents, progress_bar, styled, table, verdict, warn
 from toolkit.cli.convert import describe
 from toolkit.cli.options import (
     AllowWorseThanBicubic,
@@ -274,7 +274,7 @@ def licence_note(file: str) -> str:
 def _exit_over_budget(artifacts: list[Artifact], console: Console) -> None:
     verdicts = [(item.manifest.name, found) for item in artifacts for found in item.manifest.verdicts]
     for name, found in verdicts:
-        console.print(styled("{} on {} {}", name, found, verdict(found.outcome)), soft_wrap=True)
+        console.print(styled("{} on {} {}", name, found, budget_verdict(found.outcome)), soft_wrap=True)
     if not all(found.passed for _, found in verdicts):
         raise SystemExit(CheckFailed.exit_code)
 

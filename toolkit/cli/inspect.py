@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from toolkit.cli.console import out, print_documents, print_json, styled, table, verdict
+from toolkit.cli.console import budget_verdict, out, print_documents, print_json, styled, table, verdict
 from toolkit.cli.export import describe_findings
 from toolkit.cli.options import ArtifactPath, Json, flag
 from toolkit.cli.values import size
@@ -59,7 +59,7 @@ def _print(artifact: Artifact) -> None:
     out.print()
     out.print(checks)
     for quality in manifest.verdicts:
-        out.print(styled("quality on {} {}", quality, verdict(quality.outcome)), soft_wrap=True)
+        out.print(styled("quality on {} {}", quality, budget_verdict(quality.outcome)), soft_wrap=True)
 
 
 def _facts(artifact: Artifact) -> list[tuple[str, str]]:
