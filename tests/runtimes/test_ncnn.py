@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +22,16 @@ from toolkit.graph.source import source_checkpoint
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.module import numpy_function
 from toolkit.runtimes.engine import Engine
-from toolkit.runtimes.ncnn.runtime import NcnnRuntime
+from toolkit.runtimes.ncnn.runtime import STARTS_VULKAN, NcnnRuntime
 from toolkit.runtimes.options import SessionOptions
 from toolkit.runtimes.registry import RUNTIMES, build
 from toolkit.system.atomic import sha256_of
 from toolkit.workloads import Shape
 
 LIVE = NetworkConfig(scale=3, channels=5, blocks=1, hidden=7, stem="gaussian")
+os.environ["RT4KSR_SOFTWARE_VULKAN"] = "1"  # a driver in software will do
 VULKAN = RUNTIMES["ncnn-vulkan"].probe()
+del os.environ["RT4KSR_SOFTWARE_VULKAN"]
 
 
 def noise(size: tuple[int, int]) -> np.ndarray:
@@ -126,11 +131,29 @@ def test_without_a_vulkan_driver() -> None:
 
 
 @pytest.mark.skipif(not VULKAN.ok, reason=VULKAN.reason)
-def test_vulkan(small_artifact: Artifact) -> None:
+def test_vulkan(small_artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     """All layers run on the device. Its GELU is an approximation."""
+    monkeypatch.setenv("RT4KSR_SOFTWARE_VULKAN", "1")
     session = toolkit.load_session(small_artifact, "ncnn-vulkan")
     devices = {node.device for node in session.executed().values()}
     assert len(devices) == 1
     assert devices.pop() in VULKAN.version
     result = run(small_artifact, "ncnn-vulkan", (9, 14))
     np.testing.assert_allclose(result, truth(small_artifact, noise((9, 14))), rtol=0, atol=2**-8)
+
+
+def test_a_driver_in_software_is_no_gpu(tmp_path: Path) -> None:
+    """With a module in the place of ncnn, in the process that starts Vulkan."""
+    (tmp_path / "ncnn.py").write_text(
+        "class Device:\n    type = lambda self: 3\n    device_name = lambda self: 'llvmpipe'\n"
+        "get_gpu_count = lambda: 1\nget_default_gpu_index = lambda: 0\nget_gpu_info = lambda index: Device()\n"
+        "destroy_gpu_instance = lambda: None\n"
+    )
+    found = {}
+    for allowed in ("0", "1"):
+        environment = os.environ | {"PYTHONPATH": str(tmp_path), "RT4KSR_SOFTWARE_VULKAN": allowed}
+        command = [sys.executable, "-c", STARTS_VULKAN]
+        found[allowed] = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (found["0"].returncode, found["1"].returncode) == (1, 0)
+    assert "only a driver in software (llvmpipe)" in found["0"].stderr
+    assert found["1"].stdout == "llvmpipe\n"

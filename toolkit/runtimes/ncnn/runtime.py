@@ -23,14 +23,20 @@ from toolkit.workloads import Shape
 
 _REMEDY = how_to_install("ncnn")
 
-_VULKAN = """
+_SOFTWARE = "RT4KSR_SOFTWARE_VULKAN"
+STARTS_VULKAN = f"""
+import os
 import ncnn
 if not ncnn.get_gpu_count():
     raise SystemExit("there is no Vulkan driver with a device")
-print(ncnn.get_gpu_info(ncnn.get_default_gpu_index()).device_name())
+device = ncnn.get_gpu_info(ncnn.get_default_gpu_index())
+if device.type() == 3 and os.environ.get("{_SOFTWARE}") != "1":  # VK_PHYSICAL_DEVICE_TYPE_CPU
+    raise SystemExit(f"Vulkan has only a driver in software ({{device.device_name()}}), slower than the CPU")
+print(device.device_name())
 ncnn.destroy_gpu_instance()
 """
-"""Starts Vulkan, in a separate process: drivers may crash, and print on their own."""
+"""Starts Vulkan, in a separate process: drivers may crash, and print on their own. Desktops without a GPU often have a
+driver in software, which takes seconds for a frame: it is not to be part of every `profile`."""
 
 
 class NcnnRuntime(BuildingRuntime):
@@ -112,7 +118,10 @@ class NcnnVulkanRuntime(NcnnRuntime):
     def probe_engine(self) -> Availability:
         if not (found := super().probe_engine()).ok:
             return found
-        started = probe_code(_VULKAN, "Install the Vulkan driver of the GPU, and libvulkan1.")
+        started = probe_code(
+            STARTS_VULKAN,
+            f"Install the Vulkan driver of the GPU, and libvulkan1. {_SOFTWARE}=1 also accepts a driver in software.",
+        )
         if not started.ok:
             return started
         return Availability(True, version=f"{found.version}, {started.version.splitlines()[-1]}")
