@@ -66,7 +66,7 @@ def small_module(config: Configuration, module: M | None = None, seed: int = 0) 
                 parameter.uniform_(-0.5, 0.5)
             elif parameter.ndim == 1:  # slopes of PReLU
                 parameter.uniform_(0.1, 0.4)
-    return _within_range(made.eval())
+    return _within_range(made.eval()) if module is None else made.eval()
 
 
 def _within_range(made: M) -> M:

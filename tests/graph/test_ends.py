@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
@@ -23,6 +24,8 @@ from toolkit.artifact import Artifact
 from toolkit.graph.analysis.locality import Locality, locality
 from toolkit.graph.any_size import without_size_check
 from toolkit.graph.export import ExportOptions, export
+from toolkit.graph.passes.limit_output import without_limit
+from toolkit.graph.source import exact_source
 from toolkit.network.checkpoint import untrained_checkpoint
 from toolkit.network.module import numpy_function
 from toolkit.workloads import Shape
@@ -174,6 +177,22 @@ def test_the_limit_is_optional(shape: Shape | None, tmp_path: Path) -> None:
     values, unlimited = (on_onnxruntime(item.path)(frame) for item in (limited, free))
     assert unlimited.min() < -0.1 and unlimited.max() > 1.1
     np.testing.assert_allclose(values, unlimited.clip(0, 1), rtol=0, atol=1e-6)
+
+
+def test_without_the_limit(tmp_path: Path) -> None:
+    """Errors of a lowered form are measured in units of what the network itself computes."""
+    limited, free = (export(checkpoint(), ExportOptions(clamp=clamp), tmp_path) for clamp in (True, False))
+    released, expected = without_limit(onnx.load(limited.path)), onnx.load(free.path)
+    assert operators(released) == operators(expected)
+    frame = np.random.default_rng(0).uniform(-3, 4, (1, 3, 8, 10)).astype(np.float32)
+    found, unlimited = (ReferenceEvaluator(model).run(None, {"input": frame})[0] for model in (released, expected))
+    np.testing.assert_array_equal(found, unlimited)
+    assert without_limit(released) is released
+    source = msgspec.structs.replace(limited.manifest.source, weights=None, weights_sha256=None)
+    adopted = Artifact(limited.path, msgspec.structs.replace(limited.manifest, source=source))
+    answers = [np.abs(exact_source(artifact)(frame.astype(np.float64))).max() for artifact in (limited, free, adopted)]
+    np.testing.assert_allclose(answers, np.abs(unlimited).max(), rtol=1e-5)
+    assert answers[0] > 1.5
 
 
 def test_the_limit_is_not_added_twice(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import onnx
 import onnx_ir as ir
 
 from toolkit.artifact import Manifest
-from toolkit.graph.editing import copied, remove_unused_nodes, shorten_output
+from toolkit.graph.editing import bypass, copied
 from toolkit.graph.matching import constant, producer
 
 
@@ -31,14 +31,9 @@ def without_size_check(model: onnx.ModelProto) -> onnx.ModelProto:
     make the graph look as if it depended on the whole frame.
     """
     graph = ir.from_proto(model)
-    check = size_check(graph)
-    if check is None or (unchecked := check.inputs[0]) is None:
+    if (check := size_check(graph)) is None:
         return model
-    if check.outputs[0].is_graph_output():
-        shorten_output(graph, unchecked)
-    else:
-        check.outputs[0].replace_all_uses_with(unchecked)
-        remove_unused_nodes(graph)
+    bypass(graph, check)
     return ir.to_proto(graph)
 
 

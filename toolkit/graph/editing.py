@@ -142,6 +142,16 @@ def shorten_output(model: ir.Model, value: ir.Value, index: int = 0) -> None:
     remove_unused_nodes(model)
 
 
+def bypass(model: ir.Model, node: ir.Node) -> None:
+    """Drop a node that has an input: whatever took its only output takes its first input."""
+    taken: ir.Value = node.inputs[0]  # type: ignore[assignment]  # as required
+    if node.outputs[0].is_graph_output():
+        shorten_output(model, taken)
+    else:
+        node.outputs[0].replace_all_uses_with(taken)
+        remove_unused_nodes(model)
+
+
 def remove_unused_nodes(model: ir.Model) -> None:
     """Drop nodes and constants that no output depends on."""
     RemoveUnusedNodesPass()(model)

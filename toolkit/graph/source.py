@@ -6,6 +6,7 @@ from toolkit.artifact import Artifact
 from toolkit.graph.analysis.float64 import float64_function, in_float64
 from toolkit.graph.analysis.numerics import Truth, exact_network
 from toolkit.graph.any_size import sizeless
+from toolkit.graph.passes.limit_output import without_limit
 from toolkit.graph.reading import read_model
 from toolkit.network.checkpoint import Checkpoint, load_checkpoint, serialised_weights
 from toolkit.network.module import numpy_function
@@ -32,7 +33,8 @@ def exact_source(artifact: Artifact) -> Truth:
     """The network of an fp32 artifact in float64, which every lowered form of it is compared with.
 
     For a network that PyTorch can build, that is PyTorch's, from the source weights; otherwise the artifact's own graph
-    with its constants widened exactly. It takes images of the sizes that the graph takes.
+    with its constants widened exactly. It takes images of the sizes that the graph takes, and does not limit its output
+    to 0..1.
 
     Raises:
         ArtifactError: the weights are missing or were edited.
@@ -40,5 +42,5 @@ def exact_source(artifact: Artifact) -> Truth:
     if artifact.weights_path is not None:
         return numpy_function(source_checkpoint(artifact).network, "float64")
     manifest = artifact.manifest
-    function = float64_function(in_float64(sizeless(read_model(artifact.path), manifest)))
+    function = float64_function(in_float64(without_limit(sizeless(read_model(artifact.path), manifest))))
     return exact_network(function, manifest.input, manifest.output)

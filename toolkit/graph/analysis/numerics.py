@@ -76,12 +76,12 @@ class Probes:
         ]
 
     def reach(self, port: Port) -> float:
-        """Largest magnitude that a port should hold, at least that of white, in its units.
+        """Largest magnitude that the exact network computes, at least that of white, in a port's units.
 
         Images such as noise, which no network was trained on, can drive values far out of the nominal range, and errors
-        with them.
+        with them. Limiting the output takes the values back, but not the errors of those that stay within the range.
         """
-        return max(port.span, *(float(np.abs(_expected(port, answer)).max()) for answer in self.answers))
+        return port.span * max(1.0, *(float(np.abs(answer).max()) for answer in self.answers))
 
     def _returned(
         self, function: Callable[[Frame], Frame], given: Port, floating: type[np.floating] | None = None

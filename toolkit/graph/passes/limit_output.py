@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
+import onnx
 import onnx_ir as ir
 
-from toolkit.graph.editing import add_constant, extend_output, named_node
+from toolkit.graph.any_size import size_check
+from toolkit.graph.editing import add_constant, bypass, extend_output, named_node
 from toolkit.graph.matching import constant, pixel_end, producer
 from toolkit.graph.passes.base import GraphPass
 from toolkit.port import PLANAR
@@ -34,7 +36,7 @@ class LimitOutput(GraphPass):
             raise ir.passes.PreconditionError("the output is not floating point")
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        if _limits_output(model):
+        if _limit(model) is not None:
             return ir.passes.PassResult(model, modified=False)
         floating = (model.graph.outputs[0].dtype or ir.DataType.FLOAT).numpy()
         low, high = (
@@ -53,16 +55,26 @@ class LimitOutput(GraphPass):
         return ir.passes.PassResult(model, modified=True)
 
     def ensures(self, model: ir.Model) -> None:
-        if not _limits_output(model):
+        if _limit(model) is None:
             raise ir.passes.PostconditionError("the output is not limited to 0..1")
 
 
-def _limits_output(model: ir.Model) -> bool:
-    """Whether the last node that computes values is a Clip to 0..1."""
-    value: ir.Value | None = model.graph.outputs[0]
+def without_limit(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of a graph that does not limit its output to 0..1, or the graph itself where it does not do so."""
+    graph = ir.from_proto(model)
+    if (clip := _limit(graph)) is None:
+        return model
+    bypass(graph, clip)
+    return ir.to_proto(graph)
+
+
+def _limit(model: ir.Model) -> ir.Node | None:
+    """The Clip to 0..1 that is the last node that computes values, if there is one."""
+    check = size_check(model)
+    value = model.graph.outputs[0] if check is None else check.inputs[0]
     while (node := producer(value, "Slice") or producer(value, "DepthToSpace")) is not None:
         value = node.inputs[0]
     clip = producer(value, "Clip")
     if clip is None or len(clip.inputs) != 3:
-        return False
-    return [constant(limit) for limit in clip.inputs[1:]] == [0, 1]
+        return None
+    return clip if [constant(limit) for limit in clip.inputs[1:]] == [0, 1] else None
