@@ -18,7 +18,7 @@ from toolkit.graph.analysis.nodes import list_nodes
 from toolkit.graph.any_size import without_size_check
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.base import Bounds
-from toolkit.graph.precision.calibration import activation_magnitudes, calibration_images
+from toolkit.graph.precision.calibration import activation_magnitudes, calibration_images, usable_images
 from toolkit.graph.precision.convert import convert
 from toolkit.graph.precision.lower import LowerPrecision
 from toolkit.graph.precision.options import ConvertOptions
@@ -27,6 +27,7 @@ from toolkit.graph.precision.registry import find_target, split_options
 from toolkit.network.architectures.rt4ksr.config import NetworkConfig
 from toolkit.network.fusion import fuse
 from toolkit.network.module import numpy_function
+from toolkit.sizes import EVEN
 from toolkit.workloads import Shape
 
 PRECISIONS = ("fp16", "bf16", "int8")
@@ -307,9 +308,38 @@ def test_own_calibration_images(small_artifact: Artifact, tmp_path: Path) -> Non
     assert artifact.manifest.conversion is not None
     stated = "images of images, channels scaled, ranges by minmax, weights fitted and rounded together"
     assert artifact.manifest.conversion.calibration == stated
-    Image.new("RGB", (1, 1)).save(tmp_path / "images" / "tiny.png")
+
+
+def test_calibration_goes_on_without_images_that_cannot_be_used(small_artifact: Artifact, tmp_path: Path) -> None:
+    directory = tmp_path / "images"
+    directory.mkdir()
+    Image.effect_noise((45, 33), 80).save(directory / "a.png")
+    options = ConvertOptions(calibration=directory, method="minmax")
+    alone = convert(small_artifact, "int8", options, tmp_path / "alone")
+    (directory / "b.png").write_bytes((directory / "a.png").read_bytes()[:80])
+    beside = convert(small_artifact, "int8", options, tmp_path / "beside")
+    assert beside.path.read_bytes() == alone.path.read_bytes()
+    assert alone.manifest.notes == ()
+    assert beside.manifest.notes == ("int8: images that could not be used for calibration: b.png",)
+    Image.new("RGB", (1, 1)).save(directory / "tiny.png")
+    with pytest.raises(InputError, match=r"2 of 3 images in .* cannot be used: .*b\.png"):
+        convert(small_artifact, "int8", options, tmp_path / "none")
+
+
+def test_an_image_that_is_too_small_for_calibration(small_artifact: Artifact, tmp_path: Path) -> None:
+    Image.new("RGB", (1, 1)).save(tmp_path / "tiny.png")
     with pytest.raises(InputError, match=r"tiny\.png is only 1x1"):
-        convert(small_artifact, "int8", options, tmp_path)
+        convert(small_artifact, "int8", ConvertOptions(calibration=tmp_path), tmp_path)
+
+
+def test_as_many_calibration_images_as_without_damaged_ones(tmp_path: Path) -> None:
+    for number in range(40):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{number:02}.png")
+    for number in (3, 30, 39):
+        (tmp_path / f"{number:02}.png").write_bytes(b"no picture")
+    images, left_out = usable_images(tmp_path, EVEN)
+    assert [int(image[0, 0, 0]) for image in images] == [n for n in range(34) if n not in (3, 30)]
+    assert [path.name for path in left_out] == ["03.png", "30.png"]
 
 
 def test_images_that_ship() -> None:

@@ -37,16 +37,42 @@ def calibration_images(directory: Path | None = None, sizes: SizeRule = EVEN) ->
     """RGB images (H, W, 3), at most 32 and at most 256x256 (centre crops).
 
     Args:
-        directory: where to look, recursively; default: those that ship with the toolkit.
+        directory: where to look; see `usable_images`. None: those that ship with the toolkit.
         sizes: that the network takes; images are cropped to such a size.
 
     Raises:
-        InputError: no directory, or no readable image in it.
+        As `usable_images`.
     """
     if directory is None:
         with as_file(files("toolkit.graph.precision") / "images") as shipped:
             return calibration_images(shipped, sizes)
-    return [_cropped(read_rgb(path), sizes, path) for path in find_images(directory, _MOST_IMAGES)]
+    return usable_images(directory, sizes)[0]
+
+
+def usable_images(directory: Path, sizes: SizeRule) -> tuple[list[NDArray[np.uint8]], tuple[Path, ...]]:
+    """The first images of a directory, searched recursively, and the files that were left out: damaged, too small, or
+    of a kind that cannot be read.
+
+    Raises:
+        InputError: no directory, no images, or fewer of them can be used than cannot.
+        Unavailable: reading one needs the extra `images`.
+    """
+    images: list[NDArray[np.uint8]] = []
+    refused: dict[Path, InputError] = {}
+    for path in find_images(directory, 2 * _MOST_IMAGES):
+        try:
+            images.append(_cropped(read_rgb(path), sizes, path))
+        except InputError as error:
+            refused[path] = error
+        if len(images) == _MOST_IMAGES:
+            break
+    if len(refused) > len(images):
+        first = next(iter(refused.values()))
+        raise InputError(
+            f"{len(refused)} of {len(refused) + len(images)} images in {directory} cannot be used: {first.args[0]}",
+            first.remedy or "Remove or replace them.",
+        )
+    return images, tuple(refused)
 
 
 def activation_magnitudes(
