@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from media.films import moving, write_film
@@ -68,6 +70,31 @@ def test_a_file_that_would_fail_is_named(plan: UpscalePlan) -> None:
     (failed,) = (item for item in plan.files if item.error)
     assert Path(failed.source).name == "wrong.png" and "wrong.png" in failed.error
     assert (failed.frames, failed.bytes) == (0, 0)
+
+
+def test_several_processes_share_the_work(folder: Path, options: UpscaleOptions, plan: UpscalePlan) -> None:
+    assert (plan.jobs, plan.seconds) == (1, sum(item.seconds for item in plan.files))
+    shared = dry_run([folder], None, replace(options, jobs=2))
+    times = [item.seconds for item in shared.files]
+    assert shared.jobs == 2
+    assert [item.parts for item in shared.files] == [1, 1, 1, 1], "so short a film is one segment"
+    assert shared.seconds == max(sum(times) / 2, *times)
+
+
+def test_disks_without_room_for_the_results_are_named(
+    folder: Path, options: UpscaleOptions, plan: UpscalePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (space,) = plan.spaces
+    sizes = {Path(item.source).name: item.bytes for item in plan.files}
+    # The encoded parts of a film stay until it is complete.
+    assert space.needed == sum(sizes.values()) + sizes["film.mp4"]
+    assert (space.directory, space.needed < space.free) == (str(folder.parent), True)
+    pictures = [folder / "large.png", folder / "small.png"]
+    needed = sum(sizes[path.name] for path in pictures)
+    for free, complete in ((needed, True), (needed - 1, False)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        checked = dry_run(pictures, folder.parent / "elsewhere", options)
+        assert (checked.spaces[0].free, checked.spaces[0].needed, checked.complete) == (free, needed, complete)
 
 
 def test_existing_outputs_are_named(tmp_path: Path, options: UpscaleOptions) -> None:

@@ -128,3 +128,15 @@ def test_a_misspelt_name_gets_its_neighbours(tmp_path: Path) -> None:
     assert "holiday.png" in caught.value.remedy
     with pytest.raises(InputError, match="neither a file nor a folder"):
         find_items([Path(os.devnull)], PLAIN)
+
+
+def test_paths_that_do_not_exist_are_failures_beside_others(tmp_path: Path) -> None:
+    draw(tmp_path / "a.png")
+    found = find_items([tmp_path / "b.png", tmp_path / "a.png", Path(os.devnull)], PLAIN)
+    assert [item.source.name for item in found.items] == ["a.png"]
+    assert [(report.source, report.kind, report.outcome) for report in found.unreadable] == [
+        (str(tmp_path / "b.png"), "image", "failed"),
+        (os.devnull, "folder", "failed"),
+    ]
+    with pytest.raises(InputError, match=r"no file or folder .*b\.png"):
+        find_items([tmp_path / "b.png", tmp_path / "c.png"], PLAIN)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -30,9 +30,19 @@ def each(check: Callable[[Path], None]) -> Validator:
     return validate
 
 
-def unless_stdin(check: Callable[[Path], None]) -> Callable[[Path], None]:
-    """The same check for all paths but `-`."""
-    return lambda path: None if path == STDIN else check(path)
+def any_of(check: Callable[[Path], None], paths: Sequence[Path]) -> None:
+    """Raise what the check raises for the first path, unless it accepts another one, or there are none."""
+    refusals = [refusal for path in paths if (refusal := _refusal(check, path)) is not None]
+    if refusals and len(refusals) == len(paths):
+        raise refusals[0]
+
+
+def _refusal(check: Callable[[Path], None], path: Path) -> InputError | None:
+    try:
+        check(path)
+    except InputError as error:
+        return error
+    return None
 
 
 def existing_file(path: Path) -> None:

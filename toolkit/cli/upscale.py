@@ -19,7 +19,7 @@ from toolkit.cli.options import (
     Threads,
     flag,
 )
-from toolkit.cli.paths import STDIN, STDOUT, each, existing_images, unless_stdin
+from toolkit.cli.paths import STDIN, STDOUT, any_of, existing_images
 from toolkit.cli.upscale_pipe import upscale_pipe
 from toolkit.cli.upscale_plan import print_plan
 from toolkit.errors import CheckFailed, InputError, ToolkitError
@@ -178,7 +178,7 @@ _NETWORK, _PICTURES, _VIDEOS, _PROCESSES = Network(), Pictures(), Videos(), Proc
 
 
 def upscale(
-    *files: Annotated[Path, Parameter(validator=each(unless_stdin(existing_images)))],
+    *files: Path,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     scale: int | None = None,
     to: str | None = None,
@@ -211,8 +211,8 @@ def upscale(
 
     Colour, transparency, colour profiles, metadata, timing, sound and subtitles are kept. Results are written beside
     their sources (photo_x2.png, photos_x2/) unless -o names a file or directory, and appear only when they are
-    complete. If one file fails, the others are still processed; the exit code is then 1. After Ctrl-C the finished part
-    of a video is kept as a playable file (film_x2.stopped.mp4), and --resume continues from there.
+    complete. If one file fails or does not exist, the others are still processed; the exit code is then 1. After Ctrl-C
+    the finished part of a video is kept as a playable file (film_x2.stopped.mp4), and --resume continues from there.
 
     `upscale - -o -` reads an uncompressed video (YUV4MPEG2) from standard input and writes one to standard output:
     ffmpeg -i film.mp4 -f yuv4mpegpipe - | toolkit upscale - -o - | ffmpeg -i - film_x2.mp4
@@ -234,6 +234,7 @@ def upscale(
     """
     if not files:
         raise InputError("no file was given", "Give images, videos or directories.")
+    any_of(existing_images, [path for path in files if path != STDIN])
     options = _options((scale, to), network, pictures, videos)
     options = replace(options, jobs=processes.jobs, ray=processes.ray, overwrite=overwrite)
     suffix = f".{videos.container}" if videos.container else None

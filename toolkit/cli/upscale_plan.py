@@ -40,9 +40,22 @@ def _print(plan: UpscalePlan) -> None:
         else:
             out.print(styled("[bold]{:line}[/]: {}", item.output, _described(item)), soft_wrap=True)
     done = [item for item in plan.files if not item.error]
-    if len(plan.files) > 1:
-        seconds, size = sum(item.seconds for item in done), sum(item.bytes for item in done)
-        out.print(styled("{} of {} files: {}", len(done), len(plan.files), _estimate(seconds, size)), soft_wrap=True)
+    if len(plan.files) > 1 or plan.jobs > 1:
+        how = f" with {plan.jobs} processes" if plan.jobs > 1 else ""
+        estimate = _estimate(plan.seconds, sum(item.bytes for item in done))
+        out.print(styled("{} of {} files{}: {}", len(done), len(plan.files), how, estimate), soft_wrap=True)
+    for space in plan.spaces:
+        if space.needed > space.free:
+            needed, free = _size(space.needed), _size(space.free)
+            err.print(
+                styled(
+                    "[bold red]would fail:[/] about {} are needed in {:line}, and {} are free",
+                    needed,
+                    space.directory,
+                    free,
+                ),
+                soft_wrap=True,
+            )
 
 
 def _described(item: PlannedFile) -> str:

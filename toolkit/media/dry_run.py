@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from toolkit.media.networks import Networks
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.pictures.upscaling import upscale_image
 from toolkit.media.report import LeftOut
-from toolkit.media.upscale import check_options, output_label
+from toolkit.media.upscale import check_options, output_label, worker_threads
 from toolkit.media.upscaler import FrameUpscaler
 from toolkit.media.videos.encoding import EncodedPacket, Part
 from toolkit.media.videos.run import begin_video
@@ -55,6 +56,7 @@ class PlannedFile(msgspec.Struct, frozen=True):
         weights: which network, and why.
         seconds: estimate for one process on this machine.
         bytes: estimate of the size of the result.
+        parts: how many processes can share the work: segments of a video, 1 for images.
         error: why it would fail; then sizes and estimates are 0.
         remedy: what to do about it.
     """
@@ -69,20 +71,46 @@ class PlannedFile(msgspec.Struct, frozen=True):
     weights: Choice = Choice()
     seconds: float = 0.0
     bytes: int = 0
+    parts: int = 1
     error: str = ""
     remedy: str = ""
 
 
+class Space(msgspec.Struct, frozen=True):
+    """A file system that results would be written to.
+
+    Attributes:
+        directory: one on it, which exists.
+        needed: estimated bytes: all results, and the parts of the largest video, which are kept until it is complete.
+        free: bytes.
+    """
+
+    directory: str
+    needed: int
+    free: int
+
+
 class UpscalePlan(msgspec.Struct, frozen=True):
-    """What a run would do: its files in the order of the inputs, and those that it would skip."""
+    """What a run would do.
+
+    Attributes:
+        files: in the order of the inputs.
+        left_out: files that it would skip.
+        jobs: number of processes.
+        seconds: estimate for all files, by so many processes on this machine.
+        spaces: where results would be written.
+    """
 
     files: tuple[PlannedFile, ...]
     left_out: tuple[LeftOut, ...] = ()
+    jobs: int = 1
+    seconds: float = 0.0
+    spaces: tuple[Space, ...] = ()
 
     @property
     def complete(self) -> bool:
-        """Whether no file would fail."""
-        return not any(item.error for item in self.files)
+        """Whether no file would fail, and all results would fit on their disks."""
+        return not any(item.error for item in self.files) and all(item.needed <= item.free for item in self.spaces)
 
 
 @dataclass(frozen=True)
@@ -137,7 +165,8 @@ class _Sampler:
         seconds *= frames / max(1, sum(part.frames for part in parts))
         size = _video_bytes([packet for part in parts for packet in part.packets], frames, len(video.segments))
         key = job.subject.scale, self.networks.of(item).choice(job.subject.scale)
-        return _planned(item, video.upright, job.result, frames, key, (seconds, size))
+        planned = _planned(item, video.upright, job.result, frames, key, (seconds, size))
+        return msgspec.structs.replace(planned, parts=len(video.segments))
 
     def _sampled(self, job: VideoJob) -> tuple[list[Part], float]:
         """Frames after key frames at several places, since films begin with black; and the seconds that it took."""
@@ -172,7 +201,8 @@ def dry_run(
     Of each video, frames at three places are upscaled and encoded; of images, one for each network.
 
     Args:
-        paths, output, options, suffix, progress: as of `upscale`; workers are not used.
+        paths, output, options, suffix, progress: as of `upscale`. Samples are upscaled in this process, with as many
+            threads as one of the workers would have; a cluster is not asked.
 
     Raises:
         InputError: bad options, or no files.
@@ -185,7 +215,7 @@ def dry_run(
         [Path(path) for path in paths], Naming(output, output_label(options), options.picture.suffix, suffix)
     )
     items = list(found.items)
-    networks = Networks(options)
+    networks = Networks(options, worker_threads(options))
     check_options(items, options, networks)
     plans = [
         PlannedFile(item.source, item.output, item.kind, error=item.error, remedy=item.remedy)
@@ -197,12 +227,32 @@ def dry_run(
             progress(Progress(item.source.name, number / len(items)))
             outcome = attempt(item.source, partial(sampler.planned, item))
             plans.append(sampler.failed(item, outcome) if isinstance(outcome, Failure) else outcome)
-    return UpscalePlan(tuple(plans), found.left_out)
+    seconds = max([sum(plan.seconds for plan in plans) / options.jobs, *(plan.seconds / plan.parts for plan in plans)])
+    return UpscalePlan(tuple(plans), found.left_out, options.jobs, seconds, _spaces(plans))
+
+
+def _spaces(plans: Sequence[PlannedFile]) -> tuple[Space, ...]:
+    """The file systems of all results, in their order."""
+    written: dict[int, list[PlannedFile]] = {}
+    for plan in plans:
+        if not plan.error:
+            written.setdefault(_place(Path(plan.output)).stat().st_dev, []).append(plan)
+    spaces = []
+    for there in written.values():
+        place = _place(Path(there[0].output))
+        parts = max((plan.bytes for plan in there if plan.kind == "video"), default=0)
+        spaces.append(Space(str(place), sum(plan.bytes for plan in there) + parts, shutil.disk_usage(place).free))
+    return tuple(spaces)
+
+
+def _place(output: Path) -> Path:
+    """The nearest directory above a result that exists, or whatever is in its place."""
+    return next(parent for parent in output.absolute().parents if os.path.lexists(parent))
 
 
 def _check_place(output: Path) -> None:
     """Refuse a directory that cannot be written to, or cannot be created, without creating it."""
-    place = next(parent for parent in output.absolute().parents if os.path.lexists(parent))
+    place = _place(output)
     if not place.is_dir():
         raise InputError(f"cannot write {output}: {place} is not a directory", "Choose another output.")
     if not os.access(place, os.W_OK | os.X_OK):

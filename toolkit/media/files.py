@@ -61,7 +61,7 @@ class Found:
     Attributes:
         items: files to upscale.
         left_out: results of earlier runs, which are not upscaled again.
-        unreadable: folders that cannot be listed.
+        unreadable: folders that cannot be listed, and paths at which there is no file or folder.
     """
 
     items: tuple[Item, ...] = ()
@@ -73,24 +73,35 @@ def find_items(paths: Sequence[Path], naming: Naming) -> Found:
     """Find pictures and videos, in folders recursively.
 
     Results of earlier runs are left out: a file that is the output of another input, and in folders a file that is
-    named like a result and lies beside its source (`a_x2.png` beside `a.png`).
+    named like a result and lies beside its source (`a_x2.png` beside `a.png`). A path that does not exist does not end
+    the others.
 
     Raises:
-        InputError: there are no files, a file is given twice, two results would have the same name, a result would
-            replace its source, or the output folder is a file.
+        InputError: there are no files, none of the paths exists, a file is given twice, two results would have the same
+            name, a result would replace its source, or the output folder is a file.
     """
     if not paths:
         raise InputError("no file was given", "Give pictures, videos, or folders of them.")
     if len(paths) > 1 and naming.output is not None and naming.output.is_file():
         raise InputError(f"{naming.output} is a file, but several results need a folder", "Give a folder with -o.")
-    found = []
+    several = len(paths) > 1
+    found, missing = list[Found](), dict[Path, InputError]()
     for path in paths:
-        if _is_folder(path):
-            found.append(_of_folder(path, naming, several=len(paths) > 1))
+        try:
+            folder = _is_folder(path)
+        except InputError as error:
+            missing[path] = error
         else:
-            found.append(Found((_of_file(path, naming, several=len(paths) > 1),)))
+            found.append(
+                _of_folder(path, naming, several=several)
+                if folder
+                else Found((_of_file(path, naming, several=several),))
+            )
+    if not found:
+        raise missing[paths[0]]
     items, results = _without_results([item for part in found for item in part.items])
-    unreadable = tuple(report for part in found for report in part.unreadable)
+    unreadable = tuple(_missing(path, error) for path, error in missing.items())
+    unreadable += tuple(report for part in found for report in part.unreadable)
     if not items and not unreadable:
         given = ", ".join(map(str, paths))
         if results or any(part.left_out for part in found):
@@ -145,6 +156,11 @@ def _is_folder(path: Path) -> bool:
     if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
         raise InputError(f"{path} is neither a file nor a folder", "Copy it into a file.")
     return stat.S_ISDIR(mode)
+
+
+def _missing(path: Path, error: InputError) -> FileReport:
+    kind = _kind_by_name(path.name) or "folder"
+    return FileReport(str(path), "", kind, "failed", error=error.args[0], remedy=error.remedy)
 
 
 def _check_case(sources: dict[Path, Path]) -> None:

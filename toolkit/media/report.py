@@ -18,7 +18,7 @@ class FileReport(msgspec.Struct, frozen=True):
     Attributes:
         source: its path.
         output: where the result is, or the existing file that was not overwritten; empty when it failed.
-        kind: `image` or `video`; `folder`: one that cannot be listed.
+        kind: `image` or `video`; `folder`: one that cannot be listed, or a path without a suffix that does not exist.
         outcome: `stopped`: the run was interrupted, and the output holds what was finished. `exists`: not upscaled,
             since the output exists and is not to be overwritten.
         frames: 1 for pictures; 0 if an earlier run finished the file.

@@ -38,9 +38,9 @@ def upscale(
 ) -> UpscaleReport:
     """Upscale pictures, videos, and folders of them.
 
-    A file that fails for any reason does not end the others; the error of a single file is raised. An existing output
-    is not overwritten unless the options say so. On Ctrl-C (or SIGTERM) the current video is closed, and its finished
-    part is written to a playable file beside the output.
+    A file that fails for any reason, or does not exist, does not end the others; the error of a single file is raised.
+    An existing output is not overwritten unless the options say so. On Ctrl-C (or SIGTERM) the current video is closed,
+    and its finished part is written to a playable file beside the output.
 
     Args:
         paths: files and folders; folders are searched recursively, and their tree is kept.
@@ -50,7 +50,7 @@ def upscale(
         progress: called as work goes on.
 
     Raises:
-        InputError: bad options, no files, or the only file fails.
+        InputError: bad options, no files, none of them exists, or the only file fails.
         OutputExists: the output of the only file exists, and is not to be overwritten.
         UnexpectedError: the only file fails for an unforeseen reason, which is the cause.
         Unavailable: the runtime, PyAV or Ray is not available here.
@@ -107,13 +107,18 @@ def output_label(options: UpscaleOptions) -> str:
     return "_4k" if box.sides == (2160, 3840) else f"_{box}"
 
 
+def worker_threads(options: UpscaleOptions) -> int:
+    """Threads of the runtime in each process on this machine; 0: all CPUs."""
+    return options.threads or (max(1, usable_cpus() // options.jobs) if options.jobs > 1 else 0)
+
+
 def _workers(options: UpscaleOptions) -> Workers | None:
     if options.ray is not None:
         from toolkit.media.cluster import RayWorkers
 
         return RayWorkers(options.ray, options.threads)
     if options.jobs > 1:
-        return LocalWorkers(options.jobs, options.threads or max(1, usable_cpus() // options.jobs))
+        return LocalWorkers(options.jobs, worker_threads(options))
     return None
 
 
