@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import shlex
 import shutil
@@ -231,5 +232,12 @@ def test_the_command(small_artifact: Artifact, tmp_path: Path, toolkit_command: 
     assert path.read_text() == script(small_artifact, Path(path.name))
     again = toolkit_command("vapoursynth", small_artifact.path, cwd=tmp_path)
     assert again.returncode == 2 and "--overwrite" in again.stderr
+    found = json.loads(
+        toolkit_command("vapoursynth", small_artifact.path, "--overwrite", "--json", cwd=tmp_path).stdout
+    )
+    assert (found["path"], found["network"]) == (path.name, str(small_artifact.path))
+    assert found["mpv"] == mpv_command(Path(path.name))
+    both = toolkit_command("vapoursynth", small_artifact.path, "--json", "-o", "-", cwd=tmp_path)
+    assert both.returncode == 2 and both.stdout == ""
     shown = toolkit_command("vapoursynth", small_artifact.path, "-o", "-", "--runtime", "openvino", cwd=tmp_path)
     assert shown.returncode == 0 and shown.stdout == script(small_artifact, Path("script.vpy"), "openvino")

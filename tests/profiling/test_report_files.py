@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from profile_reports import cell, report
 
-from toolkit.cli import console
+from toolkit.cli import _run, console
 from toolkit.cli.profile_table import print_report
 from toolkit.errors import InputError
 from toolkit.profiling.gate import gate
@@ -184,6 +184,25 @@ def test_gate_prints_what_markup_would_break(tmp_path: Path, capsys: pytest.Capt
     printed = capsys.readouterr().out
     assert "[/] [bold]:smile:\\x1b[2J" in printed
     assert not hidden(printed)
+
+
+def test_reports_are_printed_as_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(made().to_json())
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="0"):
+        _run(["report", "--json"])
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == PLAIN
+    assert "openvino" in printed.err, "the table is on standard error"
+    with pytest.raises(SystemExit, match="0"):
+        _run(["report", str(path), str(path), "--json"])
+    assert json.loads(capsys.readouterr().out) == [PLAIN, PLAIN]
+    for other in (["--csv"], ["--markdown", "-"]):
+        with pytest.raises(InputError, match="only one of --json"):
+            _run(["report", "--json", *other])
 
 
 @pytest.mark.parametrize("schema", [2, 3])

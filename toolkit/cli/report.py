@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from toolkit.cli.console import out, print_documents, styled, table
-from toolkit.cli.options import Csv, Html, InputFile, Markdown, Overwrite, flag
+from toolkit.cli.console import err, out, print_documents, styled, table
+from toolkit.cli.options import Csv, Html, InputFile, Json, Markdown, Overwrite, flag
 from toolkit.cli.paths import STDOUT, existing_file
 from toolkit.errors import InputError
 from toolkit.system.atomic import check_outputs, numbered
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from toolkit.profiling.reporting.side_by_side import TitledReport
 
 
@@ -26,6 +28,7 @@ def report(
         Parameter(help="Write Markdown tables for a README or a pull request. `-`: to standard output."),
     ] = None,
     csv: Annotated[Csv, flag("Print one report as comma-separated values.")] = False,
+    json: Annotated[Json, flag("Print the report as one JSON document, or a list of several.")] = False,
     schema: Annotated[bool, flag("Print the JSON Schema of report.json.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -39,6 +42,8 @@ def report(
     """
     if csv and len(reports) > 1:
         raise InputError("--csv prints one report")
+    if json + csv + (markdown == STDOUT) > 1:
+        raise InputError("only one of --json, --csv and --markdown - can be printed")
     check_outputs(html, markdown, overwrite=overwrite)
     paths = reports or (numbered(Path("report.json"), latest=True),)
     if schema:
@@ -57,10 +62,14 @@ def report(
         print(in_markdown(titled), end="")
     elif csv:
         print(titled[0].report.to_csv(), end="")
-    elif len(titled) == 1:
-        print_report(titled[0].report, out)
     else:
-        _print_several(titled)
+        if json:
+            print_documents([item.report for item in titled])
+        console = err if json else out
+        if len(titled) == 1:
+            print_report(titled[0].report, console)
+        else:
+            _print_several(titled, console)
     write_pages(titled, html, None if to_stdout else markdown, overwrite=overwrite)
 
 
@@ -70,16 +79,16 @@ def _print_schema() -> None:
     print_documents([report_schema()])
 
 
-def _print_several(reports: Sequence[TitledReport]) -> None:
+def _print_several(reports: Sequence[TitledReport], console: Console) -> None:
     from toolkit.profiling.reporting.side_by_side import side_by_side
 
     names = [titled.title for titled in reports]
     for titled in reports:
         here = titled.report.environment
         described = f"{here.processor}, {titled.report.threads} threads, {titled.report.begun[:10]}"
-        out.print(styled("[bold]{}[/]: {}", titled.title, described))
+        console.print(styled("[bold]{}[/]: {}", titled.title, described))
     boundary = reports[0].report.boundary
-    out.print(styled("\nMedian in ms, and relative to {}; boundary {}", names[0], boundary))
+    console.print(styled("\nMedian in ms, and relative to {}; boundary {}", names[0], boundary))
     rows = table("workload", "configuration", *names, right=tuple(names))
     for row in side_by_side(reports):
         shown = []
@@ -90,4 +99,4 @@ def _print_several(reports: Sequence[TitledReport]) -> None:
             text = f"{1000 * cell.statistics.median:.2f}"
             shown.append(text if ratio is None else f"{text} {ratio[0]:.2f}x")
         rows.add_row(row.workload, row.name, *shown)
-    out.print(rows)
+    console.print(rows)

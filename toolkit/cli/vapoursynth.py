@@ -7,9 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from toolkit.cli.console import err, out, styled
-from toolkit.cli.options import NetworkPath, Overwrite
+from toolkit.cli.console import err, out, print_documents, styled
+from toolkit.cli.options import Json, NetworkPath, Overwrite
 from toolkit.cli.paths import STDOUT, each, existing_file, output_file
+from toolkit.errors import InputError
 from toolkit.kinds import kind_of
 from toolkit.system.atomic import check_outputs, write_bytes
 
@@ -40,6 +41,7 @@ def vapoursynth(
         ),
     ] = None,
     overwrite: Overwrite = False,
+    json: Json = False,
 ) -> None:
     """Write a VapourSynth script that upscales video, for mpv and vspipe.
 
@@ -51,6 +53,8 @@ def vapoursynth(
     network
         Artifact (.onnx or .json), or engine that was built for native, tensorrt or tensorrt-rtx.
     """
+    if json and output == STDOUT:
+        raise InputError("--json and -o - both print on standard output", "Name a script with -o.")
     check_outputs(output if output != STDOUT else None, overwrite=overwrite)
     from toolkit.artifact import Artifact
     from toolkit.deployment.vapoursynth.script import mpv_command, script
@@ -64,5 +68,7 @@ def vapoursynth(
         print(text, end="")
         return
     write_bytes(path, text.encode(), overwrite=overwrite)
-    out.print(styled("[bold]{}[/]", path))
+    if json:
+        print_documents([{"path": path, "network": given.path, "mpv": mpv_command(path)}])
+    (err if json else out).print(styled("[bold]{}[/]", path))
     err.print(styled("  {}", mpv_command(path)), soft_wrap=True)
