@@ -12,20 +12,22 @@ from samples import needs_data
 
 from toolkit.artifact import Artifact
 from toolkit.checks import SIMULATED, Limits, Spent, Verdict
-from toolkit.conversion import CurvePoint
-from toolkit.errors import CheckFailed, InputError, Unavailable
+from toolkit.conversion import CurveCost, CurvePoint
+from toolkit.errors import CheckFailed, InputError, OutputExists, Unavailable
 from toolkit.graph.precision.convert import convert
 from toolkit.graph.precision.integer_fit import IntegerFit
 from toolkit.graph.precision.options import ConvertOptions
 from toolkit.graph.precision.registry import find_target
 from toolkit.graph.precision.simulate import simulated
+from toolkit.pages.axes import crowded
 from toolkit.quality.bench import Bench
 from toolkit.quality.budget import BUDGETS
 from toolkit.quality.cost import units
 from toolkit.quality.curve import plot_curve
 from toolkit.quality.search import Search
 from toolkit.quality.timing import Stopwatch
-from toolkit.quality.tuning import _chosen, _points, pareto, tune
+from toolkit.quality.tuning import Tuned, _chosen, _points, pareto, tune
+from toolkit.quality.tuning_page import write_tuning_page
 from toolkit.runtimes.subject import load_session
 from toolkit.system.progress import Progress
 
@@ -185,8 +187,51 @@ def test_the_released_network(precision: str, released_artifact: Artifact, tmp_p
     assert spent.mean == pytest.approx(tuned.chosen.spent, abs=1e-9)
     assert (spent.mean, spent.worst_image, spent.worst_patch) <= (limits.mean, limits.worst_image, limits.worst_patch)
     assert manifest.verdicts == (Verdict(SIMULATED, "the toolkit", 5, spent, limits, True),)
+    write_tuning_page(tuned, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert f"loses {tuned.spent.mean:.1%} of the gain" in text
+    assert text.count("<circle") == len(tuned.curve)
     plot_curve(tuned, tmp_path / "c.svg")
     assert "budget" in (tmp_path / "c.svg").read_text()
+
+
+def tuned_report(artifact: Artifact, curve: list[tuple[float, float]]) -> Tuned:
+    """A tuning with this curve of (cost, share of the gain lost), whose second mix was chosen."""
+    names = [f"conv{number}" for number in range(len(curve) - 1)]
+    points = tuple(CurvePoint(tuple(names[:number]), *point) for number, point in enumerate(curve))
+    lost = {name: Spent(0.01 * number, 0.1, 1.0) for number, name in enumerate(names)}
+    chosen = Spent(points[1].spent, 0.1, 1.25)
+    limits, cost = Limits(0.05, 0.15, 2.0), CurveCost("multiply-adds")
+    return Tuned(artifact, "5 <images>", 1.5, lost, lost, points, points[1], chosen, limits, cost)
+
+
+def test_the_page_of_a_tuning(small_artifact: Artifact, tmp_path: Path) -> None:
+    made = tuned_report(small_artifact, [(0.0, 0.2), (0.3, 0.04), (0.6, 0.02), (1.0, 0.0)])
+    write_tuning_page(made, tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text()
+    assert "fp32 with 1 of 3 nodes in float32 loses 4.0% of the gain of 1.50 dB over bicubic; 5.0% are allowed." in text
+    assert "5 &lt;images&gt;" in text
+    assert "conv0</text>" not in text, "it loses nothing alone"
+    assert [text.count(f"conv{number}</text>") for number in (1, 2)] == [1, 1]
+    assert text.count("class='marked'>4.00%<") == 1
+    with pytest.raises(OutputExists):
+        write_tuning_page(made, tmp_path / "a.html")
+
+
+def test_axes_are_logarithmic_where_mixes_are_crowded(small_artifact: Artifact, tmp_path: Path) -> None:
+    even = [(0.0, 0.2), (0.3, 0.16), (0.6, 0.1), (1.0, 0.0)]
+    cheap = [(0.0, 0.5), (0.001, 0.4), (0.01, 0.3), (0.03, 0.2), (1.0, 0.0)]
+    for curve, words in (
+        (even, "cheaper.</"),
+        (cheap, "cheaper. Mixes that cost less than 0.1% are at the left end.<"),
+    ):
+        made = tuned_report(small_artifact, curve)
+        write_tuning_page(made, tmp_path / "a.html", overwrite=True)
+        assert words in (tmp_path / "a.html").read_text()
+        plot_curve(made, tmp_path / "a.png", overwrite=True)
+    assert not crowded([0.0, 0.3, 0.6, 1.0])
+    assert crowded([0.0, 0.001, 0.01, 0.03, 1.0])
+    assert not crowded([0.0])
 
 
 def test_openvino_computes_a_mix_as_it_is(small_artifact: Artifact, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from toolkit.cli.options import (
     BesideArtifact,
     BudgetFile,
     Calibration,
+    Html,
     Images,
     Json,
     Overwrite,
@@ -83,6 +84,7 @@ def tune(
     search: Search = _SEARCH,
     calibration: Calibration = _CALIBRATION,
     output: BesideArtifact = None,
+    html: Annotated[Html, Parameter(help="Write a self-contained HTML page of quality, cost and nodes.")] = None,
     plot: Annotated[Plot, Parameter(help="Write a plot of quality against cost (.png, .svg or .pdf).")] = None,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -104,10 +106,11 @@ def tune(
     from toolkit.artifact import Artifact
 
     source, limits = Artifact.read(artifact), search.limits(precision)
-    check_outputs(plot, overwrite=overwrite)
+    check_outputs(html, plot, overwrite=overwrite)
     from toolkit.graph.precision.options import ConvertOptions
     from toolkit.quality.curve import plot_curve
     from toolkit.quality.tuning import tune as run
+    from toolkit.quality.tuning_page import write_tuning_page
 
     options = ConvertOptions(
         calibration=calibration.calibration, method=calibration.method, percentile=calibration.percentile
@@ -125,6 +128,8 @@ def tune(
             overwrite=overwrite,
             progress=progress,
         )
+    if html is not None:
+        write_tuning_page(tuned, html, overwrite=overwrite)
     if plot is not None:
         plot_curve(tuned, plot, overwrite=overwrite)
     if json:
@@ -133,6 +138,8 @@ def tune(
 
 
 def _print(tuned: Tuned, console: Console) -> None:
+    from toolkit.quality.tuning_page import kept_nodes
+
     limits, spent = tuned.limits, tuned.spent
     console.print(styled("gain over bicubic: {:.3f} dB PSNR-Y on {}", tuned.gain, tuned.images))
     heads = "unit", "gain lost if only it is lowered", "gain lost if only it is float32"
@@ -144,10 +151,10 @@ def _print(tuned: Tuned, console: Console) -> None:
     curve = table(cost, "gain lost", "kept in float32", right=(cost, "gain lost"))
     for point in tuned.curve:
         style = "green" if point == tuned.chosen else "" if point.spent <= limits.mean else "dim"
-        cells = f"{point.cost:.1%}", f"{point.spent:.2%}", _names(point.kept, len(tuned.alone))
+        cells = f"{point.cost:.1%}", f"{point.spent:.2%}", kept_nodes(point, tuned)
         curve.add_row(*cells, style=style)
     console.print(curve)
-    kept = _names(tuned.chosen.kept, len(tuned.alone))
+    kept = kept_nodes(tuned.chosen, tuned)
     figures = (
         f"loses {spent.mean:.2%} of the gain over bicubic (allowed {limits.mean:.1%}), in the worst image "
         f"{spent.worst_image:.1%} ({limits.worst_image:.1%}); worst patch {spent.worst_patch:.2f} grey levels "
@@ -155,7 +162,3 @@ def _print(tuned: Tuned, console: Console) -> None:
     )
     chosen = f"kept in float32: {kept} ({tuned.chosen.cost:.1%}: {cost})"
     console.print(styled("[bold]{}[/] {}; {}", tuned.artifact.path, figures, chosen), soft_wrap=True)
-
-
-def _names(kept: tuple[str, ...], count: int) -> str:
-    return "everything" if len(kept) == count else ", ".join(kept) or "nothing"

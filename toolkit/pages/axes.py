@@ -42,6 +42,13 @@ def spanning(values: Sequence[float], start: float, end: float, *, logarithmic: 
     return Axis(low / margin, high * margin, start, end, True)
 
 
+def crowded(values: Sequence[float]) -> bool:
+    """Whether most of the positive values are in the lowest tenth of their range, where only logarithms tell them
+    apart."""
+    positive = [value for value in values if value > 0]
+    return 2 * sum(value < 0.1 * max(positive) for value in positive) > len(positive)
+
+
 def number(value: float) -> str:
     """Three significant digits with an SI suffix: 1.5k, 20M, 3G."""
     for factor, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):

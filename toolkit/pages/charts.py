@@ -117,13 +117,13 @@ def scatter(
     y_unit: str,
     *,
     lines: Sequence[Line] = (),
-    logarithmic: bool = False,
+    logarithmic: tuple[bool, bool] = (True, False),
 ) -> str:
-    """Labelled points; x is logarithmic, y if `logarithmic`."""
+    """Labelled points; `logarithmic`: whether x is, and whether y is."""
     xs = [point.x for point in points] + [x for line in lines for x, _ in line.points]
     ys = [point.y for point in points] + [y for line in lines for _, y in line.points]
-    x_axis = spanning(xs, 46, _RIGHT, logarithmic=True)
-    y_axis = spanning(ys, _HEIGHT, 22, logarithmic=logarithmic)
+    x_axis = spanning(xs, 46, _RIGHT, logarithmic=logarithmic[0])
+    y_axis = spanning(ys, _HEIGHT, 22, logarithmic=logarithmic[1])
     drawn = [*_grid(x_axis, _HEIGHT, x_unit, top=22)]
     drawn.append(f'<text class="small" x="0" y="12">{html(y_unit)}</text>')
     for tick in y_axis.ticks():

@@ -1,15 +1,16 @@
-"""Quality reports as one HTML page with the worst patches of each network."""
+"""Quality reports as one HTML page: what each precision loses, and its worst patches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.pages.document import document, fold, table
+from toolkit.pages.charts import COLOURS, Spread, spreads
+from toolkit.pages.document import document, figure, figures, fold, table
 from toolkit.pages.slider import png_url
 from toolkit.quality.data import Pixels
 from toolkit.quality.measurement import Metrics
@@ -27,6 +28,12 @@ _SIDE = 192
 
 _MOST_AMPLIFIED = 32
 """Largest amplification of a difference, so that one grey level does not look like a large error."""
+
+_VISIBLE = 98
+"""Percentile of a map's magnitudes that is shown at full contrast: the largest alone would leave the rest black."""
+
+_LEAST_LOSS = 1e-3
+"""Share of the mean gain below which losses are drawn alike: an axis of logarithms has no 0."""
 
 _STYLE = """
 .patch{display:grid;grid-template-columns:repeat(7,minmax(0,192px));gap:.6em;margin-bottom:1.2em}
@@ -73,7 +80,7 @@ class Pictures:
         content = [f"<p>{html(degradation)}</p>"]
         for network in report.networks:
             reference = network.subjects[0]
-            content.append(_summary(network))
+            content += _summary(network)
             content += [self._subject(subject, reference) for subject in network.subjects]
         page = document("RT4KSR image quality", content, style=_STYLE, images=True)
         write_bytes(path, page.encode(), overwrite=overwrite)
@@ -81,26 +88,93 @@ class Pictures:
     def _subject(self, subject: SubjectReport, reference: SubjectReport) -> str:
         kept = self._kept.get((subject.name, subject.runtime, subject.precision), [])
         against = "the original" if subject.reference else "fp32"
-        title = f"{subject.name}, {subject.precision} on {subject.runtime}: largest errors against {against}"
+        title = f"{subject.name}, {_configuration(subject)}: where it differs most from {against}"
         ran = f"Stored in {subject.precision}, computed in {subject.ran}."
         ran = f"<p class='marked'>{html(ran)}</p>" if subject.ran else ""
-        patches = "".join(_patch(image, views, alone=subject.reference) for image, views in kept)
+        patches = "".join(_patch(image, views, subject) for image, views in kept)
         return f"<h3>{html(title)}</h3>{ran}{patches}{_images(subject, reference)}"
 
 
-def _summary(network: NetworkReport) -> str:
+def _summary(network: NetworkReport) -> Iterator[str]:
+    """What decides first; all numbers are behind a fold."""
+    reference, *others = network.subjects
+    cut = f"; all images cropped to {network.cut_to} (low resolution)" if network.cut_to else ""
+    explained = (
+        f"Means over {len(reference.images)} images; a border of {network.border} pixels is ignored{cut}. Gain lost: "
+        "share of the gain over bicubic that is lost compared with fp32; worst patch: its difference from fp32, of 255 "
+        "grey levels."
+    )
+    yield f"<h2>{html(network.name)}</h2>"
+    yield f"<p class='headline'>{html(_headline(network))}</p><p class='soft'>{html(explained)}</p>"
+    rows = [["bicubic", f"{network.bicubic.psnr_y:.2f}", f"{network.bicubic.ssim_y:.4f}", "", "", ""]]
+    for subject in network.subjects:
+        mean = subject.mean
+        lost = "" if subject.spent is None else f"{subject.spent:.1%}"
+        patch = "" if subject.reference else f"{subject.worst_patch.patch_difference:.2f}"
+        name = f"{subject.name} ({subject.precision}), {subject.runtime}"
+        rows.append([name, f"{mean.psnr_y:.2f}", f"{mean.ssim_y:.4f}", lost, patch, _verdict(subject)])
+    over = len(_OVERVIEW) - 1
+    marked = [None, *(None if subject.passed else over for subject in network.subjects)]
+    yield table(_OVERVIEW, rows, texts=1, marked=marked)
+    yield fold("All columns", _all_columns(network))
+    if others and len(reference.images) > 1 and network.gain > 0:
+        yield figures([_losses(network)])
+
+
+def _headline(network: NetworkReport) -> str:
+    reference, *others = network.subjects
+    gain = (
+        f"{reference.name} is {network.gain:.2f} dB (PSNR-Y) better than bicubic interpolation"
+        if network.gain > 0
+        else f"{reference.name} is no better than bicubic interpolation ({network.gain:.2f} dB PSNR-Y)"
+    )
+    parts = [
+        f"{_configuration(subject)} loses {subject.spent:.1%} of that"
+        + ("" if subject.verdict is None else ", within its budget" if subject.passed else ", more than its budget")
+        for subject in others
+        if subject.spent is not None
+    ]
+    return "; ".join([gain, *parts]) + "."
+
+
+def _configuration(subject: SubjectReport) -> str:
+    return f"{subject.precision} on {subject.runtime}"
+
+
+def _verdict(subject: SubjectReport) -> str:
+    return "" if subject.verdict is None else "ok" if subject.passed else "over budget"
+
+
+def _losses(network: NetworkReport) -> str:
+    """The loss of every image, on an axis of logarithms: most lie close to 0, and the worst far from it."""
+    reference, *others = network.subjects
+    least = _LEAST_LOSS * network.gain
+    rows = []
+    for number, subject in enumerate(others):
+        lost = [
+            exact.metrics.psnr_y - image.metrics.psnr_y
+            for exact, image in zip(reference.images, subject.images, strict=True)
+        ]
+        mean = reference.mean.psnr_y - subject.mean.psnr_y
+        values = [max(value, least) for value in lost]
+        value = f"mean {mean:.3f} dB, worst {max(lost):.3f} dB"
+        rows.append(Spread(_configuration(subject), value, values, max(mean, least), None, f"c{number % COLOURS}"))
+    marks = [(share * network.gain, f"{share:.0%} of the gain") for share in (0.01, 0.1)]
+    title = "PSNR-Y lost in each image"
+    caption = (
+        "Compared with fp32; further left is better. Vertical line: mean. Images that lose less than "
+        f"{_LEAST_LOSS:.1%} of the mean gain, or nothing, are at the left end."
+    )
+    return figure(title, spreads(title, rows, "dB lost", marks), caption)
+
+
+def _all_columns(network: NetworkReport) -> str:
     header = ("network", "runtime", *_METRICS, "gain lost", "worst image", "worst patch", "budget")
     rows = [["bicubic", "", *_metrics(network.bicubic), "", "", "", ""]]
     for subject in network.subjects:
         name = f"{subject.name} ({subject.precision})"
         rows.append([name, subject.runtime, *_metrics(subject.mean), *_lost(subject)])
-    over = len(header) - 1
-    marked = [None, *(None if subject.passed else over for subject in network.subjects)]
-    cut = f"; all images cropped to {network.cut_to} (low resolution)" if network.cut_to else ""
-    return (
-        f"<h2>{html(network.name)}</h2><p>Gain over bicubic: {network.gain:.3f} dB PSNR-Y; a border of "
-        f"{network.border} pixels is ignored{html(cut)}.</p>{table(header, rows, texts=2, marked=marked)}"
-    )
+    return table(header, rows, texts=2)
 
 
 def _lost(subject: SubjectReport) -> list[str]:
@@ -116,7 +190,7 @@ def _lost(subject: SubjectReport) -> list[str]:
     allowed = subject.verdict.allowed
     bounds = f"{allowed.mean:.1%}", f"{allowed.worst_image:.1%}", f"{allowed.worst_patch:g}"
     cells = [f"{cell} of {bound}" for cell, bound in zip(cells, bounds, strict=True)]
-    return [*cells, "ok" if subject.passed else "over budget"]
+    return [*cells, _verdict(subject)]
 
 
 def _images(subject: SubjectReport, reference: SubjectReport) -> str:
@@ -133,34 +207,41 @@ def _images(subject: SubjectReport, reference: SubjectReport) -> str:
 
 
 _METRICS = ("PSNR-Y", "PSNR-RGB", "SSIM-Y", "SSIM-RGB")
+_OVERVIEW = ("network", "PSNR-Y, dB", "SSIM-Y", "gain lost", "worst patch", "budget")
 
 
 def _metrics(mean: Metrics) -> list[str]:
     return [f"{mean.psnr_y:.3f}", f"{mean.psnr_rgb:.3f}", f"{mean.ssim_y:.4f}", f"{mean.ssim_rgb:.4f}"]
 
 
-def _patch(image: ImageReport, views: Views, *, alone: bool) -> str:
-    """A patch as a row of images. `alone`: it is of the fp32 reference itself, which is not shown twice."""
+def _patch(image: ImageReport, views: Views, subject: SubjectReport) -> str:
+    """A patch as a row of images. The fp32 reference is not shown twice in its own."""
     top, left = image.patch
-    title = f"{image.label} at {left},{top}: {image.patch_difference:.2f} grey levels (RMS, luma)"
+    alone = subject.reference
+    against = "the original" if alone else "fp32"
+    height, width = views.original.shape[:2]
+    title = (
+        f"{image.label}, the {width}×{height} pixels at {left},{top}: they differ from {against} by "
+        f"{image.patch_difference:.2f} of 255 grey levels (root mean square of luma)."
+    )
     error, gain = _error_map(views.result, views.original)
     difference, times = _difference(views.result, views.fp32)
-    figures = [("LR", views.low), ("bicubic", views.bicubic), ("this network", views.result)]
-    figures += [] if alone else [("fp32", views.fp32)]
-    figures += [("original", views.original), (f"error ×{gain}", error)]
-    figures += [] if alone else [(f"difference from fp32 ×{times}", difference)]
-    shown = "".join(
+    shown = [("low resolution", views.low), ("bicubic", views.bicubic), (subject.precision, views.result)]
+    shown += [] if alone else [("fp32", views.fp32)]
+    shown += [("original", views.original), (f"error against the original ×{gain}; black: none", error)]
+    shown += [] if alone else [(f"difference from fp32 ×{times}; grey: none, brighter: larger value", difference)]
+    drawn = "".join(
         f"<figure><img src='{_enlarged_png(pixels)}' alt='{html(caption)}'>"
         f"<figcaption>{html(caption)}</figcaption></figure>"
-        for caption, pixels in figures
+        for caption, pixels in shown
     )
-    return f"<p>{html(title)}</p><div class='patch'>{shown}</div>"
+    return f"<p>{html(title)}</p><div class='patch'>{drawn}</div>"
 
 
 def _error_map(result: Pixels, original: Pixels) -> tuple[Pixels, int]:
-    """Absolute error, amplified by a power of two so that the largest is nearly white; and that factor."""
+    """Absolute error, amplified by a power of two so that the largest errors are nearly white; and that factor."""
     error = np.abs(result.astype(int) - original)
-    gain = _amplification(error, 255)
+    gain = min(_amplification(error, 255), _MOST_AMPLIFIED)
     return np.clip(error * gain, 0, 255).astype(np.uint8), gain
 
 
@@ -172,8 +253,9 @@ def _difference(result: Pixels, other: Pixels) -> tuple[Pixels, int]:
 
 
 def _amplification(magnitudes: NDArray[np.int_], full: int) -> int:
-    """The largest power of two for which the largest magnitude stays at or below `full`; at least 1."""
-    return 1 << max((full // max(int(magnitudes.max()), 1)).bit_length() - 1, 0)
+    """The largest power of two for which nearly all magnitudes stay at or below `full`; at least 1."""
+    large = max(int(np.percentile(magnitudes, _VISIBLE, method="higher")), 1)
+    return 1 << max((full // large).bit_length() - 1, 0)
 
 
 def _enlarged_png(pixels: Pixels) -> str:

@@ -135,7 +135,8 @@ def _roofline(
                 left = ridge / 8
                 ends = ((left, left * ceiling.bytes_per_second), (ridge, rate), (far, rate))
                 lines.append(Line(ends, f"{ceiling.device} {precision}"))
-    chart = scatter(title, points, "multiply-adds per byte", "multiply-adds per second", lines=lines, logarithmic=True)
+    units = "multiply-adds per byte", "multiply-adds per second"
+    chart = scatter(title, points, *units, lines=lines, logarithmic=(True, True))
     caption = (
         "Lines: peak rates of this machine, measured with PyTorch convolutions, matrix products and copies. Bytes: the "
         "minimum that must be read and written. Percentages: share of the roofline that is reached."
