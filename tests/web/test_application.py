@@ -9,11 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import browser
+import numpy as np
 import pytest
 from browser import Browser
 from photographs import picture
 from PIL import Image
 
+import toolkit
+from toolkit.artifact import Artifact
 from toolkit.graph.analysis.locality import Locality
 from toolkit.media.strips import cut, highest
 from toolkit.sizes import SizeRule, reflected_indices
@@ -61,17 +64,31 @@ def test_dragging_moves_the_line(page: Browser) -> None:
     assert page.run("return Math.round(document.getElementById('viewline').value)") == 25
 
 
-def test_a_picture_is_dropped(page: Browser) -> None:
+def test_a_picture_is_dropped(page: Browser, networks: dict[str, Artifact]) -> None:
+    before = page.run("return document.getElementById('viewright').toDataURL()")
     page.run(
         """
         const canvas = new OffscreenCanvas(30, 20);
-        canvas.getContext("2d").fillRect(3, 4, 5, 6);
+        const context = canvas.getContext("2d");
+        context.fillStyle = "#c08040";
+        context.fillRect(0, 0, 30, 20);
+        context.fillStyle = "#204060";
+        context.fillRect(3, 4, 15, 6);
         const data = new DataTransfer();
         data.items.add(new File([await canvas.convertToBlob()], "dropped.png", { type: "image/png" }));
         document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
         """
     )
     page.wait("document.getElementById('caption').textContent === 'dropped: 30×20 → 60×40'")
+    assert page.run("return document.getElementById('viewright').toDataURL()") != before
+    dropped = np.full((20, 30, 3), (0xC0, 0x80, 0x40), np.uint8)
+    dropped[4:10, 3:18] = 0x20, 0x40, 0x60
+    with toolkit.Upscaler(networks["fp32"], runtime="ort-cpu") as upscale:
+        wanted = upscale(dropped)
+    result = page.downloaded("#save")
+    with Image.open(result) as image:
+        assert np.abs(np.asarray(image.convert("RGB")).astype(int) - wanted).max() <= 1
+    result.unlink()
 
 
 def test_actual_pixels(page: Browser) -> None:
