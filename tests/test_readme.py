@@ -73,4 +73,6 @@ def test_the_figures_of_the_picture_are_those_of_the_weights() -> None:
         )
     figures = [f"{measure(result, original, SCALE).metrics.psnr_y:.2f}" for result in results]
     text = " ".join((ROOT / "README.md").read_text().split())
-    assert "PSNR-Y {} dB by bicubic, {} by Lanczos, {} by RT4KSR".format(*figures) in text
+    expected = "Left: bicubic, {} dB (PSNR-Y). Right: RT4KSR with the weights that come along, {} dB (Lanczos: {})."
+    by_bicubic, by_lanczos, by_network = figures
+    assert expected.format(by_bicubic, by_network, by_lanczos) in text
