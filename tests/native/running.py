@@ -11,8 +11,19 @@ from toolkit.artifact import Artifact
 from toolkit.native.compiler import cached_library
 from toolkit.native.library import Library
 from toolkit.native.planner import plan
-from toolkit.native.targets import find_target, missing
+from toolkit.native.targets import Target, find_target, missing
 from toolkit.workloads import Shape
+
+EMULATED = {
+    f"{name}-tiles": replace(find_target(name), name=f"{name}-tiles", tiles="tiles_emulated.h")
+    for name in ("scalar", "x86-64-v3")
+}
+"""Targets whose bf16 and int8 convolutions use tile operations in portable C++."""
+
+
+def chosen_target(name: str) -> Target:
+    """A target by name, an emulated one included."""
+    return EMULATED.get(name) or find_target(name)
 
 
 class Native:
@@ -23,7 +34,7 @@ class Native:
         self.program = plan(made.path, made.manifest)
 
     def library(self, target: str = "native", tile_columns: int = 0) -> Library:
-        chosen = find_target(target)
+        chosen = chosen_target(target)
         if lacking := missing(chosen):
             pytest.skip(f"this machine does not run {target}: it lacks {lacking}")
         program = replace(self.program, tile_columns=tile_columns) if tile_columns else self.program

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from toolkit.artifact import Manifest
 from toolkit.native.program import Program
-from toolkit.native.targets import Target
+from toolkit.native.targets import TILE_FLAGS, Target
 from toolkit.port import Port
 from toolkit.quoting import cpp_comment
 
@@ -28,7 +28,9 @@ def interface(template: str, program: Program, manifest: Manifest, target: Targe
     text = (files("toolkit.native") / "c" / template).read_text()
     fixed = program.shape
     features = {"avx512_vnni": "avx512vnni", "avx512_bf16": "avx512bf16"}
-    checks = [f'__builtin_cpu_supports("{features.get(flag, flag)}")' for flag in sorted(target.flags)]
+    checks = [f'__builtin_cpu_supports("{features.get(flag, flag)}")' for flag in sorted(target.flags - TILE_FLAGS)]
+    if target.tiles:
+        checks.append("tiles::available()")
     values = {
         "NAME": cpp_comment(manifest.name),
         "SYMBOL": symbol(manifest.name),

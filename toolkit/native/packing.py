@@ -14,6 +14,9 @@ from toolkit.native.program import CHANNELS_PER_LANE, Convolution
 
 Lanes = NDArray[np.float32] | NDArray[np.uint32]
 
+TILE = 16
+"""Rows of a tile register, and 32-bit lanes of a row."""
+
 
 def blocks(outputs: int, largest: int) -> list[int]:
     """Sizes of register tiles for `outputs` channels: the smallest number of tiles of at most `largest`
@@ -28,13 +31,23 @@ def packed(convolution: Convolution, sizes: list[int]) -> Lanes:
 
     Input channels are padded with zeros to whole lanes.
     """
-    weight = convolution.weight
-    channels = CHANNELS_PER_LANE[convolution.format]
-    full = np.zeros((weight.shape[0], -(-weight.shape[1] // channels) * channels, *weight.shape[2:]), weight.dtype)
-    full[:, : weight.shape[1]] = weight
-    lanes = _lanes(full, channels, convolution.format)
-    parts = np.split(lanes, np.cumsum(sizes)[:-1])
+    parts = np.split(_padded_lanes(convolution), np.cumsum(sizes)[:-1])
     return np.concatenate([part.transpose(1, 2, 3, 0).reshape(-1) for part in parts])
+
+
+def packed_tiles(convolution: Convolution) -> Lanes:
+    """Weights for `headers/tile_convolution.h`, as [two blocks][group of taps][block][output in block][tap in group].
+
+    The taps of an output are [input lane][ky][kx]. The last group and the last block are padded with zeros.
+    """
+    lanes = _padded_lanes(convolution)
+    taps = lanes.reshape(len(lanes), -1)
+    count, groups = -(-len(taps) // TILE), -(-taps.shape[1] // TILE)
+    block = blocks(len(taps), TILE)[0]
+    full = np.zeros((count * block, groups * TILE), taps.dtype)
+    full[: len(taps), : taps.shape[1]] = taps
+    tiles = full.reshape(count, block, groups, TILE).transpose(0, 2, 1, 3)
+    return np.concatenate([tiles[first : first + 2].swapaxes(0, 1).reshape(-1) for first in range(0, count, 2)])
 
 
 def offsets(convolution: Convolution) -> NDArray[np.int32]:
@@ -53,6 +66,15 @@ def bf16_bits(values: NDArray[np.float32]) -> NDArray[np.uint16]:
     if (bits & 0xFFFF).any():
         raise ValueError("these weights are not bf16")
     return (bits >> 16).astype(np.uint16)
+
+
+def _padded_lanes(convolution: Convolution) -> Lanes:
+    """(O, lanes, KY, KX), input channels padded with zeros to whole lanes."""
+    weight = convolution.weight
+    channels = CHANNELS_PER_LANE[convolution.format]
+    full = np.zeros((weight.shape[0], -(-weight.shape[1] // channels) * channels, *weight.shape[2:]), weight.dtype)
+    full[:, : weight.shape[1]] = weight
+    return _lanes(full, channels, convolution.format)
 
 
 def _lanes(weight: NDArray[np.generic], channels: int, form: str) -> Lanes:

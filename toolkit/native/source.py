@@ -10,11 +10,12 @@ import json
 import math
 from collections.abc import Iterable
 from importlib.resources import files
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.native.packing import blocks, offsets, packed
+from toolkit.native.packing import Lanes, blocks, offsets, packed, packed_tiles
 from toolkit.native.program import (
     Activation,
     Affine,
@@ -68,8 +69,9 @@ def translation_unit(program: Program, target: Target, interface: str) -> str:
     """
     writer = _Writer(program, target)
     stages = [writer.stage(index) for index in range(len(program.stages))]
+    tiles = f'#include "{target.tiles}"\n#include "tile_convolution.h"\n' if target.tiles else ""
     parts = [
-        f'#include "{target.header}"\n#include "convolution.h"\n#include "ends.h"\n#include "frames.h"',
+        f'#include "{target.header}"\n{tiles}#include "convolution.h"\n#include "ends.h"\n#include "frames.h"',
         '#include "pointwise.h"\n#include "resample.h"\n',
         "namespace {\n\nusing namespace rows;\n",
         *writer.constants,
@@ -85,7 +87,7 @@ class _Writer:
     """Writes stages as C++ functions and collects their constants, equal ones only once."""
 
     def __init__(self, program: Program, target: Target) -> None:
-        self._program, self._block = program, target.block
+        self._program, self._block, self._tiles = program, target.block, bool(target.tiles)
         self.constants: list[str] = []
         self._names: dict[bytes, str] = {}
 
@@ -95,9 +97,13 @@ class _Writer:
         setup, body, finish = [], [], []
         lines, channels = self._origin(stage.origin, stage.channels)
         setup += self._windows(stage)
+        if self._in_tiles(stage.origin):
+            shape = _tiled_shape(stage.origin)
+            setup.append(f"TileConvolution<{shape}> convolution;")
         body += lines
+        coarse = self._in_tiles(stage.origin) and stage.origin.format == "bf16"
         for operation in stage.operations:
-            body += self._operation(operation, channels)
+            body += self._operation(operation, channels, coarse)
             if isinstance(operation, Store):
                 lane = _LANES[self._program.buffers[operation.buffer].format]
                 setup.append(f"{lane}* const to{operation.buffer} = band.buffer({operation.buffer}).row<{lane}>(row);")
@@ -146,10 +152,12 @@ class _Writer:
                 return [f"convolve_depthwise<{channels}, {height}, {width}>({start}, {kernel}, tile);"], channels
             call = f"convolve_depthwise_strided<{channels}, {height}, {width}, {origin.stride}>"
             return [f"{call}({start}, {kernel}, tile);"], channels
+        if self._in_tiles(origin):
+            return [f"convolution.compute({start}, {self._kernel(origin, packed_tiles(origin))}, tile);"], channels
         sizes = blocks(channels, self._block)
         shape = f"{origin.weight.shape[1]}, {height}, {width}, {', '.join(map(str, sizes))}"
         call = f"convolve<{_DOTS[origin.format]}, {shape}>"
-        return [f"{call}({start}, {self._kernel(origin, sizes)}, tile);"], channels
+        return [f"{call}({start}, {self._kernel(origin, packed(origin, sizes))}, tile);"], channels
 
     def _join(self, origin: Join) -> list[str]:
         lines, first = [], 0
@@ -159,19 +167,24 @@ class _Writer:
             first += channels
         return lines
 
-    def _kernel(self, convolution: Convolution, sizes: list[int]) -> str:
-        lane = _LANES[convolution.format]
-        weights = self._array(lane, packed(convolution, sizes))
+    def _in_tiles(self, origin: Origin) -> TypeGuard[Convolution]:
+        """Whether the target has tile operations for a stage."""
+        return self._tiles and isinstance(origin, Convolution) and origin.format != "float"
+
+    def _kernel(self, convolution: Convolution, packed_weights: Lanes) -> str:
+        weights = self._array(_LANES[convolution.format], packed_weights)
         bias, scale, offset = self._array("float", convolution.bias), "nullptr", "nullptr"
         if convolution.scale is not None:
             scale = self._array("float", convolution.scale)
             offset = self._array("std::int32_t", offsets(convolution))
         return f"Kernel<{_DOTS[convolution.format]}>{{{weights}, {bias}, {scale}, {offset}}}"
 
-    def _operation(self, operation: Operation, channels: int) -> list[str]:
-        """Code that modifies or stores the tile."""
+    def _operation(self, operation: Operation, channels: int, coarse: bool) -> list[str]:
+        """Code that modifies or stores the tile. `coarse`: whether approximations may have errors as large as those of
+        bf16, because tile operations are so fast that most of the time would pass in functions.
+        """
         if isinstance(operation, Activation):
-            return [_activation(operation, channels)]
+            return [_activation(operation, channels, coarse)]
         if isinstance(operation, Affine):
             arrays = f"{self._array('float', operation.scale)}, {self._array('float', operation.shift)}"
             return [f"affine<{channels}>(tile, {arrays});"]
@@ -222,10 +235,16 @@ def _moved(name: str, source: Source, by: int) -> str:
     return text if by == 0 else f"{text} {'-' if by < 0 else '+'} {abs(by)}"
 
 
-def _activation(operation: Activation, channels: int) -> str:
+def _tiled_shape(convolution: Convolution) -> str:
+    """Template arguments of `TileConvolution`."""
+    outputs, inputs, height, width = convolution.weight.shape
+    return f"{_DOTS[convolution.format]}, {inputs}, {outputs}, {height}, {width}"
+
+
+def _activation(operation: Activation, channels: int, coarse: bool) -> str:
     low, high = (_hex(value) for value in operation.limits)
     return {
-        "gelu": f"gelu<{channels}>(tile, kErfGelu);",
+        "gelu": f"gelu<{channels}>(tile, {'kCoarseErfGelu' if coarse else 'kErfGelu'});",
         "gelu-tanh": f"gelu<{channels}>(tile, kTanhGelu);",
         "relu": f"relu<{channels}>(tile);",
         "leaky-relu": f"leaky_relu<{channels}>(tile, {_hex(operation.slope)});",

@@ -6,7 +6,7 @@ import platform
 from dataclasses import dataclass
 
 from toolkit.errors import InputError
-from toolkit.system.hardware import instruction_sets
+from toolkit.system.hardware import instruction_sets, tile_refusal
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Target:
         block: output channels of a register tile. Each takes two vector registers for sums; the largest number that
             leaves registers for pixels and a weight.
         fast: precisions with dot-product instructions, besides float32.
+        tiles: file name of its tile operations, which compute bf16 and int8 convolutions; empty: it has none.
     """
 
     name: str
@@ -31,18 +32,31 @@ class Target:
     header: str
     block: int
     fast: frozenset[str] = frozenset()
+    tiles: str = ""
 
 
 _V3 = frozenset({"avx2", "fma"})
 _V4 = _V3 | {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
+_V4_BF16 = _V4 | {"avx512_vnni", "avx512_bf16"}
+TILE_FLAGS = frozenset({"amx_tile", "amx_bf16", "amx_int8"})
 
 TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
         Target(
+            "x86-64-amx",
+            "x86_64",
+            _V4_BF16 | TILE_FLAGS,
+            ("-march=x86-64-v4", "-mavx512vnni", "-mavx512bf16", "-mamx-tile", "-mamx-bf16", "-mamx-int8"),
+            "simd_avx512.h",
+            12,
+            frozenset({"bf16", "int8"}),
+            "tiles_amx.h",
+        ),
+        Target(
             "x86-64-v4-bf16",
             "x86_64",
-            _V4 | {"avx512_vnni", "avx512_bf16"},
+            _V4_BF16,
             ("-march=x86-64-v4", "-mavx512vnni", "-mavx512bf16"),
             "simd_avx512.h",
             12,
@@ -86,4 +100,6 @@ def missing(target: Target) -> str:
     machine, present = platform.machine(), instruction_sets()
     if target.machine not in ("", machine):
         return f"this CPU is {machine}, not {target.machine}"
-    return ", ".join(sorted(target.flags - present))
+    if lacking := target.flags - present:
+        return ", ".join(sorted(lacking))
+    return tile_refusal() if target.flags >= TILE_FLAGS else ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -54,6 +56,20 @@ def _cpuinfo() -> dict[str, str]:
         key, _, value = line.partition(":")
         fields.setdefault(key.strip(), value.strip())
     return fields
+
+
+@cache
+def tile_refusal() -> str:
+    """Why the kernel does not let this process use the tile registers of AMX; empty if it does. Linux x86-64 only.
+
+    Linux gives them to processes that ask (arch_prctl with ARCH_REQ_XCOMP_PERM), since each thread that uses them needs
+    8 KB more memory.
+    """
+    arch_prctl, request_permission, tile_data = 158, 0x1023, 18
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.syscall(arch_prctl, request_permission, tile_data) == 0:
+        return ""
+    return f"permission to use tile registers: the kernel says {os.strerror(ctypes.get_errno())}"
 
 
 INSTRUCTIONS = "instructions"

@@ -36,6 +36,7 @@ inline Vec power_of_two(Vec a) {
 inline Lanes broadcast(std::uint32_t value) { return _mm256_set1_epi32(static_cast<int>(value)); }
 inline Lanes load(const std::uint32_t* from) { return _mm256_loadu_si256(reinterpret_cast<const Lanes*>(from)); }
 inline void store(std::uint32_t* to, Lanes value) { _mm256_storeu_si256(reinterpret_cast<Lanes*>(to), value); }
+inline Lanes add(Lanes a, Lanes b) { return _mm256_add_epi32(a, b); }
 inline Vec to_float(Lanes integers) { return _mm256_cvtepi32_ps(integers); }
 
 // sum + x.odd * w.odd, then + x.even * w.even

@@ -37,6 +37,7 @@ inline Vec power_of_two(Vec a) {
 inline Lanes broadcast(std::uint32_t value) { return _mm512_set1_epi32(static_cast<int>(value)); }
 inline Lanes load(const std::uint32_t* from) { return _mm512_loadu_si512(from); }
 inline void store(std::uint32_t* to, Lanes value) { _mm512_storeu_si512(to, value); }
+inline Lanes add(Lanes a, Lanes b) { return _mm512_add_epi32(a, b); }
 inline Vec to_float(Lanes integers) { return _mm512_cvtepi32_ps(integers); }
 
 // sum + x.odd * w.odd, then + x.even * w.even

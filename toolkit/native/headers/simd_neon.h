@@ -36,6 +36,7 @@ inline Vec power_of_two(Vec a) {
 inline Lanes broadcast(std::uint32_t value) { return vdupq_n_u32(value); }
 inline Lanes load(const std::uint32_t* from) { return vld1q_u32(from); }
 inline void store(std::uint32_t* to, Lanes value) { vst1q_u32(to, value); }
+inline Lanes add(Lanes a, Lanes b) { return vaddq_u32(a, b); }
 inline Vec to_float(Lanes integers) { return vcvtq_f32_s32(vreinterpretq_s32_u32(integers)); }
 
 // sum + x.odd * w.odd, then + x.even * w.even

@@ -31,6 +31,7 @@ inline Vec round(Vec a) { return std::nearbyint(a); }
 inline Lanes broadcast(std::uint32_t value) { return value; }
 inline Lanes load(const std::uint32_t* from) { return *from; }
 inline void store(std::uint32_t* to, Lanes value) { *to = value; }
+inline Lanes add(Lanes a, Lanes b) { return a + b; }
 inline Vec to_float(Lanes integer) { return static_cast<float>(static_cast<std::int32_t>(integer)); }
 
 inline float from_bits(std::uint32_t bits) {

@@ -1,0 +1,144 @@
+// Dense convolutions by tile operations: matrix products of weights (output channels x taps) and pixels (taps x pixels).
+//
+// The lanes of a line buffer hold the 2 or 4 channels of a pixel that the operations multiply at once, so a vector of
+// neighbouring pixels is a row of the second matrix. The taps are all of [input lane][ky][kx], divided into groups of
+// kLanes without regard to channels and kernel rows: of 12 lanes and 3x3 taps, 7 groups instead of 9.
+//
+// Taps beside the centre begin at columns that are not multiples of 64 bytes, and a tile row that crosses a cache line
+// costs two to four times as much. So the rows of a tile of pixels are first copied, with vector loads and stores, to a
+// panel that stays in the innermost cache. Three shifted copies of each row in the line buffers would be stored once
+// instead of three times, but then every line of a panel comes from the second-level cache, three times as many bytes.
+// Rows in which the lanes of a vector are pixels far apart, so that a neighbour is in the next vector, need no copies
+// at all, but the layers around would have to use that order too, and the width would have to be a multiple of 16.
+//
+// The first group of taps of all pixels of a tile is added to zero, then the next to that sum, and at the end the bias.
+// So the value of a pixel depends neither on the position of its tile nor on the thread.
+#pragma once
+#include <algorithm>
+#include <type_traits>
+
+#include "line_buffer.h"
+
+namespace rows {
+
+template <class Dot, int Inputs, int Outputs, int KY, int KX>
+class TileConvolution {
+ public:
+  // Configures the tile registers until it is destroyed.
+  TileConvolution() : scope_(shapes()) {
+    // Taps beyond the last one have zero weights, but zero times what happens to be in memory need not be zero.
+    for (auto& pixels : panel_) std::fill(pixels + kTaps * simd::kWidth, pixels + kPanel, 0u);
+  }
+
+  // All output channels of kTile pixels. `in`: from the first tap of the first pixel on.
+  void compute(const Window<std::uint32_t, KY>& in, const Kernel<Dot>& kernel, float* tile) {
+    gather(in);
+    multiply<0>(kernel, tile);
+  }
+
+ private:
+  static constexpr int kPlanes = (Inputs + Dot::kChannels - 1) / Dot::kChannels;
+  static constexpr int kTaps = kPlanes * KY * KX;
+  static constexpr int kGroups = (kTaps + tiles::kLanes - 1) / tiles::kLanes;
+  static constexpr int kBlocks = (Outputs + tiles::kRows - 1) / tiles::kRows;
+  static constexpr int kBlock = (Outputs + kBlocks - 1) / kBlocks;  // output channels
+  static constexpr int kPanel = kGroups * tiles::kLanes * simd::kWidth;  // lanes
+  static constexpr int kRowBytes = simd::kWidth * 4;
+  using Value = std::conditional_t<std::is_same_v<Dot, Int8>, std::uint32_t, float>;
+
+  // Registers: sums of two blocks of output channels times two vectors of pixels; weights of two blocks; two vectors.
+  enum : int { kSums = 0, kWeights = 4, kPixels = 6 };
+
+  static tiles::Configuration shapes() {
+    tiles::Configuration made;
+    made.palette = 1;
+    for (int tile = 0; tile < tiles::kRegisters; ++tile) {
+      made.rows[tile] = tile < kPixels ? kBlock : tiles::kLanes;
+      made.bytes[tile] = tile == kWeights || tile == kWeights + 1 ? tiles::kLanes * 4 : kRowBytes;
+    }
+    return made;
+  }
+
+  // Copies the pixels that each tap reads to a row of the panel.
+  void gather(const Window<std::uint32_t, KY>& in) {
+    std::uint32_t *left = panel_[0], *right = panel_[1];
+    for (int plane = 0; plane < kPlanes; ++plane)
+      for (int ky = 0; ky < KY; ++ky) {
+        const std::uint32_t* pixels = in.row[ky] + plane * in.plane;
+        __builtin_prefetch(pixels + kTile + simd::kWidth);  // what the next tile reads first
+        __builtin_prefetch(pixels + 2 * kTile);
+#pragma GCC unroll 8
+        for (int kx = 0; kx < KX; ++kx, left += simd::kWidth, right += simd::kWidth) {
+          simd::store(left, simd::load(pixels + kx));
+          simd::store(right, simd::load(pixels + kx + simd::kWidth));
+        }
+      }
+  }
+
+  // Output channels of block `First` and the following ones, two blocks at a time.
+  template <int First>
+  void multiply(const Kernel<Dot>& kernel, float* tile) {
+    constexpr int kCount = std::min(2, kBlocks - First);
+    const std::uint32_t* weights = kernel.weights + First * kGroups * kBlock * tiles::kLanes;
+    start<kCount>();
+    for (int group = 0; group < kGroups; ++group, weights += kCount * kBlock * tiles::kLanes) add<kCount>(weights, group);
+    alignas(64) Value sums[kCount * kBlock * kTile];
+    store<kCount>(sums);
+    constexpr int kFirst = First * kBlock, kLast = std::min(kFirst + kCount * kBlock, Outputs);
+    for (int output = kFirst; output < kLast; ++output)
+      for (int x = 0; x < kTile; x += simd::kWidth)
+        simd::store(tile + output * kTile + x, finished(kernel, output, sums + (output - kFirst) * kTile + x));
+    if constexpr (First + kCount < kBlocks) multiply<First + kCount>(kernel, tile);
+  }
+
+  template <int Count>
+  static void start() {
+    tiles::zero<kSums>();
+    tiles::zero<kSums + 1>();
+    if constexpr (Count == 2) tiles::zero<kSums + 2>(), tiles::zero<kSums + 3>();
+  }
+
+  // One group of taps. Each loaded tile is used twice.
+  template <int Count>
+  void add(const std::uint32_t* weights, int group) {
+    const int first = group * tiles::kLanes * simd::kWidth;
+    tiles::load<kWeights>(weights, tiles::kLanes * 4);
+    tiles::load<kPixels>(panel_[0] + first, kRowBytes);
+    dot<kSums, kWeights, kPixels>();
+    tiles::load<kPixels + 1>(panel_[1] + first, kRowBytes);
+    dot<kSums + 1, kWeights, kPixels + 1>();
+    if constexpr (Count == 2) {
+      tiles::load<kWeights + 1>(weights + kBlock * tiles::kLanes, tiles::kLanes * 4);
+      dot<kSums + 2, kWeights + 1, kPixels>();
+      dot<kSums + 3, kWeights + 1, kPixels + 1>();
+    }
+  }
+
+  template <int Sum, int A, int B>
+  static void dot() {
+    if constexpr (std::is_same_v<Dot, Int8>) tiles::dot_int8<Sum, A, B>();
+    else tiles::dot_bf16<Sum, A, B>();
+  }
+
+  template <int Count>
+  static void store(Value* sums) {
+    tiles::store<kSums>(sums, kTile * 4);
+    tiles::store<kSums + 1>(sums + simd::kWidth, kTile * 4);
+    if constexpr (Count == 2) {
+      tiles::store<kSums + 2>(sums + kBlock * kTile, kTile * 4);
+      tiles::store<kSums + 3>(sums + kBlock * kTile + simd::kWidth, kTile * 4);
+    }
+  }
+
+  static simd::Vec finished(const Kernel<Bf16>& kernel, int output, const float* sum) {
+    return simd::add(simd::load(sum), simd::broadcast(kernel.bias[output]));
+  }
+  static simd::Vec finished(const Kernel<Int8>& kernel, int output, const std::uint32_t* sum) {
+    return Int8::value(kernel, output, simd::add(simd::load(sum), Int8::first(kernel, output)));
+  }
+
+  tiles::Scope scope_;
+  alignas(64) std::uint32_t panel_[2][kPanel];
+};
+
+}  // namespace rows
