@@ -4,6 +4,7 @@ the order of the engine. So the results are the same bits, without line buffers,
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -70,8 +71,10 @@ def bf16(values: Floats) -> Floats:
 
 
 def tile_product(sums: Floats, a: Floats, b: Floats) -> Floats:
-    """TDPBF16PS: `sums` (M, N) plus `a` (M, K, 2) times `b` (K, N, 2): the even and the odd elements of the pairs in two
-    chains from zero, which are added to each other and then to the sum."""
+    """TDPBF16PS: `sums` (M, N) plus `a` (M, K, 2) times `b` (K, N, 2).
+
+    The even and the odd elements of the pairs are added in two chains from zero, these to each other, and then to the sum.
+    """
     chains = np.zeros((2, *sums.shape), np.float32)
     for k in range(a.shape[1]):
         for half in range(2):
@@ -242,7 +245,7 @@ def _normalised(norm: Norm, x: Floats) -> Floats:
     return fma(x - mean, factor, _column(norm.shift))
 
 
-def _in_strands(terms: list[Floats], add: object) -> Floats:
+def _in_strands(terms: list[Floats], add: Callable[[Floats, Floats], Floats]) -> Floats:
     """The sum over channels, in four partial sums."""
     strands = [np.zeros_like(terms[0]) for _ in range(4)]
     for index, term in enumerate(terms):

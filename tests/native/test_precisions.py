@@ -10,40 +10,30 @@ import onnx
 import pytest
 from native.graphs import Builder
 from native.graphs import artifact as graph_artifact
+from native.lowering import RANGE
+from native.lowering import lowered as in_precision
 from native.networks import branched, float64, rounding_to_bf16, strided
 from native.running import Native
 from onnx.reference import ReferenceEvaluator
 
 from toolkit.artifact import Artifact
-from toolkit.graph.precision.fitting import RoundedWeights
-from toolkit.graph.precision.integers import PreparedIntegers
-from toolkit.graph.precision.options import ConvertOptions
-from toolkit.graph.precision.registry import find_target
 from toolkit.precisions import Precision
 from toolkit.runtimes.subject import load_session
 from toolkit.system.hardware import instruction_sets
 from toolkit.workloads import Shape
-
-RANGE = 3.0
 
 
 @pytest.fixture(scope="module", params=["strided", "branched"])
 def lowered(
     request: pytest.FixtureRequest, native: Callable[..., Native], small_artifact: Artifact
 ) -> Callable[[Precision], Native]:
-    """A network of the tests in another precision, by the toolkit's own rewrite."""
+    """A network of the tests in another precision."""
     model = {"strided": strided, "branched": branched}[request.param]()
     made: dict[str, Native] = {}
 
     def convert(precision: Precision) -> Native:
         if precision not in made:
-            target, manifest = find_target(precision), small_artifact.manifest
-            if target.floating:
-                prepared = target.prepare(model, manifest, ConvertOptions())
-            else:
-                magnitudes = {name: RANGE for node in model.graph.node for name in (*node.input, *node.output)}
-                prepared = PreparedIntegers(target, RoundedWeights(model, model), manifest, magnitudes)
-            made[precision] = native(prepared.rewrite(ConvertOptions()).model)
+            made[precision] = native(in_precision(model, small_artifact.manifest, precision))
         return made[precision]
 
     return convert
@@ -137,10 +127,9 @@ def test_the_same_integers_everywhere(
 ) -> None:
     """Also where a processor adds two products in 16 bits. And OpenVINO moves a quantiser that reads a concatenation to
     its parts, and then loses negative values; without VNNI it does whatever the graph looks like (2026.4)."""
-    model, target = make(), find_target("int8")
-    magnitudes = {name: RANGE for node in model.graph.node for name in (*node.input, *node.output)}
-    prepared = PreparedIntegers(target, RoundedWeights(model, model), small_artifact.manifest, magnitudes)
-    network = Native(graph_artifact(prepared.rewrite(ConvertOptions()).model, small_artifact, tmp_path, scale=2))
+    model = make()
+    integers = in_precision(model, small_artifact.manifest, "int8")
+    network = Native(graph_artifact(integers, small_artifact, tmp_path, scale=2))
     frame = np.maximum(network.noise(20, 26), 0.5) if make is chain else network.noise(20, 26)
     (expected,) = ReferenceEvaluator(onnx.load(network.artifact.path)).run(None, {"input": frame})
     (exact,) = ReferenceEvaluator(model).run(None, {"input": frame})

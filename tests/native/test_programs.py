@@ -180,3 +180,5 @@ def test_what_c_callers_get_wrong(native: Callable[..., Native]) -> None:
 def test_all_targets_name_headers_that_exist() -> None:
     headers = Path(toolkit.__file__).parent / "native" / "headers"
     assert {target.header for target in TARGETS.values()} == {path.name for path in headers.glob("simd_*.h")}
+    tiles = {target.tiles for target in TARGETS.values() if target.tiles}
+    assert tiles | {"tiles_emulated.h"} == {path.name for path in headers.glob("tiles_*.h")}
