@@ -73,7 +73,7 @@ def bf16(values: Floats) -> Floats:
 def tile_product(sums: Floats, a: Floats, b: Floats) -> Floats:
     """TDPBF16PS: `sums` (M, N) plus `a` (M, K, 2) times `b` (K, N, 2).
 
-    The even and the odd elements of the pairs are added in two chains from zero, these to each other, and then to the sum.
+    The even and the odd elements of the pairs are added in two chains from zero, these to each other and to the sum.
     """
     chains = np.zeros((2, *sums.shape), np.float32)
     for k in range(a.shape[1]):

@@ -98,8 +98,11 @@ class _Writer:
         lines, channels = self._origin(stage.origin, stage.channels)
         setup += self._windows(stage)
         if self._in_tiles(stage.origin):
-            shape = _tiled_shape(stage.origin)
-            setup.append(f"TileConvolution<{shape}> convolution;")
+            start = _moved("at.first", stage.origin.source, stage.origin.source.columns[0])
+            setup.append(f"TileConvolution<{_tiled_shape(stage.origin)}> convolution(in0.from({start}));")
+        if self._in_tiles(stage.origin):
+            writes = [operation for operation in stage.operations if isinstance(operation, WriteFrame)]
+            body += [_write_frame(self._program, operation, prefetch=True) for operation in writes]
         body += lines
         coarse = self._in_tiles(stage.origin) and stage.origin.format == "bf16"
         for operation in stage.operations:
@@ -153,7 +156,7 @@ class _Writer:
             call = f"convolve_depthwise_strided<{channels}, {height}, {width}, {origin.stride}>"
             return [f"{call}({start}, {kernel}, tile);"], channels
         if self._in_tiles(origin):
-            return [f"convolution.compute({start}, {self._kernel(origin, packed_tiles(origin))}, tile);"], channels
+            return [f"convolution.compute({self._kernel(origin, packed_tiles(origin))}, tile);"], channels
         sizes = blocks(channels, self._block)
         shape = f"{origin.weight.shape[1]}, {height}, {width}, {', '.join(map(str, sizes))}"
         call = f"convolve<{_DOTS[origin.format]}, {shape}>"
@@ -270,11 +273,12 @@ def _read_frame(end: End, origin: ReadFrame) -> str:
     return f"read_frame<{arguments}>({frame}, {size}, row, x, at.last - x, tile);"
 
 
-def _write_frame(program: Program, operation: WriteFrame) -> str:
+def _write_frame(program: Program, operation: WriteFrame, *, prefetch: bool = False) -> str:
     sample, arguments = _frame(program.output, operation.factor)
     size = f"at.height * {operation.factor}, at.width * {operation.factor}"
     frame = f"static_cast<{sample}*>(band.output())"
-    return f"write_frame<{arguments}>(tile, {frame}, {size}, row, x, at.last - x);"
+    call = f"prefetch_frame<{arguments}>(" if prefetch else f"write_frame<{arguments}>(tile, "
+    return f"{call}{frame}, {size}, row, x, at.last - x);"
 
 
 def _plan(program: Program) -> str:

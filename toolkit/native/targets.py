@@ -38,6 +38,7 @@ class Target:
 _V3 = frozenset({"avx2", "fma"})
 _V4 = _V3 | {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
 _V4_BF16 = _V4 | {"avx512_vnni", "avx512_bf16"}
+_V4_BF16_OPTIONS = ("-march=x86-64-v4", "-mavx512vnni", "-mavx512bf16")
 TILE_FLAGS = frozenset({"amx_tile", "amx_bf16", "amx_int8"})
 
 TARGETS: dict[str, Target] = {
@@ -47,7 +48,7 @@ TARGETS: dict[str, Target] = {
             "x86-64-amx",
             "x86_64",
             _V4_BF16 | TILE_FLAGS,
-            ("-march=x86-64-v4", "-mavx512vnni", "-mavx512bf16", "-mamx-tile", "-mamx-bf16", "-mamx-int8"),
+            (*_V4_BF16_OPTIONS, "-mprfchw", "-mamx-tile", "-mamx-bf16", "-mamx-int8"),
             "simd_avx512.h",
             12,
             frozenset({"bf16", "int8"}),
@@ -57,7 +58,7 @@ TARGETS: dict[str, Target] = {
             "x86-64-v4-bf16",
             "x86_64",
             _V4_BF16,
-            ("-march=x86-64-v4", "-mavx512vnni", "-mavx512bf16"),
+            _V4_BF16_OPTIONS,
             "simd_avx512.h",
             12,
             frozenset({"bf16", "int8"}),

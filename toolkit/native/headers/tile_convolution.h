@@ -21,18 +21,21 @@
 
 namespace rows {
 
+// The convolution of one row of a stage, tile by tile. Tile registers are configured until it is destroyed.
 template <class Dot, int Inputs, int Outputs, int KY, int KX>
 class TileConvolution {
  public:
-  // Configures the tile registers until it is destroyed.
-  TileConvolution() : scope_(shapes()) {
-    // Taps beyond the last one have zero weights, but zero times what happens to be in memory need not be zero.
+  // `in`: from the first tap of the row's first pixel on.
+  explicit TileConvolution(const Window<std::uint32_t, KY>& in) : scope_(shapes()) {
+    for (int tap = 0; tap < kTaps; ++tap) taps_[tap] = in.row[tap / KX % KY] + tap / (KX * KY) * in.plane + tap % KX;
+    // Lanes beyond the last tap have zero weights, but zero times what happens to be in memory need not be zero.
     for (auto& pixels : panel_) std::fill(pixels + kTaps * simd::kWidth, pixels + kPanel, 0u);
+    for (int group = 0; group < kGroups; ++group) gather(group);
   }
 
-  // All output channels of kTile pixels. `in`: from the first tap of the first pixel on.
-  void compute(const Window<std::uint32_t, KY>& in, const Kernel<Dot>& kernel, float* tile) {
-    gather(in);
+  // All output channels of the next kTile pixels.
+  void compute(const Kernel<Dot>& kernel, float* tile) {
+    column_ += kTile;
     multiply<0>(kernel, tile);
   }
 
@@ -41,7 +44,7 @@ class TileConvolution {
   static constexpr int kTaps = kPlanes * KY * KX;
   static constexpr int kGroups = (kTaps + tiles::kLanes - 1) / tiles::kLanes;
   static constexpr int kBlocks = (Outputs + tiles::kRows - 1) / tiles::kRows;
-  static constexpr int kBlock = (Outputs + kBlocks - 1) / kBlocks;  // output channels
+  static constexpr int kBlock = (Outputs + kBlocks - 1) / kBlocks;       // output channels
   static constexpr int kPanel = kGroups * tiles::kLanes * simd::kWidth;  // lanes
   static constexpr int kRowBytes = simd::kWidth * 4;
   using Value = std::conditional_t<std::is_same_v<Dot, Int8>, std::uint32_t, float>;
@@ -59,20 +62,16 @@ class TileConvolution {
     return made;
   }
 
-  // Copies the pixels that each tap reads to a row of the panel.
-  void gather(const Window<std::uint32_t, KY>& in) {
-    std::uint32_t *left = panel_[0], *right = panel_[1];
-    for (int plane = 0; plane < kPlanes; ++plane)
-      for (int ky = 0; ky < KY; ++ky) {
-        const std::uint32_t* pixels = in.row[ky] + plane * in.plane;
-        __builtin_prefetch(pixels + kTile + simd::kWidth);  // what the next tile reads first
-        __builtin_prefetch(pixels + 2 * kTile);
-#pragma GCC unroll 8
-        for (int kx = 0; kx < KX; ++kx, left += simd::kWidth, right += simd::kWidth) {
-          simd::store(left, simd::load(pixels + kx));
-          simd::store(right, simd::load(pixels + kx + simd::kWidth));
-        }
-      }
+  // Copies the pixels from `column_` on that each tap of a group reads to a row of the panel.
+  void gather(int group) {
+    const int first = group * tiles::kLanes, last = std::min(first + tiles::kLanes, kTaps);
+    const std::ptrdiff_t column = column_;
+#pragma GCC unroll 4
+    for (int tap = first; tap < last; ++tap) {
+      const std::uint32_t* pixels = taps_[tap] + column;
+      simd::store(panel_[0] + tap * simd::kWidth, simd::load(pixels));
+      simd::store(panel_[1] + tap * simd::kWidth, simd::load(pixels + simd::kWidth));
+    }
   }
 
   // Output channels of block `First` and the following ones, two blocks at a time.
@@ -81,7 +80,11 @@ class TileConvolution {
     constexpr int kCount = std::min(2, kBlocks - First);
     const std::uint32_t* weights = kernel.weights + First * kGroups * kBlock * tiles::kLanes;
     start<kCount>();
-    for (int group = 0; group < kGroups; ++group, weights += kCount * kBlock * tiles::kLanes) add<kCount>(weights, group);
+    for (int group = 0; group < kGroups; ++group, weights += kCount * kBlock * tiles::kLanes) {
+      add<kCount>(weights, group);
+      // The next tile's pixels replace those that were used for the last time, while the products are computed.
+      if constexpr (First + kCount == kBlocks) gather(group);
+    }
     alignas(64) Value sums[kCount * kBlock * kTile];
     store<kCount>(sums);
     constexpr int kFirst = First * kBlock, kLast = std::min(kFirst + kCount * kBlock, Outputs);
@@ -130,6 +133,7 @@ class TileConvolution {
     }
   }
 
+  // Registers would have to be loaded with the bias or offset; adding it here takes less time.
   static simd::Vec finished(const Kernel<Bf16>& kernel, int output, const float* sum) {
     return simd::add(simd::load(sum), simd::broadcast(kernel.bias[output]));
   }
@@ -138,6 +142,8 @@ class TileConvolution {
   }
 
   tiles::Scope scope_;
+  std::ptrdiff_t column_ = 0;
+  const std::uint32_t* taps_[kTaps];  // what each tap reads of the row's first pixel
   alignas(64) std::uint32_t panel_[2][kPanel];
 };
 
