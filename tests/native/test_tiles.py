@@ -19,7 +19,7 @@ from native.graphs import Builder, artifact
 from native.lowering import lowered
 from native.networks import branched, float64, luma, rounding_to_bf16, strided, unshuffled_later
 from native.reference import Reference, bf16, tile_product
-from native.running import Native
+from native.running import EMULATED, Native
 from onnx.reference import ReferenceEvaluator
 
 import toolkit
@@ -85,17 +85,32 @@ def compiled(*arguments: str, directory: Path | None = None) -> None:
     assert ran.returncode == 0, ran.stderr
 
 
-def program(network: Native, target: Target, main: str, directory: Path, *, ask: bool = True) -> Path:
-    """An executable of an engine and a program of the tests. `ask`: whether the engine asks whether there are tiles."""
+def program(network: Native, target: Target, main: str, directory: Path, *options: str) -> Path:
+    """An executable of an engine and a program of the tests. The engine takes it for granted that there are tiles."""
     manifest = network.artifact.manifest
     for name, text in sources(network.program, manifest, target).items():
-        (directory / name).write_text(text if ask else text.replace("tiles::available()", "true"))
+        (directory / name).write_text(text.replace("tiles::available()", "true"))
     (directory / HEADER).write_text(interface(HEADER, network.program, manifest, target))
     prefix = symbol(manifest.name)
     defined = f"-DSYMBOL={prefix}", f"-DUNIT={prefix.upper()}_UNIT"
     files = *("-x", "c++", str(HERE / main), "engine.cpp"), *("-I.", "-o", "program", "-pthread")
-    compiled(*(flag for flag in FLAGS if flag != "-O3"), "-O2", *target.options, *defined, *files, directory=directory)
+    flags = *(flag for flag in FLAGS if flag != "-O3"), "-O1", *target.options, *options
+    compiled(*flags, *defined, *files, directory=directory)
     return directory / "program"
+
+
+def drive(executable: Path, network: Native, size: tuple[int, int], **environment: str) -> None:
+    """Run `driver.c` on a frame of noise: in several ways with the same bits, those of the reference."""
+    frame, folder = network.noise(*size), executable.parent
+    expected = reference(network, frame)
+    (folder / "frame").write_bytes(frame.tobytes())
+    arguments = *map(str, (*size, frame.nbytes, expected.nbytes)), folder / "frame", folder / "result"
+    ran = subprocess.run(
+        [executable, *arguments], capture_output=True, text=True, timeout=300, check=False, env=os.environ | environment
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    written = np.frombuffer((folder / "result").read_bytes(), expected.dtype).reshape(expected.shape)
+    np.testing.assert_array_equal(written, expected)
 
 
 def reference(network: Native, frame: np.ndarray, *, tiles: bool = True) -> np.ndarray:
@@ -225,18 +240,24 @@ def test_the_instructions_compute_the_bits_of_the_reference(
 ) -> None:
     network = native(lowered(strided(), small_artifact.manifest, precision))
     network.program.tile_columns = 40
-    executable = program(network, TRAPPED, "driver.c", tmp_path, ask=False)
-    frame = network.noise(6, 46)
-    expected = reference(network, frame)
-    (tmp_path / "frame").write_bytes(frame.tobytes())
-    sizes = "6", "46", str(frame.nbytes), str(expected.nbytes)
-    ran = subprocess.run(
-        [executable, *sizes, tmp_path / "frame", tmp_path / "result"],
-        capture_output=True, text=True, timeout=120, check=False, env=os.environ | {"LD_PRELOAD": str(trap)},
-    )  # fmt: skip
-    assert (ran.returncode, ran.stderr) == (0, "")
-    written = np.frombuffer((tmp_path / "result").read_bytes(), expected.dtype).reshape(expected.shape)
-    np.testing.assert_array_equal(written, expected)
+    executable = program(network, TRAPPED, "driver.c", tmp_path)
+    drive(executable, network, (6, 46), LD_PRELOAD=str(trap))
+
+
+@pytest.mark.slow
+@needs_avx2
+@pytest.mark.parametrize(
+    ("graph", "sanitizer"), [("strided", "thread"), *((name, "address,undefined") for name in GRAPHS)]
+)
+def test_sanitizers_find_nothing(graph: str, sanitizer: str, native: Callable[..., Native], tmp_path: Path) -> None:
+    make, scale = GRAPHS[graph]
+    whole = native(make(), scale)
+    network = native(lowered(make(), whole.artifact.manifest, "bf16"), scale)
+    network.program.tile_columns = 40
+    options = f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-g"
+    executable = program(network, EMULATED["x86-64-v3-tiles"], "driver.c", tmp_path, *options)
+    for size in ((4, 4), (4, 38), (20, 130)):
+        drive(executable, network, size)
 
 
 @needs_avx2
@@ -244,7 +265,7 @@ def test_a_caller_finds_its_own_tiles_unchanged(
     native: Callable[..., Native], small_artifact: Artifact, trap: Path, tmp_path: Path
 ) -> None:
     network = native(lowered(strided(), small_artifact.manifest, "bf16"))
-    executable = program(network, TRAPPED, "tile_caller.cpp", tmp_path, ask=False)
+    executable = program(network, TRAPPED, "tile_caller.cpp", tmp_path)
     environment = os.environ | {"LD_PRELOAD": str(trap), "AMX_COUNTS": str(tmp_path / "counts")}
     ran = subprocess.run([executable], capture_output=True, text=True, timeout=60, check=False, env=environment)
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -290,7 +311,7 @@ def test_operations_for_a_vector_of_pixels_of_the_released_network(
 
     A tile of weights is loaded once for two vectors of pixels, a tile of pixels once for two tiles of weights.
     """
-    executable = program(released["bf16"], TRAPPED, "tile_caller.cpp", tmp_path, ask=False)
+    executable = program(released["bf16"], TRAPPED, "tile_caller.cpp", tmp_path)
     environment = os.environ | {"LD_PRELOAD": str(trap), "AMX_COUNTS": str(tmp_path / "counts")}
     subprocess.run([executable], check=True, timeout=60, env=environment)
     counts = {name: int(count) for name, count in map(str.split, (tmp_path / "counts").read_text().splitlines())}
