@@ -1,7 +1,8 @@
 """The native CPU engine against ONNX Runtime and OpenVINO, against this processor's peak, and against itself.
 
-Everything in one run: cells take turns, medians are compared, and only ratios, shares and bytes are printed. Frames are
-uint8 NHWC from host memory to host memory, in the 4K workloads, with one thread and with two.
+Everything in one run: cells take turns, medians and the shortest times are compared, and only ratios, shares and bytes
+are printed. With other work on the machine the shortest times are the ones to read. Frames are uint8 NHWC from host
+memory to host memory, in the 4K workloads, with one thread and with two.
 
     python validation/bench/native.py [--seconds 8]
     python validation/bench/native.py --network ARTIFACT.onnx [--network ...] [--size 480x270]
@@ -46,6 +47,7 @@ OTHERS: dict[Precision, tuple[str, ...]] = {
     "int8": ("openvino", "ort-cpu"),
 }
 WANTED = {("openvino", "fp32"): 0.62, ("ort-cpu", "fp32"): 0.45, ("openvino", "bf16"): 0.58}
+WANTED_WITH_TILES = WANTED | {("openvino", "bf16"): 0.20}
 SHARES = {"fp32": 0.85, "bf16": 0.75}
 HEIGHTS = (270, 540, 1080, 2160)
 MEGABYTE = 1 << 20
@@ -123,7 +125,7 @@ def compare(artifacts: dict[Precision, Artifact], workload: Workload, peak: dict
         measured |= dict(zip(at_once, found, strict=True))
     work = count_work(artifacts["fp32"], workload.shape).multiply_adds
     print(f"\n{workload.name}: {work / 1e9:.1f} G multiply-adds a frame")
-    print("precision  threads  compared with            time  wanted   peak memory   frames")
+    print("precision  threads  compared with            time  least  wanted   peak memory   frames")
     for cell in measured:
         ours = measured[Cell("native", cell.precision, cell.threads)]
         if cell.runtime == "native":
@@ -141,7 +143,7 @@ def another(artifact: Artifact, shape: Shape, peak: dict[str, float], seconds: f
     """Ratios in float32 for one artifact, with one thread and with two."""
     work = count_work(artifact, shape).multiply_adds
     print(f"\n{artifact.manifest.name}, {shape}: {work / 1e9:.1f} G multiply-adds a frame")
-    print("precision  threads  compared with            time  wanted   peak memory   frames")
+    print("precision  threads  compared with            time  least  wanted   peak memory   frames")
     for threads in (count for count in (1, 2) if count <= usable_cpus()):
         cells = [Cell(runtime, "fp32", threads) for runtime in ("native", *OTHERS["fp32"])]
         requests = [
@@ -164,21 +166,22 @@ def share_of_peak(cell: Cell, ours: Measurement, work: float, peak: dict[str, fl
         return
     share = work / np.median(ours.seconds) / (cell.threads * peak[cell.precision])
     wanted = f"{SHARES[cell.precision]:.0%}" if cell.precision in SHARES else ""
-    print(f"{cell.precision:<9}  {cell.threads:<7}  {'peak multiply-adds':<22}  {share:>5.1%}  {wanted:>6}")
+    print(f"{cell.precision:<9}  {cell.threads:<7}  {'peak multiply-adds':<22}  {share:>5.1%}         {wanted:>6}")
 
 
 def ratio(cell: Cell, ours: Measurement, theirs: Measurement) -> None:
     if ours.failure or theirs.failure:
         print(f"{cell.precision:<9}  {cell.threads:<7}  {cell.runtime}: {ours.failure or theirs.failure}")
         return
-    time = np.median(ours.seconds) / np.median(theirs.seconds)
-    bound = WANTED.get((cell.runtime, cell.precision))
+    time, least = (pick(ours.seconds) / pick(theirs.seconds) for pick in (np.median, np.min))
+    bounds = WANTED_WITH_TILES if find_target("native").tiles else WANTED
+    bound = bounds.get((cell.runtime, cell.precision))
     wanted = "" if bound is None else f"{bound:.2f}"
     bytes_ = f"{ours.peak_bytes / MEGABYTE:.0f} of {theirs.peak_bytes / MEGABYTE:.0f} MB"
     ran = "+".join(sorted(theirs.executed))
     frames = f"{len(ours.seconds)}, {len(theirs.seconds)}"
-    print(f"{cell.precision:<9}  {cell.threads:<7}  {f'{cell.runtime} ({ran})':<22}  {time:>5.2f}  {wanted:>6}"
-          f"  {bytes_:>13}  {frames:>7}")  # fmt: skip
+    print(f"{cell.precision:<9}  {cell.threads:<7}  {f'{cell.runtime} ({ran})':<22}  {time:>5.2f}  {least:>5.2f}"
+          f"  {wanted:>6}  {bytes_:>13}  {frames:>7}")  # fmt: skip
 
 
 def memory(artifacts: dict[Precision, Artifact], workload: Workload) -> None:

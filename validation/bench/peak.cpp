@@ -1,9 +1,13 @@
 // Multiply-adds a second of one thread, from registers: what a kernel's speed is a share of. Prints one number a line:
-// float32, then bf16 and int8 where the target has instructions for them (1, 2 and 4 a lane).
+// float32, then bf16 and int8 where the target has instructions for them (1, 2 and 4 a lane), with AMX those for tiles.
 #include <immintrin.h>
 
 #include <chrono>
 #include <cstdio>
+
+#ifdef __AMX_TILE__
+#include "../../toolkit/native/headers/tiles_amx.h"
+#endif
 
 // Twelve sums: enough to hide the latency of four cycles with two units.
 #define TWELVE(step) \
@@ -42,12 +46,31 @@ constexpr long kLanes = 8;
     for (long r = 0; r < rounds; ++r) { TWELVE(step) } \
   }
 
+// Products of 16 x 16 by 16 x 16 lanes.
+constexpr long kTileLanes = 16 * 16 * 16;
+#define TILE_BF16(i) tiles::dot_bf16<i % 6, 6, 7>();
+#define TILE_INT8(i) tiles::dot_int8<i % 6, 6, 7>();
+#define RUN_TILES(step)                            \
+  [](long rounds) {                                \
+    for (long r = 0; r < rounds; ++r) { TWELVE(step) } \
+  }
+
 int main() {
   std::printf("%.0f\n", per_second(kLanes, RUN(FLOAT)));
+#if defined(__AMX_TILE__)
+  if (!tiles::available()) return 1;
+  tiles::Configuration shapes;
+  shapes.palette = 1;
+  for (int i = 0; i < tiles::kRegisters; ++i) shapes.rows[i] = 16, shapes.bytes[i] = 64;
+  const tiles::Scope scope(shapes);  // and all registers are zero
+  std::printf("%.0f\n", per_second(2 * kTileLanes, RUN_TILES(TILE_BF16)));
+  std::printf("%.0f\n", per_second(4 * kTileLanes, RUN_TILES(TILE_INT8)));
+#else
 #ifdef __AVX512BF16__
   std::printf("%.0f\n", per_second(2 * kLanes, RUN(BF16)));
 #endif
 #ifdef __AVX512VNNI__
   std::printf("%.0f\n", per_second(4 * kLanes, RUN(INT8)));
+#endif
 #endif
 }
