@@ -152,7 +152,7 @@ class Reference:
         if isinstance(operation, Activation):
             origin = stage.origin
             coarse = self._tiles and isinstance(origin, Convolution) and origin.format == "bf16"
-            return _activated(operation, x, coarse=coarse)
+            return activated(operation, x, coarse=coarse)
         if isinstance(operation, PRelu):
             return fma(np.minimum(x, 0), _column(operation.slope), np.maximum(x, 0))
         if isinstance(operation, Affine):
@@ -253,7 +253,8 @@ def _in_strands(terms: list[Floats], add: Callable[[Floats, Floats], Floats]) ->
     return (strands[0] + strands[1]) + (strands[2] + strands[3])
 
 
-def _activated(operation: Activation, x: Floats, *, coarse: bool) -> Floats:
+def activated(operation: Activation, x: Floats, *, coarse: bool) -> Floats:
+    """`coarse`: the shorter GELU of tile targets."""
     kind, zero = operation.kind, np.float32(0)
     if kind == "relu":
         return np.maximum(x, zero)

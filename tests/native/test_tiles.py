@@ -17,8 +17,8 @@ import onnx
 import pytest
 from native.graphs import Builder, artifact
 from native.lowering import lowered
-from native.networks import branched, float64, luma, rounding_to_bf16, strided, unshuffled_later
-from native.reference import Reference, bf16, tile_product
+from native.networks import branched, exact_gelu, float64, luma, rounding_to_bf16, strided, unshuffled_later
+from native.reference import Reference, activated, bf16, tile_product
 from native.running import EMULATED, Native
 from onnx.reference import ReferenceEvaluator
 
@@ -28,6 +28,7 @@ from toolkit.native import targets
 from toolkit.native.compiler import FLAGS, cached_library, sources
 from toolkit.native.interface import HEADER, interface, symbol
 from toolkit.native.library import Library
+from toolkit.native.program import Activation
 from toolkit.native.targets import TARGETS, Target, find_target, missing
 from toolkit.precisions import Precision
 from toolkit.system import hardware
@@ -167,6 +168,12 @@ def test_bf16_rounds_what_convolutions_read(
     difference = np.abs(network.run(frame, "x86-64-v3-tiles") - expected)
     assert difference.max() < 0.02
     assert difference.mean() < 5e-4
+
+
+def test_the_shorter_gelu() -> None:
+    x = np.linspace(-9, 9, 100_001, dtype=np.float32)
+    exact = exact_gelu(x.astype(np.float64), tanh=False)
+    assert np.abs(activated(Activation("gelu"), x, coarse=True) - exact).max() < 1.6e-4
 
 
 def wide_range(random: np.random.Generator, *shape: int) -> np.ndarray:

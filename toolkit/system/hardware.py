@@ -65,7 +65,7 @@ def tile_refusal() -> str:
     Linux gives them to processes that ask (arch_prctl with ARCH_REQ_XCOMP_PERM), since each thread that uses them needs
     8 KB more memory.
     """
-    arch_prctl, request_permission, tile_data = 158, 0x1023, 18
+    arch_prctl, request_permission, tile_data = map(ctypes.c_long, (158, 0x1023, 18))
     library = ctypes.CDLL(None, use_errno=True)
     if library.syscall(arch_prctl, request_permission, tile_data) == 0:
         return ""
