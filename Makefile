@@ -9,7 +9,7 @@ MARKS := $(if $(CI),not gpu,not gpu and not slow)
 FUZZ_SECONDS ?= 600
 FUZZ_KINDS ?=
 
-.PHONY: demo docs test test-isa fuzz lint bench
+.PHONY: demo docs test test-isa fuzz lint bench wheel
 
 demo: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash validation/demo.sh
@@ -18,6 +18,11 @@ demo: $(READY)
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet -f docs/site/mkdocs.yml
 	@echo build/site/index.html
+
+# A source archive and a wheel, in build/dist, with engines of the toolkit's own networks for all CPUs that there is a
+# compiler for (apt install g++-aarch64-linux-gnu for Arm).
+wheel: $(READY)
+	HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m build --no-isolation --outdir build/dist
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --durations 30 -m "$(MARKS)"

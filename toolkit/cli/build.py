@@ -38,9 +38,9 @@ class EngineOptions:
     target: Annotated[
         str | None,
         Parameter(
-            help="For tensorrt-rtx: comma-separated GPU generations, which need not be present: "
-            "sm75,sm80,sm86,sm89,sm120. For native: x86-64-v3, x86-64-v4, x86-64-v4-vnni, x86-64-v4-bf16, x86-64-amx "
-            "or scalar. Default: this machine."
+            help="Comma-separated. For tensorrt-rtx: GPU generations, which need not be present: "
+            "sm75,sm80,sm86,sm89,sm120. For native: x86-64-v3, x86-64-v4, x86-64-v4-vnni, x86-64-v4-bf16, x86-64-amx, "
+            "aarch64, scalar; of several, the fastest that a CPU supports runs there. Default: this machine."
         ),
     ] = None
     threads: Threads = 0

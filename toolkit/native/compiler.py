@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -13,21 +14,21 @@ from pathlib import Path
 
 from toolkit.artifact import Manifest
 from toolkit.errors import Unavailable
-from toolkit.native.interface import EXAMPLE, HEADER, LIBRARY, LOADING, interface, loading
+from toolkit.native.interface import LOADING, TEXTS, interface, loading
 from toolkit.native.program import Program
 from toolkit.native.source import headers, translation_unit
-from toolkit.native.targets import Target
+from toolkit.native.targets import LIBRARY, Target
 from toolkit.quoting import file_name
 from toolkit.system.atomic import write_bytes
 from toolkit.system.cache import cache_directory
 
 # -ffp-contract=off: only explicit fused multiply-adds are fused, so that all targets compute the same bits.
 FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-fvisibility=hidden")
-_LINK = ("-shared", f"-Wl,-soname,{LIBRARY}", "-pthread")
+# -Bsymbolic: an engine calls its own functions, also where the program has others of the same names.
+_LINK = ("-shared", "-Wl,-Bsymbolic,--as-needed", "-pthread", "-ldl")
 WARNINGS = ("-Wall", "-Wextra", "-Wno-psabi", "-Wno-ignored-attributes")
 LONGEST = 600
 """Compiler time limit in seconds."""
-_REMEDY = "Install a compiler, for example: apt install g++."
 
 
 @dataclass(frozen=True)
@@ -37,62 +38,67 @@ class Compiler:
     path: str
     version: str
 
+    def has(self, library: str) -> bool:
+        """Whether it finds a library, for instance `libstdc++.a`."""
+        asked = _ask(self.path, f"-print-file-name={library}")
+        return Path(asked).is_absolute()
+
+
+def find_compiler(machine: str = "") -> Compiler | None:
+    """The C++ compiler for a machine type, if one is installed and works; else None.
+
+    Args:
+        machine: as `platform.machine()` says; empty: this machine, whose compiler `$CXX` may name.
+    """
+    names: tuple[str | None, ...] = os.environ.get("CXX"), "c++", "g++", "clang++"
+    if machine not in ("", platform.machine()):
+        names = f"{machine}-linux-gnu-g++", f"{machine}-conda-linux-gnu-g++"
+    return _first_of(tuple(filter(None, names)), os.environ.get("PATH"))
+
 
 @cache
-def find_compiler(names: tuple[str, ...] = ("c++", "g++", "clang++")) -> Compiler | None:
-    """`$CXX`, or the first of `names` that is installed and works; None if there is none."""
-    for name in filter(None, (os.environ.get("CXX"), *names)):
-        path = shutil.which(name)
-        if path is None:
-            continue
-        asked = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
-        if asked.returncode == 0 and asked.stdout:
-            return Compiler(path, asked.stdout.splitlines()[0])
+def _first_of(names: tuple[str, ...], directories: str | None) -> Compiler | None:
+    for name in names:
+        path = shutil.which(name, path=directories)
+        if path is not None and (text := _ask(path, "--version")):
+            return Compiler(path, text.splitlines()[0])
     return None
 
 
-def require_compiler() -> Compiler:
-    """The compiler of this system.
+def _ask(path: str, option: str) -> str:
+    """What a compiler answers; empty if it fails."""
+    asked = subprocess.run([path, option], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    return asked.stdout if asked.returncode == 0 else ""
+
+
+def how_to_install(machine: str = "") -> str:
+    """How to install a compiler for a machine type, for people."""
+    if machine in ("", platform.machine()):
+        return "Install one: apt install g++ (Debian, Ubuntu), conda install gxx, or brew install gcc."
+    debian, conda = (f"{name}-{machine.replace('_', '-')}" for name in ("g++", "gxx_linux"))
+    return f"Install one: apt install {debian}-linux-gnu (Debian, Ubuntu), or conda install {conda}."
+
+
+def require_compiler(machine: str = "") -> Compiler:
+    """The compiler for a machine type; see `find_compiler`.
 
     Raises:
         Unavailable: there is none.
     """
-    found = find_compiler()
+    found = find_compiler(machine)
     if found is None:
-        raise Unavailable("the native engine needs a C++ compiler, and none was found (c++, g++, clang++)", _REMEDY)
+        names = "c++, g++, clang++" if machine in ("", platform.machine()) else f"{machine}-linux-gnu-g++"
+        raise Unavailable(
+            f"the native engine needs a C++ compiler, and none was found ({names})", how_to_install(machine)
+        )
     return found
 
 
 def sources(program: Program, manifest: Manifest, target: Target) -> dict[str, str]:
     """All C++ source files of an engine, by file name."""
     definitions = interface("interface.cpp", program, manifest, target)
-    return {"engine.cpp": translation_unit(program, target, definitions), LOADING: loading(), **headers()}
-
-
-def compiled(
-    program: Program, manifest: Manifest, target: Target, extra: tuple[str, ...] = (), compiler: Compiler | None = None
-) -> dict[str, bytes]:
-    """Compile an engine: shared object, C headers and example program, by file name.
-
-    Args:
-        program: what the engine computes.
-        manifest: of the artifact that the program was planned from.
-        target: CPUs to compile for.
-        extra: additional compiler options.
-        compiler: None: the one of this system.
-
-    Raises:
-        Unavailable: there is no compiler, or it cannot compile for this target.
-    """
-    with tempfile.TemporaryDirectory() as directory:
-        library = Path(directory) / LIBRARY
-        _compile(compiler or require_compiler(), sources(program, manifest, target), target, extra, library)
-        return {
-            LIBRARY: library.read_bytes(),
-            HEADER: interface(HEADER, program, manifest, target).encode(),
-            EXAMPLE: interface(EXAMPLE, program, manifest, target).encode(),
-            LOADING: loading().encode(),
-        }
+    texts = interface(TEXTS, program, manifest, target)
+    return {"engine.cpp": translation_unit(program, target, definitions), LOADING: loading(), TEXTS: texts, **headers()}
 
 
 def cached_library(program: Program, manifest: Manifest, target: Target) -> Path:
@@ -109,17 +115,41 @@ def cached_library(program: Program, manifest: Manifest, target: Target) -> Path
     path = cache_directory() / "native" / f"{file_name(manifest.name)}-{key}.so"
     if not path.is_file():
         with tempfile.TemporaryDirectory() as directory:
-            library = Path(directory) / LIBRARY
-            _compile(compiler, files, target, (), library)
-            write_bytes(path, library.read_bytes())
+            compile_library(compiler, files, target, Path(directory))
+            write_bytes(path, (Path(directory) / LIBRARY).read_bytes())
     return path
 
 
-def _compile(compiler: Compiler, files: dict[str, str], target: Target, extra: tuple[str, ...], library: Path) -> None:
-    folder = library.parent
+def compile_library(
+    compiler: Compiler,
+    files: dict[str, str],
+    target: Target,
+    folder: Path,
+    names: tuple[str, ...] = (LIBRARY,),
+    options: tuple[str, ...] = (),
+) -> None:
+    """Compile `engine.cpp` to a shared object.
+
+    Args:
+        compiler: for the target's machine type.
+        files: all source files by name.
+        target: CPUs to compile for.
+        folder: where sources and results are written.
+        names: of the results. They are the same library under different names, which programs linked with it look for.
+        options: for the compiler, besides those of all engines.
+
+    Raises:
+        Unavailable: the compiler cannot compile for this target.
+    """
     for name, text in files.items():
         (folder / name).write_text(text, "utf-8")
-    command = [compiler.path, *FLAGS, *WARNINGS, *target.options, *extra, "engine.cpp", "-o", library.name, *_LINK]
+    _run(compiler, target, folder, [*FLAGS, *WARNINGS, *target.options, *options, "-c", "engine.cpp", "-o", "engine.o"])
+    for name in names:
+        _run(compiler, target, folder, [*options, "engine.o", "-o", name, *_LINK, f"-Wl,-soname,{name}"])
+
+
+def _run(compiler: Compiler, target: Target, folder: Path, arguments: list[str]) -> None:
+    command = [compiler.path, *arguments]
     try:
         ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LONGEST, check=False)  # noqa: S603
     except subprocess.TimeoutExpired as error:

@@ -1,17 +1,25 @@
-"""The C interface of an engine: header, definitions and example program, from the templates in `c/`."""
+"""The C interface of an engine, from the templates in `c/`: header, definitions, example program, and what CMake and
+pkg-config need."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from importlib.metadata import version
 from importlib.resources import files
 
 from toolkit.artifact import Manifest
 from toolkit.native.program import Program
-from toolkit.native.targets import TILE_FLAGS, Target
+from toolkit.native.targets import TILE_FLAGS, Target, library_files, linked_files
 from toolkit.port import Port
 from toolkit.quoting import cpp_comment
 
-LIBRARY, HEADER, EXAMPLE, LOADING = "engine.so", "engine.h", "example.c", "loading.h"
+HEADER, EXAMPLE, LOADING, TEXTS = "engine.h", "example.c", "loading.h", "texts.h"
+CMAKE, PKG_CONFIG = "Config.cmake", "engine.pc"
+_CHOICE = "choice.cpp"
+
+LARGEST_SIDE = 1 << 16
+"""In pixels, of an engine's input."""
 
 
 def symbol(name: str) -> str:
@@ -20,28 +28,27 @@ def symbol(name: str) -> str:
     return f"n{cleaned}" if cleaned[:1].isdigit() else cleaned
 
 
-def interface(template: str, program: Program, manifest: Manifest, target: Target) -> str:
-    """A template from `c/`, filled in.
+def interface(template: str, program: Program, manifest: Manifest, *targets: Target) -> str:
+    """A template from `c/`, filled in for one or more targets, the fastest first.
 
     The artifact's name, which comes from a file, is only used quoted or as `symbol`.
     """
     text = (files("toolkit.native") / "c" / template).read_text()
-    fixed = program.shape
-    features = {"avx512_vnni": "avx512vnni", "avx512_bf16": "avx512bf16"}
-    checks = [f'__builtin_cpu_supports("{features.get(flag, flag)}")' for flag in sorted(target.flags - TILE_FLAGS)]
-    if target.tiles:
-        checks.append("tiles::available()")
+    fixed, linked = program.shape, linked_files(symbol(manifest.name), targets)
     values = {
         "NAME": cpp_comment(manifest.name),
         "SYMBOL": symbol(manifest.name),
         "SYMBOL_UPPER": symbol(manifest.name).upper(),
         "PRECISION": manifest.precision,
-        "TARGET": target.name,
+        "TARGET": ", ".join(target.name for target in targets),
+        "VERSION": version("rt4ksr-toolkit"),
         "SCALE": program.scale,
         "UNIT": program.unit,
         "EVEN": program.even,
         "MULTIPLE": program.multiple,
         "SMALLEST": program.smallest,
+        "LARGEST": LARGEST_SIDE,
+        "SIZES": _sizes(program),
         "FIXED_HEIGHT": 0 if fixed is None else fixed[0],
         "FIXED_WIDTH": 0 if fixed is None else fixed[1],
         "INPUT_PORT": _port(manifest.input),
@@ -52,14 +59,60 @@ def interface(template: str, program: Program, manifest: Manifest, target: Targe
         "OUT_LAYOUT": program.output.layout,
         **_samples(manifest),
         "STATIC_SIZE": "true" if fixed is None else f"height == {fixed[0]} && width == {fixed[1]}",
-        "SUPPORTED": " && ".join(checks) if target.machine == "x86_64" else "true",
+        "SUPPORTED": _supported(targets[0]),
+        "CHOICES": _choices(symbol(manifest.name), targets),
+        "TILES": "\n".join(f'#include "{target.tiles}"' for target in _same_machine(targets) if target.tiles),
+        "LINKED": next(iter(linked.values())),
+        "CMAKE_FILES": "\n".join(
+            f'set(_{symbol(manifest.name)}_{machine} "{file}")' for machine, file in linked.items()
+        ),
     }
     return re.sub(r"@([A-Z_]+)@", lambda match: str(values[match[1]]), text)
+
+
+def choice_sources(program: Program, manifest: Manifest, targets: Sequence[Target]) -> dict[str, str]:
+    """C++ source files of the library that loads the engine file for this CPU, by file name."""
+    return {
+        "engine.cpp": interface(_CHOICE, program, manifest, *targets),
+        TEXTS: interface(TEXTS, program, manifest, *targets),
+        LOADING: loading(),
+    }
 
 
 def loading() -> str:
     """`loading.h`, which is the same for all engines."""
     return (files("toolkit.native") / "c" / LOADING).read_text()
+
+
+def _supported(target: Target) -> str:
+    """C++ expression for whether a CPU has the instructions of a target."""
+    features = {"avx512_vnni": "avx512vnni", "avx512_bf16": "avx512bf16"}
+    checks = [f'__builtin_cpu_supports("{features.get(flag, flag)}")' for flag in sorted(target.flags - TILE_FLAGS)]
+    if target.tiles:
+        checks.append("tiles::available()")
+    return " && ".join(checks) if target.machine == "x86_64" and checks else "true"
+
+
+def _choices(prefix: str, targets: Sequence[Target]) -> str:
+    """C++ statements that return the file for this CPU."""
+    names = library_files(prefix, targets)
+    lines = [f'  if ({_supported(target)}) return "{names[target.name]}";' for target in _same_machine(targets)]
+    return "\n".join(lines)
+
+
+def _same_machine(targets: Sequence[Target]) -> list[Target]:
+    """Those for the machine type of the first, the only ones among which `engine.so` chooses."""
+    return [target for target in targets if target.machine in ("", targets[0].machine)]
+
+
+def _sizes(program: Program) -> str:
+    """The sizes and rows that an engine accepts, for its error text."""
+    even = {1: "", 2: "even, and "}.get(program.even, f"multiples of {program.even}, and ")
+    sides = f"height and width must be {even}{program.smallest} to {LARGEST_SIDE}"
+    if program.shape is not None:
+        sides = f"height must be {program.shape[0]} and width {program.shape[1]}"
+    unit = "" if program.unit == 1 else f" and multiples of {program.unit}"
+    return f"{sides}; rows of run_rows must be in the frame{unit}"
 
 
 def _port(port: Port) -> str:

@@ -13,12 +13,7 @@ from toolkit.errors import InputError, Unavailable
 from toolkit.native.interface import symbol
 from toolkit.workloads import Shape
 
-_REASONS = {
-    1: "the size or the range of rows is not supported",
-    2: "an argument is missing or negative",
-    3: "out of memory, or no thread could be created",
-    4: "this CPU lacks instructions that the engine was compiled for",
-}
+_BAD_SIZE = 1
 
 
 class Library:
@@ -36,21 +31,31 @@ class Library:
         self._function("run_rows").argtypes = [*[ctypes.c_void_p] * 3, *[ctypes.c_int] * 2]
         self._function("working_bytes").argtypes = [ctypes.c_void_p]
         self._function("working_bytes").restype = ctypes.c_size_t
-        self._function("executed").restype = ctypes.c_char_p
+        for text in ("executed", "error"):
+            self._function(text).restype = ctypes.c_char_p
 
     def executed(self) -> dict[str, str]:
         """Precision of every graph node, as reported by the shared object."""
         found: dict[str, str] = json.loads(self._function("executed")().decode())
         return found
 
+    def error(self, code: int) -> str:
+        """What a code of its functions means."""
+        return str(self._function("error")(code).decode())
+
     def engine(self, height: int, width: int, threads: int) -> LoadedEngine:
-        """Create an engine for frames of this size in pixels."""
+        """Create an engine for frames of this size in pixels.
+
+        Raises:
+            InputError: it does not take this size.
+            Unavailable: the CPU lacks instructions, or there is not enough memory.
+        """
         handle = ctypes.c_void_p()
         code = self._function("create")(ctypes.byref(handle), height, width, threads)
-        if code == 1:
-            raise InputError(f"this engine does not support the input size {Shape(height, width)}")
+        if code == _BAD_SIZE:
+            raise InputError(f"this engine does not take the input size {Shape(height, width)}: {self.error(code)}")
         if code:
-            raise Unavailable(f"the engine cannot start: {_REASONS[code]}")
+            raise Unavailable(f"the engine cannot start: {self.error(code)}")
         return LoadedEngine(self, handle)
 
     def _function(self, name: str) -> ctypes._NamedFuncPointer:
@@ -77,14 +82,13 @@ class LoadedEngine:
 
     def run(self, frame: NDArray[np.generic], output: NDArray[np.generic]) -> None:
         """Compute the whole frame into `output`."""
-        _check(self._library._function("run")(self._handle, frame.ctypes.data, output.ctypes.data))
+        self._check(self._library._function("run")(self._handle, frame.ctypes.data, output.ctypes.data))
 
     def run_rows(self, frame: NDArray[np.generic], output: NDArray[np.generic], first: int, count: int) -> None:
         """Compute the output of `count` input rows from row `first` on, in the calling thread."""
         run = self._library._function("run_rows")
-        _check(run(self._handle, frame.ctypes.data, output.ctypes.data, first, count))
+        self._check(run(self._handle, frame.ctypes.data, output.ctypes.data, first, count))
 
-
-def _check(code: int) -> None:
-    if code:
-        raise InputError(f"the native engine: {_REASONS[code]}")
+    def _check(self, code: int) -> None:
+        if code:
+            raise InputError(f"the native engine: {self._library.error(code)}")

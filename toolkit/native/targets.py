@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from toolkit.errors import InputError
@@ -33,6 +34,12 @@ class Target:
     block: int
     fast: frozenset[str] = frozenset()
     tiles: str = ""
+
+    def computes_like(self, other: Target, precision: str) -> bool:
+        """Whether an artifact of this precision is computed by the same instructions for both targets."""
+        if self.header != other.header or (precision in self.fast) != (precision in other.fast):
+            return False
+        return self.tiles == other.tiles or precision not in self.fast
 
 
 _V3 = frozenset({"avx2", "fma"})
@@ -82,6 +89,9 @@ TARGETS: dict[str, Target] = {
 
 NATIVE = "native"
 
+LIBRARY = "engine.so"
+"""The shared object of a bundle that programs load."""
+
 
 def find_target(name: str) -> Target:
     """A target by name; `native` is the fastest one that this machine supports.
@@ -104,3 +114,30 @@ def missing(target: Target) -> str:
     if lacking := target.flags - present:
         return ", ".join(sorted(lacking))
     return tile_refusal() if target.flags >= TILE_FLAGS else ""
+
+
+def find_targets(names: Iterable[str]) -> tuple[Target, ...]:
+    """Targets by name, each once, the fastest first.
+
+    Raises:
+        InputError: one of them is unknown.
+    """
+    chosen = {find_target(name).name for name in names}
+    return tuple(target for target in TARGETS.values() if target.name in chosen)
+
+
+def library_files(symbol: str, targets: Sequence[Target]) -> dict[str, str]:
+    """The file of each target in a bundle of these, by target name. `symbol` is the prefix of its C functions."""
+    if len(targets) == 1:
+        return {targets[0].name: LIBRARY}
+    return {target.name: f"{symbol}.{target.name}.so" for target in targets}
+
+
+def linked_files(symbol: str, targets: Sequence[Target]) -> dict[str, str]:
+    """The file that programs are linked with, by `platform.machine()`, that of the first target first.
+
+    Its name differs from that of other bundles: a linker takes libraries of one name for the same library.
+    """
+    files, first = library_files(symbol, targets), targets[0].machine or platform.machine()
+    others = {target.machine: files[target.name] for target in reversed(targets) if target.machine}
+    return {first: f"lib{symbol}.so"} | {machine: file for machine, file in others.items() if machine != first}

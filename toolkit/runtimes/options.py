@@ -45,7 +45,8 @@ class BuildOptions:
 
     Attributes:
         shape: input size to build for; None: the artifact's own, else that of its 4K workload.
-        target: compute capabilities, for instance `sm86`, of GPUs that need not be present.
+        target: compute capabilities, for instance `sm86`, of GPUs that need not be present; for the native engine
+            instruction set levels, for instance `x86-64-v3`.
         threads: CPU threads to build for; 0: one for each CPU that this process may use.
         optimization_level: TensorRT's builder optimization level, 0 to 5; None: TensorRT's default.
         version_compatible: loadable by later TensorRT versions.

@@ -24,7 +24,8 @@ enum {
   @SYMBOL@_bad_size = 1,      /* a size or range of rows that is not supported */
   @SYMBOL@_bad_argument = 2,  /* a null pointer, or a negative number of threads */
   @SYMBOL@_no_memory = 3,     /* out of memory, or no thread could be created */
-  @SYMBOL@_bad_processor = 4  /* the CPU lacks instructions that this engine was compiled for */
+  @SYMBOL@_bad_processor = 4, /* the CPU lacks instructions that this engine was compiled for */
+  @SYMBOL@_no_file = 5        /* a bundle of several targets lacks the file for this CPU */
 };
 
 typedef struct @SYMBOL@_engine @SYMBOL@_engine;
@@ -33,7 +34,7 @@ typedef struct @SYMBOL@_engine @SYMBOL@_engine;
 int @SYMBOL@_create(@SYMBOL@_engine** engine, int height, int width, int threads);
 void @SYMBOL@_destroy(@SYMBOL@_engine* engine);
 
-/* Heights and widths of input and output; any pointer may be null. */
+/* Heights and widths of input and output, 0 if `engine` is null; any pointer may be null. */
 void @SYMBOL@_shape(const @SYMBOL@_engine* engine, int* in_height, int* in_width, int* out_height, int* out_width);
 
 /* Computes the whole frame with the engine's own threads. */
@@ -42,8 +43,14 @@ int @SYMBOL@_run(@SYMBOL@_engine* engine, const void* input, void* output);
 /* Computes the output of input rows first .. first + count - 1 in the calling thread. Pointers are to whole frames. */
 int @SYMBOL@_run_rows(@SYMBOL@_engine* engine, const void* input, void* output, int first, int count);
 
-/* Bytes of line buffers per thread, the only memory that an engine needs besides frames. */
+/* Bytes of line buffers per thread, the only memory that an engine needs besides frames; 0 if `engine` is null. */
 size_t @SYMBOL@_working_bytes(const @SYMBOL@_engine* engine);
+
+/* What a code means for this engine, for example "height and width must be even, ...". Never null. */
+const char* @SYMBOL@_error(int code);
+
+/* Version of the rt4ksr-toolkit that generated this engine. */
+const char* @SYMBOL@_version(void);
 
 /* The precision that each node of the graph is computed in, as a JSON object. */
 const char* @SYMBOL@_executed(void);

@@ -87,8 +87,7 @@ static out_sample* upscale(const unsigned char* pixels, int height, int width) {
   }
   free(input);
   if (code == @SYMBOL@_ok) return output;
-  fprintf(stderr, "%dx%d: %s\n", height, width,
-          code == @SYMBOL@_bad_size ? "this engine does not take that size" : "the engine could not run");
+  fprintf(stderr, "height %d, width %d: %s\n", height, width, @SYMBOL@_error(code));
   free(output);
   return NULL;
 }

@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "loading.h"
+#include "texts.h"
 
 // The exported names contain the artifact's name, which comes from a file. They are assembler labels only, so that they
 // cannot collide with names of this program or of the C library (an artifact "timer" would define timer_create).
@@ -18,8 +19,7 @@ EXPORTED(int, create, (NetworkEngine** engine, int height, int width, int thread
   if (engine == nullptr || threads < 0) return 2;
   *engine = nullptr;
   if (!(@SUPPORTED@)) return 4;
-  constexpr int kLargest = 1 << 16;
-  if (height < @SMALLEST@ || width < @SMALLEST@ || height > kLargest || width > kLargest) return 1;
+  if (height < @SMALLEST@ || width < @SMALLEST@ || height > @LARGEST@ || width > @LARGEST@) return 1;
   if (height % @EVEN@ || width % @EVEN@ || !(@STATIC_SIZE@)) return 1;
   if (threads == 0) threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   try {
@@ -36,7 +36,8 @@ EXPORTED(void, destroy, (NetworkEngine* engine)) { delete engine; }
 
 EXPORTED(void, shape, (const NetworkEngine* engine, int* in_height, int* in_width, int* out_height,
                              int* out_width)) {
-  const int height = engine->frames.height(), width = engine->frames.width(), scale = engine->frames.scale();
+  const int height = engine ? engine->frames.height() : 0, width = engine ? engine->frames.width() : 0;
+  const int scale = engine ? engine->frames.scale() : 0;
   if (in_height) *in_height = height;
   if (in_width) *in_width = width;
   if (out_height) *out_height = height * scale;
@@ -55,7 +56,13 @@ EXPORTED(int, run_rows, (NetworkEngine* engine, const void* input, void* output,
   return engine->frames.run_rows(input, output, first, count) ? 0 : 3;
 }
 
-EXPORTED(size_t, working_bytes, (const NetworkEngine* engine)) { return engine->frames.bytes(); }
+EXPORTED(size_t, working_bytes, (const NetworkEngine* engine)) {
+  return engine ? engine->frames.bytes() : 0;
+}
+
+EXPORTED(const char*, error, (int code)) { return error_text(code); }
+
+EXPORTED(const char*, version, (void)) { return version_text(); }
 
 EXPORTED(const char*, executed, (void)) { return kExecuted; }
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
-from toolkit.native.compiler import LONGEST, cached_library, compiled, find_compiler
+from toolkit.native.bundle import bundle_files
+from toolkit.native.compiler import LONGEST, cached_library, find_compiler, how_to_install, require_compiler
 from toolkit.native.convolutions import PRECISIONS
-from toolkit.native.interface import LIBRARY
+from toolkit.native.interface import symbol
 from toolkit.native.planner import plan
+from toolkit.native.prebuilt import any_prebuilt, find_prebuilt
 from toolkit.native.program import Program, Unsupported
-from toolkit.native.targets import NATIVE, TARGETS, Target, find_target, missing
+from toolkit.native.targets import NATIVE, TARGETS, Target, find_target, find_targets, library_files, missing
 from toolkit.precisions import Precision
 from toolkit.runtimes.building import BuildingRuntime, BuildJob
 from toolkit.runtimes.engine import Engine
@@ -24,7 +27,7 @@ from toolkit.runtimes.protocol import Session
 from toolkit.system.probe import Availability
 from toolkit.workloads import Shape
 
-_INTERFACE = "1"
+_INTERFACE = "2"
 """Version of the shared object's C functions."""
 
 
@@ -45,11 +48,10 @@ class NativeRuntime(BuildingRuntime):
         if platform.system() != "Linux":
             return Availability(False, "its shared objects are built for Linux", "Run on Linux.")
         compiler = find_compiler()
-        if compiler is None:
-            return Availability(
-                False, "there is no C++ compiler (c++, g++ or clang++)", "Install one: apt install g++."
-            )
-        return Availability(True, version=f"{compiler.version}, {find_target(NATIVE).name}")
+        if compiler is None and not any_prebuilt():
+            return Availability(False, "there is no C++ compiler (c++, g++ or clang++)", how_to_install())
+        by = "engines of the toolkit's own networks" if compiler is None else compiler.version
+        return Availability(True, version=f"{by}, {find_target(NATIVE).name}")
 
     def probe_engine(self) -> Availability:
         """An engine needs no compiler."""
@@ -61,6 +63,11 @@ class NativeRuntime(BuildingRuntime):
         if precision not in PRECISIONS.values():
             *others, last = PRECISIONS.values()
             return f"it computes in {', '.join(others)} and {last}"
+        if find_compiler() is None and find_prebuilt(artifact.manifest) is None:
+            return (
+                "there is no C++ compiler, and no engine of this network comes with the toolkit ("
+                f"{how_to_install().removesuffix('.')}; or build it elsewhere with --target)"
+            )
         if self.probe().ok:
             self.rehearse(artifact)  # before its graph is read here: one separate process serves both
         try:
@@ -79,49 +86,67 @@ class NativeRuntime(BuildingRuntime):
 
     def _load(self, artifact: Artifact, precision: Precision, options: SessionOptions) -> Session:
         target = find_target(NATIVE)
+        found = find_prebuilt(artifact.manifest)
+        if found is not None and (found[1].computes_like(target, precision) or find_compiler() is None):
+            return NativeSession(artifact, *found, options.resolved_threads())
         program = _program(artifact.path, artifact.manifest.onnx_sha256)
         library = cached_library(program, artifact.manifest, target)
         return NativeSession(artifact, library, target, options.resolved_threads())
 
     def identity(self, options: BuildOptions) -> dict[str, str]:
-        return {"interface": _INTERFACE, "target": _target(options).name}
+        return {"interface": _INTERFACE, "target": _joined(_targets(options))}
 
     def settings(self, options: BuildOptions) -> dict[str, str]:
-        return super().settings(options) | {"target": _target(options).name}
+        return super().settings(options) | {"target": _joined(_targets(options))}
 
     def mismatch(self, engine: Engine) -> str:
-        """An engine runs on every CPU with its target's instructions, not only where it was built."""
+        """An engine runs on every CPU with the instructions of one of its targets, not only where it was built."""
         built = engine.info.identity
-        if built.get("interface") != _INTERFACE or built.get("target") not in TARGETS:
+        targets = _built_for(engine)
+        if built.get("interface") != _INTERFACE or not targets:
             return f"it was built by another version of the toolkit ({built})"
-        lacking = missing(TARGETS[built["target"]])
-        return f"it was built for {built['target']}, and this machine lacks {lacking}" if lacking else ""
+        if any(not missing(target) for target in targets):
+            return ""
+        return f"it was built for {_joined(targets)}, and this machine lacks {missing(targets[-1])}"
 
     def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
-        manifest, target = job.artifact.manifest, _target(job.options)
+        manifest, targets = job.artifact.manifest, _targets(job.options)
         program = _program(job.artifact.path, manifest.onnx_sha256)
-        compiler = find_compiler()
         counts: dict[str, int] = {}
         for precision in program.executed.values():
             counts[precision] = counts.get(precision, 0) + 1
+        compilers = dict.fromkeys(require_compiler(target.machine).version for target in targets)
         read_back = {
-            "compiler": "" if compiler is None else compiler.version,
+            "compiler": ", ".join(compilers),
             "executed": ", ".join(f"{precision}: {count} nodes" for precision, count in counts.items()),
             "stages": str(len(program.stages)),
         }
-        return compiled(program, manifest, target), read_back
+        return bundle_files(program, manifest, targets), read_back
 
     def _load_engine(self, engine: Engine, options: SessionOptions) -> Session:
-        artifact = Artifact(engine.file(LIBRARY), engine.manifest)
-        return NativeSession(
-            artifact, engine.file(LIBRARY), TARGETS[engine.info.identity["target"]], options.resolved_threads()
-        )
+        return _session(engine, options)
 
 
-def _target(options: BuildOptions) -> Target:
-    if len(options.target) > 1:
-        raise InputError(f"a native engine has one target, not {', '.join(options.target)}")
-    return find_target(options.target[0] if options.target else NATIVE)
+def _targets(options: BuildOptions) -> tuple[Target, ...]:
+    return find_targets(options.target or [NATIVE])
+
+
+def _joined(targets: Sequence[Target]) -> str:
+    return ",".join(target.name for target in targets)
+
+
+def _built_for(engine: Engine) -> tuple[Target, ...]:
+    """Targets of a bundle, the fastest first; none if this version does not know one of them."""
+    names = engine.info.identity.get("target", "").split(",")
+    return find_targets(names) if set(names) <= TARGETS.keys() else ()
+
+
+def _session(engine: Engine, options: SessionOptions) -> Session:
+    """With the fastest engine of the bundle that this machine supports."""
+    targets = _built_for(engine)
+    target = next(target for target in targets if not missing(target))
+    library = engine.file(library_files(symbol(engine.manifest.name), targets)[target.name])
+    return NativeSession(Artifact(library, engine.manifest), library, target, options.resolved_threads())
 
 
 @lru_cache(maxsize=16)

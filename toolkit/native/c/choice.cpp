@@ -1,0 +1,116 @@
+// engine.so of a bundle with several targets. It runs on every CPU of its kind, has the functions of engine.h, and calls
+// those of the fastest engine beside it that this CPU supports.
+#include <dlfcn.h>
+#include <limits.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "loading.h"
+#include "texts.h"
+@TILES@
+
+// Exported as in interface.cpp: the artifact's name, which comes from a file, is only in assembler labels.
+#define EXPORTED(result, function, parameters)                                                              \
+  extern "C" __attribute__((visibility("default"))) result function parameters __asm__("@SYMBOL@_" #function); \
+  result function parameters
+
+struct NetworkEngine;
+
+namespace {
+
+struct Functions {
+  int (*create)(NetworkEngine**, int, int, int);
+  void (*destroy)(NetworkEngine*);
+  void (*shape)(const NetworkEngine*, int*, int*, int*, int*);
+  int (*run)(NetworkEngine*, const void*, void*);
+  int (*run_rows)(NetworkEngine*, const void*, void*, int, int);
+  size_t (*working_bytes)(const NetworkEngine*);
+  const char* (*executed)(void);
+  rt4ksr_describe_function describe;
+};
+
+Functions chosen;
+int failure = 4;  // what `create` returns without an engine
+
+const char* best_file() {
+#ifdef __x86_64__
+  __builtin_cpu_init();
+#endif
+@CHOICES@
+  return nullptr;
+}
+
+template <class Function>
+void find(void* library, const char* name, Function& function) {
+  function = reinterpret_cast<Function>(dlsym(library, name));
+}
+
+// When this file is loaded: a path relative to the working directory may be wrong later.
+__attribute__((constructor)) void load() {
+  const char* const file = best_file();
+  if (file == nullptr) return;
+  failure = 5;
+  Dl_info self;
+  if (dladdr(reinterpret_cast<void*>(&load), &self) == 0) return;
+  const char* const slash = strrchr(self.dli_fname, '/');
+  const size_t folder = slash == nullptr ? 0 : static_cast<size_t>(slash + 1 - self.dli_fname);
+  char path[PATH_MAX];
+  if (folder + strlen(file) >= sizeof path) return;
+  memcpy(path, self.dli_fname, folder);
+  strcpy(path + folder, file);
+  void* const library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) return;
+  find(library, "@SYMBOL@_destroy", chosen.destroy);
+  find(library, "@SYMBOL@_shape", chosen.shape);
+  find(library, "@SYMBOL@_run", chosen.run);
+  find(library, "@SYMBOL@_run_rows", chosen.run_rows);
+  find(library, "@SYMBOL@_working_bytes", chosen.working_bytes);
+  find(library, "@SYMBOL@_executed", chosen.executed);
+  find(library, RT4KSR_DESCRIBE, chosen.describe);
+  find(library, "@SYMBOL@_create", chosen.create);
+}
+
+}  // namespace
+
+// Without an engine file nothing can be created, so that every engine that is not null comes from the chosen file.
+
+EXPORTED(int, create, (NetworkEngine** engine, int height, int width, int threads)) {
+  if (chosen.create != nullptr) return chosen.create(engine, height, width, threads);
+  if (engine == nullptr) return 2;
+  *engine = nullptr;
+  return failure;
+}
+
+EXPORTED(void, destroy, (NetworkEngine* engine)) {
+  if (engine != nullptr) chosen.destroy(engine);
+}
+
+EXPORTED(void, shape, (const NetworkEngine* engine, int* in_height, int* in_width, int* out_height,
+                             int* out_width)) {
+  if (engine != nullptr) return chosen.shape(engine, in_height, in_width, out_height, out_width);
+  int* const sides[] = {in_height, in_width, out_height, out_width};
+  for (int* const side : sides)
+    if (side != nullptr) *side = 0;
+}
+
+EXPORTED(int, run, (NetworkEngine* engine, const void* input, void* output)) {
+  return engine == nullptr ? 2 : chosen.run(engine, input, output);
+}
+
+EXPORTED(int, run_rows, (NetworkEngine* engine, const void* input, void* output, int first, int count)) {
+  return engine == nullptr ? 2 : chosen.run_rows(engine, input, output, first, count);
+}
+
+EXPORTED(size_t, working_bytes, (const NetworkEngine* engine)) {
+  return engine == nullptr ? 0 : chosen.working_bytes(engine);
+}
+
+EXPORTED(const char*, error, (int code)) { return error_text(code); }
+
+EXPORTED(const char*, version, (void)) { return version_text(); }
+
+EXPORTED(const char*, executed, (void)) { return chosen.executed == nullptr ? "{}" : chosen.executed(); }
+
+extern "C" __attribute__((visibility("default"))) const rt4ksr_description* rt4ksr_describe(void) {
+  return chosen.describe == nullptr ? nullptr : chosen.describe();
+}

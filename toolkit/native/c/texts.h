@@ -1,0 +1,14 @@
+// Texts that the C functions return.
+static const char* version_text(void) { return "@VERSION@"; }
+
+static const char* error_text(int code) {
+  switch (code) {
+    case 0: return "no error";
+    case 1: return "@SIZES@";
+    case 2: return "a pointer is null, or the number of threads is negative";
+    case 3: return "there is not enough memory, or a thread could not be created";
+    case 4: return "this CPU lacks instructions that the engine was compiled for: @TARGET@";
+    case 5: return "the file of the engine for this CPU is missing beside engine.so, or cannot be loaded";
+    default: return "not a code of this engine";
+  }
+}

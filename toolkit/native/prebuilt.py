@@ -1,0 +1,84 @@
+"""Engines of the toolkit's own networks that wheels carry, so that those networks need no compiler.
+
+`make wheel` compiles them; a source tree has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from pathlib import Path
+
+from toolkit.artifact import Artifact, Manifest
+from toolkit.native.bundle import portable_libraries
+from toolkit.native.compiler import find_compiler, sources
+from toolkit.native.planner import plan
+from toolkit.native.targets import LIBRARY, TARGETS, Target, missing
+from toolkit.quoting import file_name
+from toolkit.system.hardware import usable_cpus
+
+DIRECTORY = Path(str(files("toolkit.native"))) / "prebuilt"
+"""Where wheels have them."""
+
+
+def any_prebuilt() -> bool:
+    """Whether this installation has prebuilt engines."""
+    return DIRECTORY.is_dir()
+
+
+def find_prebuilt(manifest: Manifest) -> tuple[Path, Target] | None:
+    """The fastest prebuilt engine of an artifact for this CPU, and what it was compiled for; None if there is none."""
+    for target in TARGETS.values():
+        path = DIRECTORY / _file(manifest, target)
+        if path.is_file() and not missing(target):
+            return path, target
+    return None
+
+
+def prebuilt_targets(precision: str) -> tuple[Target, ...]:
+    """Targets whose engines differ for artifacts of a precision. The scalar one is only a reference.
+
+    Of those that compute alike, the one with the fewest requirements; bf16 only where it has instructions of its own,
+    as it is slower than float32 elsewhere.
+    """
+    chosen: list[Target] = []
+    for target in reversed(TARGETS.values()):
+        known = any(target.computes_like(other, precision) for other in chosen)
+        if target.machine and not known and (precision != "bf16" or precision in target.fast):
+            chosen.append(target)
+    return tuple(chosen)
+
+
+def prebuild(artifacts: Sequence[Artifact], directory: Path) -> tuple[list[Path], list[Target]]:
+    """Compile engines of artifacts for all CPUs.
+
+    Args:
+        artifacts: of the toolkit's own networks.
+        directory: where they are written.
+
+    Returns:
+        The files that were written, and targets that were left out because there is no compiler for them.
+
+    Raises:
+        Unavailable: a compiler fails.
+    """
+    jobs = [(item, target) for item in artifacts for target in prebuilt_targets(item.manifest.precision)]
+    able = [job for job in jobs if find_compiler(job[1].machine) is not None]
+    with ThreadPoolExecutor(usable_cpus()) as pool:
+        written = list(pool.map(lambda job: _prebuilt(job[0], job[1], directory), able))
+    left_out = {target.name for job in jobs if job not in able for target in job[1:]}
+    return written, [target for target in TARGETS.values() if target.name in left_out]
+
+
+def _prebuilt(artifact: Artifact, target: Target, directory: Path) -> Path:
+    files = sources(plan(artifact.path, artifact.manifest), artifact.manifest, target)
+    (content,) = portable_libraries(files, target, (LIBRARY,)).values()
+    path = directory / _file(artifact.manifest, target)
+    path.write_bytes(content)
+    return path
+
+
+def _file(manifest: Manifest, target: Target) -> str:
+    """The same graph under the same name is the same engine, in one version of the toolkit."""
+    return f"{file_name(manifest.name)}-{manifest.onnx_sha256[:16]}.{target.name}.so"
