@@ -58,14 +58,14 @@ def result_of(artifact: Artifact) -> tuple[np.ndarray, set[str]]:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
 def test_every_cpu_has_an_engine_of_its_own_instructions(precision: str) -> None:
-    """bf16 only where it is faster than float32."""
+    """For lower precisions only those that have such instructions: they are no faster than float32 on others."""
     chosen = prebuilt_targets(precision)
     for target in TARGETS.values():
-        if target.machine and (precision != "bf16" or "bf16" in target.fast):
+        if target.machine and (precision == "fp32" or precision in target.fast):
             alike = [item for item in chosen if item.computes_like(target, precision)]
             assert len(alike) == 1
             assert alike[0].machine == target.machine and alike[0].flags <= target.flags
-    assert len(chosen) == {"fp32": 3, "bf16": 1, "int8": 4}[precision]
+    assert len(chosen) == {"fp32": 3, "bf16": 1, "int8": 1}[precision]
 
 
 @pytest.mark.slow
@@ -142,4 +142,4 @@ def test_the_wheel_carries_them(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     carried = [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".so")]
     assert all(name.startswith("toolkit/native/prebuilt/rt4ksr_x2_int_int8-") for name in carried)
-    assert len(carried) == len(prebuilt_targets("int8")) - (find_compiler("aarch64") is None)
+    assert len(carried) == len(prebuilt_targets("int8"))

@@ -39,13 +39,13 @@ def find_prebuilt(manifest: Manifest) -> tuple[Path, Target] | None:
 def prebuilt_targets(precision: str) -> tuple[Target, ...]:
     """Targets whose engines differ for artifacts of a precision. The scalar one is only a reference.
 
-    Of those that compute alike, the one with the fewest requirements; bf16 only where it has instructions of its own,
-    as it is slower than float32 elsewhere.
+    Of those that compute alike, the one with the fewest requirements. A precision that some CPUs have instructions for
+    is no faster than float32 on the others, for which none are made.
     """
+    fast = [target for target in TARGETS.values() if precision in target.fast]
     chosen: list[Target] = []
-    for target in reversed(TARGETS.values()):
-        known = any(target.computes_like(other, precision) for other in chosen)
-        if target.machine and not known and (precision != "bf16" or precision in target.fast):
+    for target in reversed(fast or TARGETS.values()):
+        if target.machine and not any(target.computes_like(other, precision) for other in chosen):
             chosen.append(target)
     return tuple(chosen)
 
