@@ -45,7 +45,7 @@ def run(*command: object, cwd: Path) -> str:
 DEFINITIONS = ("SYMBOL=first", "UNIT=FIRST_UNIT")
 """Of the driver."""
 
-SEVERAL = ("scalar", "x86-64-v3", "x86-64-v4") if platform.machine() == "x86_64" else ("scalar", "native")
+SEVERAL = ("scalar", "x86-64-v3", "x86-64-amx") if platform.machine() == "x86_64" else ("scalar", "native")
 ONE, MANY = pytest.param(("native",), id="one target"), pytest.param(SEVERAL, id="several targets")
 
 
