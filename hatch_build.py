@@ -43,5 +43,7 @@ def _networks(exported: Path, scratch: Path) -> list[Artifact]:
     from toolkit.artifact import find_artifacts
 
     found = find_artifacts(exported)
+    if not found:
+        raise FileNotFoundError(f"{exported} has no networks to compile engines of")
     full = [item for item in found if item.manifest.precision == "fp32"]
     return [*found, *(convert(item, "bf16", directory=scratch) for item in full)]

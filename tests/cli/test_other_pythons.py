@@ -64,4 +64,13 @@ def test_without_pytorch(version: str, wheel: Path, small_artifact: Artifact, tm
     assert "float32 NCHW" in run(toolkit, "inspect", name, cwd=tmp_path)
     run(toolkit, "upscale", "a.png", "--model", name, "--runtime", "ort-cpu", cwd=tmp_path)
     assert Image.open(tmp_path / "a_x2.png").size == (24, 16)
-    assert "torch" in run(toolkit, "verify-fusion", name, cwd=tmp_path, code=3)
+    assert "needs the Python package torch" in run(toolkit, "verify-fusion", name, cwd=tmp_path, code=3)
+
+
+def test_a_missing_package_is_named(small_artifact: Artifact, tmp_path: Path) -> None:
+    program = "import sys; sys.modules['torch'] = None; from toolkit.cli import main; main()"
+    said = run(sys.executable, "-c", program, "verify-fusion", small_artifact.path, cwd=tmp_path, code=3)
+    assert said.splitlines()[:2] == [
+        "error: this needs the Python package torch, which is not installed",
+        "  Install it: pip install torch.",
+    ]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from inspect import cleandoc  # the function only: the name of the module belongs to toolkit.cli.inspect
 from typing import TYPE_CHECKING
 
-from toolkit.errors import ToolkitError
+from toolkit.errors import ToolkitError, Unavailable
 from toolkit.system.shutdown import INTERRUPTED, exit_on_sigterm
 
 if TYPE_CHECKING:
@@ -92,6 +92,14 @@ def _run(arguments: list[str]) -> None:
         _app(arguments)(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         raise usage_error(error) from error
+    except ModuleNotFoundError as error:
+        # One of those that the toolkit is installed with, as PyTorch, unless someone left it out on purpose.
+        package = (error.name or "").partition(".")[0]
+        if not package or package in (*sys.stdlib_module_names, "toolkit"):
+            raise
+        raise Unavailable(
+            f"this needs the Python package {package}, which is not installed", f"Install it: pip install {package}."
+        ) from error
 
 
 def _with_streams(arguments: list[str]) -> list[str]:
