@@ -18,6 +18,7 @@ if (_worker := os.environ.get("PYTEST_XDIST_WORKER")) is not None and hasattr(os
     os.sched_setaffinity(0, {_cpus[int(_worker.removeprefix("gw")) % len(_cpus)]})
 
 import torch
+from fork_server import ForkServer
 from samples import DATA, checkpoint, released
 
 from toolkit.artifact import Artifact
@@ -55,8 +56,26 @@ def released_artifact(request: pytest.FixtureRequest, tmp_path_factory: pytest.T
 
 
 @pytest.fixture(scope="session")
-def toolkit_command() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The installed command, run as a user does."""
+def fork_server() -> Iterator[ForkServer]:
+    """Started when a test first needs it."""
+    server = ForkServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def toolkit_command(fork_server: ForkServer) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The command as a user runs it, but for the time of its imports; see `installed_command`."""
+
+    def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return fork_server.run([*map(str, arguments)], cwd)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def installed_command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The installed command in a new process, for what depends on how it starts."""
     command = Path(sys.executable).with_name("toolkit")
 
     def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""The installed command, driven as a user does."""
+"""Commands as a user runs them."""
 
 import json
 import os
@@ -18,11 +18,11 @@ HEAVY = {"torch", "onnx", "onnxruntime", "openvino", "numpy", "PIL", "onnx_ir", 
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory, toolkit_command: Command) -> Path:
+def exported(tmp_path_factory: pytest.TempPathFactory, installed_command: Command) -> Path:
     """A directory in which `toolkit export` was run once."""
     directory = tmp_path_factory.mktemp("user")
     save_safetensors(directory / "small.bin", network())
-    result = toolkit_command("export", "small.bin", cwd=directory)
+    result = installed_command("export", "small.bin", cwd=directory)
     assert result.returncode == 0, result.stderr
     assert "onnxsim" in result.stdout
     assert "exported/rt4ksr_x2_c6b2_fp32.onnx" in result.stdout
@@ -45,8 +45,8 @@ except SystemExit:
     assert not loaded & HEAVY
 
 
-def test_version_and_help(toolkit_command: Command) -> None:
-    assert toolkit_command("--version").stdout.strip() == "0.2.0"
+def test_version_and_help(installed_command: Command, toolkit_command: Command) -> None:
+    assert installed_command("--version").stdout.strip() == "0.2.0"
     for command in ("export", "convert", "build", "verify-fusion", "profile", "inspect", "doctor"):
         result = toolkit_command(command, "--help")
         assert result.returncode == 0
@@ -329,9 +329,9 @@ def test_the_three_commands_on_a_released_checkpoint(scale: int, tmp_path: Path,
     verified = toolkit_command("verify-fusion", cwd=tmp_path)
     assert verified.returncode == 0, verified.stderr
     assert "full frame" in verified.stdout
-    # 720p for both: `make demo` runs the whole of 1080p, which takes the unfused network a minute.
+    # A small frame: `make demo` runs the whole of 1080p, which takes the unfused network a minute.
     profiled = toolkit_command(
-        "profile", "--duration", "0.1", "--json", "--no-roofline", "--workload", "1280x720", cwd=tmp_path
+        "profile", "--duration", "0.1", "--json", "--no-roofline", "--workload", "320x180", cwd=tmp_path
     )
     assert profiled.returncode == 0, profiled.stderr
     cells = json.loads(profiled.stdout)["cells"]
