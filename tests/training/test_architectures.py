@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +29,6 @@ from toolkit.training.loop import LAST_FILE, train
 from toolkit.training.sampling import Batch
 from toolkit.training.step import on_device
 
-COMMAND = Path(sys.executable).with_name("toolkit")
 EACH = pytest.mark.parametrize(
     "network", [CompactConfig(channels=8, convolutions=2), SPANConfig(channels=6, blocks=2)], ids=["compact", "span"]
 )
@@ -99,21 +97,16 @@ def test_the_teacher_may_be_of_another_architecture(config: TrainingConfig, tmp_
     assert train(config, tmp_path / "run", cache=tmp_path / "cache").finished
 
 
-def test_the_command_takes_an_architecture(photos: Path, tmp_path: Path) -> None:
+def test_the_command_takes_an_architecture(photos: Path, tmp_path: Path, toolkit_command: Callable) -> None:
     arguments = ["--data", str(photos), "--cache", str(tmp_path / "cache"), "--iterations", "1", "--batch", "1"]
     arguments += ["--patches", "8", "--start", "random", "--threads", "1"]
-    done = subprocess.run(
-        [COMMAND, "train", "--architecture", "span", "--preset", "span-light", *arguments],
-        cwd=tmp_path, capture_output=True, text=True, timeout=200,
-    )  # fmt: skip
+    done = toolkit_command("train", "--architecture", "span", "--preset", "span-light", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert load_checkpoint(tmp_path / "runs" / "span-light_x2" / LAST_FILE).config == PRESETS["span-light"]
     for options, message in (
         (["--architecture", "spam"], "there is no architecture 'spam'"),
         (["--architecture", "span", "--preset", "rt4ksr"], "rt4ksr is no preset of span"),
     ):
-        refused = subprocess.run(
-            [COMMAND, "train", *options, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=100
-        )
+        refused = toolkit_command("train", *options, *arguments, cwd=tmp_path)
         assert refused.returncode == 2
         assert message in refused.stderr

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -311,8 +312,10 @@ def test_the_command_line_is_interrupted_and_resumed(config: TrainingConfig, who
         (("--data", ".", "--config", "nothing.toml"), "there is no file nothing.toml"),
     ],
 )
-def test_mistakes_end_with_2_and_leave_nothing(arguments: tuple[str, ...], words: str, tmp_path: Path) -> None:
-    done = subprocess.run([COMMAND, "train", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+def test_mistakes_end_with_2_and_leave_nothing(
+    arguments: tuple[str, ...], words: str, tmp_path: Path, toolkit_command: Callable
+) -> None:
+    done = toolkit_command("train", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert words in " ".join(done.stderr.split())
     assert not list(tmp_path.iterdir())
