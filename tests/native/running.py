@@ -16,7 +16,7 @@ from toolkit.workloads import Shape
 
 EMULATED = {
     f"{name}-tiles": replace(find_target(name), name=f"{name}-tiles", tiles="tiles_emulated.h")
-    for name in ("scalar", "x86-64-v3")
+    for name in ("scalar", "x86-64-v3", "x86-64-v4-bf16")
 }
 """Targets whose bf16 and int8 convolutions use tile operations in portable C++."""
 

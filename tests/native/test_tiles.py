@@ -129,10 +129,11 @@ def test_the_reference_is_that_of_the_scalar_target(
     np.testing.assert_array_equal(network.run(frame, "scalar"), reference(network, frame, tiles=False))
 
 
-def test_programs_compute_the_bits_of_the_reference(network: Native) -> None:
+@pytest.mark.parametrize("target", ["x86-64-v3-tiles", "x86-64-v4-bf16-tiles", AMX.name])
+def test_programs_compute_the_bits_of_the_reference(target: str, network: Native) -> None:
     for size in SIZES:
         frame = network.noise(*size)
-        np.testing.assert_array_equal(network.run(frame, "x86-64-v3-tiles"), reference(network, frame))
+        np.testing.assert_array_equal(network.run(frame, target), reference(network, frame))
 
 
 def test_threads_and_bands_change_no_bit(network: Native) -> None:
@@ -156,7 +157,7 @@ def test_parts_and_the_width_of_vectors_change_no_bit(
     np.testing.assert_array_equal(network.run(frame, "scalar-tiles"), whole)
 
 
-@pytest.mark.parametrize("make", [strided, branched, wide])
+@pytest.mark.parametrize("make", [strided, branched])
 def test_bf16_rounds_what_convolutions_read(
     make: Callable[[], onnx.ModelProto], native: Callable[..., Native], small_artifact: Artifact
 ) -> None:
@@ -167,13 +168,13 @@ def test_bf16_rounds_what_convolutions_read(
     (expected,) = ReferenceEvaluator(model).run(None, {"input": frame})
     difference = np.abs(network.run(frame, "x86-64-v3-tiles") - expected)
     assert difference.max() < 0.02
-    assert difference.mean() < 5e-4
+    assert difference.mean() < 2e-4
 
 
 def test_the_shorter_gelu() -> None:
     x = np.linspace(-9, 9, 100_001, dtype=np.float32)
     exact = exact_gelu(x.astype(np.float64), tanh=False)
-    assert np.abs(activated(Activation("gelu"), x, coarse=True) - exact).max() < 1.6e-4
+    assert np.abs(activated(Activation("gelu"), x, coarse=True) - exact).max() < 5.5e-5
 
 
 def wide_range(random: np.random.Generator, *shape: int) -> np.ndarray:
