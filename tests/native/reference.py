@@ -151,8 +151,8 @@ class Reference:
     def _applied(self, operation: Operation, x: Floats, stage: Stage) -> Floats:
         if isinstance(operation, Activation):
             origin = stage.origin
-            coarse = self._tiles and isinstance(origin, Convolution) and origin.format == "bf16"
-            return activated(operation, x, coarse=coarse)
+            low = self._tiles and isinstance(origin, Convolution) and origin.format == "bf16"
+            return activated(operation, x, coarse=low and operation is stage.operations[0])
         if isinstance(operation, PRelu):
             return fma(np.minimum(x, 0), _column(operation.slope), np.maximum(x, 0))
         if isinstance(operation, Affine):
@@ -254,7 +254,7 @@ def _in_strands(terms: list[Floats], add: Callable[[Floats, Floats], Floats]) ->
 
 
 def activated(operation: Activation, x: Floats, *, coarse: bool) -> Floats:
-    """`coarse`: the shorter GELU of tile targets."""
+    """`coarse`: with the shorter GELU of targets with tiles, which directly follows a bf16 convolution."""
     kind, zero = operation.kind, np.float32(0)
     if kind == "relu":
         return np.maximum(x, zero)

@@ -95,18 +95,15 @@ class _Writer:
         """The function of a stage: `void stage_3(Band& band, int row)`, which computes one row tile by tile."""
         stage = self._program.stages[index]
         setup, body, finish = [], [], []
-        lines, channels = self._origin(stage.origin, stage.channels)
+        channels, operations = stage.channels, stage.operations
         setup += self._windows(stage)
         if self._in_tiles(stage.origin):
-            start = _moved("at.first", stage.origin.source, stage.origin.source.columns[0])
-            setup.append(f"TileConvolution<{_tiled_shape(stage.origin)}> convolution(in0.from({start}));")
-        if self._in_tiles(stage.origin):
-            writes = [operation for operation in stage.operations if isinstance(operation, WriteFrame)]
-            body += [_write_frame(self._program, operation, prefetch=True) for operation in writes]
-        body += lines
-        coarse = self._in_tiles(stage.origin) and stage.origin.format == "bf16"
-        for operation in stage.operations:
-            body += self._operation(operation, channels, coarse)
+            started, body, operations = self._tiled(stage.origin, operations)
+            setup.append(started)
+        else:
+            body += self._origin(stage.origin, channels)
+        for operation in operations:
+            body += self._operation(operation, channels)
             if isinstance(operation, Store):
                 lane = _LANES[self._program.buffers[operation.buffer].format]
                 setup.append(f"{lane}* const to{operation.buffer} = band.buffer({operation.buffer}).row<{lane}>(row);")
@@ -131,36 +128,54 @@ class _Writer:
             lines.append(f"const auto in{number} = band.buffer({source.buffer}).window<{lane}, {rows}>({first});")
         return lines
 
-    def _origin(self, origin: Origin, channels: int) -> tuple[list[str], int]:
-        """Code that fills the tile, and its number of channels."""
+    def _tiled(self, origin: Convolution, operations: list[Operation]) -> tuple[str, list[str], list[Operation]]:
+        """Code of a convolution by tile operations: before the tiles, and for one; and the operations that remain.
+
+        A GELU that follows is computed with the bias. After bf16 products it is a shorter approximation, because next
+        to tile operations it would take most of the time.
+        """
+        start = _moved("at.first", origin.source, origin.source.columns[0])
+        outputs, inputs, height, width = origin.weight.shape
+        shape = f"{_DOTS[origin.format]}, {inputs}, {outputs}, {height}, {width}"
+        before = f"TileConvolution<{shape}> convolution(in0.from({start}));"
+        writes = [operation for operation in operations if isinstance(operation, WriteFrame)]
+        lines = [_write_frame(self._program, operation, prefetch=True) for operation in writes]
+        operands = f"{self._kernel(origin, packed_tiles(origin))}, tile"
+        first = operations[0]
+        if isinstance(first, Activation) and first.kind == "gelu":
+            coefficients = "kCoarseErfGelu" if origin.format == "bf16" else "kErfGelu"
+            operands += f", [](simd::Vec x) {{ return gelu_of(x, {coefficients}); }}"
+            operations = operations[1:]
+        return before, [*lines, f"convolution.compute({operands});"], operations
+
+    def _origin(self, origin: Origin, channels: int) -> list[str]:
+        """Code that fills the tile."""
         if isinstance(origin, ReadFrame):
-            return [_read_frame(self._program.input, origin)], channels
+            return [_read_frame(self._program.input, origin)]
         if isinstance(origin, Join):
-            return self._join(origin), channels
+            return self._join(origin)
         start = f"in0.from({_moved('x', origin.source, origin.source.columns[0])})"
         if isinstance(origin, Copy):
-            return [f"copy<{channels}>({start}, tile);"], channels
+            return [f"copy<{channels}>({start}, tile);"]
         if isinstance(origin, Unshuffle):
-            return [f"unshuffle<{origin.channels}, {origin.factor}>({start}, tile);"], channels
+            return [f"unshuffle<{origin.channels}, {origin.factor}>({start}, tile);"]
         if isinstance(origin, Repeat):
-            return [f"repeat_pixels<{channels}, {origin.factor}>({start}, x % {origin.factor}, tile);"], channels
+            return [f"repeat_pixels<{channels}, {origin.factor}>({start}, x % {origin.factor}, tile);"]
         if isinstance(origin, Shuffle):
             phases = f"row % {origin.factor}, x % {origin.factor}"
-            return [f"shuffle<{channels}, {origin.factor}>({start}, {phases}, tile);"], channels
+            return [f"shuffle<{channels}, {origin.factor}>({start}, {phases}, tile);"]
         height, width = origin.weight.shape[2:]
         if isinstance(origin, Depthwise):
             weights = self._array("float", origin.weight.reshape(-1))
             kernel = f"Kernel<Float>{{{weights}, {self._array('float', origin.bias)}, nullptr, nullptr}}"
             if origin.stride == 1:
-                return [f"convolve_depthwise<{channels}, {height}, {width}>({start}, {kernel}, tile);"], channels
+                return [f"convolve_depthwise<{channels}, {height}, {width}>({start}, {kernel}, tile);"]
             call = f"convolve_depthwise_strided<{channels}, {height}, {width}, {origin.stride}>"
-            return [f"{call}({start}, {kernel}, tile);"], channels
-        if self._in_tiles(origin):
-            return [f"convolution.compute({self._kernel(origin, packed_tiles(origin))}, tile);"], channels
+            return [f"{call}({start}, {kernel}, tile);"]
         sizes = blocks(channels, self._block)
         shape = f"{origin.weight.shape[1]}, {height}, {width}, {', '.join(map(str, sizes))}"
         call = f"convolve<{_DOTS[origin.format]}, {shape}>"
-        return [f"{call}({start}, {self._kernel(origin, packed(origin, sizes))}, tile);"], channels
+        return [f"{call}({start}, {self._kernel(origin, packed(origin, sizes))}, tile);"]
 
     def _join(self, origin: Join) -> list[str]:
         lines, first = [], 0
@@ -182,12 +197,10 @@ class _Writer:
             offset = self._array("std::int32_t", offsets(convolution))
         return f"Kernel<{_DOTS[convolution.format]}>{{{weights}, {bias}, {scale}, {offset}}}"
 
-    def _operation(self, operation: Operation, channels: int, coarse: bool) -> list[str]:
-        """Code that modifies or stores the tile. `coarse`: whether approximations may have errors as large as those of
-        bf16, because tile operations are so fast that most of the time would pass in functions.
-        """
+    def _operation(self, operation: Operation, channels: int) -> list[str]:
+        """Code that modifies or stores the tile."""
         if isinstance(operation, Activation):
-            return [_activation(operation, channels, coarse)]
+            return [_activation(operation, channels)]
         if isinstance(operation, Affine):
             arrays = f"{self._array('float', operation.scale)}, {self._array('float', operation.shift)}"
             return [f"affine<{channels}>(tile, {arrays});"]
@@ -238,16 +251,10 @@ def _moved(name: str, source: Source, by: int) -> str:
     return text if by == 0 else f"{text} {'-' if by < 0 else '+'} {abs(by)}"
 
 
-def _tiled_shape(convolution: Convolution) -> str:
-    """Template arguments of `TileConvolution`."""
-    outputs, inputs, height, width = convolution.weight.shape
-    return f"{_DOTS[convolution.format]}, {inputs}, {outputs}, {height}, {width}"
-
-
-def _activation(operation: Activation, channels: int, coarse: bool) -> str:
+def _activation(operation: Activation, channels: int) -> str:
     low, high = (_hex(value) for value in operation.limits)
     return {
-        "gelu": f"gelu<{channels}>(tile, {'kCoarseErfGelu' if coarse else 'kErfGelu'});",
+        "gelu": f"gelu<{channels}>(tile, kErfGelu);",
         "gelu-tanh": f"gelu<{channels}>(tile, kTanhGelu);",
         "relu": f"relu<{channels}>(tile);",
         "leaky-relu": f"leaky_relu<{channels}>(tile, {_hex(operation.slope)});",

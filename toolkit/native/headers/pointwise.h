@@ -23,18 +23,21 @@ constexpr float kTanhGelu[] = {0x1.d581dcp-1f,  -0x1.76ba74p-4f, -0x1.04a482p-5f
 // For results that are rounded to bf16: a lower degree, largest error 5.5e-5.
 constexpr float kCoarseErfGelu[] = {0x1.d55ac8p-1f, -0x1.6e533ap-4f, -0x1.279a9cp-5f, 0x1.6275c4p-9f, 0x1.092afcp-11f};
 
+template <int Terms>
+inline simd::Vec gelu_of(simd::Vec x, const float (&coefficients)[Terms]) {
+  const simd::Vec a = simd::min(simd::abs(x), simd::broadcast(kGeluLimit));
+  simd::Vec power = simd::broadcast(coefficients[Terms - 1]);
+#pragma GCC unroll 16
+  for (int i = Terms - 2; i >= 0; --i) power = simd::fma(power, a, simd::broadcast(coefficients[i]));
+  power = simd::mul(power, power);
+  power = simd::mul(power, power);
+  power = simd::mul(power, power);
+  return simd::sub(simd::max(x, simd::zero()), simd::mul(a, power));
+}
+
 template <int Channels, int Terms>
 inline void gelu(float* tile, const float (&coefficients)[Terms]) {
-  map<Channels>(tile, [&](simd::Vec x) {
-    const simd::Vec a = simd::min(simd::abs(x), simd::broadcast(kGeluLimit));
-    simd::Vec power = simd::broadcast(coefficients[Terms - 1]);
-#pragma GCC unroll 16
-    for (int i = Terms - 2; i >= 0; --i) power = simd::fma(power, a, simd::broadcast(coefficients[i]));
-    power = simd::mul(power, power);
-    power = simd::mul(power, power);
-    power = simd::mul(power, power);
-    return simd::sub(simd::max(x, simd::zero()), simd::mul(a, power));
-  });
+  map<Channels>(tile, [&](simd::Vec x) { return gelu_of(x, coefficients); });
 }
 
 template <int Channels>

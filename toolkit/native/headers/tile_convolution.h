@@ -27,16 +27,23 @@ class TileConvolution {
  public:
   // `in`: from the first tap of the row's first pixel on.
   explicit TileConvolution(const Window<std::uint32_t, KY>& in) : scope_(shapes()) {
-    for (int tap = 0; tap < kTaps; ++tap) taps_[tap] = in.row[tap / KX % KY] + tap / (KX * KY) * in.plane + tap % KX;
+    const std::uint32_t** tap = taps_;
+    for (int plane = 0; plane < kPlanes; ++plane)
+      for (int ky = 0; ky < KY; ++ky)
+        for (int kx = 0; kx < KX; ++kx) *tap++ = in.row[ky] + plane * in.plane + kx;
     // Lanes beyond the last tap have zero weights, but zero times what happens to be in memory need not be zero.
     for (auto& pixels : panel_) std::fill(pixels + kTaps * simd::kWidth, pixels + kPanel, 0u);
     for (int group = 0; group < kGroups; ++group) gather(group);
   }
 
-  // All output channels of the next kTile pixels.
-  void compute(const Kernel<Dot>& kernel, float* tile) {
+  // All output channels of the next kTile pixels, after an operation on each value.
+  template <class Operation>
+  void compute(const Kernel<Dot>& kernel, float* tile, Operation operation) {
     column_ += kTile;
-    multiply<0>(kernel, tile);
+    multiply<0>(kernel, tile, operation);
+  }
+  void compute(const Kernel<Dot>& kernel, float* tile) {
+    compute(kernel, tile, [](simd::Vec sum) { return sum; });
   }
 
  private:
@@ -75,8 +82,8 @@ class TileConvolution {
   }
 
   // Output channels of block `First` and the following ones, two blocks at a time.
-  template <int First>
-  void multiply(const Kernel<Dot>& kernel, float* tile) {
+  template <int First, class Operation>
+  void multiply(const Kernel<Dot>& kernel, float* tile, Operation operation) {
     constexpr int kCount = std::min(2, kBlocks - First);
     const std::uint32_t* weights = kernel.weights + First * kGroups * kBlock * tiles::kLanes;
     start<kCount>();
@@ -88,10 +95,13 @@ class TileConvolution {
     alignas(64) Value sums[kCount * kBlock * kTile];
     store<kCount>(sums);
     constexpr int kFirst = First * kBlock, kLast = std::min(kFirst + kCount * kBlock, Outputs);
+#pragma GCC unroll 2
     for (int output = kFirst; output < kLast; ++output)
-      for (int x = 0; x < kTile; x += simd::kWidth)
-        simd::store(tile + output * kTile + x, finished(kernel, output, sums + (output - kFirst) * kTile + x));
-    if constexpr (First + kCount < kBlocks) multiply<First + kCount>(kernel, tile);
+      for (int x = 0; x < kTile; x += simd::kWidth) {
+        const simd::Vec sum = finished(kernel, output, sums + (output - kFirst) * kTile + x);
+        simd::store(tile + output * kTile + x, operation(sum));
+      }
+    if constexpr (First + kCount < kBlocks) multiply<First + kCount>(kernel, tile, operation);
   }
 
   template <int Count>
