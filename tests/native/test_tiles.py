@@ -289,6 +289,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> dict[Precision, Native
     return {"bf16": Native(made), "int8": Native(Artifact.read(EXPORTED / "rt4ksr_x2_int_int8.onnx"))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", LOW)
 def test_the_released_network(precision: Precision, released: dict[Precision, Native]) -> None:
     network = released[precision]
@@ -297,6 +298,7 @@ def test_the_released_network(precision: Precision, released: dict[Precision, Na
         np.testing.assert_array_equal(network.run(frame, "x86-64-v3-tiles"), reference(network, frame))
 
 
+@pytest.mark.slow
 def test_the_order_of_sums_and_the_shorter_gelu_cost_nothing(released: dict[Precision, Native]) -> None:
     """Compared with float64: rounding to bf16 makes nearly all of the error."""
     network = released["bf16"]
@@ -311,6 +313,7 @@ def test_the_order_of_sums_and_the_shorter_gelu_cost_nothing(released: dict[Prec
     assert tiles < 1.02 * others
 
 
+@pytest.mark.slow
 @needs_avx2
 def test_operations_for_a_vector_of_pixels_of_the_released_network(
     released: dict[Precision, Native], trap: Path, tmp_path: Path
@@ -334,6 +337,7 @@ def test_operations_for_a_vector_of_pixels_of_the_released_network(
     assert 0 <= counts["tilestored"] - vectors * sums <= own
 
 
+@pytest.mark.slow
 @needs_objdump
 def test_only_the_target_with_tiles_has_their_instructions(released: dict[Precision, Native]) -> None:
     expected: dict[Precision, str] = {"bf16": "tdpbf16ps", "int8": "tdpbsud"}
