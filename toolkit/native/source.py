@@ -94,14 +94,14 @@ class _Writer:
     def stage(self, index: int) -> str:
         """The function of a stage: `void stage_3(Band& band, int row)`, which computes one row tile by tile."""
         stage = self._program.stages[index]
-        setup, body, finish = [], [], []
+        finish = []
         channels, operations = stage.channels, stage.operations
-        setup += self._windows(stage)
+        setup = self._windows(stage)
         if self._in_tiles(stage.origin):
             started, body, operations = self._tiled(stage.origin, operations)
             setup.append(started)
         else:
-            body += self._origin(stage.origin, channels)
+            body = self._origin(stage.origin, channels)
         for operation in operations:
             body += self._operation(operation, channels)
             if isinstance(operation, Store):
