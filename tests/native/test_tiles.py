@@ -4,6 +4,7 @@ elsewhere those instructions as `amx_trap.cpp` executes them."""
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -42,6 +43,7 @@ TRAPPED = replace(TARGETS["x86-64-v3"], name="x86-64-v3-amx", tiles=AMX.tiles)
 SIZES = [(4, 4), (6, 10), (14, 38)]
 
 needs_avx2 = pytest.mark.skipif(bool(missing(TRAPPED)), reason=f"this machine lacks {missing(TRAPPED)}")
+needs_x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason=f"this CPU is {platform.machine()}, not x86_64")
 needs_objdump = pytest.mark.skipif(shutil.which("objdump") is None, reason="there is no objdump (apt install binutils)")
 
 
@@ -206,7 +208,7 @@ def product(executable: Path, kind: str, sums: np.ndarray, a: np.ndarray, b: np.
     return np.frombuffer(ran.stdout, sums.dtype).reshape(sums.shape)
 
 
-@pytest.fixture(scope="module", params=["emulated", "trapped", "amx"])
+@pytest.fixture(scope="module", params=["emulated", pytest.param("trapped", marks=needs_x86), "amx"])
 def products(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., np.ndarray]:
     """Products by the emulation, by the instructions under the trap, and by the CPU's own."""
     header, available, preload = {
@@ -338,6 +340,7 @@ def test_operations_for_a_vector_of_pixels_of_the_released_network(
 
 
 @pytest.mark.slow
+@needs_x86
 @needs_objdump
 def test_only_the_target_with_tiles_has_their_instructions(released: dict[Precision, Native]) -> None:
     expected: dict[Precision, str] = {"bf16": "tdpbf16ps", "int8": "tdpbsud"}

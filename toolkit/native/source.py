@@ -129,10 +129,10 @@ class _Writer:
         return lines
 
     def _tiled(self, origin: Convolution, operations: list[Operation]) -> tuple[str, list[str], list[Operation]]:
-        """Code of a convolution by tile operations: before the tiles, and for one; and the operations that remain.
+        """Code of a convolution by tile operations: before the row, and for a tile; and the operations that remain.
 
         A GELU that follows is computed with the bias. After bf16 products it is a shorter approximation, because next
-        to tile operations it would take most of the time.
+        to tile operations functions take a large part of the time.
         """
         start = _moved("at.first", origin.source, origin.source.columns[0])
         outputs, inputs, height, width = origin.weight.shape
