@@ -18,7 +18,7 @@ _ENLARGED = 2
 
 _NEXT = (
     ("toolkit upscale holiday.mp4 photos/ --to 4k", "Upscale your own files."),
-    ("toolkit export my_network.pth", "Export your own checkpoint; `toolkit adopt model.onnx` for an ONNX file."),
+    ("toolkit export my_network.pth", "Export your own checkpoint; an ONNX file: toolkit adopt model.onnx."),
     ("toolkit profile", "Compare all runtimes of this machine at 4K, with a report."),
     ("toolkit evaluate --images photos/", "Measure quality on your own pictures."),
 )
@@ -79,7 +79,7 @@ def _done(report: DemoReport) -> dict[str, str]:
         f"proof, {seconds['proof']:.0f} s": f"all {report.checks} checks passed: merged network and graph compute "
         f"what the trained network computes; largest error of merged blocks {report.largest_error:.1e} in float64"
         if report.passed
-        else "a check FAILED; `toolkit verify-fusion` shows which",
+        else "a check FAILED; toolkit verify-fusion shows which",
         f"frame times, {seconds['frame times']:.0f} s": f"{report.workload} on the CPU: {times}. A short measurement; "
-        "`toolkit profile` measures properly.",
+        "Measure properly with: toolkit profile.",
     }

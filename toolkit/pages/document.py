@@ -40,7 +40,7 @@ svg text.value{font-weight:600}
 th,td{padding:.3rem .7rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
 thead th{color:var(--soft);font-weight:500;vertical-align:bottom}tbody th{font-weight:inherit;white-space:normal;
 overflow-wrap:anywhere;min-width:6.5rem}
-th.text,td.text{text-align:left}td.marked,p.marked{color:var(--warn);font-weight:600}
+th.text,td.text{text-align:left}td.text{white-space:normal;min-width:8rem}td.marked,p.marked{color:var(--warn);font-weight:600}
 .warnings{background:var(--warn-page);color:var(--warn);border-radius:.5rem;padding:.7rem 1rem .7rem 2rem;margin:1rem 0}
 pre{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.7rem}
 td.wrap{white-space:normal;min-width:16rem}details{margin:.6rem 0}summary{cursor:pointer;color:var(--soft)}

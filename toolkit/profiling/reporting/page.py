@@ -165,8 +165,15 @@ def _missing(cells: Sequence[CellReport]) -> Iterator[str]:
     for cell in cells:
         if cell.reason:
             reasons.setdefault(cell.reason, []).append(cell.name)
-    for reason, names in reasons.items():
-        yield f"<p><b>{html(', '.join(dict.fromkeys(names)))}</b> did not run: {html(reason)}</p>"
+    lines = [
+        f"<p><b>{html(', '.join(dict.fromkeys(names)))}</b> did not run: {html(reason)}</p>"
+        for reason, names in reasons.items()
+    ]
+    if len(lines) < 2:
+        yield from lines
+    else:
+        names = dict.fromkeys(name for part in reasons.values() for name in part)
+        yield fold(f"{len(names)} configurations did not run: {', '.join(names)}", "".join(lines))
 
 
 def _environment(report: ProfileReport) -> dict[str, str]:
