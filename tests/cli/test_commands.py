@@ -140,6 +140,20 @@ def test_a_runtime_that_was_asked_for_and_cannot_run_has_exit_code_3(exported: P
     assert "ort-cpu bf16 did not run" in result.stdout
 
 
+def test_an_artifact_is_profiled_in_its_own_precision(exported: Path, toolkit_command: Command, tmp_path: Path) -> None:
+    made = toolkit_command(
+        "convert", "exported/rt4ksr_x2_c6b2_fp32.onnx", "--precision", "fp16", "-o", tmp_path, cwd=exported
+    )
+    assert made.returncode == 0, made.stderr
+    result = toolkit_command(*QUICK, tmp_path / "rt4ksr_x2_c6b2_fp16.onnx", "--json", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert {cell["precision"] for cell in json.loads(result.stdout)["cells"] if cell["runtime"] == "ort-cpu"} == {
+        "fp16"
+    }
+    empty = toolkit_command("build", tmp_path / "rt4ksr_x2_c6b2_fp16.onnx", "--target", ",", "--runtime", "native")
+    assert (empty.returncode, "--target names no target" in empty.stderr) == (2, True)
+
+
 def test_a_precision_that_is_not_there_yet_is_made_for_the_run(exported: Path, toolkit_command: Command) -> None:
     before = sorted((exported / "exported").iterdir())
     result = toolkit_command(*QUICK, "--precision", "fp16", cwd=exported)

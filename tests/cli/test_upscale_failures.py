@@ -195,13 +195,13 @@ def test_a_file_that_does_not_exist_does_not_end_the_others(home: Path, run: Run
     assert code == 1
     assert (home / "photos" / "good_x2.png").is_file()
     assert "1 of 3 files" in out
-    assert "failed: there is no file or folder photos/god.png\n  Did you mean photos/good.png?" in err
-    assert "failed: there is no file or folder nowhere" in err
+    assert "failed: there is no file or directory photos/god.png\n  Did you mean photos/good.png?" in err
+    assert "failed: there is no file or directory nowhere" in err
     code, out, err = run("photos/god.png", "photos/good.png", "--dry-run", "--overwrite", "--json")
     assert code == 1
     planned = {item["source"]: item for item in json.loads(out)["files"]}
     assert (planned["photos/god.png"]["kind"], planned["photos/good.png"]["error"]) == ("image", "")
-    assert "no file or folder" in planned["photos/god.png"]["error"]
+    assert "no file or directory" in planned["photos/god.png"]["error"]
     code, out, err = run("photos/god.png", "nowhere")
     assert (code, out) == (2, ""), "nothing is left to do"
     assert err.startswith("error: there is no file or directory photos/god.png")

@@ -334,12 +334,13 @@ def test_an_image_that_is_too_small_for_calibration(small_artifact: Artifact, tm
 
 def test_as_many_calibration_images_as_without_damaged_ones(tmp_path: Path) -> None:
     for number in range(40):
-        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{number:02}.png")
+        Image.new("RGB", (32, 32), (number, 0, 0)).save(tmp_path / f"{number:02}.png")
     for number in (3, 30, 39):
         (tmp_path / f"{number:02}.png").write_bytes(b"no picture")
+    Image.new("RGB", (7, 200)).save(tmp_path / "05.png")
     images, left_out = usable_images(tmp_path, EVEN)
-    assert [int(image[0, 0, 0]) for image in images] == [n for n in range(34) if n not in (3, 30)]
-    assert [path.name for path in left_out] == ["03.png", "30.png"]
+    assert [int(image[0, 0, 0]) for image in images] == [n for n in range(35) if n not in (3, 5, 30)]
+    assert [path.name for path in left_out] == ["03.png", "05.png", "30.png"]
 
 
 def test_images_that_ship() -> None:

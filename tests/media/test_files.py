@@ -123,7 +123,7 @@ def test_a_folder_that_cannot_be_listed_is_a_failure(tmp_path: Path, monkeypatch
 
 def test_a_misspelt_name_gets_its_neighbours(tmp_path: Path) -> None:
     draw(tmp_path / "holiday.png")
-    with pytest.raises(InputError, match=r"no file or folder .*holyday\.png") as caught:
+    with pytest.raises(InputError, match=r"no file or directory .*holyday\.png") as caught:
         find_items([tmp_path / "holyday.png"], PLAIN)
     assert "holiday.png" in caught.value.remedy
     with pytest.raises(InputError, match="neither a file nor a folder"):
@@ -138,5 +138,5 @@ def test_paths_that_do_not_exist_are_failures_beside_others(tmp_path: Path) -> N
         (str(tmp_path / "b.png"), "image", "failed"),
         (os.devnull, "folder", "failed"),
     ]
-    with pytest.raises(InputError, match=r"no file or folder .*b\.png"):
+    with pytest.raises(InputError, match=r"no file or directory .*b\.png"):
         find_items([tmp_path / "b.png", tmp_path / "c.png"], PLAIN)

@@ -200,7 +200,7 @@ def test_several_targets_are_one_bundle(network: Native, tmp_path: Path) -> None
     assert not toolkit.build(network.artifact, "native", options, tmp_path).fresh
     with pytest.raises(OutputExists, match="other options"):
         toolkit.build(network.artifact, "native", BuildOptions(target=("scalar",)), tmp_path)
-    with pytest.raises(toolkit.InputError, match="there is not a target 'sm86'"):
+    with pytest.raises(toolkit.InputError, match="there is no target 'sm86'"):
         toolkit.build(network.artifact, "native", BuildOptions(target=("scalar", "sm86")), tmp_path / "other")
 
 
@@ -246,7 +246,9 @@ def test_what_c_programs_get_wrong_has_a_code_and_a_text(name: str, bundle: Call
     library.first_working_bytes.restype = ctypes.c_size_t
     assert library.first_version().decode() == version("rt4ksr-toolkit")
     made, frame = ctypes.c_void_p(), ctypes.create_string_buffer(4)
+    made.value = 1
     assert library.first_create(None, 8, 8, 1) == library.first_create(ctypes.byref(made), 8, 8, -1) == 2
+    assert made.value is None
     for size in ((5, 8), (8, 5), (2, 8), (0, 0), (-4, 8), (8, 65538)):
         assert library.first_create(ctypes.byref(made), *size, 1) == 1
         assert made.value is None

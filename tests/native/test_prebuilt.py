@@ -99,6 +99,8 @@ def test_older_cpus(installed: Path, small_artifact: Artifact, monkeypatch: pyte
     np.testing.assert_array_equal(result, expected)
     monkeypatch.setattr("toolkit.native.targets.instruction_sets", lambda: frozenset({"sse2"}))
     assert find_prebuilt(small_artifact.manifest) is None
+    with pytest.raises(toolkit.Unavailable, match=r"that come with the toolkit are for other CPUs \(x86-64-v4, "):
+        toolkit.load_session(small_artifact, "native")
 
 
 @pytest.mark.slow

@@ -138,6 +138,10 @@ def test_a_bundle_goes_where_its_target_is_and_nowhere_else(
     elsewhere = toolkit.Engine(built.engine.path, info, built.engine.manifest)
     with pytest.raises(toolkit.Unavailable, match="built for x86-64-v4, and this machine lacks avx2, avx512bw"):
         toolkit.load_session(elsewhere)
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    with pytest.raises(toolkit.Unavailable, match="built for x86-64-v4, and this CPU is riscv64, not x86_64") as caught:
+        toolkit.load_session(elsewhere)
+    assert "--target" not in caught.value.remedy
 
 
 def _fields(info: EngineInfo) -> dict:

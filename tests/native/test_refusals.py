@@ -132,8 +132,8 @@ def test_fp16_artifacts(small_artifact: Artifact, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (BuildOptions(target=("x86-64-v9",)), "there is not a target 'x86-64-v9'"),
-        (BuildOptions(target=("scalar", "x86-64-v9")), "there is not a target 'x86-64-v9'"),
+        (BuildOptions(target=("x86-64-v9",)), "there is no target 'x86-64-v9'"),
+        (BuildOptions(target=("scalar", "x86-64-v9")), "there is no target 'x86-64-v9'"),
         (BuildOptions(shape=Shape(8, 8)), "takes every size"),
         (BuildOptions(tf32=True), "no option tf32"),
     ],

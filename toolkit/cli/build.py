@@ -62,6 +62,8 @@ class EngineOptions:
         """The same, for the API."""
         from toolkit.runtimes.options import BuildOptions
 
+        if self.target is not None and not split(self.target):
+            raise InputError("--target names no target", "Leave it out to build for this machine.")
         return BuildOptions(
             shape=None if self.shape is None else parse_shape(self.shape),
             target=tuple(split(self.target)),

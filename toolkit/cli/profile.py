@@ -19,7 +19,7 @@ from toolkit.cli.profile_options import Measuring, Results
 from toolkit.cli.values import precisions, size, split
 from toolkit.errors import Unavailable
 from toolkit.kinds import DEFAULT_DIRECTORY, kind_of, split_runtime
-from toolkit.precisions import FULL_PRECISION, Precision
+from toolkit.precisions import Precision
 from toolkit.quoting import shell
 from toolkit.system.atomic import check_outputs, numbered, release, reserve_numbered
 from toolkit.workloads import WORKLOADS, parse_workload
@@ -46,12 +46,12 @@ class _Cells:
 def profile(
     *artifacts: NetworkText,
     precision: Annotated[
-        Precisions,
+        Precisions | None,
         Parameter(
             help="Comma-separated precisions: fp32, fp16, bf16, int8. Missing ones are converted from fp32 for this "
-            "run."
+            "run. Default: fp32, or that of the artifacts if none is in fp32."
         ),
-    ] = FULL_PRECISION,
+    ] = None,
     runtime: str | None = None,
     workload: str | None = None,
     preset: str | None = None,
@@ -88,15 +88,16 @@ def profile(
         Comma-separated UNTRAINED networks from the paper's design space, instead of artifacts. See `toolkit presets`.
     """
     _check_sizes(split(workload))
-    asked, options = precisions(precision), measuring.options()
+    asked, options = None if precision is None else precisions(precision), measuring.options()
     check_outputs(
         results.output, results.html, results.markdown, results.gen, overwrite=results.overwrite or results.resume
     )
-    from toolkit.cli.profile_subjects import lowered, subjects
+    from toolkit.cli.profile_subjects import lowered, own_precisions, subjects
 
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         found = subjects(artifacts, directory, preset, split(workload), scratch, quick=measuring.quick)
+        asked = asked or own_precisions(found)
         if results.gen is None:  # a script must not depend on files that exist only during this run
             found = lowered(found, asked, scratch)
         cells = _Cells(found, split(runtime), split(workload) or None, asked, measuring.quick)

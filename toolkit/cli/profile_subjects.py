@@ -89,6 +89,14 @@ def lowered(found: Sequence[Given], precisions: Sequence[Precision], scratch: Pa
     return (*found, *made)
 
 
+def own_precisions(found: Sequence[Given]) -> list[Precision]:
+    """What is measured unless someone asks for precisions: fp32, or those of the artifacts if none is in fp32."""
+    given = [item if isinstance(item, Artifact) else split_runtime(item)[0] for item in found]
+    artifacts = [read_artifact(item) for item in given if isinstance(item, Artifact) or kind_of(item) == "artifact"]
+    own = list(dict.fromkeys(artifact.manifest.precision for artifact in artifacts))
+    return own if own and FULL_PRECISION not in own else [FULL_PRECISION]
+
+
 def _scales(workloads: Sequence[str]) -> tuple[int, ...]:
     """The scales that workloads need; where they leave it open, those of the toolkit's own weights."""
     needed = dict.fromkeys(parse_workload(name).scale for name in workloads)

@@ -61,7 +61,7 @@ class Found:
     Attributes:
         items: files to upscale.
         left_out: results of earlier runs, which are not upscaled again.
-        unreadable: folders that cannot be listed, and paths at which there is no file or folder.
+        unreadable: folders that cannot be listed, and paths at which there is no file or directory.
     """
 
     items: tuple[Item, ...] = ()
@@ -150,7 +150,7 @@ def _is_folder(path: Path) -> bool:
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"there is no file or folder {path}", _near(path)) from error
+        raise InputError(f"there is no file or directory {path}", _near(path)) from error
     except (OSError, ValueError) as error:
         raise InputError(f"cannot access {path}: {getattr(error, 'strerror', None) or error}") from error
     if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):

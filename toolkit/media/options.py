@@ -84,7 +84,7 @@ class UpscaleOptions:
         if self.memory < _LEAST_MEMORY:
             raise InputError("the network needs at least 1 MiB of memory")
         if not 1 <= self.jobs <= _MOST_JOBS:
-            raise InputError(f"jobs {self.jobs} must be 1 to {_MOST_JOBS}")
+            raise InputError(f"--jobs must be 1 to {_MOST_JOBS}, not {self.jobs}")
         if self.duration is not None and not 0 < self.duration < float("inf"):
             raise InputError(f"duration {self.duration} must be a positive number of seconds")
         if self.jobs > 1 and self.ray is not None:

@@ -38,7 +38,7 @@ def bundle_files(program: Program, manifest: Manifest, targets: Sequence[Target]
         program: what the engine computes.
         manifest: of the artifact that the program was planned from.
         targets: CPUs to compile for, the fastest first. With several, `engine.so` loads the fastest engine beside it
-            that the CPU supports, among those for the machine type of the first target.
+            that the CPU supports, among those for the machine type of the first target here, x86-64 if there is one.
 
     Returns:
         Contents by file name.

@@ -74,9 +74,9 @@ def _ask(path: str, option: str) -> str:
 def how_to_install(machine: str = "") -> str:
     """How to install a compiler for a machine type, for people."""
     if machine in ("", platform.machine()):
-        return "Install one: apt install g++ (Debian, Ubuntu), conda install gxx, or brew install gcc."
+        return "Install a compiler: apt install g++ (Debian, Ubuntu), conda install gxx, or brew install gcc."
     debian, conda = (f"{name}-{machine.replace('_', '-')}" for name in ("g++", "gxx_linux"))
-    return f"Install one: apt install {debian}-linux-gnu (Debian, Ubuntu), or conda install {conda}."
+    return f"Install a compiler: apt install {debian}-linux-gnu (Debian, Ubuntu), or conda install {conda}."
 
 
 def require_compiler(machine: str = "") -> Compiler:

@@ -62,7 +62,6 @@ def interface(template: str, program: Program, manifest: Manifest, *targets: Tar
         "SUPPORTED": _supported(targets[0]),
         "CHOICES": _choices(symbol(manifest.name), targets),
         "TILES": "\n".join(f'#include "{target.tiles}"' for target in _same_machine(targets) if target.tiles),
-        "LINKED": next(iter(linked.values())),
         "CMAKE_FILES": "\n".join(
             f'set(_{symbol(manifest.name)}_{machine} "{file}")' for machine, file in linked.items()
         ),

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
@@ -29,11 +29,23 @@ def any_prebuilt() -> bool:
 
 def find_prebuilt(manifest: Manifest) -> tuple[Path, Target] | None:
     """The fastest prebuilt engine of an artifact for this CPU, and what it was compiled for; None if there is none."""
+    return next((item for item in _all_prebuilt(manifest) if not missing(item[1])), None)
+
+
+def why_no_prebuilt(manifest: Manifest) -> str:
+    """What to say of an artifact for which `find_prebuilt` finds none."""
+    built = [target.name for _, target in _all_prebuilt(manifest)]
+    if built:
+        return f"the engines of this network that come with the toolkit are for other CPUs ({', '.join(built)})"
+    return "no engine of this network comes with the toolkit"
+
+
+def _all_prebuilt(manifest: Manifest) -> Iterator[tuple[Path, Target]]:
+    """Those of an artifact, for whatever CPU, the fastest first."""
     for target in TARGETS.values():
         path = DIRECTORY / _file(manifest, target)
-        if path.is_file() and not missing(target):
-            return path, target
-    return None
+        if path.is_file():
+            yield path, target
 
 
 def prebuilt_targets(precision: str) -> tuple[Target, ...]:

@@ -102,7 +102,7 @@ def find_target(name: str) -> Target:
     if name == NATIVE:
         return next(target for target in TARGETS.values() if not missing(target))
     if name not in TARGETS:
-        raise InputError(f"there is not a target {name!r}", f"Choose from {', '.join([NATIVE, *TARGETS])}.")
+        raise InputError(f"there is no target {name!r}", f"Choose from {', '.join([NATIVE, *TARGETS])}.")
     return TARGETS[name]
 
 

@@ -130,8 +130,9 @@ class Engine:
 
     @property
     def rebuild_command(self) -> str:
-        """The command that builds it again."""
-        return _command_beside(self.path, self.info.artifact, self.info.runtime, self.info.options)
+        """The command that builds it for this machine, whatever it was built for."""
+        options = {name: value for name, value in self.info.options.items() if name != "target"}
+        return _command_beside(self.path, self.info.artifact, self.info.runtime, options)
 
     @classmethod
     def read(cls, path: Path | str) -> Engine:
@@ -149,7 +150,7 @@ class Engine:
         for name, expected in info.files.items():
             file = path / name
             if Path(name).name != name or not file.is_file() or sha256_of_file(file) != expected.sha256:
-                raise ArtifactError(f"{file} is missing, or does not match {ENGINE_INFO} says", remedy)
+                raise ArtifactError(f"{file} is missing, or does not match what {ENGINE_INFO} says", remedy)
         if _MANIFEST not in info.files:
             raise ArtifactError(f"{path} has no {_MANIFEST}", remedy)
         manifest = decode_manifest(path / _MANIFEST)

@@ -32,6 +32,9 @@ from toolkit.workloads import Shape
 _MOST_IMAGES = 32
 _LARGEST_SIDE = 256
 
+_SMALLEST_SIDE = 32
+"""Of images that people give. What little smaller ones hold says nothing about ranges, and less about quality."""
+
 
 def calibration_images(directory: Path | None = None, sizes: SizeRule = EVEN) -> list[NDArray[np.uint8]]:
     """RGB images (H, W, 3), at most 32 and at most 256x256 (centre crops).
@@ -129,8 +132,11 @@ def _magnitude(data: Any) -> float:
 
 def _cropped(pixels: NDArray[np.uint8], sizes: SizeRule, path: Path) -> NDArray[np.uint8]:
     shape = sizes.within(Shape(*(min(side, _LARGEST_SIDE) for side in pixels.shape[:2])))
-    if min(shape.sides) < sizes.padded(1):
-        raise InputError(f"image {path} is only {pixels.shape[1]}x{pixels.shape[0]}", "Use larger images.")
+    if min(shape.sides) < max(sizes.padded(1), _SMALLEST_SIDE):
+        raise InputError(
+            f"image {path} is only {pixels.shape[1]}x{pixels.shape[0]}",
+            f"Use images of at least {_SMALLEST_SIDE}x{_SMALLEST_SIDE} pixels.",
+        )
     return centre_crop(pixels, shape)
 
 

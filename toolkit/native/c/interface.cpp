@@ -16,8 +16,9 @@ struct NetworkEngine {
 };
 
 EXPORTED(int, create, (NetworkEngine** engine, int height, int width, int threads)) {
-  if (engine == nullptr || threads < 0) return 2;
+  if (engine == nullptr) return 2;
   *engine = nullptr;
+  if (threads < 0) return 2;
   if (!(@SUPPORTED@)) return 4;
   if (height < @SMALLEST@ || width < @SMALLEST@ || height > @LARGEST@ || width > @LARGEST@) return 1;
   if (height % @EVEN@ || width % @EVEN@ || !(@STATIC_SIZE@)) return 1;

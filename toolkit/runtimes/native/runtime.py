@@ -15,7 +15,7 @@ from toolkit.native.compiler import LONGEST, cached_library, find_compiler, how_
 from toolkit.native.convolutions import PRECISIONS
 from toolkit.native.interface import symbol
 from toolkit.native.planner import plan
-from toolkit.native.prebuilt import any_prebuilt, find_prebuilt
+from toolkit.native.prebuilt import any_prebuilt, find_prebuilt, why_no_prebuilt
 from toolkit.native.program import Program, Unsupported
 from toolkit.native.targets import NATIVE, TARGETS, Target, find_target, find_targets, library_files, missing
 from toolkit.precisions import Precision
@@ -64,10 +64,8 @@ class NativeRuntime(BuildingRuntime):
             *others, last = PRECISIONS.values()
             return f"it computes in {', '.join(others)} and {last}"
         if find_compiler() is None and find_prebuilt(artifact.manifest) is None:
-            return (
-                "there is no C++ compiler, and no engine of this network comes with the toolkit ("
-                f"{how_to_install().removesuffix('.')}; or build it elsewhere with --target)"
-            )
+            why = why_no_prebuilt(artifact.manifest)
+            return f"there is no C++ compiler, and {why}. {how_to_install()} Or build it elsewhere, with --target."
         if self.probe().ok:
             self.rehearse(artifact)  # before its graph is read here: one separate process serves both
         try:
@@ -107,7 +105,9 @@ class NativeRuntime(BuildingRuntime):
             return f"it was built by another version of the toolkit ({built})"
         if any(not missing(target) for target in targets):
             return ""
-        return f"it was built for {_joined(targets)}, and this machine lacks {missing(targets[-1])}"
+        slowest = targets[-1]
+        other = slowest.machine not in ("", platform.machine())
+        return f"it was built for {_joined(targets)}, and {'' if other else 'this machine lacks '}{missing(slowest)}"
 
     def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
         manifest, targets = job.artifact.manifest, _targets(job.options)
