@@ -27,8 +27,17 @@ from toolkit.native.source import headers
 from toolkit.native.targets import LIBRARY, Target, library_files, linked_files
 from toolkit.system.hardware import usable_cpus
 
-_STATIC = ("-static-libstdc++", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections,--exclude-libs,ALL")
-"""Options for files that run on other machines, whose C++ library may be older than the compiler's."""
+_STATIC = (
+    "-static-libstdc++",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-Wl,--gc-sections,--exclude-libs,ALL,-z,nodelete",
+)
+"""Options for files that run on other machines, whose C++ library may be older than the compiler's.
+
+nodelete: that library allocates memory for exceptions when it is loaded, and does not free it; a program that closed and
+opened an engine again and again would lose 72 KB each time.
+"""
 
 
 def bundle_files(program: Program, manifest: Manifest, targets: Sequence[Target]) -> dict[str, bytes]:

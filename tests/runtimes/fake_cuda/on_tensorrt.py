@@ -147,7 +147,7 @@ def test_tensorrt_rtx_engines_are_for_their_targets(
     if target == "sm120":
         with pytest.raises(Unavailable, match="the GPU here is sm86, and it was built for sm120") as caught:
             load_session(engine)
-        assert "--target sm120" in caught.value.remedy
+        assert "--target" not in caught.value.remedy, "it is built again for the GPU here"
     else:
         assert load_session(engine) is engine
     if not target:
