@@ -35,8 +35,8 @@ _STATIC = (
 )
 """Options for files that run on other machines, whose C++ library may be older than the compiler's.
 
-nodelete: that library allocates memory for exceptions when it is loaded, and does not free it; a program that closed and
-opened an engine again and again would lose 72 KB each time.
+nodelete: that library allocates memory for exceptions when it is loaded, and does not free it; a program that closed
+and opened an engine again and again would lose 72 KB each time.
 """
 
 
