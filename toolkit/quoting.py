@@ -12,7 +12,7 @@ import json
 import re
 import shlex
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -129,6 +129,12 @@ def toml_value(value: object) -> str:
     """A TOML string, number, boolean, or array of these."""
     # The same as JSON, except that JSON allows U+007F in a string.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")
+
+
+def first_few(names: Sequence[str], most: int) -> str:
+    """Names in a sentence: `a, b and 3 more`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def shell(words: Iterable[str | Path]) -> str:

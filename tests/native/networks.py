@@ -98,6 +98,17 @@ def luma(seed: int = 0) -> onnx.ModelProto:
     return b.model(b.node("Cast", x, to=TensorProto.UINT8), uint8=True, channels=1)
 
 
+NETWORKS: dict[str, tuple[Callable[[], onnx.ModelProto], int]] = {
+    "strided": (strided, 2),
+    "branched": (branched, 2),
+    "unshuffled-later": (unshuffled_later, 3),
+    "gated": (gated, 3),
+    "two-steps": (two_steps, 2),
+    "luma": (luma, 2),
+}
+"""Each with its scale."""
+
+
 def float64(model: onnx.ModelProto) -> Callable[[np.ndarray], np.ndarray]:
     """What a graph computes, by ONNX's reference implementation in float64."""
     function = float64_function(in_float64(model))

@@ -25,7 +25,7 @@ import toolkit
 from toolkit.artifact import Artifact
 from toolkit.errors import OutputExists
 from toolkit.native.compiler import require_compiler
-from toolkit.native.interface import TEXTS, interface
+from toolkit.native.interface import SHARED, interface
 from toolkit.native.targets import TARGETS, find_target, find_targets, missing
 from toolkit.runtimes.engine import Engine
 from toolkit.runtimes.options import BuildOptions
@@ -278,5 +278,5 @@ def test_texts_of_sizes(small_artifact: Artifact, tmp_path: Path) -> None:
         (network.program, "height and width must be 1 to 65536"),
         (fixed, "height must be 270 and width 480"),
     ):
-        texts = interface(TEXTS, program, network.artifact.manifest, find_target("scalar"))
+        texts = interface(SHARED, program, network.artifact.manifest, find_target("scalar"))
         assert f'"{sides}; rows of run_rows must be in the frame"' in texts

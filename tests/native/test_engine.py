@@ -11,19 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from native.graphs import Builder
-from native.networks import branched, exact_gelu, float64, gated, luma, strided, two_steps, unshuffled_later
+from native.networks import NETWORKS, exact_gelu, float64, gated
 from native.running import Native
 
 from toolkit.sizes import SizeRule
 
-NETWORKS: dict[str, tuple[Callable[[], onnx.ModelProto], int]] = {
-    "strided": (strided, 2),
-    "branched": (branched, 2),
-    "unshuffled-later": (unshuffled_later, 3),
-    "gated": (gated, 3),
-    "two-steps": (two_steps, 2),
-    "luma": (luma, 2),
-}
 SIZES = [(4, 4), (4, 34), (6, 10), (30, 6), (22, 70), (10, 262)]
 TOLERANCE = 1e-5
 CACHE_BYTES = 3 << 20

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from native.graphs import EVEN, artifact
-from native.networks import branched, gated, luma, strided, two_steps, unshuffled_later
+from native.networks import NETWORKS
 from native.running import Native
 from native.test_programs import build, drive
 from samples import checkpoint, small_module, small_preset
@@ -20,6 +20,7 @@ import toolkit
 from toolkit.artifact import Artifact
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
+from toolkit.native.targets import find_target
 from toolkit.network.architectures.compact.config import CompactConfig
 from toolkit.network.architectures.configuration import Configuration
 from toolkit.network.architectures.registry import architecture_of
@@ -54,12 +55,7 @@ def of_other(config: Configuration) -> Made:
 
 
 GRAPHS: dict[str, Made] = {
-    "strided": of(strided, 2),
-    "branched": of(branched, 2),
-    "unshuffled_later": of(unshuffled_later, 3),
-    "gated": of(gated, 3),
-    "two_steps": of(two_steps, 2),
-    "luma": of(luma, 2),
+    **{name: of(make, scale) for name, (make, scale) in NETWORKS.items()},
     "rt4ksr x3": exported(scale=3),
     "rt4ksr, uint8": exported(ExportOptions(uint8="NHWC")),
     "rt4ksr, bf16": lowered("bf16"),
@@ -87,7 +83,7 @@ def runs(name: str, sanitizer: str, target: str, template: Artifact, directory: 
     network = Native(GRAPHS[name](template, directory))
     network.program.tile_columns = 40
     options = (f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-O1", "-g")
-    driver = build(network, target, "c++", directory, *options)
+    driver = build(network, find_target(target), "c++", directory, *options)
     for size in SIZES if network.program.smallest > 1 else SIZES + ODD:
         assert np.isfinite(drive([str(driver)], network, size, directory)).all()
 

@@ -18,16 +18,16 @@ import onnx
 import pytest
 from native.graphs import Builder, artifact
 from native.lowering import lowered
-from native.networks import branched, exact_gelu, float64, luma, rounding_to_bf16, strided, unshuffled_later
+from native.networks import NETWORKS, branched, exact_gelu, float64, rounding_to_bf16, strided
 from native.reference import Reference, activated, bf16, tile_product
 from native.running import EMULATED, Native
+from native.test_programs import build, drive, run
 from onnx.reference import ReferenceEvaluator
 
 import toolkit
 from toolkit.artifact import Artifact
 from toolkit.native import targets
-from toolkit.native.compiler import FLAGS, cached_library, sources
-from toolkit.native.interface import HEADER, interface, symbol
+from toolkit.native.compiler import cached_library, sources
 from toolkit.native.library import Library
 from toolkit.native.program import Activation
 from toolkit.native.targets import TARGETS, Target, find_target, missing
@@ -56,13 +56,7 @@ def wide() -> onnx.ModelProto:
     return b.model(b.shuffled(b.conv(x, 64, 12, 1), 2))
 
 
-GRAPHS: dict[str, tuple[Callable[[], onnx.ModelProto], int]] = {
-    "strided": (strided, 2),
-    "branched": (branched, 2),
-    "unshuffled-later": (unshuffled_later, 3),
-    "luma": (luma, 2),
-    "wide": (wide, 2),
-}
+GRAPHS = {name: NETWORKS[name] for name in ("strided", "branched", "unshuffled-later", "luma")} | {"wide": (wide, 2)}
 LOW: tuple[Precision, ...] = ("bf16", "int8")
 
 
@@ -78,42 +72,19 @@ def network(request: pytest.FixtureRequest, native: Callable[..., Native]) -> Na
 def trap(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library that executes instructions of AMX."""
     path = tmp_path_factory.mktemp("trap") / "trap.so"
-    compiled("-O2", "-fPIC", "-shared", str(HERE / "amx_trap.cpp"), "-o", str(path))
+    run("c++", "-std=c++17", "-O2", "-fPIC", "-shared", str(HERE / "amx_trap.cpp"), "-o", str(path), cwd=path.parent)
     return path
 
 
-def compiled(*arguments: str, directory: Path | None = None) -> None:
-    command = ["c++", "-std=c++17", *arguments]
-    ran = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=300, check=False)
-    assert ran.returncode == 0, ran.stderr
-
-
 def program(network: Native, target: Target, main: str, directory: Path, *options: str) -> Path:
-    """An executable of an engine and a program of the tests. The engine takes it for granted that there are tiles."""
-    manifest = network.artifact.manifest
-    for name, text in sources(network.program, manifest, target).items():
-        (directory / name).write_text(text.replace("tiles::available()", "true"))
-    (directory / HEADER).write_text(interface(HEADER, network.program, manifest, target))
-    prefix = symbol(manifest.name)
-    defined = f"-DSYMBOL={prefix}", f"-DUNIT={prefix.upper()}_UNIT"
-    files = *("-x", "c++", str(HERE / main), "engine.cpp"), *("-I.", "-o", "program", "-pthread")
-    flags = *(flag for flag in FLAGS if flag != "-O3"), "-O1", *target.options, *options
-    compiled(*flags, *defined, *files, directory=directory)
-    return directory / "program"
+    """An executable of an engine and a program of the tests."""
+    return build(network, target, "c++", directory, "-O1", f"-I{HEADERS}", *options, main=HERE / main)
 
 
-def drive(executable: Path, network: Native, size: tuple[int, int], **environment: str) -> None:
+def drive_as_reference(executable: Path, network: Native, size: tuple[int, int], **environment: str) -> None:
     """Run `driver.c` on a frame of noise: in several ways with the same bits, those of the reference."""
-    frame, folder = network.noise(*size), executable.parent
-    expected = reference(network, frame)
-    (folder / "frame").write_bytes(frame.tobytes())
-    arguments = *map(str, (*size, frame.nbytes, expected.nbytes)), folder / "frame", folder / "result"
-    ran = subprocess.run(
-        [executable, *arguments], capture_output=True, text=True, timeout=300, check=False, env=os.environ | environment
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    written = np.frombuffer((folder / "result").read_bytes(), expected.dtype).reshape(expected.shape)
-    np.testing.assert_array_equal(written, expected)
+    written = drive([str(executable)], network, size, executable.parent, **environment)
+    np.testing.assert_array_equal(written, reference(network, network.noise(*size)))
 
 
 def reference(network: Native, frame: np.ndarray, *, tiles: bool = True) -> np.ndarray:
@@ -222,7 +193,8 @@ def products(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         preload = {"LD_PRELOAD": str(request.getfixturevalue("trap"))}
     executable = tmp_path_factory.mktemp("products") / "products"
     defined = f'-DTILES="{header}"', f"-DAVAILABLE={available}"
-    compiled("-O2", f"-I{HEADERS}", *defined, str(HERE / "tile_products.cpp"), "-o", str(executable))
+    made = str(HERE / "tile_products.cpp"), "-o", str(executable)
+    run("c++", "-std=c++17", "-O2", f"-I{HEADERS}", *defined, *made, cwd=executable.parent)
     return lambda *operands: product(executable, *operands, **preload)
 
 
@@ -251,7 +223,7 @@ def test_the_instructions_compute_the_bits_of_the_reference(
     network = native(lowered(strided(), small_artifact.manifest, precision))
     network.program.tile_columns = 40
     executable = program(network, TRAPPED, "driver.c", tmp_path)
-    drive(executable, network, (6, 46), LD_PRELOAD=str(trap))
+    drive_as_reference(executable, network, (6, 46), LD_PRELOAD=str(trap))
 
 
 @pytest.mark.slow
@@ -267,7 +239,7 @@ def test_sanitizers_find_nothing(graph: str, sanitizer: str, native: Callable[..
     options = f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-g"
     executable = program(network, EMULATED["x86-64-v3-tiles"], "driver.c", tmp_path, *options)
     for size in ((4, 4), (4, 38), (20, 130)):
-        drive(executable, network, size)
+        drive_as_reference(executable, network, size)
 
 
 @needs_avx2

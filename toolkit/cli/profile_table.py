@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from toolkit.cli.console import styled, table
 from toolkit.profiling.reporting.conclusion import conclusions
+from toolkit.quoting import first_few
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -124,7 +125,7 @@ def _print_layers(cell: CellReport, console: Console) -> None:
     console.print(styled(heading, cell.workload, cell.name))
     rows = table("layer", "kind", "time", "share", "ONNX nodes", right=("time", "share"))
     for layer in cell.layers:
-        nodes = ", ".join(layer.nodes[:3]) + (f" and {len(layer.nodes) - 3} more" if len(layer.nodes) > 3 else "")
+        nodes = first_few(layer.nodes, 3)
         share = f"{layer.seconds / whole:.0%}" if whole else _NONE
         rows.add_row(_shortened(layer.name), _shortened(layer.kind), f"{1000 * layer.seconds:.3f}", share, nodes)
     console.print(rows)

@@ -81,5 +81,5 @@ def _done(report: DemoReport) -> dict[str, str]:
         if report.passed
         else "a check FAILED; toolkit verify-fusion shows which",
         f"frame times, {seconds['frame times']:.0f} s": f"{report.workload} on the CPU: {times}. A short measurement; "
-        "Measure properly with: toolkit profile.",
+        "measure properly with: toolkit profile.",
     }

@@ -6,7 +6,7 @@ import onnx
 import onnx_ir as ir
 
 from toolkit.artifact import Manifest
-from toolkit.graph.editing import bypass, copied
+from toolkit.graph.editing import copied, without
 from toolkit.graph.matching import constant, producer
 
 
@@ -30,11 +30,7 @@ def without_size_check(model: onnx.ModelProto) -> onnx.ModelProto:
     For what analyses a graph, or extends images before they enter it: to them, reading the input's size would only
     make the graph look as if it depended on the whole frame.
     """
-    graph = ir.from_proto(model)
-    if (check := size_check(graph)) is None:
-        return model
-    bypass(graph, check)
-    return ir.to_proto(graph)
+    return without(model, size_check)
 
 
 def size_check(model: ir.Model) -> ir.Node | None:

@@ -160,6 +160,15 @@ def remove_unused_nodes(model: ir.Model) -> None:
 # ONNX protos
 
 
+def without(model: onnx.ModelProto, find: Callable[[ir.Model], ir.Node | None]) -> onnx.ModelProto:
+    """A copy of a graph without the node that `find` finds; see `bypass`. The graph itself if there is no such node."""
+    graph = ir.from_proto(model)
+    if (node := find(graph)) is None:
+        return model
+    bypass(graph, node)
+    return ir.to_proto(graph)
+
+
 def copied(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy that shares nothing with `model`."""
     copy = onnx.ModelProto()

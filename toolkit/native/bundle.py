@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections import ChainMap
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -69,9 +68,11 @@ def bundle_files(program: Program, manifest: Manifest, targets: Sequence[Target]
     texts = {HEADER: HEADER, EXAMPLE: EXAMPLE, f"{prefix}Config.cmake": CMAKE, f"{prefix}.pc": PKG_CONFIG}
     written = {file: interface(template, program, manifest, *targets) for file, template in texts.items()}
     # Programs with several engines include each by a name of its own.
-    named = {f"{prefix}.h": f'#include "{HEADER}"\n'}
-    encoded = {file: text.encode() for file, text in (named | written | {LOADING: loading()}).items()}
-    return dict(ChainMap(*libraries, encoded))
+    written |= {f"{prefix}.h": f'#include "{HEADER}"\n', LOADING: loading()}
+    made = {file: text.encode() for file, text in written.items()}
+    for library in libraries:
+        made |= library
+    return made
 
 
 def portable_libraries(sources: dict[str, str], target: Target, names: tuple[str, ...]) -> dict[str, bytes]:

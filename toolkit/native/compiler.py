@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import shutil
 import subprocess
 import tempfile
@@ -14,10 +13,10 @@ from pathlib import Path
 
 from toolkit.artifact import Manifest
 from toolkit.errors import Unavailable
-from toolkit.native.interface import LOADING, TEXTS, interface, loading
+from toolkit.native.interface import LOADING, SHARED, interface, loading
 from toolkit.native.program import Program
 from toolkit.native.source import headers, translation_unit
-from toolkit.native.targets import LIBRARY, Target
+from toolkit.native.targets import LIBRARY, Target, is_this_machine
 from toolkit.quoting import file_name
 from toolkit.system.atomic import write_bytes
 from toolkit.system.cache import cache_directory
@@ -50,10 +49,16 @@ def find_compiler(machine: str = "") -> Compiler | None:
     Args:
         machine: as `platform.machine()` says; empty: this machine, whose compiler `$CXX` may name.
     """
-    names: tuple[str | None, ...] = os.environ.get("CXX"), "c++", "g++", "clang++"
-    if machine not in ("", platform.machine()):
-        names = f"{machine}-linux-gnu-g++", f"{machine}-conda-linux-gnu-g++"
-    return _first_of(tuple(filter(None, names)), os.environ.get("PATH"))
+    named = os.environ.get("CXX") if is_this_machine(machine) else None
+    names = _names(machine)
+    return _first_of((named, *names) if named else names, os.environ.get("PATH"))
+
+
+def _names(machine: str) -> tuple[str, ...]:
+    """Of the programs that may be a compiler for a machine type."""
+    if is_this_machine(machine):
+        return "c++", "g++", "clang++"
+    return f"{machine}-linux-gnu-g++", f"{machine}-conda-linux-gnu-g++"
 
 
 @cache
@@ -71,9 +76,9 @@ def _ask(path: str, option: str) -> str:
     return asked.stdout if asked.returncode == 0 else ""
 
 
-def how_to_install(machine: str = "") -> str:
+def compiler_remedy(machine: str = "") -> str:
     """How to install a compiler for a machine type, for people."""
-    if machine in ("", platform.machine()):
+    if is_this_machine(machine):
         return "Install a compiler: apt install g++ (Debian, Ubuntu), conda install gxx, or brew install gcc."
     debian, conda = (f"{name}-{machine.replace('_', '-')}" for name in ("g++", "gxx_linux"))
     return f"Install a compiler: apt install {debian}-linux-gnu (Debian, Ubuntu), or conda install {conda}."
@@ -87,9 +92,9 @@ def require_compiler(machine: str = "") -> Compiler:
     """
     found = find_compiler(machine)
     if found is None:
-        names = "c++, g++, clang++" if machine in ("", platform.machine()) else f"{machine}-linux-gnu-g++"
+        names = ", ".join(_names(machine))
         raise Unavailable(
-            f"the native engine needs a C++ compiler, and none was found ({names})", how_to_install(machine)
+            f"the native engine needs a C++ compiler, and none was found ({names})", compiler_remedy(machine)
         )
     return found
 
@@ -97,8 +102,13 @@ def require_compiler(machine: str = "") -> Compiler:
 def sources(program: Program, manifest: Manifest, target: Target) -> dict[str, str]:
     """All C++ source files of an engine, by file name."""
     definitions = interface("interface.cpp", program, manifest, target)
-    texts = interface(TEXTS, program, manifest, target)
-    return {"engine.cpp": translation_unit(program, target, definitions), LOADING: loading(), TEXTS: texts, **headers()}
+    shared = interface(SHARED, program, manifest, target)
+    return {
+        "engine.cpp": translation_unit(program, target, definitions),
+        LOADING: loading(),
+        SHARED: shared,
+        **headers(),
+    }
 
 
 def cached_library(program: Program, manifest: Manifest, target: Target) -> Path:

@@ -14,7 +14,7 @@ from toolkit.native.targets import TILE_FLAGS, Target, library_files, linked_fil
 from toolkit.port import Port
 from toolkit.quoting import cpp_comment
 
-HEADER, EXAMPLE, LOADING, TEXTS = "engine.h", "example.c", "loading.h", "texts.h"
+HEADER, EXAMPLE, LOADING, SHARED = "engine.h", "example.c", "loading.h", "shared.h"
 CMAKE, PKG_CONFIG = "Config.cmake", "engine.pc"
 _CHOICE = "choice.cpp"
 
@@ -34,11 +34,11 @@ def interface(template: str, program: Program, manifest: Manifest, *targets: Tar
     The artifact's name, which comes from a file, is only used quoted or as `symbol`.
     """
     text = (files("toolkit.native") / "c" / template).read_text()
-    fixed, linked = program.shape, linked_files(symbol(manifest.name), targets)
+    prefix, fixed = symbol(manifest.name), program.shape
     values = {
         "NAME": cpp_comment(manifest.name),
-        "SYMBOL": symbol(manifest.name),
-        "SYMBOL_UPPER": symbol(manifest.name).upper(),
+        "SYMBOL": prefix,
+        "SYMBOL_UPPER": prefix.upper(),
         "PRECISION": manifest.precision,
         "TARGET": ", ".join(target.name for target in targets),
         "VERSION": version("rt4ksr-toolkit"),
@@ -60,10 +60,10 @@ def interface(template: str, program: Program, manifest: Manifest, *targets: Tar
         **_samples(manifest),
         "STATIC_SIZE": "true" if fixed is None else f"height == {fixed[0]} && width == {fixed[1]}",
         "SUPPORTED": _supported(targets[0]),
-        "CHOICES": _choices(symbol(manifest.name), targets),
+        "CHOICES": _choices(prefix, targets),
         "TILES": "\n".join(f'#include "{target.tiles}"' for target in _same_machine(targets) if target.tiles),
         "CMAKE_FILES": "\n".join(
-            f'set(_{symbol(manifest.name)}_{machine} "{file}")' for machine, file in linked.items()
+            f'set(_{prefix}_{machine} "{file}")' for machine, file in linked_files(prefix, targets).items()
         ),
     }
     return re.sub(r"@([A-Z_]+)@", lambda match: str(values[match[1]]), text)
@@ -73,7 +73,7 @@ def choice_sources(program: Program, manifest: Manifest, targets: Sequence[Targe
     """C++ source files of the library that loads the engine file for this CPU, by file name."""
     return {
         "engine.cpp": interface(_CHOICE, program, manifest, *targets),
-        TEXTS: interface(TEXTS, program, manifest, *targets),
+        SHARED: interface(SHARED, program, manifest, *targets),
         LOADING: loading(),
     }
 

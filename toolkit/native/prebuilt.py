@@ -14,6 +14,7 @@ from toolkit.artifact import Artifact, Manifest
 from toolkit.native.bundle import portable_libraries
 from toolkit.native.compiler import find_compiler, sources
 from toolkit.native.planner import plan
+from toolkit.native.program import Program
 from toolkit.native.targets import LIBRARY, TARGETS, Target, missing
 from toolkit.quoting import file_name
 from toolkit.system.hardware import usable_cpus
@@ -75,18 +76,21 @@ def prebuild(artifacts: Sequence[Artifact], directory: Path) -> tuple[list[Path]
     Raises:
         Unavailable: a compiler fails.
     """
-    jobs = [(item, target) for item in artifacts for target in prebuilt_targets(item.manifest.precision)]
-    able = [job for job in jobs if find_compiler(job[1].machine) is not None]
+    wanted = [(artifact, prebuilt_targets(artifact.manifest.precision)) for artifact in artifacts]
+    used = {target for _, chosen in wanted for target in chosen}
+    left_out = [target for target in TARGETS.values() if target in used and find_compiler(target.machine) is None]
     with ThreadPoolExecutor(usable_cpus()) as pool:
-        written = list(pool.map(lambda job: _prebuilt(job[0], job[1], directory), able))
-    left_out = {target.name for job in jobs if job not in able for target in job[1:]}
-    return written, [target for target in TARGETS.values() if target.name in left_out]
+        jobs = []
+        for artifact, chosen in wanted:
+            program = plan(artifact.path, artifact.manifest)
+            able = [target for target in chosen if target not in left_out]
+            jobs += [pool.submit(_prebuilt, program, artifact.manifest, target, directory) for target in able]
+    return [job.result() for job in jobs], left_out
 
 
-def _prebuilt(artifact: Artifact, target: Target, directory: Path) -> Path:
-    files = sources(plan(artifact.path, artifact.manifest), artifact.manifest, target)
-    (content,) = portable_libraries(files, target, (LIBRARY,)).values()
-    path = directory / _file(artifact.manifest, target)
+def _prebuilt(program: Program, manifest: Manifest, target: Target, directory: Path) -> Path:
+    (content,) = portable_libraries(sources(program, manifest, target), target, (LIBRARY,)).values()
+    path = directory / _file(manifest, target)
     path.write_bytes(content)
     return path
 

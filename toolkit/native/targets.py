@@ -93,6 +93,11 @@ LIBRARY = "engine.so"
 """The shared object of a bundle that programs load."""
 
 
+def is_this_machine(machine: str) -> bool:
+    """Whether a machine type, as `platform.machine()` says it, is that of this machine; empty stands for any."""
+    return machine in ("", platform.machine())
+
+
 def find_target(name: str) -> Target:
     """A target by name; `native` is the fastest one that this machine supports.
 
@@ -108,10 +113,9 @@ def find_target(name: str) -> Target:
 
 def missing(target: Target) -> str:
     """Why this machine cannot run code for a target; empty if it can."""
-    machine, present = platform.machine(), instruction_sets()
-    if target.machine not in ("", machine):
-        return f"this CPU is {machine}, not {target.machine}"
-    if lacking := target.flags - present:
+    if not is_this_machine(target.machine):
+        return f"this CPU is {platform.machine()}, not {target.machine}"
+    if lacking := target.flags - instruction_sets():
         return ", ".join(sorted(lacking))
     return tile_refusal() if target.flags >= TILE_FLAGS else ""
 

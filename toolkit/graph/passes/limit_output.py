@@ -8,7 +8,7 @@ import onnx
 import onnx_ir as ir
 
 from toolkit.graph.any_size import size_check
-from toolkit.graph.editing import add_constant, bypass, extend_output, named_node
+from toolkit.graph.editing import add_constant, extend_output, named_node, without
 from toolkit.graph.matching import constant, pixel_end, producer
 from toolkit.graph.passes.base import GraphPass
 from toolkit.port import PLANAR
@@ -61,11 +61,7 @@ class LimitOutput(GraphPass):
 
 def without_limit(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of a graph that does not limit its output to 0..1, or the graph itself where it does not do so."""
-    graph = ir.from_proto(model)
-    if (clip := _limit(graph)) is None:
-        return model
-    bypass(graph, clip)
-    return ir.to_proto(graph)
+    return without(model, _limit)
 
 
 def _limit(model: ir.Model) -> ir.Node | None:

@@ -23,6 +23,7 @@ from toolkit.graph.precision.rewriting import rewrite
 from toolkit.graph.precision.scaling import ScaleChannels, int8_factors
 from toolkit.images import centre_crop
 from toolkit.images.resizing import downscaled
+from toolkit.quoting import first_few
 from toolkit.workloads import Shape
 
 _CROP = 128
@@ -79,9 +80,8 @@ class PreparedIntegers(Prepared):
 
     def _notes(self) -> Iterator[str]:
         if self.left_out:
-            names = ", ".join(path.name for path in self.left_out[:_NAMED])
-            more = f" and {len(self.left_out) - _NAMED} more" if len(self.left_out) > _NAMED else ""
-            yield f"{self.precision.name}: images that could not be used for calibration: {names}{more}"
+            names = first_few([path.name for path in self.left_out], _NAMED)
+            yield f"{self.precision.name}: images that could not be used for calibration: {names}"
 
 
 def _images(manifest: Manifest, options: ConvertOptions) -> tuple[list[NDArray[np.uint8]], tuple[Path, ...]]:

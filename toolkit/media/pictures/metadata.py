@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from toolkit.images.picture import Metadata, Picture
+from toolkit.quoting import first_few
 
 COMMENT = "Comment"
 _SEGMENT = 65533
@@ -23,8 +24,7 @@ def described(picture: Picture, kind: str) -> tuple[Metadata, tuple[str, ...]]:
     metadata, notes = picture.metadata, list[str]()
     kept = tuple(item for item in metadata.text if kind == "PNG" or (kind == "JPEG" and item[0] == COMMENT))
     if lost := [key for key, _ in metadata.text if key not in dict(kept)]:
-        further = "" if len(lost) <= _NAMED else f" and {len(lost) - _NAMED} more"
-        notes.append(f"{kind} holds no text chunks: {', '.join(lost[:_NAMED])}{further} left out")
+        notes.append(f"{kind} holds no text chunks: {first_few(lost, _NAMED)} left out")
     metadata = replace(metadata, text=kept)
     if kind == "JPEG":
         metadata, large = _in_segments(metadata)

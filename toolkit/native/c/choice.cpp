@@ -6,13 +6,8 @@
 #include <string.h>
 
 #include "loading.h"
-#include "texts.h"
+#include "shared.h"
 @TILES@
-
-// Exported as in interface.cpp: the artifact's name, which comes from a file, is only in assembler labels.
-#define EXPORTED(result, function, parameters)                                                              \
-  extern "C" __attribute__((visibility("default"))) result function parameters __asm__("@SYMBOL@_" #function); \
-  result function parameters
 
 struct NetworkEngine;
 

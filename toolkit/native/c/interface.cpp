@@ -3,13 +3,7 @@
 #include <thread>
 
 #include "loading.h"
-#include "texts.h"
-
-// The exported names contain the artifact's name, which comes from a file. They are assembler labels only, so that they
-// cannot collide with names of this program or of the C library (an artifact "timer" would define timer_create).
-#define EXPORTED(result, function, parameters)                                                              \
-  extern "C" __attribute__((visibility("default"))) result function parameters __asm__("@SYMBOL@_" #function); \
-  result function parameters
+#include "shared.h"
 
 struct NetworkEngine {
   rows::Engine frames;

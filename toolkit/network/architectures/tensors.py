@@ -11,6 +11,7 @@ from torch import Tensor
 
 from toolkit.errors import CheckpointError
 from toolkit.network.module import NetworkModule
+from toolkit.quoting import first_few
 
 SHOWN = 6
 """How many names a message lists."""
@@ -109,6 +110,4 @@ def prefixes_with(tensors: Iterable[str], landmark: str, *others: str) -> list[s
 
 def listed(names: Iterable[str]) -> str:
     """The first few names in alphabetical order, and how many more there are."""
-    names = sorted(names)
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    return first_few(sorted(names), SHOWN)

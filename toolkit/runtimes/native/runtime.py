@@ -11,13 +11,22 @@ from typing import ClassVar
 from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.native.bundle import bundle_files
-from toolkit.native.compiler import LONGEST, cached_library, find_compiler, how_to_install, require_compiler
+from toolkit.native.compiler import LONGEST, cached_library, compiler_remedy, find_compiler, require_compiler
 from toolkit.native.convolutions import PRECISIONS
 from toolkit.native.interface import symbol
 from toolkit.native.planner import plan
 from toolkit.native.prebuilt import any_prebuilt, find_prebuilt, why_no_prebuilt
 from toolkit.native.program import Program, Unsupported
-from toolkit.native.targets import NATIVE, TARGETS, Target, find_target, find_targets, library_files, missing
+from toolkit.native.targets import (
+    NATIVE,
+    TARGETS,
+    Target,
+    find_target,
+    find_targets,
+    is_this_machine,
+    library_files,
+    missing,
+)
 from toolkit.precisions import Precision
 from toolkit.runtimes.building import BuildingRuntime, BuildJob
 from toolkit.runtimes.engine import Engine
@@ -49,7 +58,7 @@ class NativeRuntime(BuildingRuntime):
             return Availability(False, "its shared objects are built for Linux", "Run on Linux.")
         compiler = find_compiler()
         if compiler is None and not any_prebuilt():
-            return Availability(False, "there is no C++ compiler (c++, g++ or clang++)", how_to_install())
+            return Availability(False, "there is no C++ compiler (c++, g++ or clang++)", compiler_remedy())
         by = "engines of the toolkit's own networks" if compiler is None else compiler.version
         return Availability(True, version=f"{by}, {find_target(NATIVE).name}")
 
@@ -65,7 +74,7 @@ class NativeRuntime(BuildingRuntime):
             return f"it computes in {', '.join(others)} and {last}"
         if find_compiler() is None and find_prebuilt(artifact.manifest) is None:
             why = why_no_prebuilt(artifact.manifest)
-            return f"there is no C++ compiler, and {why}. {how_to_install()} Or build it elsewhere, with --target."
+            return f"there is no C++ compiler, and {why}. {compiler_remedy()} Or build it elsewhere, with --target."
         if self.probe().ok:
             self.rehearse(artifact)  # before its graph is read here: one separate process serves both
         try:
@@ -106,8 +115,8 @@ class NativeRuntime(BuildingRuntime):
         if any(not missing(target) for target in targets):
             return ""
         slowest = targets[-1]
-        other = slowest.machine not in ("", platform.machine())
-        return f"it was built for {_joined(targets)}, and {'' if other else 'this machine lacks '}{missing(slowest)}"
+        lacks = "this machine lacks " if is_this_machine(slowest.machine) else ""
+        return f"it was built for {_joined(targets)}, and {lacks}{missing(slowest)}"
 
     def _build(self, job: BuildJob) -> tuple[dict[str, bytes], dict[str, str]]:
         manifest, targets = job.artifact.manifest, _targets(job.options)
