@@ -187,9 +187,27 @@ def test_the_fastest_engine_that_fits_is_loaded(
         session.bind(Shape(*SIZE))
         assert {node.device for node in session.executed().values()} == {f"CPU, {fitting}"}
         np.testing.assert_array_equal(session.run(frame), network.run(frame, "scalar"))
+    assert loaded(engine.file("engine.so"), "first") == (0, {"engine.so", f"first.{best}.so"})
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "another library"])
+def test_the_next_engine_is_loaded_if_the_fastest_cannot(
+    damage: str, bundle: Callable[..., Engine], tmp_path: Path
+) -> None:
+    (tmp_path / "empty.cpp").touch()
+    run(require_compiler().path, "-shared", "empty.cpp", "-o", "another.so", cwd=tmp_path)
+    engine = bundle(*SEVERAL)
     place = shutil.copytree(engine.path, tmp_path / "place")
-    assert loaded(place / "engine.so", "first") == (0, {"engine.so", f"first.{best}.so"})
-    (place / f"first.{best}.so").unlink()
+    fitting = [name for name in engine.info.identity["target"].split(",") if not missing(TARGETS[name])]
+    assert len(fitting) > 1
+    for name in fitting:
+        assert loaded(place / "engine.so", "first") == (0, {"engine.so", f"first.{name}.so"})
+        file = place / f"first.{name}.so"
+        file.unlink()
+        if damage == "empty":
+            file.touch()
+        elif damage == "another library":
+            shutil.copy(tmp_path / "another.so", file)
     assert loaded(place / "engine.so", "first") == (5, {"engine.so"})
 
 
@@ -264,6 +282,9 @@ def test_what_c_programs_get_wrong_has_a_code_and_a_text(name: str, bundle: Call
     library.first_shape(None, ctypes.byref(side), None, None, None)
     assert side.value == library.first_working_bytes(None) == 0
     texts = [library.first_error(code).decode() for code in range(6)]
+    if name == "engine.so":
+        files = ", ".join(f"first.{target.name}.so" for target in find_targets({*SEVERAL, "native"}))
+        assert texts[5].endswith(f"engine.so; it looks for {files}")
     assert texts[1] == (
         "height and width must be even, and 4 to 65536; rows of run_rows must be in the frame and multiples of 2"
     )

@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from toolkit.artifact import Manifest
 from toolkit.native.program import Program
-from toolkit.native.targets import TILE_FLAGS, Target, library_files, linked_files
+from toolkit.native.targets import TARGETS, TILE_FLAGS, Target, library_files, linked_files
 from toolkit.port import Port
 from toolkit.quoting import cpp_comment
 
@@ -61,6 +61,7 @@ def interface(template: str, program: Program, manifest: Manifest, *targets: Tar
         "STATIC_SIZE": "true" if fixed is None else f"height == {fixed[0]} && width == {fixed[1]}",
         "SUPPORTED": _supported(targets[0]),
         "CHOICES": _choices(prefix, targets),
+        "FILES": ", ".join(_chosen_from(prefix, targets).values()),
         "TILES": "\n".join(f'#include "{target.tiles}"' for target in _same_machine(targets) if target.tiles),
         "CMAKE_FILES": "\n".join(
             f'set(_{prefix}_{machine} "{file}")' for machine, file in linked_files(prefix, targets).items()
@@ -93,10 +94,15 @@ def _supported(target: Target) -> str:
 
 
 def _choices(prefix: str, targets: Sequence[Target]) -> str:
-    """C++ statements that return the file for this CPU."""
-    names = library_files(prefix, targets)
-    lines = [f'  if ({_supported(target)}) return "{names[target.name]}";' for target in _same_machine(targets)]
-    return "\n".join(lines)
+    """C++ statements that load the first file that this CPU supports and that is there."""
+    files = _chosen_from(prefix, targets)
+    return "\n".join(f'  if ({_supported(TARGETS[name])} && take("{file}")) return;' for name, file in files.items())
+
+
+def _chosen_from(prefix: str, targets: Sequence[Target]) -> dict[str, str]:
+    """Files among which `engine.so` chooses, by target name."""
+    files = library_files(prefix, targets)
+    return {target.name: files[target.name] for target in _same_machine(targets)}
 
 
 def _same_machine(targets: Sequence[Target]) -> list[Target]:

@@ -1,5 +1,5 @@
 // engine.so of a bundle with several targets. It runs on every CPU of its kind, has the functions of engine.h, and calls
-// those of the fastest engine beside it that this CPU supports.
+// those of the fastest engine beside it that this CPU supports and that can be loaded.
 #include <dlfcn.h>
 #include <limits.h>
 #include <stddef.h>
@@ -27,34 +27,29 @@ struct Functions {
 Functions chosen;
 int failure = 4;  // what `create` returns without an engine
 
-const char* best_file() {
-#ifdef __x86_64__
-  __builtin_cpu_init();
-#endif
-@CHOICES@
-  return nullptr;
-}
-
 template <class Function>
 void find(void* library, const char* name, Function& function) {
   function = reinterpret_cast<Function>(dlsym(library, name));
 }
 
-// When this file is loaded: a path relative to the working directory may be wrong later.
-__attribute__((constructor)) void load() {
-  const char* const file = best_file();
-  if (file == nullptr) return;
+// Loads an engine file from the directory in which this library lies. False: it is missing, or is not that file.
+bool take(const char* file) {
   failure = 5;
   Dl_info self;
-  if (dladdr(reinterpret_cast<void*>(&load), &self) == 0) return;
+  if (dladdr(reinterpret_cast<void*>(&take), &self) == 0) return false;
   const char* const slash = strrchr(self.dli_fname, '/');
   const size_t folder = slash == nullptr ? 0 : static_cast<size_t>(slash + 1 - self.dli_fname);
   char path[PATH_MAX];
-  if (folder + strlen(file) >= sizeof path) return;
+  if (folder + strlen(file) >= sizeof path) return false;
   memcpy(path, self.dli_fname, folder);
   strcpy(path + folder, file);
   void* const library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return;
+  if (library == nullptr) return false;
+  find(library, "@SYMBOL@_create", chosen.create);
+  if (chosen.create == nullptr) {
+    dlclose(library);
+    return false;
+  }
   find(library, "@SYMBOL@_destroy", chosen.destroy);
   find(library, "@SYMBOL@_shape", chosen.shape);
   find(library, "@SYMBOL@_run", chosen.run);
@@ -62,7 +57,15 @@ __attribute__((constructor)) void load() {
   find(library, "@SYMBOL@_working_bytes", chosen.working_bytes);
   find(library, "@SYMBOL@_executed", chosen.executed);
   find(library, RT4KSR_DESCRIBE, chosen.describe);
-  find(library, "@SYMBOL@_create", chosen.create);
+  return true;
+}
+
+// When this file is loaded: a path relative to the working directory may be wrong later.
+__attribute__((constructor)) void load() {
+#ifdef __x86_64__
+  __builtin_cpu_init();
+#endif
+@CHOICES@
 }
 
 }  // namespace

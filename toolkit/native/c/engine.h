@@ -25,7 +25,7 @@ enum {
   @SYMBOL@_bad_argument = 2,  /* a null pointer, or a negative number of threads */
   @SYMBOL@_no_memory = 3,     /* out of memory, or no thread could be created */
   @SYMBOL@_bad_processor = 4, /* the CPU lacks instructions that this engine was compiled for */
-  @SYMBOL@_no_file = 5        /* a bundle of several targets lacks the file for this CPU */
+  @SYMBOL@_no_file = 5        /* a bundle of several targets has no file left for this CPU */
 };
 
 typedef struct @SYMBOL@_engine @SYMBOL@_engine;

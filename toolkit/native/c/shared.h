@@ -16,7 +16,7 @@ static const char* error_text(int code) {
     case 2: return "a pointer is null, or the number of threads is negative";
     case 3: return "there is not enough memory, or a thread could not be created";
     case 4: return "this CPU lacks instructions that the engine was compiled for: @TARGET@";
-    case 5: return "the file of the engine for this CPU is missing beside engine.so, or cannot be loaded";
+    case 5: return "no engine for this CPU can be loaded from the directory of engine.so; it looks for @FILES@";
     default: return "not a code of this engine";
   }
 }
