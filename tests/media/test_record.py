@@ -1,8 +1,9 @@
-"""`--resume` over a folder: what the interrupted run had done is not done again, and nothing else is taken for it."""
+"""`--resume`: what earlier runs of the command had done is not done again, and nothing else is taken for it."""
 
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from media.films import moving, write_film
 from photographs import picture
 from PIL import Image
 
+from toolkit.errors import OutputExists
 from toolkit.media import upscale as job
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.pictures.output import PictureFormat
@@ -70,7 +72,43 @@ def test_what_is_done_is_not_done_again(jobs: int, interrupted: Path, options: U
     }
     assert report.complete
     assert result.stat().st_mtime_ns == before
-    assert not records(interrupted.parent), "all is done"
+    again = upscale([interrupted], None, replace(options, resume=True, jobs=jobs))
+    assert set(outcomes(again).values()) == {("done", True)}
+
+
+@pytest.mark.parametrize("name", ["film.mkv", "photo.png"])
+def test_a_finished_file_is_complete_already(name: str, options: UpscaleOptions, tmp_path: Path) -> None:
+    """A film and a picture alike, however often, until it is changed; without --resume its output exists."""
+    source, output = tmp_path / name, tmp_path / f"out{Path(name).suffix}"
+    if name == "film.mkv":
+        write_film(source, moving(2), codec="ffv1")
+    else:
+        Image.fromarray(picture(6, 8)).save(source)
+    upscale([source], output, options)
+    before = output.stat().st_mtime_ns
+    for _ in range(2):
+        report = upscale([source], output, replace(options, resume=True))
+        assert outcomes(report) == {name: ("done", True)}
+    assert output.stat().st_mtime_ns == before
+    with pytest.raises(OutputExists):
+        upscale([source], output, options)
+    upscale([source], output, replace(options, overwrite=True))
+    (record,) = records(tmp_path)
+    assert len(record.read_bytes().splitlines()) == 1
+    output.write_bytes(b"another's")
+    with pytest.raises(OutputExists):
+        upscale([source], output, replace(options, resume=True))
+
+
+def test_old_records_are_removed(interrupted: Path, options: UpscaleOptions) -> None:
+    (old,) = records(interrupted.parent)
+    upscale([interrupted], interrupted.with_name("second"), options)
+    assert old.exists()
+    long_ago = time.time() - 91 * 86400
+    os.utime(old, (long_ago, long_ago))
+    upscale([interrupted], interrupted.with_name("third"), options)
+    assert len(records(interrupted.parent)) == 2
+    assert not old.exists()
 
 
 def test_without_resume_all_that_exists_is_reported(interrupted: Path, options: UpscaleOptions) -> None:

@@ -155,7 +155,11 @@ class Videos:
         float | None, Parameter(help="Seconds of each video to upscale, from its start. Default: all.")
     ] = None
     resume: Annotated[
-        Resume, flag("Continue an interrupted run: unfinished videos, and files that are not done yet.")
+        Resume,
+        flag(
+            "Continue an interrupted run: unfinished videos, and files that are not done yet. What the same command "
+            "has completed is left as it is."
+        ),
     ] = False
 
 
@@ -351,7 +355,7 @@ def _print(report: UpscaleReport, console: Console, *, verbose: bool) -> None:
 def _figures(item: FileReport) -> str:
     weights = f", {item.weights}" if item.weights.reason else ""
     if item.earlier:
-        return f" was finished before the interruption{weights}"
+        return f" is complete already{weights}"
     if item.kind == "image":
         return f" in {item.seconds:.1f} s{weights}"
     speed = f" {item.frames} frames in {item.seconds:.1f} s, {item.frames_per_second:.2f} frames/s"

@@ -49,7 +49,7 @@ class Batch:
     def report(self, item: Item, outcome: FileReport | Failure) -> FileReport:
         """The report of a file; finished ones are added to the record."""
         report = reported(item, outcome, self.networks, single=self.single)
-        if report.outcome == "done" and not report.earlier and not self.single:
+        if report.outcome == "done" and not report.earlier:
             self.record.add(item, report.weights)
         return report
 

@@ -1,7 +1,8 @@
-"""Record of the files that a run has finished, which `--resume` skips; kept in the user's cache until all are done."""
+"""Record of the files that a command has finished, which `--resume` leaves as they are; kept in the user's cache."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,9 @@ from toolkit.media.weights import Choice
 from toolkit.system.atomic import sha256_of
 from toolkit.system.cache import cache_directory
 from toolkit.system.documents import MalformedDocument, from_json
+
+_KEPT_SECONDS = 90 * 86400.0
+"""Records that no run has added to for this long are removed when another one begins."""
 
 
 class _Finished(msgspec.Struct, frozen=True):
@@ -82,20 +86,30 @@ class Record:
         """Add a file. If the record cannot be written, a later `--resume` reports finished files as existing."""
         try:
             finished = msgspec.structs.replace(_Finished.of(item), weights=weights)
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if not self._path.exists():
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                _remove_old(self._path.parent)
             with self._path.open("ab") as file:
                 file.write(msgspec.json.encode(finished) + b"\n")
         except OSError:
             return
         self._known[finished.files] = weights
 
-    def remove(self) -> None:
-        """Remove the record when all files are done."""
+    def clear(self) -> None:
+        """Forget all files, because they are going to be written again."""
         self._known.clear()
         try:
             self._path.unlink(missing_ok=True)
         except OSError:
             return  # as in `add`
+
+
+def _remove_old(directory: Path) -> None:
+    """Raises OSError if a record cannot be removed."""
+    oldest = time.time() - _KEPT_SECONDS
+    for path in directory.glob("*.jsonl"):
+        if path.stat().st_mtime < oldest:
+            path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[_Finished, Choice]:

@@ -32,7 +32,7 @@ class FileReport(msgspec.Struct, frozen=True):
         error: why it failed.
         remedy: what to do about it.
         traceback: of failed files, for debugging.
-        earlier: whether an interrupted run of the same command had finished it.
+        earlier: whether an earlier run of the same command had finished it, and this one was to resume.
     """
 
     source: str

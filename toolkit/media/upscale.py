@@ -70,6 +70,8 @@ def upscale(
     networks = Networks(options, 0 if workers is None else workers.threads)
     check_options(items, options, networks)
     record = Record.of([Path(path) for path in paths], output, options, networks.hashes)
+    if options.overwrite and not options.resume:
+        record.clear()
     batch = Batch(items, options, networks, record, single)
     with graceful_shutdown() as shutdown:
         if workers is None:
@@ -77,8 +79,6 @@ def upscale(
         else:
             networks.forget()
             reports = upscale_shared(batch, workers, progress, shutdown)
-    if all(report.outcome == "done" for report in reports):
-        record.remove()
     return UpscaleReport((*found.unreadable, *reports), networks.labels, found.left_out)
 
 
