@@ -129,7 +129,6 @@ def _port(port: Port) -> str:
 def _samples(manifest: Manifest) -> dict[str, str]:
     """Conversions between bytes of a picture and samples of frames, for the example program and comments."""
     given, returned = manifest.input, manifest.output
-    rounding = 0.5 if given.dtype == "uint8" else 0.0
     grey = given.channels == 1
     return {
         "ORDER": "one channel of luma" if grey else given.order,
@@ -144,8 +143,14 @@ def _samples(manifest: Manifest) -> dict[str, str]:
         "INTERLEAVED_OUT": str(int(returned.layout == "NHWC")),
         "IN_COLOUR": "2 - colour" if given.order == "BGR" else "colour",
         "OUT_COLOUR": "2 - colour" if returned.order == "BGR" else "colour",
-        "IN_SPAN": repr(given.span),
-        "IN_BLACK": repr(given.value_range[0] + rounding),
-        "OUT_SPAN": repr(returned.span),
+        "IN_STEP": _step(255.0, given.span),
+        "IN_BLACK": repr(given.value_range[0]),
+        "OUT_STEP": _step(returned.span, 255.0),
         "OUT_BLACK": repr(returned.value_range[0]),
+        "OUT_WHITE": repr(returned.value_range[1]),
     }
+
+
+def _step(source: float, target: float) -> str:
+    """C operator and operand that take values 0..`source` to 0..`target`, with the rounding of `Port`."""
+    return f"* (float){target / source!r}" if target > source else f"/ (float){source / target!r}"

@@ -66,9 +66,29 @@ static size_t place(int interleaved, size_t i, int colour, size_t count) {
   return interleaved ? CHANNELS * i + colour : count * colour + i;
 }
 
+/* Samples are converted as the toolkit converts them, to the same bytes: in float, with every step rounded, for which the
+ * variables are volatile. */
+
+/* The nearest integer of a value from 0 to 255; of two, the even one. */
+static unsigned char nearest(float value) {
+  int whole = (int)value;
+  float rest = value - whole;
+  return (unsigned char)(whole + (rest > 0.5f || (rest == 0.5f && whole % 2 == 1)));
+}
+
 /* A byte as a sample of the input. */
 static in_sample to_sample(unsigned char byte) {
-  return (in_sample)(byte / 255.0 * @IN_SPAN@ + @IN_BLACK@);
+  volatile float value = (float)byte @IN_STEP@;
+  value = value + (float)@IN_BLACK@;
+  return (in_sample)(sizeof(in_sample) == 1 ? nearest(value) : value);
+}
+
+/* A sample of the result as a byte. */
+static unsigned char to_byte(out_sample sample) {
+  const float black = (float)@OUT_BLACK@, white = (float)@OUT_WHITE@;
+  volatile float value = sample > white ? white : sample > black ? sample : black;
+  value = (value - black) @OUT_STEP@;
+  return nearest(value);
 }
 
 static out_sample* upscale(const unsigned char* pixels, int height, int width) {
@@ -90,12 +110,6 @@ static out_sample* upscale(const unsigned char* pixels, int height, int width) {
   fprintf(stderr, "height %d, width %d: %s\n", height, width, @SYMBOL@_error(code));
   free(output);
   return NULL;
-}
-
-/* A sample of the result as a byte. */
-static unsigned char to_byte(out_sample value) {
-  double scaled = (value - @OUT_BLACK@) / @OUT_SPAN@ * 255 + 0.5;
-  return (unsigned char)(scaled < 0 ? 0 : scaled > 255 ? 255 : scaled);
 }
 
 int main(int argc, char** argv) {
