@@ -84,6 +84,26 @@ def test_inspect(exported: Path, toolkit_command: Command) -> None:
     assert json.loads(raw.stdout)["source"]["file"] == "small.bin"
 
 
+def test_inspect_an_engine(exported: Path, tmp_path: Path, toolkit_command: Command) -> None:
+    """What it was built for, and whether that is this machine."""
+    given = exported / "exported" / "rt4ksr_x2_c6b2_fp32.onnx"
+    built = toolkit_command("build", given, "--runtime", "native", "--target", "scalar,x86-64-v3", "-o", tmp_path)
+    assert built.returncode == 0, built.stderr
+    bundle = tmp_path / "rt4ksr_x2_c6b2_fp32.native.engine"
+    shown = " ".join(toolkit_command("inspect", bundle).stdout.split())
+    assert "target x86-64-v3,scalar" in shown
+    assert "input size dynamic" in shown
+    assert shown.endswith("runs here yes")
+    assert json.loads(toolkit_command("inspect", bundle, "--json").stdout)["identity"]["target"] == "x86-64-v3,scalar"
+    nodes = toolkit_command("inspect", bundle, "--nodes")
+    assert nodes.returncode == 2
+    assert "has no graph" in nodes.stderr
+    (bundle / "engine.so").unlink()
+    damaged = toolkit_command("inspect", bundle)
+    assert damaged.returncode == 2
+    assert "engine.so is missing" in " ".join(damaged.stderr.split())
+
+
 @pytest.mark.parametrize("arguments", [(), ("small.bin",), ("exported/rt4ksr_x2_c6b2_fp32.onnx",)])
 def test_verify_fusion(arguments: tuple[str, ...], exported: Path, toolkit_command: Command) -> None:
     result = toolkit_command("verify-fusion", *arguments, "--no-full-frame", cwd=exported)

@@ -57,7 +57,7 @@ _COMMANDS = {
         "presets": "List the networks that can be trained by name, and their cost.",
     },
     "Service": {
-        "inspect": "Show the manifest of an artifact.",
+        "inspect": "Show the manifest of an artifact, or what an engine was built for.",
         "doctor": "Show which runtimes work on this machine, how to make others work, and defaults of options.",
     },
 }

@@ -188,7 +188,7 @@ def engine_obstacle(engine: Engine) -> str:
 
 
 class EngineState(msgspec.Struct, frozen=True):
-    """A bundle in a directory.
+    """A bundle.
 
     Attributes:
         name: of the directory.
@@ -217,10 +217,11 @@ def list_engines(directory: Path) -> list[EngineState]:
     """
     if not directory.is_dir():
         raise InputError(f"there is no directory {directory}", "`toolkit build` writes engines beside their artifacts.")
-    return [_state(path) for path in find_engines(directory)]
+    return [engine_state(path) for path in find_engines(directory)]
 
 
-def _state(path: Path) -> EngineState:
+def engine_state(path: Path) -> EngineState:
+    """Whether a bundle is valid and runs here."""
     try:
         engine = Engine.read(path)
         runtime = find_building_runtime(engine.info.runtime)
