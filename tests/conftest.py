@@ -19,6 +19,7 @@ if (_worker := os.environ.get("PYTEST_XDIST_WORKER")) is not None and hasattr(os
 
 import torch
 from fork_server import ForkServer
+from kept_traces import DIRECTORY, keep_traces
 from samples import DATA, checkpoint, released
 
 from toolkit.artifact import Artifact
@@ -38,6 +39,24 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def _scheduling() -> Iterator[None]:
     """Tests that write AV1 with PyAV themselves do not leave real-time priority to all that follow."""
     with unchanged_scheduling():
+        yield
+
+
+@pytest.fixture(scope="session")
+def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that all workers of this run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own if _worker is None else own.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kept_traces(run_directory: Path) -> Iterator[None]:
+    """Also for commands in the fork server, which inherit the environment."""
+    directory = run_directory / "traces"
+    directory.mkdir(exist_ok=True)
+    keep_traces()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(DIRECTORY, str(directory))
         yield
 
 

@@ -118,4 +118,9 @@ if __name__ == "__main__":
     import toolkit.quality.tuning
     import toolkit.verification.fusion  # noqa: F401
 
+    sys.path.append(str(Path(__file__).parent))
+    from kept_traces import keep_traces
+
+    sys.path.pop()
+    keep_traces()
     _main()
