@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import toolkit
@@ -11,9 +12,15 @@ PACKAGE = Path(toolkit.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
 def import_statements(path: Path, *, typing: bool = False) -> list[ast.Import | ast.ImportFrom]:
     """Those anywhere in a module; those in `TYPE_CHECKING` blocks only if `typing`."""
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     skipped = {
         id(inner)
         for node in ast.walk(tree)
