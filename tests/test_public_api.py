@@ -33,10 +33,20 @@ checkpoint.frobnicate()
 """
 
 
+_SNIPPET_MODULES = ("toolkit", "toolkit.network.checkpoint", "toolkit.graph.export", "toolkit.artifact")
+"""Modules that the snippet's names are from: mypy would check all that these import for half a minute."""
+
+_CONFIGURATION = "[mypy]\nstrict = true\nfollow_imports = skip\n" + "".join(
+    f"[mypy-{name}]\nfollow_imports = silent\n" for name in _SNIPPET_MODULES
+)
+
+
 def test_mypy_knows_the_public_names(tmp_path: Path) -> None:
-    path = tmp_path / "snippet.py"
+    path, configuration = tmp_path / "snippet.py", tmp_path / "mypy.ini"
     path.write_text(_SNIPPET)
-    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--no-pretty", str(path)]
+    configuration.write_text(_CONFIGURATION)
+    options = ["--config-file", str(configuration), "--cache-dir", str(tmp_path / "cache"), "--no-pretty"]
+    command = [sys.executable, "-m", "mypy", *options, str(path)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     unknown, method, total = result.stdout.splitlines()
     assert ':6: error: Module has no attribute "DoesNotExist"' in unknown
