@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -18,18 +17,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if find_compiler() is None:
         for item in items:
             item.add_marker(pytest.mark.skip(reason="there is no C++ compiler"))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def library_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compiled once a session, and nothing left in the user's own cache."""
-    before = os.environ.get("XDG_CACHE_HOME")
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    if before is None:
-        del os.environ["XDG_CACHE_HOME"]
-    else:
-        os.environ["XDG_CACHE_HOME"] = before
 
 
 @pytest.fixture(scope="session")

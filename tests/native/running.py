@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from native.quick_compiler import quick_compiler
 
 from toolkit.artifact import Artifact
 from toolkit.native.compiler import cached_library
@@ -32,13 +33,18 @@ class Native:
     def __init__(self, made: Artifact) -> None:
         self.artifact = made
         self.program = plan(made.path, made.manifest)
+        self._libraries: dict[tuple[str, int], Library] = {}
 
     def library(self, target: str = "native", tile_columns: int = 0) -> Library:
+        if (known := self._libraries.get((target, tile_columns))) is not None:
+            return known
         chosen = chosen_target(target)
         if lacking := missing(chosen):
             pytest.skip(f"this machine does not run {target}: it lacks {lacking}")
         program = replace(self.program, tile_columns=tile_columns) if tile_columns else self.program
-        return Library(cached_library(program, self.artifact.manifest, chosen), self.artifact.manifest.name)
+        with quick_compiler(chosen):
+            path = cached_library(program, self.artifact.manifest, chosen)
+        return self._libraries.setdefault((target, tile_columns), Library(path, self.artifact.manifest.name))
 
     def empty(self, frame: np.ndarray) -> np.ndarray:
         manifest = self.artifact.manifest
