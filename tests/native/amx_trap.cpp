@@ -1,6 +1,6 @@
-// To be preloaded: executes the AMX instructions of a program on a CPU that does not have them, or in a process that has
-// no permission to use them, where they raise SIGILL. Checks what the CPU would refuse, and writes how many of each kind
-// were executed to the file $AMX_COUNTS.
+// To be preloaded: executes the AMX instructions of a program on a CPU that does not have them, or in a process that
+// has no permission to use them, where they raise SIGILL. Checks what the CPU would refuse, and writes how many of each
+// kind were executed to the file $AMX_COUNTS.
 #include <signal.h>
 #include <ucontext.h>
 #include <unistd.h>

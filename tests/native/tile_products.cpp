@@ -1,5 +1,5 @@
 // Products of matrices by one implementation of the tile operations.
-// tile_products bf16|int8 M K N < SUMS A B > RESULT, lanes of 32 bits: SUMS and RESULT are M x N, A is M x K, B is K x N.
+// tile_products bf16|int8 M K N < SUMS A B > RESULT, lanes of 32 bits: SUMS, RESULT are M x N, A is M x K, B is K x N.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>

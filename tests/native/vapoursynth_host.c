@@ -3,8 +3,8 @@
  *   host LIBRARY PLUGIN CORE_THREADS FORMAT WIDTH HEIGHT FRAMES INPUT OUTPUT [NAME=INTEGER ...] [-- STEP ...]
  *
  * A step is NAMESPACE.FUNCTION followed by ;KEY=iINTEGER or ;KEY=sTEXT. Planes of INPUT and OUTPUT follow each other
- * without padding; names are properties of all frames. The format and properties of the result are printed. An error ends the program
- * with 1, and its message on standard error. */
+ * without padding; names are properties of all frames. The format and properties of the result are printed. An error
+ * ends the program with 1, and its message on standard error. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-// engine.so of a bundle with several targets. It runs on every CPU of its kind, has the functions of engine.h, and calls
-// those of the fastest engine beside it that this CPU supports and that can be loaded.
+// engine.so of a bundle with several targets. It runs on every CPU of its kind, has the functions of engine.h, and
+// calls those of the fastest engine beside it that this CPU supports and that can be loaded.
 #include <dlfcn.h>
 #include <limits.h>
 #include <stddef.h>

@@ -66,8 +66,8 @@ static size_t place(int interleaved, size_t i, int colour, size_t count) {
   return interleaved ? CHANNELS * i + colour : count * colour + i;
 }
 
-/* Samples are converted as the toolkit converts them, to the same bytes: in float, with every step rounded, for which the
- * variables are volatile. */
+/* Samples are converted as the toolkit converts them, to the same bytes: in float, with every step rounded, for which
+ * the variables are volatile. */
 
 /* The nearest integer of a value from 0 to 255; of two, the even one. */
 static unsigned char nearest(float value) {

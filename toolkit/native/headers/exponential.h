@@ -32,8 +32,8 @@ inline simd::Vec exponential(simd::Vec x) {
   return simd::fma(e.power, e.remainder, e.power);
 }
 
-// tanh(x) = (e - 1) / (e + 1) for e = exp(2 x). From e - 1, which is exact to a few units in the last place also where e
-// is nearly 1, so tanh of small numbers has no cancellation. Beyond 10 it is 1 or -1 in float32.
+// tanh(x) = (e - 1) / (e + 1) for e = exp(2 x). From e - 1, which is exact to a few units in the last place also where
+// e is nearly 1, so tanh of small numbers has no cancellation. Beyond 10 it is 1 or -1 in float32.
 inline simd::Vec hyperbolic_tangent(simd::Vec x) {
   const simd::Vec limited = simd::min(simd::max(x, simd::broadcast(-10.0f)), simd::broadcast(10.0f));
   const Exponential e(simd::add(limited, limited));

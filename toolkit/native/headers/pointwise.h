@@ -88,7 +88,8 @@ inline void prelu(float* tile, const float* slope) {
 
 template <int Channels>
 inline void clip(float* tile, float low, float high) {
-  map<Channels>(tile, [=](simd::Vec x) { return simd::min(simd::max(x, simd::broadcast(low)), simd::broadcast(high)); });
+  const simd::Vec lowest = simd::broadcast(low), highest = simd::broadcast(high);
+  map<Channels>(tile, [=](simd::Vec x) { return simd::min(simd::max(x, lowest), highest); });
 }
 
 // Rounds to integer quantisation steps in -128..127, kept as floats. `steps`: number of steps in 1.0.

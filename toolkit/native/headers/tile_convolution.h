@@ -1,4 +1,4 @@
-// Dense convolutions by tile operations: matrix products of weights (output channels x taps) and pixels (taps x pixels).
+// Dense convolutions by tile operations: products of weights (output channels x taps) and pixels (taps x pixels).
 //
 // The lanes of a line buffer hold the 2 or 4 channels of a pixel that the operations multiply at once, so a vector of
 // neighbouring pixels is a row of the second matrix. The taps are all of [input lane][ky][kx], divided into groups of
