@@ -19,6 +19,7 @@ if (_worker := os.environ.get("PYTEST_XDIST_WORKER")) is not None and hasattr(os
 
 import torch
 from fork_server import ForkServer
+from forked_workers import SOCKET, fork_workers, worker_server
 from kept_traces import DIRECTORY, keep_traces
 from samples import DATA, checkpoint, released
 
@@ -57,6 +58,15 @@ def _made_once(run_directory: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(DIRECTORY, str(run_directory / "traces"))
         patch.setenv("XDG_CACHE_HOME", str(run_directory / "cache"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def forked_workers() -> Iterator[None]:
+    """Profiles, of commands in the fork server too, start their workers in no time; for modules that profile a lot."""
+    fork_workers()
+    with worker_server() as path, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(SOCKET, path)
         yield
 
 

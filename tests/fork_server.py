@@ -119,8 +119,10 @@ if __name__ == "__main__":
     import toolkit.verification.fusion  # noqa: F401
 
     sys.path.append(str(Path(__file__).parent))
+    from forked_workers import fork_workers
     from kept_traces import keep_traces
 
     sys.path.pop()
+    fork_workers()
     keep_traces()
     _main()

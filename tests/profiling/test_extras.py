@@ -25,6 +25,8 @@ from toolkit.profiling.script import profile_script
 from toolkit.runtimes.layers import LayerClock, nodes_in
 from toolkit.system.progress import Progress
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 quick = partial(quick_profile, duration=0.02, workloads=["32x24"])
 
 

@@ -37,6 +37,8 @@ from toolkit.runtimes.subject import Subject
 from toolkit.system.probe import Availability
 from toolkit.workloads import Shape, parse_workload
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 GPU_RUNTIMES = {"torch-cuda", "torch-compile-cuda", "ort-cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx"}
 PLUGIN_REMEDIES = {plugin.runtime: plugin.remedy for plugin in PLUGIN_PROVIDERS}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from profile_reports import quick_profile
 
 from toolkit.artifact import Artifact
@@ -11,6 +12,8 @@ from toolkit.checks import Limits, Spent, Verdict
 from toolkit.graph.precision.convert import convert
 from toolkit.quality.verdict import record_verdict
 from toolkit.runtimes.registry import default_runtime
+
+pytestmark = pytest.mark.usefixtures("forked_workers")
 
 
 def test_a_recorded_verdict_is_obeyed_and_shown(small_artifact: Artifact, tmp_path: Path) -> None:
