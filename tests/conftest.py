@@ -52,11 +52,11 @@ def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _made_once(run_directory: Path) -> Iterator[None]:
-    """Traces of networks and compiled engines are made once per run, by commands in the fork server too, which inherit
-    the environment; nothing is left in the user's own cache."""
+    """Traces of networks and compiled engines are made once per run, by commands in the fork server and by tests that
+    run others with pytest too, which inherit the environment; nothing is left in the user's own cache."""
     keep_traces()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(DIRECTORY, str(run_directory / "traces"))
+        patch.setenv(DIRECTORY, os.environ.get(DIRECTORY, str(run_directory / "traces")))
         patch.setenv("XDG_CACHE_HOME", str(run_directory / "cache"))
         yield
 

@@ -20,6 +20,8 @@ from profile_reports import cell, report
 import toolkit
 from toolkit.graph.precision.calibration import calibration_images
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 ROOT = Path(__file__).parents[1]
 MODULES: dict[str, str] = toolkit._MODULES
 

@@ -14,6 +14,8 @@ import pytest
 from samples import needs_data, network, released, released_state, save, save_safetensors
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 HEAVY = {"torch", "onnx", "onnxruntime", "openvino", "numpy", "PIL", "onnx_ir", "onnxsim"}
 
 

@@ -13,6 +13,8 @@ from photographs import picture
 from PIL import Image
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 QUICK = ("--images", "images", "--at", "24x16", "--duration", "0.02", "--threads", "1")
 
 

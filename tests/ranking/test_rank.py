@@ -38,6 +38,8 @@ from toolkit.runtimes.subject import Subject
 from toolkit.system.progress import Progress, no_progress
 from toolkit.workloads import Shape
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 AT = "24x16"
 
 

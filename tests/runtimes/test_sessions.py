@@ -280,8 +280,10 @@ def test_precisions_have_one_name(given: str, expected: str) -> None:
     assert short_precision(given) == expected
 
 
+@pytest.mark.slow
 def test_the_released_networks_at_a_full_frame(released_artifact: Artifact) -> None:
-    """ONNX Runtime and OpenVINO against fused PyTorch at the size the networks were made for."""
+    """ONNX Runtime and OpenVINO against fused PyTorch at the size the networks were made for; all other tests compare
+    runtimes at sizes that take no time."""
     workload = WORKLOADS[released_artifact.manifest.workload or ""]
     frame = noise(workload.shape)
     results = {}
