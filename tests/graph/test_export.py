@@ -282,7 +282,7 @@ def test_a_manifest_without_its_model(copied: Artifact) -> None:
 
 
 def test_a_deep_network_may_round_as_float32_does(tmp_path: Path) -> None:
-    """With 16 blocks float32 is 10 times further from float64 than with 4; that is no fault of the export."""
+    """With 16 blocks float32 is 9 times further from float64 than with 4; that is no fault of the export."""
     source = checkpoint(NetworkConfig(channels=12, blocks=16, hidden=24))
     checks = export(source, directory=tmp_path).manifest.checks
     assert {check.bound for check in checks if check.kind == "graph"} == {1e-11}
