@@ -7,7 +7,7 @@ one thread and with two.
 
     python validation/bench/native.py [--seconds 8]
     python validation/bench/native.py --network ARTIFACT.onnx [--network ...] [--size 480x270]
-    python validation/bench/native.py --models
+    python validation/bench/native.py --models [--precisions fp32]
     python validation/bench/native.py --instructions [--network ...] [--models]
     python validation/bench/native.py --film 2
 
@@ -28,14 +28,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from native_engine import cores, itself, table
-from native_engine.cells import OTHERS, PRECISIONS, Cell, in_turns, thread_counts
+from native_engine.cells import OTHERS, Cell, in_turns, thread_counts
 from native_engine.default_openvino import DefaultOpenVino, lowers_precision
 from native_engine.film import SCALE, film
 from native_engine.instructions import find_counter, instructions
-from native_engine.networks import Lowered, lowered, own, refused, shared
+from native_engine.networks import PRECISIONS, Lowered, lowered, own, refused, shared
 from native_engine.peak import Peak
 
 from toolkit.artifact import Artifact
+from toolkit.cli.values import precisions
 from toolkit.graph.analysis.work import count_work
 from toolkit.native.targets import find_target
 from toolkit.profiling.measuring.schedule import Measurement
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--network", action="append", type=Path, default=[], help="artifact to compare instead")
     parser.add_argument("--models", action="store_true", help="compare the networks of others in the data directory")
     parser.add_argument("--size", default="480x270", help="of the input of such networks, WIDTHxHEIGHT")
+    parser.add_argument("--precisions", default="fp32,bf16,int8", help="of such networks; converting takes minutes")
     parser.add_argument("--instructions", action="store_true", help="count instructions instead")
     parser.add_argument("--film", type=float, metavar="SECONDS", help="upscale so much of a film instead")
     parser.add_argument("--rounds", type=int, default=3, help="of the film")
@@ -60,9 +62,9 @@ def main() -> None:
         if given.film:
             film(own(SCALE, directory), given.film, given.rounds, directory)
         elif given.instructions:
-            count(subjects(given.network, given.models, directory), directory)
+            count(subjects(given, directory), directory)
         elif given.network or given.models:
-            for artifacts in others(given.network, given.models, directory):
+            for artifacts in others(given, directory):
                 another(artifacts, parse_shape(given.size), peak, given.seconds)
         else:
             compare_own(directory, peak, given.seconds)
@@ -84,19 +86,19 @@ def workloads() -> Iterator[Workload]:
     yield from filter(None, map(workload_for_scale, (3, 2)))
 
 
-def others(paths: Iterable[Path], models: bool, directory: Path) -> Iterator[Lowered]:
+def others(given: argparse.Namespace, directory: Path) -> Iterator[Lowered]:
     """Networks of others, with their conversions; those that the engine refuses are named with the reason."""
-    for artifact in itertools.chain(map(Artifact.read, paths), shared(directory) if models else ()):
+    for artifact in itertools.chain(map(Artifact.read, given.network), shared(directory) if given.models else ()):
         if why := refused(artifact):
             print(f"\n{artifact.manifest.name}: the engine does not take it: {why}")
         else:
-            yield lowered(artifact, directory)
+            yield lowered(artifact, precisions(given.precisions), directory)
 
 
-def subjects(paths: list[Path], models: bool, directory: Path) -> Iterator[Lowered]:
+def subjects(given: argparse.Namespace, directory: Path) -> Iterator[Lowered]:
     """Networks whose instructions are counted."""
-    if paths or models:
-        yield from others(paths, models, directory)
+    if given.network or given.models:
+        yield from others(given, directory)
         return
     for workload in workloads():
         yield own(workload.scale or 2, directory / workload.name)

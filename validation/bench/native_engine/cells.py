@@ -15,7 +15,6 @@ from toolkit.system.hardware import usable_cpus
 from toolkit.system.progress import Progress
 from toolkit.workloads import Shape
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 OTHERS: dict[Precision, tuple[str, ...]] = {
     "fp32": ("openvino", "ort-cpu"),
     "bf16": ("openvino",),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from toolkit.artifact import Artifact
@@ -15,6 +16,7 @@ from toolkit.network.checkpoint import Checkpoint, load_checkpoint, untrained_ch
 from toolkit.precisions import Precision
 from toolkit.runtimes.registry import find_runtime
 
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 DATA = Path(os.environ.get("RT4KSR_DATA", "../shared"))
 
 Lowered = dict[Precision, Artifact]
@@ -22,7 +24,7 @@ Lowered = dict[Precision, Artifact]
 
 def own(scale: int, directory: Path) -> Lowered:
     """RT4KSR with uint8 NHWC frames in all precisions."""
-    return lowered(export(_checkpoint(scale), ExportOptions(uint8="NHWC"), directory), directory)
+    return lowered(export(_checkpoint(scale), ExportOptions(uint8="NHWC"), directory), PRECISIONS, directory)
 
 
 def _checkpoint(scale: int) -> Checkpoint:
@@ -33,10 +35,16 @@ def _checkpoint(scale: int) -> Checkpoint:
     return untrained_checkpoint(scale)
 
 
-def lowered(artifact: Artifact, directory: Path) -> Lowered:
-    """A float32 artifact, and its conversions in a directory; one that fails is named with the reason."""
+def lowered(artifact: Artifact, precisions: Sequence[Precision], directory: Path) -> Lowered:
+    """A float32 artifact, and its conversions in a directory; one that fails is named with the reason.
+
+    Conversions fit weights to images, which takes minutes for large networks.
+    """
     made: Lowered = {"fp32": artifact}
-    for precision in ("bf16", "int8"):
+    for precision in precisions:
+        if precision == "fp32":
+            continue
+        print(f"converting {artifact.manifest.name} to {precision}", file=sys.stderr)
         name = f"{artifact.manifest.name} in {precision}"
         found = _tried(name, lambda precision=precision: convert(artifact, precision, directory=directory))  # type: ignore[misc]
         if found is not None:
