@@ -14,11 +14,10 @@ from toolkit.native.interface import (
     CMAKE,
     EXAMPLE,
     HEADER,
-    LOADING,
     PKG_CONFIG,
     choice_sources,
+    common_headers,
     interface,
-    loading,
     symbol,
 )
 from toolkit.native.program import Program
@@ -68,7 +67,7 @@ def bundle_files(program: Program, manifest: Manifest, targets: Sequence[Target]
     texts = {HEADER: HEADER, EXAMPLE: EXAMPLE, f"{prefix}Config.cmake": CMAKE, f"{prefix}.pc": PKG_CONFIG}
     written = {file: interface(template, program, manifest, *targets) for file, template in texts.items()}
     # Programs with several engines include each by a name of its own.
-    written |= {f"{prefix}.h": f'#include "{HEADER}"\n', LOADING: loading()}
+    written |= {f"{prefix}.h": f'#include "{HEADER}"\n'} | common_headers()
     made = {file: text.encode() for file, text in written.items()}
     for library in libraries:
         made |= library

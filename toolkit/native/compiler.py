@@ -13,7 +13,7 @@ from pathlib import Path
 
 from toolkit.artifact import Manifest
 from toolkit.errors import Unavailable
-from toolkit.native.interface import LOADING, SHARED, interface, loading
+from toolkit.native.interface import SHARED, common_headers, interface
 from toolkit.native.program import Program
 from toolkit.native.source import headers, translation_unit
 from toolkit.native.targets import LIBRARY, Target, is_this_machine
@@ -105,7 +105,7 @@ def sources(program: Program, manifest: Manifest, target: Target) -> dict[str, s
     shared = interface(SHARED, program, manifest, target)
     return {
         "engine.cpp": translation_unit(program, target, definitions),
-        LOADING: loading(),
+        **common_headers(),
         SHARED: shared,
         **headers(),
     }

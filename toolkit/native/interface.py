@@ -14,7 +14,10 @@ from toolkit.native.targets import TARGETS, TILE_FLAGS, Target, library_files, l
 from toolkit.port import Port
 from toolkit.quoting import cpp_comment
 
-HEADER, EXAMPLE, LOADING, SHARED = "engine.h", "example.c", "loading.h", "shared.h"
+HEADER, EXAMPLE, SHARED = "engine.h", "example.c", "shared.h"
+COMMON = "loading.h", "yuv420.h"
+"""C headers that are the same for all engines."""
+
 CMAKE, PKG_CONFIG = "Config.cmake", "engine.pc"
 _CHOICE = "choice.cpp"
 
@@ -49,6 +52,8 @@ def interface(template: str, program: Program, manifest: Manifest, *targets: Tar
         "SMALLEST": program.smallest,
         "LARGEST": LARGEST_SIDE,
         "SIZES": _sizes(program),
+        "VIDEO": str(program.video is not None).lower(),
+        "VIDEO_TEXT": "the network takes luma only" if program.video is None else "the kind of video is unknown",
         "FIXED_HEIGHT": 0 if fixed is None else fixed[0],
         "FIXED_WIDTH": 0 if fixed is None else fixed[1],
         "INPUT_PORT": _port(manifest.input),
@@ -75,13 +80,13 @@ def choice_sources(program: Program, manifest: Manifest, targets: Sequence[Targe
     return {
         "engine.cpp": interface(_CHOICE, program, manifest, *targets),
         SHARED: interface(SHARED, program, manifest, *targets),
-        LOADING: loading(),
+        **common_headers(),
     }
 
 
-def loading() -> str:
-    """`loading.h`, which is the same for all engines."""
-    return (files("toolkit.native") / "c" / LOADING).read_text()
+def common_headers() -> dict[str, str]:
+    """The C headers that are the same for all engines, by file name."""
+    return {name: (files("toolkit.native") / "c" / name).read_text() for name in COMMON}
 
 
 def _supported(target: Target) -> str:
@@ -117,7 +122,8 @@ def _sizes(program: Program) -> str:
     if program.shape is not None:
         sides = f"height must be {program.shape[0]} and width {program.shape[1]}"
     unit = "" if program.unit == 1 else f" and multiples of {program.unit}"
-    return f"{sides}; rows of run_rows must be in the frame{unit}"
+    video = "" if program.video is None or program.even % 2 == 0 else "; sizes of video must be even"
+    return f"{sides}; rows of run_rows must be in the frame{unit}{video}"
 
 
 def _port(port: Port) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from toolkit.errors import InputError, Unavailable
 from toolkit.native.interface import symbol
+from toolkit.native.yuv420 import CYuv420, Yuv420
 from toolkit.workloads import Shape
 
 _BAD_SIZE = 1
@@ -28,7 +29,9 @@ class Library:
         self._function("create").argtypes = [ctypes.POINTER(ctypes.c_void_p), *[ctypes.c_int] * 3]
         self._function("destroy").argtypes = [ctypes.c_void_p]
         self._function("run").argtypes = [ctypes.c_void_p] * 3
+        self._function("run_yuv420").argtypes = [ctypes.c_void_p, *[ctypes.POINTER(CYuv420)] * 2]
         self._function("run_rows").argtypes = [*[ctypes.c_void_p] * 3, *[ctypes.c_int] * 2]
+        self._function("shape").argtypes = [ctypes.c_void_p] + [ctypes.POINTER(ctypes.c_int)] * 4
         self._function("working_bytes").argtypes = [ctypes.c_void_p]
         self._function("working_bytes").restype = ctypes.c_size_t
         for text in ("executed", "error"):
@@ -88,6 +91,19 @@ class LoadedEngine:
         """Compute the output of `count` input rows from row `first` on, in the calling thread."""
         run = self._library._function("run_rows")
         self._check(run(self._handle, frame.ctypes.data, output.ctypes.data, first, count))
+
+    def run_yuv420(self, frame: Yuv420, output: Yuv420) -> None:
+        """Compute a whole video frame into the memory of `output`.
+
+        Raises:
+            InputError: the sizes are not even or not those of the engine, or the network takes luma.
+        """
+        sides = [ctypes.c_int() for _ in range(4)]
+        self._library._function("shape")(self._handle, *map(ctypes.byref, sides))
+        in_height, in_width, out_height, out_width = (side.value for side in sides)
+        given = frame.described(Shape(in_height, in_width))
+        made = output.described(Shape(out_height, out_width))
+        self._check(self._library._function("run_yuv420")(self._handle, ctypes.byref(given), ctypes.byref(made)))
 
     def _check(self, code: int) -> None:
         if code:

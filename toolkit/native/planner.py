@@ -35,7 +35,6 @@ from toolkit.native.program import (
     Affine,
     Convolution,
     Copy,
-    End,
     Norm,
     Program,
     Source,
@@ -47,6 +46,7 @@ from toolkit.native.resampling import concatenation, depth_to_space, padding, re
 from toolkit.native.schedule import schedule
 from toolkit.native.sums import activation, product_or_quotient, sum_or_difference
 from toolkit.native.values import Image, Known, Padded, Quantised, Shuffled, Tensor, quantisation_step, unsupported
+from toolkit.native.video import video_program
 from toolkit.sizes import reflected_indices
 from toolkit.system.foreign import first_line
 from toolkit.workloads import Shape
@@ -138,8 +138,8 @@ class _Planner:
         program = Program(
             stages=self._builder.stages,
             buffers=self._builder.buffers,
-            input=End(manifest.input.dtype, manifest.input.layout, manifest.input.channels),
-            output=End(manifest.output.dtype, manifest.output.layout, manifest.output.channels),
+            input=manifest.input,
+            output=manifest.output,
             scale=manifest.network.scale,
             shape=None if manifest.shape is None else manifest.sizes.extended(Shape(*manifest.shape)).sides,
             multiple=manifest.sizes.multiple,
@@ -147,6 +147,7 @@ class _Planner:
             executed=self._builder.executed,
         )
         schedule(program)
+        program.video = video_program(program)
         if manifest.sizes.multiple % program.even:
             raise Unsupported(
                 f"it computes blocks of {program.even}x{program.even} pixels, but its manifest allows "

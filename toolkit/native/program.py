@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.port import Layout, PortType
+from toolkit.port import Port
 from toolkit.precisions import Precision
 
 Format = Literal["float", "bf16", "int8"]
@@ -148,7 +148,16 @@ class Depthwise:
     stride: int = 1
 
 
-Origin = ReadFrame | Copy | Unshuffle | Repeat | Shuffle | Join | Convolution | Depthwise
+@dataclass(frozen=True)
+class ReduceChroma:
+    """Filters the chroma of a video frame to half its height and width, and writes it. The last stage of a network keeps
+    it at full size, as channels of a pixel shuffle by `factor`."""
+
+    source: Source
+    factor: int
+
+
+Origin = ReadFrame | Copy | Unshuffle | Repeat | Shuffle | Join | Convolution | Depthwise | ReduceChroma
 """What fills the tile of a stage."""
 
 
@@ -260,15 +269,6 @@ class Stage:
         return first + [item.source for item in self.operations if isinstance(item, Combine | Multiply)]
 
 
-@dataclass(frozen=True)
-class End:
-    """Data type, layout and number of channels (3: RGB, 1: luma) of the input or output frames."""
-
-    dtype: PortType
-    layout: Layout
-    channels: int
-
-
 @dataclass
 class Program:
     """A network as the native engine runs it.
@@ -276,7 +276,7 @@ class Program:
     Attributes:
         stages: in an order in which each reads only buffers of earlier ones; the last one writes the output.
         buffers: line buffers, which stages refer to by index.
-        input, output: type, layout and channels of frames.
+        input, output: how frames hold a picture.
         scale: of the output's height and width.
         shape: the fixed input size (height, width) after its extension; None: any size.
         multiple: heights and widths of the input are multiples of this, as the manifest says.
@@ -284,12 +284,13 @@ class Program:
         executed: precision that each graph node is computed in, by node name.
         tile_columns: columns of the last stage that are computed at a time; set by `schedule`.
         halo: rows that a band reads beyond its own, in rows of the last stage; set by `schedule`.
+        video: the same with one more stage, for video frames; None: the network takes luma.
     """
 
     stages: list[Stage]
     buffers: list[Buffer]
-    input: End
-    output: End
+    input: Port
+    output: Port
     scale: int
     shape: tuple[int, int] | None
     multiple: int
@@ -297,6 +298,7 @@ class Program:
     executed: dict[str, Precision]
     tile_columns: int = 0
     halo: int = 0
+    video: Program | None = None
 
     @property
     def unit(self) -> int:

@@ -23,7 +23,6 @@ from toolkit.native.program import (
     Convolution,
     Copy,
     Depthwise,
-    End,
     Join,
     Multiply,
     Norm,
@@ -33,6 +32,7 @@ from toolkit.native.program import (
     Program,
     Quantise,
     ReadFrame,
+    ReduceChroma,
     Repeat,
     Shuffle,
     Source,
@@ -42,6 +42,7 @@ from toolkit.native.program import (
     WriteFrame,
 )
 from toolkit.native.targets import Target
+from toolkit.port import Port
 from toolkit.quoting import cpp_comment, cpp_string
 
 _DOTS = {"float": "Float", "bf16": "Bf16", "int8": "Int8"}
@@ -67,13 +68,15 @@ def translation_unit(program: Program, target: Target, interface: str) -> str:
         target: CPUs to compile for.
         interface: definitions of the C functions, from `interface.py`.
     """
-    writer = _Writer(program, target)
-    stages = [writer.stage(index) for index in range(len(program.stages))]
+    whole = program.video or program
+    writer = _Writer(whole, target)
+    stages = [writer.stage(index) for index in range(len(whole.stages))]
     tiles = f'#include "{target.tiles}"\n#include "tile_convolution.h"\n' if target.tiles else ""
     parts = [
         f'#include "{target.header}"\n{tiles}#include "convolution.h"\n#include "ends.h"\n#include "frames.h"',
         '#include "pointwise.h"\n#include "resample.h"\n',
         "namespace {\n\nusing namespace rows;\n",
+        f"constexpr Colours kInput{_colours(program.input)}, kOutput{_colours(program.output)};\n",
         *writer.constants,
         *stages,
         _plan(program),
@@ -109,11 +112,14 @@ class _Writer:
                 setup.append(f"{lane}* const to{operation.buffer} = band.buffer({operation.buffer}).row<{lane}>(row);")
                 setup.append(f"const std::ptrdiff_t plane{operation.buffer} = band.buffer({operation.buffer}).plane();")
                 finish.append(f"band.buffer({operation.buffer}).finish(row);")
+            if isinstance(operation, WriteFrame) and self._program.output.channels == 3:
+                setup.append(f"const ChromaRow chroma = band.chroma({len(self._program.buffers) - 1}, row);")
         nodes = " → ".join(map(cpp_comment, stage.nodes)) or "input"
         text = [f"// {nodes}", f"void stage_{index}(Band& band, int row) {{"]
         text += [f"  const Progress& at = band.at({index});"]
         text += [f"  {line}" for line in setup]
-        text += [f"  alignas(64) float tile[{channels} * kTile];"]
+        if not isinstance(stage.origin, ReduceChroma):
+            text += [f"  alignas(64) float tile[{channels} * kTile];"]
         text += ["  for (int x = at.first; x < at.last; x += kTile) {", *(f"    {line}" for line in body), "  }"]
         text += [*(f"  {line}" for line in finish), "}\n"]
         return "\n".join(text)
@@ -139,7 +145,7 @@ class _Writer:
         shape = f"{_DOTS[origin.format]}, {inputs}, {outputs}, {height}, {width}"
         before = f"TileConvolution<{shape}> convolution(in0.from({start}));"
         writes = [operation for operation in operations if isinstance(operation, WriteFrame)]
-        lines = [_write_frame(self._program, operation, prefetch=True) for operation in writes]
+        lines = [_prefetch_frame(self._program.output, operation) for operation in writes]
         operands = f"{self._kernel(origin, packed_tiles(origin))}, tile"
         first = operations[0]
         if isinstance(first, Activation) and first.kind == "gelu":
@@ -151,7 +157,9 @@ class _Writer:
     def _origin(self, origin: Origin, channels: int) -> list[str]:
         """Code that fills the tile."""
         if isinstance(origin, ReadFrame):
-            return [_read_frame(self._program.input, origin)]
+            return _read_frame(self._program.input, origin)
+        if isinstance(origin, ReduceChroma):
+            return [_reduce_chroma(origin)]
         if isinstance(origin, Join):
             return self._join(origin)
         start = f"in0.from({_moved('x', origin.source, origin.source.columns[0])})"
@@ -220,7 +228,7 @@ class _Writer:
                 return [f"combine<{channels}>({operands});"]
             return [f"combine_channels<{channels}>({operands}, {self._array('int', np.array(operation.channels))});"]
         if isinstance(operation, WriteFrame):
-            return [_write_frame(self._program, operation)]
+            return _write_frame(self._program.output, operation)
         buffer = self._program.buffers[operation.buffer]
         steps = f", {_hex(buffer.steps)}" if buffer.format == "int8" else ""
         target = f"to{operation.buffer} + x, plane{operation.buffer}"
@@ -246,8 +254,8 @@ class _Writer:
 
 def _moved(name: str, source: Source, by: int) -> str:
     """C++ expression for the row or column of a source that corresponds to one of the stage."""
-    rate = source.rate
-    text = name if rate == 1 else f"{name} * {rate}" if rate.denominator == 1 else f"{name} / {rate.denominator}"
+    up, down = source.rate.as_integer_ratio()
+    text = (name if up == 1 else f"{name} * {up}") + ("" if down == 1 else f" / {down}")
     return text if by == 0 else f"{text} {'-' if by < 0 else '+'} {abs(by)}"
 
 
@@ -265,33 +273,62 @@ def _activation(operation: Activation, channels: int) -> str:
     }[operation.kind]
 
 
-def _frame(end: End, factor: int) -> tuple[str, str]:
-    """Type of the samples, and template arguments: it, the layout, the factor, and the channels if they are not RGB."""
-    sample = "std::uint8_t" if end.dtype == "uint8" else "float"
-    layout = "Layout::kPlanes" if end.layout == "NCHW" else "Layout::kInterleaved"
-    colours = "" if end.channels == 3 else f", {end.channels}"
-    return sample, f"{sample}, {layout}, {factor}{colours}"
+def _frame(port: Port, factor: int) -> tuple[str, str, str]:
+    """Type of the samples; template arguments: it, the layout, the factor, and the channels if they are not RGB; and
+    height and width of the frame."""
+    sample = "std::uint8_t" if port.dtype == "uint8" else "float"
+    layout = "Layout::kPlanes" if port.layout == "NCHW" else "Layout::kInterleaved"
+    colours = "" if port.channels == 3 else f", {port.channels}"
+    size = f"at.height * {factor}, at.width * {factor}"
+    return sample, f"{sample}, {layout}, {factor}{colours}", size
 
 
-def _read_frame(end: End, origin: ReadFrame) -> str:
-    sample, arguments = _frame(end, origin.factor)
-    size = f"at.height * {origin.factor}, at.width * {origin.factor}"
-    frame = f"static_cast<const {sample}*>(band.input())"
-    return f"read_frame<{arguments}>({frame}, {size}, row, x, at.last - x, tile);"
+def _read_frame(port: Port, origin: ReadFrame) -> list[str]:
+    sample, arguments, size = _frame(port, origin.factor)
+    place = f"{size}, row, x, at.last - x, tile"
+    read = f"read_frame<{arguments}>(static_cast<const {sample}*>(band.ends().input), {place});"
+    if port.channels != 3:
+        return [read]
+    video = f"read_video<{origin.factor}>(*video, kInput, {place});"
+    return [f"if (const Video* const video = band.ends().video_input) {video}", f"else {read}"]
 
 
-def _write_frame(program: Program, operation: WriteFrame, *, prefetch: bool = False) -> str:
-    sample, arguments = _frame(program.output, operation.factor)
-    size = f"at.height * {operation.factor}, at.width * {operation.factor}"
-    frame = f"static_cast<{sample}*>(band.output())"
-    call = f"prefetch_frame<{arguments}>(" if prefetch else f"write_frame<{arguments}>(tile, "
-    return f"{call}{frame}, {size}, row, x, at.last - x);"
+def _write_frame(port: Port, operation: WriteFrame) -> list[str]:
+    sample, arguments, size = _frame(port, operation.factor)
+    frame = f"static_cast<{sample}*>(band.ends().output)"
+    write = f"write_frame<{arguments}>(tile, {frame}, {size}, row, x, at.last - x);"
+    if port.channels != 3:
+        return [write]
+    place = "band.own(), row, x, at.last - x, chroma"
+    video = f"write_video<{operation.factor}>(tile, *video, kOutput, {place});"
+    return [f"if (const Video* const video = band.ends().video_output) {video}", f"else {write}"]
+
+
+def _prefetch_frame(port: Port, operation: WriteFrame) -> str:
+    sample, arguments, size = _frame(port, operation.factor)
+    frame = f"static_cast<const {sample}*>(band.ends().output)"
+    return f"if (band.ends().output) prefetch_frame<{arguments}>({frame}, {size}, row, x, at.last - x);"
+
+
+def _reduce_chroma(origin: ReduceChroma) -> str:
+    source, factor = origin.source, origin.factor
+    top, rows = _moved("row", source, source.rows[0]), source.rows[1] - source.rows[0] + 1
+    size = f"2 * at.height / {factor}, 2 * at.width / {factor}"
+    video = "*band.ends().video_output"
+    return f"reduce_chroma<{factor}, {rows}>(in0, {video}, {top}, {size}, row, x, at.last - x);"
+
+
+def _colours(port: Port) -> str:
+    """Black, span and order of the channels as C++ initializers."""
+    black = port.value_range[0]
+    return f"{{{_hex(black)}, {_hex(port.span)}, {str(port.order == 'BGR').lower()}}}"
 
 
 def _plan(program: Program) -> str:
     """Tables of stages and buffers, and the executed precisions as JSON."""
+    whole = program.video or program
     text = []
-    for index, stage in enumerate(program.stages):
+    for index, stage in enumerate(whole.stages):
         rows = [
             f"{{{s.buffer}, {s.rate.numerator}, {s.rate.denominator}, {s.rows[0]}, {s.rows[1]}, "
             f"{s.columns[0]}, {s.columns[1]}}}"
@@ -302,17 +339,20 @@ def _plan(program: Program) -> str:
     entries = [
         f"{{{stage.size.numerator}, {stage.size.denominator}, "
         f"{f'kSources{index}' if stage.sources else 'nullptr'}, {len(stage.sources)}, stage_{index}}}"
-        for index, stage in enumerate(program.stages)
+        for index, stage in enumerate(whole.stages)
     ]
     text.append("const StagePlan kStages[] = {\n  " + ",\n  ".join(entries) + "};")
     zeros = {"float": "0", "bf16": "0", "int8": "0x80808080u"}
     held = [
         f"{{{b.stage}, {b.planes}, {b.ring}, {zeros[b.format]}, Border::{'kReflect' if b.reflect else 'kZero'}}}"
-        for b in program.buffers
+        for b in whole.buffers
     ]
     text.append("const BufferPlan kBuffers[] = {\n  " + ",\n  ".join(held) + "};")
-    sizes = f"{program.scale}, {program.unit}, {program.tile_columns}, {program.halo}"
-    text.append(f"const NetworkPlan kPlan = {{kStages, {len(entries)}, kBuffers, {len(held)}, {sizes}}};")
+    # Both plans use the same tables, of which the second has one entry more.
+    for name, planned in (("kPlan", program), ("kVideoPlan", whole)):
+        tables = f"kStages, {len(planned.stages)}, kBuffers, {len(planned.buffers)}"
+        sizes = f"{planned.scale}, {planned.unit}, {planned.tile_columns}, {planned.halo}"
+        text.append(f"const NetworkPlan {name} = {{{tables}, {sizes}}};")
     executed = json.dumps(program.executed)
     chunks = [executed[start : start + _LITERAL] for start in range(0, len(executed), _LITERAL)]
     text.append("const char kExecuted[] =\n  " + "\n  ".join(map(cpp_string, chunks)) + ";\n")

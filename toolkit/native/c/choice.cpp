@@ -7,6 +7,7 @@
 
 #include "loading.h"
 #include "shared.h"
+#include "yuv420.h"
 @TILES@
 
 struct NetworkEngine;
@@ -19,6 +20,7 @@ struct Functions {
   void (*shape)(const NetworkEngine*, int*, int*, int*, int*);
   int (*run)(NetworkEngine*, const void*, void*);
   int (*run_rows)(NetworkEngine*, const void*, void*, int, int);
+  int (*run_yuv420)(NetworkEngine*, const rt4ksr_yuv420*, const rt4ksr_yuv420*);
   size_t (*working_bytes)(const NetworkEngine*);
   const char* (*executed)(void);
   rt4ksr_describe_function describe;
@@ -54,6 +56,7 @@ bool take(const char* file) {
   find(library, "@SYMBOL@_shape", chosen.shape);
   find(library, "@SYMBOL@_run", chosen.run);
   find(library, "@SYMBOL@_run_rows", chosen.run_rows);
+  find(library, "@SYMBOL@_run_yuv420", chosen.run_yuv420);
   find(library, "@SYMBOL@_working_bytes", chosen.working_bytes);
   find(library, "@SYMBOL@_executed", chosen.executed);
   find(library, RT4KSR_DESCRIBE, chosen.describe);
@@ -97,6 +100,10 @@ EXPORTED(int, run, (NetworkEngine* engine, const void* input, void* output)) {
 
 EXPORTED(int, run_rows, (NetworkEngine* engine, const void* input, void* output, int first, int count)) {
   return engine == nullptr ? 2 : chosen.run_rows(engine, input, output, first, count);
+}
+
+EXPORTED(int, run_yuv420, (NetworkEngine* engine, const rt4ksr_yuv420* input, const rt4ksr_yuv420* output)) {
+  return engine == nullptr ? 2 : chosen.run_yuv420(engine, input, output);
 }
 
 EXPORTED(size_t, working_bytes, (const NetworkEngine* engine)) {

@@ -11,6 +11,8 @@
 
 #include <stddef.h>
 
+#include "yuv420.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -22,7 +24,7 @@ extern "C" {
 enum {
   @SYMBOL@_ok = 0,
   @SYMBOL@_bad_size = 1,      /* a size or range of rows that is not supported */
-  @SYMBOL@_bad_argument = 2,  /* a null pointer, or a negative number of threads */
+  @SYMBOL@_bad_argument = 2,  /* a null pointer, a negative number of threads, or an unknown kind of video */
   @SYMBOL@_no_memory = 3,     /* out of memory, or no thread could be created */
   @SYMBOL@_bad_processor = 4, /* the CPU lacks instructions that this engine was compiled for */
   @SYMBOL@_no_file = 5        /* a bundle of several targets has no file left for this CPU */
@@ -42,6 +44,10 @@ int @SYMBOL@_run(@SYMBOL@_engine* engine, const void* input, void* output);
 
 /* Computes the output of input rows first .. first + count - 1 in the calling thread. Pointers are to whole frames. */
 int @SYMBOL@_run_rows(@SYMBOL@_engine* engine, const void* input, void* output, int first, int count);
+
+/* Computes a whole video frame as `run` does, without a frame of RGB anywhere. Height and width must be even, and the
+ * network must take RGB. An output without `cb` and `cr` gets luma only. */
+int @SYMBOL@_run_yuv420(@SYMBOL@_engine* engine, const rt4ksr_yuv420* input, const rt4ksr_yuv420* output);
 
 /* Bytes of line buffers per thread, the only memory that an engine needs besides frames; 0 if `engine` is null. */
 size_t @SYMBOL@_working_bytes(const @SYMBOL@_engine* engine);

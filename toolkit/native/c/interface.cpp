@@ -4,6 +4,7 @@
 
 #include "loading.h"
 #include "shared.h"
+#include "yuv420.h"
 
 struct NetworkEngine {
   rows::Engine frames;
@@ -18,7 +19,7 @@ EXPORTED(int, create, (NetworkEngine** engine, int height, int width, int thread
   if (height % @EVEN@ || width % @EVEN@ || !(@STATIC_SIZE@)) return 1;
   if (threads == 0) threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   try {
-    *engine = new NetworkEngine{{kPlan, height, width, threads}};
+    *engine = new NetworkEngine{{kPlan, kVideoPlan, height, width, threads}};
   } catch (const std::bad_alloc&) {
     return 3;
   } catch (const std::system_error&) {
@@ -49,6 +50,15 @@ EXPORTED(int, run_rows, (NetworkEngine* engine, const void* input, void* output,
   const int unit = engine->frames.unit();
   if (first < 0 || count < 1 || first > engine->frames.height() - count || first % unit || count % unit) return 1;
   return engine->frames.run_rows(input, output, first, count) ? 0 : 3;
+}
+
+EXPORTED(int, run_yuv420, (NetworkEngine* engine, const rt4ksr_yuv420* input, const rt4ksr_yuv420* output)) {
+  if (engine == nullptr || input == nullptr || output == nullptr || !@VIDEO@) return 2;
+  if (input->luma == nullptr || input->cb == nullptr || input->cr == nullptr) return 2;
+  if (output->luma == nullptr || (output->cb == nullptr) != (output->cr == nullptr)) return 2;
+  if (!rows::Video::known(*input) || !rows::Video::known(*output)) return 2;
+  if (engine->frames.height() % 2 || engine->frames.width() % 2) return 1;
+  return engine->frames.run_video(*input, *output) ? 0 : 3;
 }
 
 EXPORTED(size_t, working_bytes, (const NetworkEngine* engine)) {

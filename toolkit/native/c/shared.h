@@ -13,7 +13,7 @@ static const char* error_text(int code) {
   switch (code) {
     case 0: return "no error";
     case 1: return "@SIZES@";
-    case 2: return "a pointer is null, or the number of threads is negative";
+    case 2: return "a pointer is null, the number of threads is negative, or @VIDEO_TEXT@";
     case 3: return "there is not enough memory, or a thread could not be created";
     case 4: return "this CPU lacks instructions that the engine was compiled for: @TARGET@";
     case 5: return "no engine for this CPU can be loaded from the directory of engine.so; it looks for @FILES@";

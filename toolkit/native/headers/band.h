@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "line_buffer.h"
+#include "video.h"
 
 namespace rows {
 
@@ -43,6 +44,14 @@ struct Progress {
   int height, width, first, last, next;
 };
 
+// Where a frame comes from and goes to: pointers to frames of the network's ports, or video frames.
+struct Ends {
+  const void* input = nullptr;
+  void* output = nullptr;
+  const Video* video_input = nullptr;
+  const Video* video_output = nullptr;
+};
+
 // Line buffers of one thread, and the part of the frame that it computes with them.
 class Band {
  public:
@@ -71,9 +80,12 @@ class Band {
   }
 
   // Compute rows first..last-1 of the last stage, in one part of the width.
-  void compute(const void* input, void* output, int first, int last, int part) {
-    input_ = input, output_ = output;
+  void compute(const Ends& ends, int first, int last, int part) {
+    ends_ = ends;
     place(first, part);
+    const StagePlan& end = plan_.stages[plan_.stage_count - 1];
+    const int luma = plan_.scale * end.den / end.num;  // rows and columns of the output for each of the last stage
+    own_ = {first * luma, last * luma, progress_.back().first * luma, progress_.back().last * luma};
     for (int i = 0; i < plan_.buffer_count; ++i) {
       const Progress& stage = progress_[plan_.buffers[i].stage];
       buffers_[i]->cover(stage.height, stage.width, stage.first, stage.last);
@@ -82,10 +94,16 @@ class Band {
   }
 
   // For stages:
-  const void* input() const { return input_; }
-  void* output() const { return output_; }
+  const Ends& ends() const { return ends_; }
+  const Extent& own() const { return own_; }
   const Progress& at(int stage) const { return progress_[stage]; }
   LineBuffer& buffer(int index) { return *buffers_[index]; }
+
+  // Where `write_video` keeps chroma: a row of a buffer, which only the plan for video has.
+  ChromaRow chroma(int buffer, int row) {
+    if (buffer >= plan_.buffer_count) return {nullptr, 0};
+    return {buffers_[buffer]->row<float>(row), buffers_[buffer]->plane()};
+  }
 
  private:
   // Sets the first row and the columns of every stage, from the last stage to the first: a stage covers everything that
@@ -128,8 +146,8 @@ class Band {
   const NetworkPlan& plan_;
   std::vector<Progress> progress_;
   std::vector<std::unique_ptr<LineBuffer>> buffers_;
-  const void* input_ = nullptr;
-  void* output_ = nullptr;
+  Ends ends_;
+  Extent own_{};
 };
 
 }  // namespace rows

@@ -12,40 +12,34 @@
 
 namespace rows {
 
-class Engine {
+// Line buffers for one plan, and the division of a frame among threads.
+class Bands {
  public:
-  Engine(const NetworkPlan& plan, int height, int width, int threads)
-      : plan_(plan), height_(height), width_(width), pool_(threads) {
+  Bands(const NetworkPlan& plan, int height, int width, int threads) : plan_(plan), height_(height), width_(width) {
     // A band recomputes about `halo` rows of its neighbours; a band shorter than that would not be worth a thread.
-    const int rows = last_rows(height);
-    bands_ = std::max(1, std::min(threads, rows / std::max(1, plan.halo)));
-    for (int i = 0; i < bands_; ++i) idle_.push_back(std::make_unique<Band>(plan, height, width));
+    count_ = std::max(1, std::min(threads, last_rows(height) / std::max(1, plan.halo)));
+    for (int i = 0; i < count_; ++i) idle_.push_back(std::make_unique<Band>(plan, height, width));
     parts_ = idle_.back()->parts();
     bytes_ = idle_.back()->bytes();
   }
 
-  int height() const { return height_; }
-  int width() const { return width_; }
-  int unit() const { return plan_.unit; }
-  int scale() const { return plan_.scale; }
   std::size_t bytes() const { return bytes_; }
 
-  // Computes the whole frame with the engine's threads; concurrent calls wait for each other. False: out of memory.
-  bool run(const void* input, void* output) {
-    const std::lock_guard<std::mutex> lock(running_);
+  // Computes the whole frame with a pool's threads. False: out of memory.
+  bool run(const Ends& ends, Pool& pool) {
     const int rows = last_rows(height_);
-    const auto bound = [&](int i) { return static_cast<int>(static_cast<long long>(rows) * i / bands_); };
+    const auto bound = [&](int i) { return static_cast<int>(static_cast<long long>(rows) * i / count_); };
     std::atomic<bool> done{true};
-    pool_.run(bands_ * parts_, [&](int job) {
+    pool.run(count_ * parts_, [&](int job) {
       const int band = job / parts_, part = job % parts_;
-      if (!compute(input, output, bound(band), bound(band + 1), part, part + 1)) done = false;
+      if (!compute(ends, bound(band), bound(band + 1), part, part + 1)) done = false;
     });
     return done;
   }
 
   // Computes the output of input rows first..first+count-1 in the calling thread; calls may be concurrent.
-  bool run_rows(const void* input, void* output, int first, int count) {
-    return compute(input, output, last_rows(first), last_rows(first + count), 0, parts_);
+  bool run_rows(const Ends& ends, int first, int count) {
+    return compute(ends, last_rows(first), last_rows(first + count), 0, parts_);
   }
 
  private:
@@ -54,10 +48,10 @@ class Engine {
     return input_rows / plan_.unit * plan_.stages[plan_.stage_count - 1].num;
   }
 
-  bool compute(const void* input, void* output, int first, int last, int first_part, int last_part) {
+  bool compute(const Ends& ends, int first, int last, int first_part, int last_part) {
     try {
       std::unique_ptr<Band> own = take();
-      for (int part = first_part; part < last_part; ++part) own->compute(input, output, first, last, part);
+      for (int part = first_part; part < last_part; ++part) own->compute(ends, first, last, part);
       give(std::move(own));
       return true;
     } catch (const std::bad_alloc&) {
@@ -83,11 +77,57 @@ class Engine {
   }
 
   const NetworkPlan& plan_;
-  int height_, width_, bands_, parts_;
+  int height_, width_, count_, parts_;
   std::size_t bytes_;
-  Pool pool_;
-  std::mutex running_, waiting_;
+  std::mutex waiting_;
   std::vector<std::unique_ptr<Band>> idle_;
+};
+
+class Engine {
+ public:
+  // `video_plan`: of the same network, for `run_video`.
+  Engine(const NetworkPlan& plan, const NetworkPlan& video_plan, int height, int width, int threads)
+      : plan_(plan), video_plan_(video_plan), height_(height), width_(width), threads_(threads), pool_(threads),
+        bands_(plan, height, width, threads) {}
+
+  int height() const { return height_; }
+  int width() const { return width_; }
+  int unit() const { return plan_.unit; }
+  int scale() const { return plan_.scale; }
+  std::size_t bytes() const { return bands_.bytes(); }
+
+  // Computes the whole frame with the engine's threads; concurrent calls wait for each other. False: out of memory.
+  bool run(const void* input, void* output) {
+    const std::lock_guard<std::mutex> lock(running_);
+    return bands_.run({input, output, nullptr, nullptr}, pool_);
+  }
+
+  // Computes the output of input rows first..first+count-1 in the calling thread; calls may be concurrent.
+  bool run_rows(const void* input, void* output, int first, int count) {
+    return bands_.run_rows({input, output, nullptr, nullptr}, first, count);
+  }
+
+  // What `run` does, for video frames of even height and width. Without pointers to chroma, only luma is written.
+  bool run_video(const rt4ksr_yuv420& input, const rt4ksr_yuv420& output) {
+    const std::lock_guard<std::mutex> lock(running_);
+    const Video from(input), to(output);
+    const Ends ends{nullptr, nullptr, &from, &to};
+    if (output.cb == nullptr) return bands_.run(ends, pool_);
+    try {
+      if (video_bands_ == nullptr) video_bands_ = std::make_unique<Bands>(video_plan_, height_, width_, threads_);
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+    return video_bands_->run(ends, pool_);
+  }
+
+ private:
+  const NetworkPlan &plan_, &video_plan_;
+  int height_, width_, threads_;
+  Pool pool_;
+  Bands bands_;
+  std::unique_ptr<Bands> video_bands_;  // when a video frame is first computed
+  std::mutex running_;
 };
 
 }  // namespace rows

@@ -1,0 +1,291 @@
+// Video frames in the caller's memory: luma, and chroma at half its height and width (4:2:0).
+//
+// A tile of the input is converted to RGB where the network reads it, and a tile of the output to luma and chroma where
+// the network writes it; no frame of RGB exists. Chroma is interpolated and reduced by the cubic filters of FFmpeg, in
+// float32, with the edges of the picture repeated. RGB is limited to black..white in both directions.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "ends.h"
+#include "line_buffer.h"
+#include "yuv420.h"
+
+namespace rows {
+
+// Black and white in the frames of a network, and whether their channels are blue, green, red.
+struct Colours {
+  float black, span;
+  bool reversed;
+
+  int channel(int colour) const { return reversed ? kRgb - 1 - colour : colour; }
+};
+
+// Keys's cubic kernel, with the parameter that FFmpeg uses.
+inline double cubic(double distance) {
+  constexpr double a = -0.6;
+  const double x = std::fabs(distance);
+  if (x <= 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+  return x < 2 ? a * (((x - 5) * x + 8) * x - 4) : 0;
+}
+
+constexpr int kUp = 4, kDown = 8;  // taps
+constexpr int kBefore = 3;         // luma sample 2 k - kBefore is the first that chroma sample k is made from
+
+// Filters along rows or columns.
+struct ChromaAxis {
+  int first[2];         // luma sample 2 k + i is made from chroma samples k + first[i] on
+  float up[2][kUp];     // with these weights
+  float down[kDown];
+
+  // `offset`: of chroma sample k from luma sample 2 k, in luma samples.
+  explicit ChromaAxis(double offset) {
+    for (int i = 0; i < 2; ++i) {
+      const double place = (i - offset) / 2;
+      first[i] = static_cast<int>(std::floor(place)) - 1;
+      for (int tap = 0; tap < kUp; ++tap) up[i][tap] = static_cast<float>(cubic(place - (first[i] + tap)));
+    }
+    double weights[kDown], sum = 0;
+    for (int tap = 0; tap < kDown; ++tap) sum += weights[tap] = cubic((tap - kBefore - offset) / 2);
+    for (int tap = 0; tap < kDown; ++tap) down[tap] = static_cast<float>(weights[tap] / sum);
+  }
+};
+
+// A frame and its conversion. Luma is 0..1, chroma -0.5..0.5 before it becomes samples.
+struct Video {
+  rt4ksr_yuv420 frame;
+  ChromaAxis rows, columns;
+  float red, green, blue;  // weights in luma
+  float cr_of_red, cb_of_blue, cb_of_green, cr_of_green;
+  float luma_black, luma_span, middle, chroma_span, largest;
+
+  static constexpr int kMatrices = 10, kLocations = 6;
+
+  static bool known(const rt4ksr_yuv420& frame) {
+    const bool colour = frame.matrix >= 0 && frame.matrix < kMatrices && weights(frame.matrix)[0] > 0;
+    const bool place = frame.location >= 0 && frame.location < kLocations;
+    return colour && place && frame.bits >= 8 && frame.bits <= 16 && frame.chroma_step >= 1;
+  }
+
+  // Only of known frames.
+  explicit Video(const rt4ksr_yuv420& given)
+      : frame(given), rows(down(given.location)), columns(given.location % 2 ? 0.5 : 0.0) {
+    const double r = weights(given.matrix)[0], b = weights(given.matrix)[1], g = 1 - r - b;
+    red = static_cast<float>(r), green = static_cast<float>(g), blue = static_cast<float>(b);
+    cr_of_red = static_cast<float>(2 * (1 - r)), cb_of_blue = static_cast<float>(2 * (1 - b));
+    cb_of_green = static_cast<float>(-2 * (1 - b) * b / g), cr_of_green = static_cast<float>(-2 * (1 - r) * r / g);
+    const float unit = static_cast<float>(1 << (given.bits - 8));
+    largest = static_cast<float>((1 << given.bits) - 1);
+    luma_black = given.full_range ? 0 : 16 * unit, luma_span = given.full_range ? largest : 219 * unit;
+    middle = 128 * unit, chroma_span = given.full_range ? largest : 224 * unit;
+  }
+
+  bool wide() const { return frame.bits > 8; }
+
+ private:
+  // Of red and blue in luma, by matrix coefficients of ITU-T H.273; 0: none, or not a sum of weights.
+  static const double* weights(int matrix) {
+    static constexpr double kWeights[kMatrices][2] = {{}, {0.2126, 0.0722}, {}, {}, {0.30, 0.11}, {0.299, 0.114},
+                                                      {0.299, 0.114}, {0.212, 0.087}, {}, {0.2627, 0.0593}};
+    return kWeights[matrix];
+  }
+
+  static double down(int location) { return location < 2 ? 0.5 : location < 4 ? 0.0 : 1.0; }
+};
+
+// Rows and columns of luma that a band writes; it computes more of them where it needs their chroma.
+struct Extent {
+  int first_row, last_row, first_column, last_column;
+};
+
+// The chroma of a row of tiles, planes of (cb or cr, dy, dx); null if it is not wanted.
+struct ChromaRow {
+  float* first;
+  std::ptrdiff_t plane;
+};
+
+// Adds samples first..first+count-1 of a row to sums, times a weight; beyond the edges the last ones are repeated.
+template <class Sample>
+inline void add_samples(const Sample* row, int step, int width, int first, int count, float weight, float* sums) {
+  const int inside = std::min(std::max(-first, 0), count), end = std::max(std::min(width - first, count), inside);
+  for (int i = 0; i < inside; ++i) sums[i] += weight * static_cast<float>(row[0]);
+  if (step == 1)
+    for (int i = inside; i < end; ++i) sums[i] += weight * static_cast<float>(row[first + i]);
+  else
+    for (int i = inside; i < end; ++i) sums[i] += weight * static_cast<float>(row[(first + i) * step]);
+  for (int i = end; i < count; ++i) sums[i] += weight * static_cast<float>(row[(width - 1) * step]);
+}
+
+// Chroma of the luma samples (row, first..first+count-1), of which there are height x width, in 0..1 without the middle.
+template <class Sample, int Most>
+inline void interpolate(const Video& from, const void* plane, int height, int width, int row, int first, int count,
+                        float* chroma) {
+  // Samples beyond the first and the last one that the columns are made from are not used.
+  constexpr int kSamples = Most / 2 + 8;
+  alignas(64) float sums[kSamples] = {};
+  const int left = first / 2 - 2, samples = (first + count) / 2 + 3 - left;
+  const float* weights = from.rows.up[row % 2];
+  for (int tap = 0; tap < kUp; ++tap) {
+    const int line = std::min(std::max(row / 2 + from.rows.first[row % 2] + tap, 0), height / 2 - 1);
+    const auto* samples_of = reinterpret_cast<const Sample*>(static_cast<const std::uint8_t*>(plane) +
+                                                             line * from.frame.chroma_stride);
+    if (weights[tap] != 0)
+      add_samples(samples_of, from.frame.chroma_step, width / 2, left, samples, weights[tap], sums);
+  }
+  for (int i = 0; i < 2; ++i) {
+    const float* across = from.columns.up[(first + i) % 2];
+    const float* at = sums + (first + i) / 2 + from.columns.first[(first + i) % 2] - left;
+    for (int x = i, k = 0; x < count; x += 2, ++k) {
+      float sum = across[0] * at[k];
+      for (int tap = 1; tap < kUp; ++tap) sum += across[tap] * at[k + tap];
+      chroma[x] = (sum - from.middle) / from.chroma_span;
+    }
+  }
+}
+
+// What `read_frame` does, for a video frame.
+template <class Sample, int Factor>
+inline void read_video_samples(const Video& from, const Colours& port, int height, int width, int row, int column,
+                               int count, float* tile) {
+  constexpr int kColumns = kTile * Factor;
+  const int first = column * Factor, columns = std::min(count, kTile) * Factor;
+  const auto limited = [&](float value) { return std::min(std::max(value, 0.0f), 1.0f) * port.span + port.black; };
+  for (int dy = 0; dy < Factor; ++dy) {
+    const int line = row * Factor + dy;
+    alignas(64) float rgb[kRgb][kColumns], cb[kColumns], cr[kColumns];
+    interpolate<Sample, kColumns>(from, from.frame.cb, height, width, line, first, columns, cb);
+    interpolate<Sample, kColumns>(from, from.frame.cr, height, width, line, first, columns, cr);
+    const auto* luma = reinterpret_cast<const Sample*>(static_cast<const std::uint8_t*>(from.frame.luma) +
+                                                       line * from.frame.luma_stride) + first;
+    float* const red = rgb[port.channel(0)];
+    float* const green = rgb[port.channel(1)];
+    float* const blue = rgb[port.channel(2)];
+    for (int x = 0; x < columns; ++x) {
+      const float y = (static_cast<float>(luma[x]) - from.luma_black) / from.luma_span;
+      red[x] = limited(y + from.cr_of_red * cr[x]);
+      green[x] = limited(y + from.cb_of_green * cb[x] + from.cr_of_green * cr[x]);
+      blue[x] = limited(y + from.cb_of_blue * cb[x]);
+    }
+    for (int channel = 0; channel < kRgb; ++channel) {
+      std::fill(rgb[channel] + columns, rgb[channel] + kColumns, 0.0f);
+      for (int dx = 0; dx < Factor; ++dx) {
+        float* to = tile + ((channel * Factor + dy) * Factor + dx) * kTile;
+        for (int x = 0; x < kTile; ++x) to[x] = rgb[channel][x * Factor + dx];
+      }
+    }
+  }
+}
+
+template <int Factor>
+inline void read_video(const Video& from, const Colours& port, int height, int width, int row, int column, int count,
+                       float* tile) {
+  const auto read = from.wide() ? read_video_samples<std::uint16_t, Factor> : read_video_samples<std::uint8_t, Factor>;
+  read(from, port, height, width, row, column, count, tile);
+}
+
+// To the nearest integer, ties to even, within 0..largest.
+template <class Sample>
+inline Sample sample_of(float value, float largest) {
+  return static_cast<Sample>(std::nearbyint(std::min(std::max(value, 0.0f), largest)));
+}
+
+// Writes luma in 0..1, [dx][x], of one row of a tile, as far as it belongs to the band.
+template <class Sample, int Factor>
+inline void write_luma(const float (&luma)[Factor][kTile], const Video& to, const Extent& own, int line, int column,
+                       int count) {
+  const int first = column * Factor, begin = std::max(own.first_column, first);
+  const int end = std::min(own.last_column, first + std::min(count, kTile) * Factor);
+  if (line < own.first_row || line >= own.last_row || begin >= end) return;
+  Sample samples[kTile * Factor];
+  for (int dx = 0; dx < Factor; ++dx)
+    for (int x = 0; x < kTile; ++x)
+      samples[x * Factor + dx] = sample_of<Sample>(luma[dx][x] * to.luma_span + to.luma_black, to.largest);
+  auto* row = reinterpret_cast<Sample*>(static_cast<std::uint8_t*>(to.frame.luma) + line * to.frame.luma_stride);
+  std::memcpy(row + begin, samples + (begin - first), static_cast<std::size_t>(end - begin) * sizeof(Sample));
+}
+
+// What `write_frame` does, for a video frame: writes its luma, and keeps chroma for `reduce_chroma`.
+template <int Factor>
+inline void write_video(const float* tile, const Video& to, const Colours& port, const Extent& own, int row, int column,
+                        int count, const ChromaRow& chroma) {
+  const simd::Vec white = simd::broadcast(1.0f), black = simd::broadcast(port.black);
+  const simd::Vec scale = simd::broadcast(1.0f / port.span);
+  const simd::Vec weights[kRgb] = {simd::broadcast(to.red), simd::broadcast(to.green), simd::broadcast(to.blue)};
+  const simd::Vec cb_scale = simd::broadcast(1.0f / to.cb_of_blue), cr_scale = simd::broadcast(1.0f / to.cr_of_red);
+  for (int dy = 0; dy < Factor; ++dy) {
+    alignas(64) float luma[Factor][kTile];
+    for (int dx = 0; dx < Factor; ++dx) {
+      const int place = dy * Factor + dx;
+      for (int x = 0; x < kTile; x += simd::kWidth) {
+        const auto value = [&](int colour) {
+          const simd::Vec given = simd::load(tile + (port.channel(colour) * Factor * Factor + place) * kTile + x);
+          return simd::min(simd::max(simd::mul(simd::sub(given, black), scale), simd::zero()), white);
+        };
+        const simd::Vec red = value(0), green = value(1), blue = value(2);
+        const simd::Vec y = simd::fma(weights[0], red, simd::fma(weights[1], green, simd::mul(weights[2], blue)));
+        simd::store(luma[dx] + x, y);
+        if (chroma.first == nullptr) continue;
+        float* kept = chroma.first + place * chroma.plane + column + x;
+        simd::store(kept, simd::mul(simd::sub(blue, y), cb_scale));
+        simd::store(kept + Factor * Factor * chroma.plane, simd::mul(simd::sub(red, y), cr_scale));
+      }
+    }
+    const auto write = to.wide() ? write_luma<std::uint16_t, Factor> : write_luma<std::uint8_t, Factor>;
+    write(luma, to, own, row * Factor + dy, column, count);
+  }
+}
+
+// Writes samples of a row of chroma.
+template <class Sample>
+inline void write_chroma(const float* chroma, const Video& to, void* plane, int row, int column, int count) {
+  auto* line = reinterpret_cast<Sample*>(static_cast<std::uint8_t*>(plane) + row * to.frame.chroma_stride);
+  for (int x = 0; x < count; ++x)
+    line[(column + x) * to.frame.chroma_step] = sample_of<Sample>(chroma[x] * to.chroma_span + to.middle, to.largest);
+}
+
+// Computes a tile of a row of chroma samples from what `write_video` kept of the luma rows around it. `top`: the row of
+// the first row in the window; `height`, `width`: of its tensor, each of whose pixels has Factor x Factor luma samples.
+template <int Factor, int Rows>
+inline void reduce_chroma(const Window<float, Rows>& in, const Video& to, int top, int height, int width, int row,
+                          int column, int count) {
+  constexpr int kColumns = 2 * kTile + kDown;          // of luma
+  constexpr int kPixels = kColumns / Factor + 2;       // of the tensor
+  count = std::min(count, kTile);
+  const int first = 2 * column - kBefore, last = 2 * (column + count - 1) - kBefore + kDown - 1;
+  const int left = std::max(first, 0) / Factor, right = std::min(last, width * Factor - 1) / Factor;
+  void* const planes[] = {to.frame.cb, to.frame.cr};
+  for (int plane = 0; plane < 2; ++plane) {
+    alignas(64) float luma[Factor + kColumns + Factor];  // with what is left of the first and the last pixel
+    float* const line = luma + Factor;
+    for (int dx = 0; dx < Factor; ++dx) {
+      const float* from[kDown];
+      for (int tap = 0; tap < kDown; ++tap) {
+        const int y = std::min(std::max(2 * row - kBefore + tap, 0), height * Factor - 1);
+        from[tap] = in.row[y / Factor - top] + ((plane * Factor + y % Factor) * Factor + dx) * in.plane + left;
+      }
+      alignas(64) float sums[kPixels + simd::kWidth];
+      for (int x = 0; x <= right - left; x += simd::kWidth) {
+        simd::Vec sum = simd::zero();
+        for (int tap = 0; tap < kDown; ++tap)
+          sum = simd::fma(simd::broadcast(to.rows.down[tap]), simd::load(from[tap] + x), sum);
+        simd::store(sums + x, sum);
+      }
+      for (int x = 0; x <= right - left; ++x) line[(left + x) * Factor + dx - first] = sums[x];
+    }
+    for (int x = first; x < 0; ++x) line[x - first] = line[-first];
+    for (int x = width * Factor; x <= last; ++x) line[x - first] = line[width * Factor - 1 - first];
+    alignas(64) float reduced[kTile];
+    for (int x = 0; x < count; ++x) {
+      float sum = 0;
+      for (int tap = 0; tap < kDown; ++tap) sum += to.columns.down[tap] * line[2 * x + tap];
+      reduced[x] = sum;
+    }
+    const auto write = to.wide() ? write_chroma<std::uint16_t> : write_chroma<std::uint8_t>;
+    write(reduced, to, planes[plane], row, column, count);
+  }
+}
+
+}  // namespace rows
