@@ -41,7 +41,10 @@ class Native:
         chosen = chosen_target(target)
         if lacking := missing(chosen):
             pytest.skip(f"this machine does not run {target}: it lacks {lacking}")
-        program = replace(self.program, tile_columns=tile_columns) if tile_columns else self.program
+        program = self.program
+        if tile_columns:
+            video = None if program.video is None else replace(program.video, tile_columns=tile_columns)
+            program = replace(program, tile_columns=tile_columns, video=video)
         with quick_compiler(chosen):
             path = cached_library(program, self.artifact.manifest, chosen)
         return self._libraries.setdefault((target, tile_columns), Library(path, self.artifact.manifest.name))

@@ -42,7 +42,7 @@ def run(*command: object, cwd: Path) -> str:
     return done.stdout
 
 
-DEFINITIONS = ("SYMBOL=first", "UNIT=FIRST_UNIT")
+DEFINITIONS = ("SYMBOL=first", "UNIT=FIRST_UNIT", "SCALE=FIRST_SCALE", "CHANNELS=3")
 """Of the driver."""
 
 SEVERAL = ("scalar", "x86-64-v3", "x86-64-amx") if platform.machine() == "x86_64" else ("scalar", "native")
@@ -274,6 +274,8 @@ def test_what_c_programs_get_wrong_has_a_code_and_a_text(name: str, bundle: Call
     assert library.first_create(ctypes.byref(made), 8, 8, 1) == 0
     for given, result in ((None, frame), (frame, None)):
         assert library.first_run(made, given, result) == library.first_run_rows(made, given, result, 0, 4) == 2
+    assert library.first_run_yuv420(None, frame, frame, 0, 8) == 2
+    assert library.first_run_yuv420(made, None, frame, 0, 8) == library.first_run_yuv420(made, frame, None, 0, 8) == 2
     for rows in ((1, 2), (0, 3), (-4, 4), (4, 8), (0, 0), (0, -4), (2**30, 2**30)):
         assert library.first_run_rows(made, frame, frame, *rows) == 1
     library.first_destroy(made)
@@ -285,9 +287,7 @@ def test_what_c_programs_get_wrong_has_a_code_and_a_text(name: str, bundle: Call
     if name == "engine.so":
         files = ", ".join(f"first.{target.name}.so" for target in find_targets({*SEVERAL, "native"}))
         assert texts[5].endswith(f"engine.so; it looks for {files}")
-    assert texts[1] == (
-        "height and width must be even, and 4 to 65536; rows of run_rows must be in the frame and multiples of 2"
-    )
+    assert texts[1] == "height and width must be even, and 4 to 65536; rows must be in the frame and multiples of 2"
     assert len(set(texts)) == 6
     assert library.first_error(-1) == library.first_error(6) == b"not a code of this engine"
 
@@ -300,4 +300,4 @@ def test_texts_of_sizes(small_artifact: Artifact, tmp_path: Path) -> None:
         (fixed, "height must be 270 and width 480"),
     ):
         texts = interface(SHARED, program, network.artifact.manifest, find_target("scalar"))
-        assert f'"{sides}; rows of run_rows must be in the frame"' in texts
+        assert f'"{sides}; rows must be in the frame"' in texts

@@ -57,7 +57,7 @@ def code(text: str) -> list[str]:
 def anonymous(tokens: list[str], prefix: str) -> list[str]:
     """Tokens whose prefix is the name of the artifact, without it."""
     codes = "ok|bad_size|bad_argument|no_memory|bad_processor|no_file"
-    names = f"_({codes}|engine|create|destroy|shape|run|run_rows|error|version|H|SCALE|UNIT)"
+    names = f"_({codes}|engine|create|destroy|shape|run|run_rows|run_yuv420|error|version|H|SCALE|UNIT)"
     named = re.compile(f"(?i){re.escape(prefix)}({names}|_working_bytes|_executed|_SMALLEST)")
     return [named.sub(r"@\1", token) if named.fullmatch(token) else token for token in tokens]
 

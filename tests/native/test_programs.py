@@ -22,7 +22,7 @@ from toolkit.artifact import Artifact
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.source import source_checkpoint
 from toolkit.native.compiler import FLAGS, sources
-from toolkit.native.interface import HEADER, interface, symbol
+from toolkit.native.interface import HEADER, common_headers, interface, symbol
 from toolkit.native.targets import TARGETS, Target, find_target
 from toolkit.runtimes.engine import EngineInfo
 from toolkit.runtimes.options import BuildOptions
@@ -41,9 +41,12 @@ def build(network: Native, target: Target, compiler: str, directory: Path, *opti
         (directory / name).write_text(text.replace("tiles::available()", "true"))
     (directory / "c").mkdir()
     (directory / "c" / HEADER).write_text(interface(HEADER, network.program, manifest, target))
+    for name, text in common_headers().items():
+        (directory / "c" / name).write_text(text)
     common = [*(flag for flag in FLAGS if flag != "-O3"), *target.options]
-    prefix = symbol(manifest.name)
-    defined = f"-DSYMBOL={prefix}", f"-DUNIT={prefix.upper()}_UNIT"
+    prefix, channels = symbol(manifest.name), manifest.input.channels
+    constants = (f"-D{name}={prefix.upper()}_{name}" for name in ("UNIT", "SCALE"))
+    defined = f"-DSYMBOL={prefix}", *constants, f"-DCHANNELS={channels}"
     run(compiler, *common, *options, "-c", "engine.cpp", "-o", "engine.o", cwd=directory)
     compiled = "-x", "c++", "-Ic", str(main), "-x", "none", "engine.o", "-o", "driver", "-pthread"
     run(compiler, "-std=c++17", *options, *defined, *compiled, cwd=directory)
@@ -181,7 +184,7 @@ def test_what_c_callers_get_wrong(native: Callable[..., Native]) -> None:
             library.engine(height, width, 1)
     engine, frame = library.engine(8, 8, 1), network.noise(8, 8)
     for first, count in ((1, 2), (0, 3), (-2, 4), (4, 6), (8, 2), (0, 0)):
-        with pytest.raises(toolkit.InputError, match="rows of run_rows must be in the frame"):
+        with pytest.raises(toolkit.InputError, match="rows must be in the frame"):
             engine.run_rows(frame, network.empty(frame), first, count)
     with pytest.raises(toolkit.Unavailable, match="number of threads is negative"):
         library.engine(8, 8, -1)

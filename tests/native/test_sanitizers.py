@@ -81,7 +81,8 @@ def test_threads_do_not_race(name: str, small_artifact: Artifact, tmp_path: Path
 def runs(name: str, sanitizer: str, target: str, template: Artifact, directory: Path) -> None:
     """Drive a program that ends at the first finding, in tiles of a few columns."""
     network = Native(GRAPHS[name](template, directory))
-    network.program.tile_columns = 40
+    for program in filter(None, (network.program, network.program.video)):
+        program.tile_columns = 40
     options = (f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-O1", "-g")
     driver = build(network, find_target(target), "c++", directory, *options)
     for size in SIZES if network.program.smallest > 1 else SIZES + ODD:

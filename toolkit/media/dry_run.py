@@ -28,8 +28,9 @@ from toolkit.media.report import LeftOut
 from toolkit.media.upscale import check_options, output_label, worker_threads
 from toolkit.media.upscaler import FrameUpscaler
 from toolkit.media.videos.encoding import EncodedPacket, Part
+from toolkit.media.videos.job import VideoJob
 from toolkit.media.videos.run import begin_video
-from toolkit.media.videos.segments import SegmentRun, VideoJob
+from toolkit.media.videos.segments import SegmentRun
 from toolkit.media.videos.video_file import Segment
 from toolkit.media.weights import Choice
 from toolkit.system.progress import Progress, ProgressCallback, no_progress

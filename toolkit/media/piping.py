@@ -21,9 +21,10 @@ from toolkit.media.videos.chroma import Chroma
 from toolkit.media.videos.colour import assumed_matrix
 from toolkit.media.videos.decoding import Decoding, Timed, deinterlaced
 from toolkit.media.videos.encoding import Encoding, VideoFormat
+from toolkit.media.videos.job import VideoJob
 from toolkit.media.videos.pipeline import pipelined
 from toolkit.media.videos.pixel_formats import choose_format, is_grey, lost
-from toolkit.media.videos.segments import Made, Raw, SegmentRun, VideoJob
+from toolkit.media.videos.segments import Made, Raw, SegmentRun
 from toolkit.media.videos.suitability import check_depth, check_progressive, enlarged
 from toolkit.media.videos.times import FileTimes
 from toolkit.media.videos.video_file import Segment, VideoFile, video_of
@@ -179,6 +180,7 @@ class _Piped:
         decoding = Decoding(deinterlace=options.deinterlace)
         job = VideoJob(video, subject, result, encoding, False, decoding, options.reuse == "exact", options.memory)
         job, chroma_notes = job.with_chroma(options.chroma)
+        job = job.with_planar()
         self.notes += [*notes, *_colour_note(video, result), *chroma_notes]
         self.chroma, self.scale = job.chroma, scale
         self.notes += lost(video.pix_fmt, encoding.pix_fmt, "--pix-fmt")

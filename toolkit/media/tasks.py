@@ -14,7 +14,8 @@ from toolkit.media.pictures.upscaling import upscale_image
 from toolkit.media.target import Target
 from toolkit.media.upscaler import FrameUpscaler
 from toolkit.media.videos.encoding import Part
-from toolkit.media.videos.segments import SegmentRun, VideoJob
+from toolkit.media.videos.job import VideoJob
+from toolkit.media.videos.segments import SegmentRun
 from toolkit.media.videos.video_file import Segment
 from toolkit.runtimes.subject import Subject
 

@@ -109,6 +109,12 @@ class FrameUpscaler:
         self._before = self._result = None
         self.reused = Reused()
 
+    def session(self, shape: Shape) -> Session:
+        """A session bound to this size, for a caller that gives it frames itself."""
+        self._spare += self._sessions.values()
+        self._shape, self._sessions = None, {}  # this object plans its next frame again
+        return self._session(shape)
+
     def precisions(self) -> dict[str, int]:
         """Number of nodes per executed precision; of a network in strips, of one of their heights."""
         session = next(iter(self._sessions.values()))

@@ -122,8 +122,8 @@ def _sizes(program: Program) -> str:
     if program.shape is not None:
         sides = f"height must be {program.shape[0]} and width {program.shape[1]}"
     unit = "" if program.unit == 1 else f" and multiples of {program.unit}"
-    video = "" if program.video is None or program.even % 2 == 0 else "; sizes of video must be even"
-    return f"{sides}; rows of run_rows must be in the frame{unit}{video}"
+    video = "" if program.video is None or program.even % 2 == 0 else "; sizes and rows of video must be even"
+    return f"{sides}; rows must be in the frame{unit}{video}"
 
 
 def _port(port: Port) -> str:

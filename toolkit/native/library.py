@@ -29,7 +29,11 @@ class Library:
         self._function("create").argtypes = [ctypes.POINTER(ctypes.c_void_p), *[ctypes.c_int] * 3]
         self._function("destroy").argtypes = [ctypes.c_void_p]
         self._function("run").argtypes = [ctypes.c_void_p] * 3
-        self._function("run_yuv420").argtypes = [ctypes.c_void_p, *[ctypes.POINTER(CYuv420)] * 2]
+        self._function("run_yuv420").argtypes = [
+            ctypes.c_void_p,
+            *[ctypes.POINTER(CYuv420)] * 2,
+            *[ctypes.c_int] * 2,
+        ]
         self._function("run_rows").argtypes = [*[ctypes.c_void_p] * 3, *[ctypes.c_int] * 2]
         self._function("shape").argtypes = [ctypes.c_void_p] + [ctypes.POINTER(ctypes.c_int)] * 4
         self._function("working_bytes").argtypes = [ctypes.c_void_p]
@@ -92,18 +96,25 @@ class LoadedEngine:
         run = self._library._function("run_rows")
         self._check(run(self._handle, frame.ctypes.data, output.ctypes.data, first, count))
 
-    def run_yuv420(self, frame: Yuv420, output: Yuv420) -> None:
-        """Compute a whole video frame into the memory of `output`.
+    def run_yuv420(self, frame: Yuv420, output: Yuv420, rows: tuple[int, int] | None = None) -> None:
+        """Compute a video frame into the memory of `output`.
+
+        Args:
+            frame: of the engine's size.
+            output: `scale` times as large, or only its luma.
+            rows: begin and end of the input rows whose result is computed; None: all.
 
         Raises:
-            InputError: the sizes are not even or not those of the engine, or the network takes luma.
+            InputError: the sizes or rows are not even or not those of the engine, or the network takes luma.
         """
         sides = [ctypes.c_int() for _ in range(4)]
         self._library._function("shape")(self._handle, *map(ctypes.byref, sides))
         in_height, in_width, out_height, out_width = (side.value for side in sides)
         given = frame.described(Shape(in_height, in_width))
         made = output.described(Shape(out_height, out_width))
-        self._check(self._library._function("run_yuv420")(self._handle, ctypes.byref(given), ctypes.byref(made)))
+        first, last = rows or (0, in_height)
+        ends = ctypes.byref(given), ctypes.byref(made)
+        self._check(self._library._function("run_yuv420")(self._handle, *ends, first, last - first))
 
     def _check(self, code: int) -> None:
         if code:

@@ -150,8 +150,10 @@ class Depthwise:
 
 @dataclass(frozen=True)
 class ReduceChroma:
-    """Filters the chroma of a video frame to half its height and width, and writes it. The last stage of a network keeps
-    it at full size, as channels of a pixel shuffle by `factor`."""
+    """Filters the chroma of a video frame to half its height and width, and writes it.
+
+    The last stage of a network keeps it at full size, as channels of a pixel shuffle by `factor`.
+    """
 
     source: Source
     factor: int

@@ -105,6 +105,9 @@ class _Writer:
             setup.append(started)
         else:
             body = self._origin(stage.origin, channels)
+        if self._program.output.channels == 3:
+            writes = [operation for operation in operations if isinstance(operation, WriteFrame)]
+            body[:0] = [f"prefetch_chroma<{operation.factor}>(chroma, x);" for operation in writes]
         for operation in operations:
             body += self._operation(operation, channels)
             if isinstance(operation, Store):

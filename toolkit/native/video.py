@@ -1,8 +1,8 @@
 """Video frames: the plan of a program that reads and writes luma and chroma at half the height and width (4:2:0).
 
-The first stages convert what they read, which needs no plan of its own. Each chroma sample of the output is made from
-luma positions of several rows and columns, so the last stage keeps full-size chroma in a line buffer, and one more stage
-reduces it.
+The first stages convert what they read, which needs no plan of its own. A chroma sample of the output is made from
+several rows and columns of pixels: the last stage of the network keeps full-size chroma in a line buffer, and one more
+stage reduces it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,7 @@ def video_program(program: Program) -> Program | None:
     kept = Buffer(len(program.stages) - 1, 2 * factor**2, "float")
     rate = Fraction(2, factor)
     # Chroma row k begins at row floor(2k / factor) of the buffer; the pattern repeats after `factor` rows.
-    first, beyond = (
-        [(2 * row + reach) // factor - 2 * row // factor for row in range(factor)] for reach in _REACH
-    )
+    first, beyond = ([(2 * row + reach) // factor - 2 * row // factor for row in range(factor)] for reach in _REACH)
     reach = min(first), max(beyond)
     source = Source(len(program.buffers), rate, reach, reach)
     stage = Stage(ReduceChroma(source, factor), 2, Fraction(program.scale, 2))

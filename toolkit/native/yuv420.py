@@ -36,7 +36,8 @@ class Yuv420:
         bits: per sample, 8 to 16.
         matrix: number in ITU-T H.273: 1 for BT.709, 5 and 6 for BT.601, 9 for BT.2020.
         full: whether black is 0 and white the largest value, instead of 16 and 235 (of 8 bits).
-        location: of chroma samples, number in ITU-T H.273: 0 left, 1 centre, 2 top left, 3 top, 4 bottom left, 5 bottom.
+        location: of chroma samples, number in ITU-T H.273: 0 left, 1 centre, 2 top left, 3 top, 4 bottom left, 5
+            bottom.
     """
 
     luma: Plane

@@ -21,6 +21,7 @@ from toolkit.system.probe import Availability, require
 from toolkit.workloads import Shape
 
 if TYPE_CHECKING:
+    from toolkit.native.yuv420 import Yuv420
     from toolkit.network.checkpoint import Checkpoint
 
 
@@ -121,6 +122,20 @@ class Session(ABC):
             raise InputError("this session has no frame yet", "Call place(frame) first.")
         self._compute(self._placed)
 
+    def run_yuv420(self, frame: Yuv420, output: Yuv420, rows: tuple[int, int] | None = None) -> None:
+        """Upscale a video frame of the bound size into the memory of `output`, where the runtime `takes_yuv420`.
+
+        Args:
+            frame: luma of the bound size, and chroma.
+            output: `scale` times as large; without chroma, only luma is computed.
+            rows: begin and end of the input rows whose result is computed, even numbers; None: all.
+
+        Raises:
+            InputError: a frame has another size or an unknown kind of colour.
+            Unavailable: this runtime takes frames of the artifact's port only.
+        """
+        raise Unavailable("this runtime does not take video frames", "Convert them to the artifact's input.")
+
     def stages(self) -> Stages | None:
         """Device times of the last frame; None where frames are not copied to a device and back."""
         return None
@@ -205,6 +220,8 @@ class Runtime(ABC):
     runs_checkpoints: ClassVar[bool] = False
     runs_graph: ClassVar[bool] = True
     """Whether it runs the ONNX graph of an artifact, rather than the toolkit's network code with its weights."""
+    takes_yuv420: ClassVar[bool] = False
+    """Whether its sessions take video frames, of artifacts that take three colours."""
     on_gpu: ClassVar[bool] = False
     """Whether it runs networks on an NVIDIA GPU, and nothing of them on the CPU."""
     rehearsed: ClassVar[bool] = False

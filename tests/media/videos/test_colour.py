@@ -4,6 +4,7 @@ in float64. The network repeats pixels, so what comes out is known exactly but f
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 
 from toolkit.media.options import UpscaleOptions
 from toolkit.media.upscale import upscale
-from toolkit.media.videos.colour import Colour, ToRgb, chroma_location
+from toolkit.media.videos import planar_frames, rgb_frames
+from toolkit.media.videos.colour import UNSPECIFIED, Colour, ToRgb, chroma_location
 from toolkit.media.videos.encoding import VideoFormat
+from toolkit.native.yuv420 import Yuv420
 
 Array = NDArray[np.float64]
 
@@ -26,6 +29,8 @@ SIDE = 64
 MATRICES = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
 OFFSETS = {"left": (0.0, 0.5), "center": (0.5, 0.5), "topleft": (0.0, 0.0)}
 PATCH = 16
+RUNTIMES = ["ort-cpu", "native"]
+"""Through FFmpeg's RGB, and in luma and chroma all the way."""
 
 # Most that a sample may be off, in steps of its own bits, by range and depth. Two conversions round; swscale's full
 # range is less exact.
@@ -144,15 +149,16 @@ class Case:
         return ok[0] & ok[1]
 
 
-def convert(case: Case, directory: Path, network: Path) -> tuple[float, float]:
+def convert(case: Case, directory: Path, network: Path, runtime: str) -> tuple[float, float]:
     source, result = directory / "in.mkv", directory / "out.mkv"
     case.write(source)
-    options = UpscaleOptions(models=(network,), threads=1, video=VideoFormat(codec="ffv1"))
+    options = UpscaleOptions(models=(network,), runtime=runtime, threads=1, video=VideoFormat(codec="ffv1"))
     report = upscale([source], result, options)
     assert not report.files[0].notes, "nothing had to be assumed"
     return case.errors(result)
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("full", [False, True], ids=["limited", "full"])
 @pytest.mark.parametrize("matrix", MATRICES, ids=["709", "601", "2020"])
 @pytest.mark.parametrize(
@@ -167,27 +173,36 @@ def convert(case: Case, directory: Path, network: Path) -> tuple[float, float]:
     ],
 )
 def test_conformance(
-    depth: int, subsampling: str, location: str, matrix: int, full: bool, tmp_path: Path, network: Path
+    depth: int, subsampling: str, location: str, matrix: int, full: bool, runtime: str, tmp_path: Path, network: Path
 ) -> None:
-    worst, drift = convert(Case(matrix, depth, subsampling, location, full=full), tmp_path, network)
+    if runtime == "native" and subsampling != "420":
+        pytest.skip("the way through RGB, as with any runtime")
+    worst, drift = convert(Case(matrix, depth, subsampling, location, full=full), tmp_path, network, runtime)
     assert worst <= WORST[full, depth]
     assert drift <= DRIFT[full]
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize(
     "wrong",
     [Colour(6, False, "left", 1, 1), Colour(1, True, "left", 1, 1), Colour(1, False, "center", 1, 1)],
     ids=["matrix", "range", "location"],
 )
 def test_the_suite_sees_a_wrong_reading(
-    wrong: Colour, tmp_path: Path, network: Path, monkeypatch: pytest.MonkeyPatch
+    wrong: Colour, runtime: str, tmp_path: Path, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reading is wrong and the writing right: what passes through twice would undo itself."""
-    from toolkit.media.videos import segments
+    if runtime == "native":
+        right, moved = planar_frames.yuv420_of, replace(wrong, primaries=UNSPECIFIED)  # the input has other primaries
 
-    right = segments.ToRgb
-    monkeypatch.setattr(segments, "ToRgb", lambda frame, _colour, **how: right(frame, wrong, **how))
-    worst, drift = convert(Case(1, 8, "420", "left", full=False), tmp_path, network)
+        def reading(frame: av.VideoFrame, colour: Colour, **how: bool) -> Yuv420:
+            return right(frame, moved if frame.width == SIDE else colour, **how)
+
+        monkeypatch.setattr(planar_frames, "yuv420_of", reading)
+    else:
+        usual = rgb_frames.ToRgb
+        monkeypatch.setattr(rgb_frames, "ToRgb", lambda frame, _colour, **how: usual(frame, wrong, **how))
+    worst, drift = convert(Case(1, 8, "420", "left", full=False), tmp_path, network, runtime)
     assert worst > 2 * WORST[False, 8] or drift > 2 * DRIFT[False]
 
 

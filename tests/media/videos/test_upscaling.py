@@ -21,7 +21,6 @@ from toolkit.media.upscaler import FrameUpscaler
 from toolkit.media.videos.colour import ToRgb
 from toolkit.media.videos.encoding import VideoFormat
 from toolkit.media.videos.video_file import read_video
-from toolkit.runtimes.registry import default_runtime
 from toolkit.runtimes.subject import Subject
 from toolkit.workloads import Shape
 
@@ -32,11 +31,12 @@ def test_frames_are_those_of_pictures(film: Path, tmp_path: Path, small_artifact
     """Per-frame image upscaling, and the video's own conversion to YCbCr, give exactly what the file holds."""
     from toolkit.media.videos.colour import FromRgb
 
-    options = UpscaleOptions(models=(small_artifact.path,), threads=2, video=LOSSLESS, memory=1 << 20)
+    runtime = "ort-cpu"
+    options = UpscaleOptions(models=(small_artifact.path,), runtime=runtime, threads=2, video=LOSSLESS, memory=1 << 20)
     report = done(film, tmp_path / "out.mkv", options)
     assert (report.frames, report.notes) == (12, ())
     colour = read_video(film).colour
-    alone = FrameUpscaler(Subject(small_artifact, default_runtime(small_artifact), threads=1))
+    alone = FrameUpscaler(Subject(small_artifact, runtime, threads=1))
     with av.open(str(film)) as source, av.open(str(tmp_path / "out.mkv")) as result:
         convert = back = None
         for before, after in zip(source.decode(video=0), result.decode(video=0), strict=True):
@@ -48,8 +48,9 @@ def test_frames_are_those_of_pictures(film: Path, tmp_path: Path, small_artifact
                 np.testing.assert_array_equal(plane(after, index), plane(wanted, index))
 
 
-def test_reuse_and_memory_change_nothing(film: Path, tmp_path: Path, small_artifact: Any) -> None:
-    options = UpscaleOptions(models=(small_artifact.path,), threads=1, video=LOSSLESS)
+@pytest.mark.parametrize("runtime", ["ort-cpu", "native"])
+def test_reuse_and_memory_change_nothing(runtime: str, tmp_path: Path, small_artifact: Any) -> None:
+    options = UpscaleOptions(models=(small_artifact.path,), runtime=runtime, threads=1, video=LOSSLESS)
     big = write_film(tmp_path / "big.mkv", moving(6, 192, 64), codec="ffv1")
     report = done(big, tmp_path / "reused.mkv", options)
     done(big, tmp_path / "fresh.mkv", replace(options, reuse="off"))

@@ -33,6 +33,11 @@ class Orientation:
     mirror_y: bool = False
     note: str = ""
 
+    @property
+    def turns(self) -> bool:
+        """Whether frames are stored otherwise than displayed."""
+        return self.transposed or self.mirror_x or self.mirror_y
+
     def upright(self, planes: Planes) -> Planes:
         """Planes (C, H, W) in display orientation; (C, W, H) if transposed."""
         if self.transposed:

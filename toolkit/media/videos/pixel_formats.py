@@ -84,6 +84,12 @@ def is_planar(pix_fmt: str) -> bool:
     return _PLANAR.fullmatch(pix_fmt) is not None
 
 
+def is_yuv420(pix_fmt: str) -> bool:
+    """Whether it has one pair of chroma samples for four of luma, in planes or NV12, and no transparency."""
+    planar = is_planar(pix_fmt) and not has_alpha(pix_fmt) and subsampling(pix_fmt) == (2, 2)
+    return planar or pix_fmt == "nv12"
+
+
 def is_grey(pix_fmt: str) -> bool:
     """Whether there is luma only, besides transparency."""
     described = _described(pix_fmt)

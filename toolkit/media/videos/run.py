@@ -23,10 +23,10 @@ from toolkit.media.videos.colour import RGB
 from toolkit.media.videos.counting import frame_count
 from toolkit.media.videos.decoding import Decoding
 from toolkit.media.videos.encoding import Encoding, Part, SegmentEncoder, choose_encoding
+from toolkit.media.videos.job import VideoJob
 from toolkit.media.videos.mastering import encoder_option
 from toolkit.media.videos.parts import Parts
 from toolkit.media.videos.pixel_formats import lost
-from toolkit.media.videos.segments import VideoJob
 from toolkit.media.videos.settings import VideoSettings
 from toolkit.media.videos.suitability import check_depth, check_progressive, enlarged
 from toolkit.media.videos.video_file import Segment, VideoFile, read_video
@@ -247,6 +247,7 @@ def begin_video(
     check_progressive(video, deinterlace=settings.deinterlace)
     scale, result, size_notes = enlarged(video, target)
     job, chroma_notes = _job(item, video, networks(scale), result, settings).with_chroma(settings.chroma)
+    job = job.with_planar()
     # Both are tried out before anything is decoded: a wrong codec option would otherwise fail after minutes of work.
     SegmentEncoder(job.encoding, global_header=job.global_header)
     rehearse(video, job.encoding, item.output)
@@ -302,6 +303,7 @@ def _identity(job: VideoJob) -> dict[str, object]:
         "encoding": msgspec.to_builtins(job.encoding),
         "result": job.result.sides,
         "chroma": job.chroma,
+        "planar": job.planar,
     }
 
 

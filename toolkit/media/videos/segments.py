@@ -5,129 +5,35 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from toolkit.errors import InputError
-from toolkit.media.channels import upscale_with_alpha
-from toolkit.media.split_view import split_view
-from toolkit.media.target import resized
 from toolkit.media.upscaler import FrameUpscaler, Planes
-from toolkit.media.videos.chroma import (
-    Chroma,
-    ChromaEnlarger,
-    ChromaGrid,
-    ChromaReader,
-    default_chroma,
-    grid_of,
-    set_chroma,
-)
-from toolkit.media.videos.colour import FromRgb, ToRgb, rgb_of
-from toolkit.media.videos.decoding import Decoding, Timed, decoded
-from toolkit.media.videos.encoding import EncodedPacket, Encoding, Part, SegmentEncoder
+from toolkit.media.videos.decoding import Timed, decoded
+from toolkit.media.videos.encoding import EncodedPacket, Part, SegmentEncoder
+from toolkit.media.videos.job import VideoJob
 from toolkit.media.videos.pipeline import Times, pipelined
-from toolkit.media.videos.pixel_formats import has_alpha, is_planar
+from toolkit.media.videos.planar_frames import PlanarFrames
+from toolkit.media.videos.rgb_frames import RgbFrames
 from toolkit.media.videos.tally import Damage, Tally
-from toolkit.media.videos.video_file import Segment, VideoFile
-from toolkit.runtimes.subject import Subject
-from toolkit.workloads import Shape
-
-if TYPE_CHECKING:
-    import av
-
-
-@dataclass(frozen=True)
-class VideoJob:
-    """Everything that determines the output frames of a video; it is sent to workers.
-
-    Attributes:
-        video: the input.
-        subject: the network.
-        result: size of the output frames, upright.
-        encoding: of the output.
-        global_header: see `SegmentEncoder`.
-        decoding: how frames are read.
-        reuse: whether results of unchanged strips are reused. The output is the same.
-        memory: bytes that the tensors of one run may take; see `FrameUpscaler`.
-        chroma: where the chroma of the output comes from; `lanczos` only without an obstacle.
-        split: whether the left half shows the input, enlarged by bicubic interpolation.
-    """
-
-    video: VideoFile
-    subject: Subject
-    result: Shape
-    encoding: Encoding
-    global_header: bool
-    decoding: Decoding
-    reuse: bool
-    memory: int
-    chroma: Chroma = "network"
-    split: bool = False
-
-    @property
-    def alpha(self) -> bool:
-        """Whether transparency is upscaled: the input has it, and so has the output's pixel format."""
-        return has_alpha(self.video.pix_fmt) and has_alpha(self.encoding.pix_fmt)
-
-    @property
-    def obstacle(self) -> str:
-        """Why chroma planes cannot bypass the network; empty if they can."""
-        if self._grids[0] is None:
-            return "its frames have no chroma planes"
-        if self._grids[1] is None or not is_planar(self.encoding.pix_fmt):
-            return f"frames of {self.encoding.pix_fmt} have no chroma planes"
-        # Colours of pixels that cannot be seen would reach visible ones.
-        return "its frames are transparent" if self.alpha else ""
-
-    def with_chroma(self, wanted: Chroma | None) -> tuple[VideoJob, list[str]]:
-        """The job with the chroma that the user asked for if there is no obstacle, and notes."""
-        if not self.obstacle:
-            return replace(self, chroma=wanted or default_chroma(self.subject.purpose)), []
-        refused = wanted not in (None, self.chroma)
-        return self, [f"{self.video.path.name}: {self.obstacle}, so its colours are the network's"] * refused
-
-    def enlarger(self) -> ChromaEnlarger:
-        """From the chroma planes of the input, upright, to those of the frames that are encoded.
-
-        Raises:
-            InputError: there is an obstacle.
-        """
-        source, target = self._grids
-        if source is None or target is None:
-            raise InputError(f"{self.video.path}: {self.obstacle}")
-        padded = replace(target, luma=Shape(self.encoding.height, self.encoding.width)).shape
-        return ChromaEnlarger(source.upright(self.video.orientation), target, padded)
-
-    @property
-    def _grids(self) -> tuple[ChromaGrid | None, ChromaGrid | None]:
-        """Of the input as stored, and of the output."""
-        video, encoding = self.video, self.encoding
-        return (
-            grid_of(video.shape, video.pix_fmt, video.colour),
-            grid_of(self.result, encoding.pix_fmt, encoding.colour),
-        )
+from toolkit.media.videos.video_file import Segment
 
 
 @dataclass(frozen=True)
 class Raw:
-    """A decoded frame, upright, in RGB, or RGBA where the output is transparent; `chroma`: planes past the network."""
+    """A decoded frame as the job's kind of frames has it."""
 
     segment: Segment
     pts: int
-    planes: Planes
-    white: int
-    chroma: Planes | None = None
+    frame: Any
 
 
 @dataclass(frozen=True)
 class Made:
-    """An upscaled frame in RGB or RGBA, and the chroma planes of its input that replace those of the result."""
+    """An upscaled frame, likewise."""
 
     pts: int
-    planes: Planes
-    white: int
-    chroma: Planes | None = None
+    frame: Any
 
 
 @dataclass(frozen=True)
@@ -146,10 +52,8 @@ class SegmentRun:
         self.job = job
         self.upscaler = upscaler or FrameUpscaler(job.subject, memory=job.memory, reuse=job.reuse)
         self.damage = Damage()
-        self._to_rgb: ToRgb | None = None
-        self._from_rgb: FromRgb | None = None
-        self._chroma: ChromaReader | None = None
-        self._enlarge: ChromaEnlarger | None = None
+        kind = PlanarFrames if job.planar else RgbFrames
+        self._frames = kind(job, self.upscaler)
         self._encoder: SegmentEncoder | None = None
         self._counted = (0, 0)
 
@@ -193,64 +97,20 @@ class SegmentRun:
 
     def raw(self, segment: Segment, timed: Timed) -> Raw:
         """A decoded frame as the network takes it."""
-        job = self.job
-        if self._to_rgb is None:
-            self._to_rgb = ToRgb(timed.frame, job.video.colour, deep=job.subject.contract.deep, alpha=job.alpha)
-        planes, turn = self._to_rgb(timed.frame), job.video.orientation.upright
-        chroma = turn(self._read_chroma(timed.frame)) if job.chroma == "lanczos" else None
-        return Raw(segment, timed.pts, turn(planes), self._to_rgb.white, chroma)
-
-    def _read_chroma(self, frame: av.VideoFrame) -> Planes:
-        if self._chroma is None:
-            self._chroma = ChromaReader(frame, self.job.video.colour)
-        return self._chroma(frame)
+        return Raw(segment, timed.pts, self._frames.read(timed.frame))
 
     def _upscale(self, item: Raw | End) -> Made | End:
-        if isinstance(item, End):
-            return item
-        made = self.upscaled(item)
-        if not self.job.split:
-            return made
-        return Made(item.pts, split_view(item.planes, self.shown(made), item.white), item.white)
+        return item if isinstance(item, End) else self.upscaled(item)
 
     def upscaled(self, item: Raw) -> Made:
-        """The frame that is encoded, unless it is split."""
-        if len(item.planes) == 4:
-            samples = upscale_with_alpha(self.upscaler, item.planes.transpose(1, 2, 0), item.white)
-            made = samples.transpose(2, 0, 1)
-        else:
-            made = self.upscaler(item.planes, item.white)
-        if made.shape[1:] != self.job.result.sides:
-            made = resized(made.transpose(1, 2, 0), self.job.result).transpose(2, 0, 1)
-        return Made(item.pts, made, item.white, item.chroma)
-
-    def shown(self, made: Made) -> Planes:
-        """The planes of an upscaled frame with the colours of the frame that is encoded."""
-        if made.chroma is None:
-            return made.planes
-        height, width = made.planes.shape[1:]
-        return rgb_of(self._converted(made), self.job.encoding.colour, made.white)[:, :height, :width]
+        """The frame that is encoded."""
+        return Made(item.pts, self._frames.upscale(item.frame))
 
     def encode(self, made: Made) -> None:
         """Pass a frame to the encoder of the current segment."""
         if self._encoder is None:
             self._encoder = SegmentEncoder(self.job.encoding, global_header=self.job.global_header)
-        self._encoder.encode(self._converted(made), made.pts)
-
-    def _converted(self, made: Made) -> av.VideoFrame:
-        """A frame in the pixel format of the encoder."""
-        encoding, planes = self.job.encoding, made.planes
-        beyond = encoding.height - planes.shape[1], encoding.width - planes.shape[2]
-        if any(beyond):
-            planes = np.pad(planes, ((0, 0), (0, beyond[0]), (0, beyond[1])), mode="edge")
-        if self._from_rgb is None:
-            self._from_rgb = FromRgb(encoding.width, encoding.height, made.white, encoding.colour, encoding.pix_fmt)
-        frame = self._from_rgb(planes)
-        if made.chroma is not None:
-            if self._enlarge is None:
-                self._enlarge = self.job.enlarger()
-            set_chroma(frame, self._enlarge(made.chroma))
-        return frame
+        self._encoder.encode(self._frames.convert(made.frame), made.pts)
 
     def packets(self) -> list[EncodedPacket]:
         """The packets of the current segment since the last call, for encoders that return each frame at once."""
@@ -278,12 +138,14 @@ def still(job: VideoJob, index: int) -> tuple[Planes, Planes, int]:
     Raises:
         InputError: no frame can be decoded.
     """
-    run, chosen = SegmentRun(job), None
-    frames = (item for item in run.frames(job.video.segments) if isinstance(item, Raw))
-    for frame in itertools.islice(frames, index + 1):
-        chosen = frame
+    # In RGB, as pages show it.
+    in_rgb = replace(job, planar=False)
+    run, frames = SegmentRun(in_rgb), RgbFrames(in_rgb, FrameUpscaler(job.subject, memory=job.memory))
+    chosen = None
+    for item in itertools.islice((item for item in run.frames(job.video.segments) if isinstance(item, Raw)), index + 1):
+        chosen = item.frame
     if chosen is None:
         raise InputError(
             f"{job.video.path}: no frame can be decoded", "Try another program, or another copy of the file."
         )
-    return chosen.planes, run.shown(run.upscaled(chosen)), chosen.white
+    return chosen.planes, frames.shown(frames.upscaled(chosen)), chosen.white

@@ -20,7 +20,7 @@ struct Functions {
   void (*shape)(const NetworkEngine*, int*, int*, int*, int*);
   int (*run)(NetworkEngine*, const void*, void*);
   int (*run_rows)(NetworkEngine*, const void*, void*, int, int);
-  int (*run_yuv420)(NetworkEngine*, const rt4ksr_yuv420*, const rt4ksr_yuv420*);
+  int (*run_yuv420)(NetworkEngine*, const rt4ksr_yuv420*, const rt4ksr_yuv420*, int, int);
   size_t (*working_bytes)(const NetworkEngine*);
   const char* (*executed)(void);
   rt4ksr_describe_function describe;
@@ -102,8 +102,9 @@ EXPORTED(int, run_rows, (NetworkEngine* engine, const void* input, void* output,
   return engine == nullptr ? 2 : chosen.run_rows(engine, input, output, first, count);
 }
 
-EXPORTED(int, run_yuv420, (NetworkEngine* engine, const rt4ksr_yuv420* input, const rt4ksr_yuv420* output)) {
-  return engine == nullptr ? 2 : chosen.run_yuv420(engine, input, output);
+EXPORTED(int, run_yuv420, (NetworkEngine* engine, const rt4ksr_yuv420* input, const rt4ksr_yuv420* output, int first,
+                           int count)) {
+  return engine == nullptr ? 2 : chosen.run_yuv420(engine, input, output, first, count);
 }
 
 EXPORTED(size_t, working_bytes, (const NetworkEngine* engine)) {

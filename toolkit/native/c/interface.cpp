@@ -52,13 +52,16 @@ EXPORTED(int, run_rows, (NetworkEngine* engine, const void* input, void* output,
   return engine->frames.run_rows(input, output, first, count) ? 0 : 3;
 }
 
-EXPORTED(int, run_yuv420, (NetworkEngine* engine, const rt4ksr_yuv420* input, const rt4ksr_yuv420* output)) {
+EXPORTED(int, run_yuv420, (NetworkEngine* engine, const rt4ksr_yuv420* input, const rt4ksr_yuv420* output, int first,
+                           int count)) {
   if (engine == nullptr || input == nullptr || output == nullptr || !@VIDEO@) return 2;
   if (input->luma == nullptr || input->cb == nullptr || input->cr == nullptr) return 2;
   if (output->luma == nullptr || (output->cb == nullptr) != (output->cr == nullptr)) return 2;
   if (!rows::Video::known(*input) || !rows::Video::known(*output)) return 2;
-  if (engine->frames.height() % 2 || engine->frames.width() % 2) return 1;
-  return engine->frames.run_video(*input, *output) ? 0 : 3;
+  const int height = engine->frames.height(), unit = engine->frames.unit();
+  if (height % 2 || engine->frames.width() % 2 || first % 2 || count % 2 || first % unit || count % unit) return 1;
+  if (first < 0 || count < 1 || first > height - count) return 1;
+  return engine->frames.run_video(*input, *output, first, count) ? 0 : 3;
 }
 
 EXPORTED(size_t, working_bytes, (const NetworkEngine* engine)) {

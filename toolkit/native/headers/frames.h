@@ -25,19 +25,20 @@ class Bands {
 
   std::size_t bytes() const { return bytes_; }
 
-  // Computes the whole frame with a pool's threads. False: out of memory.
-  bool run(const Ends& ends, Pool& pool) {
-    const int rows = last_rows(height_);
-    const auto bound = [&](int i) { return static_cast<int>(static_cast<long long>(rows) * i / count_); };
+  // Computes the output of input rows first..first+count-1 with a pool's threads. False: out of memory.
+  bool run(const Ends& ends, int first, int count, Pool& pool) {
+    const long long begin = last_rows(first), rows = last_rows(count);
+    const auto bound = [&](int i) { return static_cast<int>(begin + rows * i / count_); };
     std::atomic<bool> done{true};
     pool.run(count_ * parts_, [&](int job) {
       const int band = job / parts_, part = job % parts_;
+      if (bound(band) == bound(band + 1)) return;  // there are fewer rows than bands
       if (!compute(ends, bound(band), bound(band + 1), part, part + 1)) done = false;
     });
     return done;
   }
 
-  // Computes the output of input rows first..first+count-1 in the calling thread; calls may be concurrent.
+  // The same in the calling thread; calls may be concurrent.
   bool run_rows(const Ends& ends, int first, int count) {
     return compute(ends, last_rows(first), last_rows(first + count), 0, parts_);
   }
@@ -99,7 +100,7 @@ class Engine {
   // Computes the whole frame with the engine's threads; concurrent calls wait for each other. False: out of memory.
   bool run(const void* input, void* output) {
     const std::lock_guard<std::mutex> lock(running_);
-    return bands_.run({input, output, nullptr, nullptr}, pool_);
+    return bands_.run({input, output, nullptr, nullptr}, 0, height_, pool_);
   }
 
   // Computes the output of input rows first..first+count-1 in the calling thread; calls may be concurrent.
@@ -107,18 +108,19 @@ class Engine {
     return bands_.run_rows({input, output, nullptr, nullptr}, first, count);
   }
 
-  // What `run` does, for video frames of even height and width. Without pointers to chroma, only luma is written.
-  bool run_video(const rt4ksr_yuv420& input, const rt4ksr_yuv420& output) {
+  // Computes the output of some input rows as `run` does, for video frames of even height and width. Without pointers to
+  // chroma, only luma is written.
+  bool run_video(const rt4ksr_yuv420& input, const rt4ksr_yuv420& output, int first, int count) {
     const std::lock_guard<std::mutex> lock(running_);
     const Video from(input), to(output);
     const Ends ends{nullptr, nullptr, &from, &to};
-    if (output.cb == nullptr) return bands_.run(ends, pool_);
+    if (output.cb == nullptr) return bands_.run(ends, first, count, pool_);
     try {
       if (video_bands_ == nullptr) video_bands_ = std::make_unique<Bands>(video_plan_, height_, width_, threads_);
     } catch (const std::bad_alloc&) {
       return false;
     }
-    return video_bands_->run(ends, pool_);
+    return video_bands_->run(ends, first, count, pool_);
   }
 
  private:

@@ -119,7 +119,8 @@ inline void add_samples(const Sample* row, int step, int width, int first, int c
   for (int i = end; i < count; ++i) sums[i] += weight * static_cast<float>(row[(width - 1) * step]);
 }
 
-// Chroma of the luma samples (row, first..first+count-1), of which there are height x width, in 0..1 without the middle.
+// Chroma of the luma samples (row, first..first+count-1), of which there are height x width, in -0.5..0.5; and of one
+// more if `count` is odd.
 template <class Sample, int Most>
 inline void interpolate(const Video& from, const void* plane, int height, int width, int row, int first, int count,
                         float* chroma) {
@@ -135,14 +136,17 @@ inline void interpolate(const Video& from, const void* plane, int height, int wi
     if (weights[tap] != 0)
       add_samples(samples_of, from.frame.chroma_step, width / 2, left, samples, weights[tap], sums);
   }
-  for (int i = 0; i < 2; ++i) {
-    const float* across = from.columns.up[(first + i) % 2];
-    const float* at = sums + (first + i) / 2 + from.columns.first[(first + i) % 2] - left;
-    for (int x = i, k = 0; x < count; x += 2, ++k) {
-      float sum = across[0] * at[k];
-      for (int tap = 1; tap < kUp; ++tap) sum += across[tap] * at[k + tap];
-      chroma[x] = (sum - from.middle) / from.chroma_span;
-    }
+  const float scale = 1 / from.chroma_span;
+  const auto column = [&](int i) { return sums + (first + i) / 2 + from.columns.first[(first + i) % 2] - left; };
+  const auto value = [&](const float* weight, const float* at) {
+    const float sum = weight[0] * at[0] + weight[1] * at[1] + weight[2] * at[2] + weight[3] * at[3];
+    return (sum - from.middle) * scale;
+  };
+  const float *even = from.columns.up[first % 2], *odd = from.columns.up[(first + 1) % 2];
+  const float *from_even = column(0), *from_odd = column(1);
+  for (int k = 0; k < (count + 1) / 2; ++k) {
+    chroma[2 * k] = value(even, from_even + k);
+    chroma[2 * k + 1] = value(odd, from_odd + k);
   }
 }
 
@@ -153,6 +157,7 @@ inline void read_video_samples(const Video& from, const Colours& port, int heigh
   constexpr int kColumns = kTile * Factor;
   const int first = column * Factor, columns = std::min(count, kTile) * Factor;
   const auto limited = [&](float value) { return std::min(std::max(value, 0.0f), 1.0f) * port.span + port.black; };
+  const float scale = 1 / from.luma_span;
   for (int dy = 0; dy < Factor; ++dy) {
     const int line = row * Factor + dy;
     alignas(64) float rgb[kRgb][kColumns], cb[kColumns], cr[kColumns];
@@ -164,7 +169,7 @@ inline void read_video_samples(const Video& from, const Colours& port, int heigh
     float* const green = rgb[port.channel(1)];
     float* const blue = rgb[port.channel(2)];
     for (int x = 0; x < columns; ++x) {
-      const float y = (static_cast<float>(luma[x]) - from.luma_black) / from.luma_span;
+      const float y = (static_cast<float>(luma[x]) - from.luma_black) * scale;
       red[x] = limited(y + from.cr_of_red * cr[x]);
       green[x] = limited(y + from.cb_of_green * cb[x] + from.cr_of_green * cr[x]);
       blue[x] = limited(y + from.cb_of_blue * cb[x]);
@@ -192,7 +197,7 @@ inline Sample sample_of(float value, float largest) {
   return static_cast<Sample>(std::nearbyint(std::min(std::max(value, 0.0f), largest)));
 }
 
-// Writes luma in 0..1, [dx][x], of one row of a tile, as far as it belongs to the band.
+// Writes luma samples [dx][x] of one row of a tile, as far as they belong to the band.
 template <class Sample, int Factor>
 inline void write_luma(const float (&luma)[Factor][kTile], const Video& to, const Extent& own, int line, int column,
                        int count) {
@@ -200,11 +205,26 @@ inline void write_luma(const float (&luma)[Factor][kTile], const Video& to, cons
   const int end = std::min(own.last_column, first + std::min(count, kTile) * Factor);
   if (line < own.first_row || line >= own.last_row || begin >= end) return;
   Sample samples[kTile * Factor];
-  for (int dx = 0; dx < Factor; ++dx)
-    for (int x = 0; x < kTile; ++x)
-      samples[x * Factor + dx] = sample_of<Sample>(luma[dx][x] * to.luma_span + to.luma_black, to.largest);
+  if constexpr (sizeof(Sample) == 1) {
+    const float* places[Factor];
+    for (int dx = 0; dx < Factor; ++dx) places[dx] = luma[dx];
+    write_samples(places, kTile, samples);
+  } else {
+    for (int dx = 0; dx < Factor; ++dx)
+      for (int x = 0; x < kTile; ++x) samples[x * Factor + dx] = sample_of<Sample>(luma[dx][x], to.largest);
+  }
   auto* row = reinterpret_cast<Sample*>(static_cast<std::uint8_t*>(to.frame.luma) + line * to.frame.luma_stride);
   std::memcpy(row + begin, samples + (begin - first), static_cast<std::size_t>(end - begin) * sizeof(Sample));
+}
+
+// Loads what `write_video` will keep of a tile to the cache, to be modified. These are more streams of lines than
+// processors prefetch, and a store would wait for each.
+template <int Factor>
+inline void prefetch_chroma(const ChromaRow& chroma, int column) {
+  constexpr int kLine = 64 / sizeof(float);
+  if (chroma.first == nullptr) return;
+  for (int place = 0; place < 2 * Factor * Factor; ++place)
+    for (int x = 0; x < kTile; x += kLine) __builtin_prefetch(chroma.first + place * chroma.plane + column + x, 1);
 }
 
 // What `write_frame` does, for a video frame: writes its luma, and keeps chroma for `reduce_chroma`.
@@ -214,6 +234,7 @@ inline void write_video(const float* tile, const Video& to, const Colours& port,
   const simd::Vec white = simd::broadcast(1.0f), black = simd::broadcast(port.black);
   const simd::Vec scale = simd::broadcast(1.0f / port.span);
   const simd::Vec weights[kRgb] = {simd::broadcast(to.red), simd::broadcast(to.green), simd::broadcast(to.blue)};
+  const simd::Vec luma_span = simd::broadcast(to.luma_span), luma_black = simd::broadcast(to.luma_black);
   const simd::Vec cb_scale = simd::broadcast(1.0f / to.cb_of_blue), cr_scale = simd::broadcast(1.0f / to.cr_of_red);
   for (int dy = 0; dy < Factor; ++dy) {
     alignas(64) float luma[Factor][kTile];
@@ -226,7 +247,7 @@ inline void write_video(const float* tile, const Video& to, const Colours& port,
         };
         const simd::Vec red = value(0), green = value(1), blue = value(2);
         const simd::Vec y = simd::fma(weights[0], red, simd::fma(weights[1], green, simd::mul(weights[2], blue)));
-        simd::store(luma[dx] + x, y);
+        simd::store(luma[dx] + x, simd::fma(y, luma_span, luma_black));
         if (chroma.first == nullptr) continue;
         float* kept = chroma.first + place * chroma.plane + column + x;
         simd::store(kept, simd::mul(simd::sub(blue, y), cb_scale));

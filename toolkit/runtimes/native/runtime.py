@@ -36,7 +36,7 @@ from toolkit.runtimes.protocol import Session
 from toolkit.system.probe import Availability
 from toolkit.workloads import Shape
 
-_INTERFACE = "2"
+_INTERFACE = "3"
 """Version of the shared object's C functions."""
 
 
@@ -49,6 +49,7 @@ class NativeRuntime(BuildingRuntime):
     name = "native"
     description = "the toolkit's own engine, compiled for this CPU"
     options = frozenset({"target", "threads"})
+    takes_yuv420: ClassVar[bool] = True
     rehearsed: ClassVar[bool] = True
     rehearsal_seconds: ClassVar[float] = 2 * LONGEST  # with compiling
     builds_what_it_loads: ClassVar[bool] = False

@@ -11,6 +11,7 @@ from toolkit.artifact import Artifact
 from toolkit.errors import InputError
 from toolkit.native.library import Library, LoadedEngine
 from toolkit.native.targets import Target
+from toolkit.native.yuv420 import Yuv420
 from toolkit.port import Frame
 from toolkit.runtimes.protocol import ArtifactSession
 from toolkit.runtimes.reported import Executed
@@ -38,6 +39,11 @@ class NativeSession(ArtifactSession):
             raise InputError("this session has no size yet", "Call bind(shape) first.")
         self._engine.run(frame, self._output)
         return self._output
+
+    def run_yuv420(self, frame: Yuv420, output: Yuv420, rows: tuple[int, int] | None = None) -> None:
+        if self._engine is None:
+            raise InputError("this session has no size yet", "Call bind(shape) first.")
+        self._engine.run_yuv420(frame, output, rows)
 
     @property
     def working_bytes(self) -> int:
