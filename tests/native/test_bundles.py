@@ -300,4 +300,4 @@ def test_texts_of_sizes(small_artifact: Artifact, tmp_path: Path) -> None:
         (fixed, "height must be 270 and width 480"),
     ):
         texts = interface(SHARED, program, network.artifact.manifest, find_target("scalar"))
-        assert f'"{sides}; rows must be in the frame"' in texts
+        assert f'"{sides}; rows must be in the frame; sizes and rows of video must be even"' in texts

@@ -99,7 +99,7 @@ class _Writer:
         stage = self._program.stages[index]
         finish = []
         channels, operations = stage.channels, stage.operations
-        setup = self._windows(stage)
+        setup = [] if isinstance(stage.origin, ReduceChroma) else self._windows(stage)
         if self._in_tiles(stage.origin):
             started, body, operations = self._tiled(stage.origin, operations)
             setup.append(started)
@@ -107,7 +107,7 @@ class _Writer:
             body = self._origin(stage.origin, channels)
         if self._program.output.channels == 3:
             writes = [operation for operation in operations if isinstance(operation, WriteFrame)]
-            body[:0] = [f"prefetch_chroma<{operation.factor}>(chroma, x);" for operation in writes]
+            body[:0] = ["chroma.prefetch();" for _ in writes]
         for operation in operations:
             body += self._operation(operation, channels)
             if isinstance(operation, Store):
@@ -116,7 +116,9 @@ class _Writer:
                 setup.append(f"const std::ptrdiff_t plane{operation.buffer} = band.buffer({operation.buffer}).plane();")
                 finish.append(f"band.buffer({operation.buffer}).finish(row);")
             if isinstance(operation, WriteFrame) and self._program.output.channels == 3:
-                setup.append(f"const ChromaRow chroma = band.chroma({len(self._program.buffers) - 1}, row);")
+                buffer = f"band.video_buffer({len(self._program.buffers) - 1})"
+                place = f"{buffer}, band.ends().video_output, row, at.first, at.width"
+                setup.append(f"ChromaRow<{operation.factor}> chroma({place});")
         nodes = " → ".join(map(cpp_comment, stage.nodes)) or "input"
         text = [f"// {nodes}", f"void stage_{index}(Band& band, int row) {{"]
         text += [f"  const Progress& at = band.at({index});"]
@@ -314,11 +316,9 @@ def _prefetch_frame(port: Port, operation: WriteFrame) -> str:
 
 
 def _reduce_chroma(origin: ReduceChroma) -> str:
-    source, factor = origin.source, origin.factor
-    top, rows = _moved("row", source, source.rows[0]), source.rows[1] - source.rows[0] + 1
-    size = f"2 * at.height / {factor}, 2 * at.width / {factor}"
-    video = "*band.ends().video_output"
-    return f"reduce_chroma<{factor}, {rows}>(in0, {video}, {top}, {size}, row, x, at.last - x);"
+    buffer, factor = f"band.buffer({origin.source.buffer})", origin.factor
+    size = f"2 * at.height / {factor}, {buffer}.first()"
+    return f"reduce_chroma<{factor}>({buffer}, *band.ends().video_output, {size}, row, x, at.last - x);"
 
 
 def _colours(port: Port) -> str:

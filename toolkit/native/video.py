@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from math import ceil
 
 from toolkit.native.program import Buffer, Program, ReduceChroma, Source, Stage, WriteFrame
 from toolkit.native.schedule import schedule
@@ -26,7 +27,8 @@ def video_program(program: Program) -> Program | None:
         return None
     last = program.stages[-1]
     factor = next(item.factor for item in last.operations if isinstance(item, WriteFrame))
-    kept = Buffer(len(program.stages) - 1, 2 * factor**2, "float")
+    # For each row of a pixel's block, Cb and Cr at half its width: `ChromaRow` in headers/video.h.
+    kept = Buffer(len(program.stages) - 1, 2 * factor * ceil(factor / 2), "float")
     rate = Fraction(2, factor)
     # Chroma row k begins at row floor(2k / factor) of the buffer; the pattern repeats after `factor` rows.
     first, beyond = ([(2 * row + reach) // factor - 2 * row // factor for row in range(factor)] for reach in _REACH)

@@ -10,11 +10,13 @@ one thread and with two.
     python validation/bench/native.py --models [--precisions fp32]
     python validation/bench/native.py --instructions [--network ...] [--models]
     python validation/bench/native.py --film 2
+    python validation/bench/native.py --video
 
 `--network` compares other networks' float32 artifacts (of `toolkit export` or `toolkit adopt`) instead of RT4KSR, at a
 small size, because many of them compute twenty times as much per pixel; `--models` all networks in the data directory.
 They are converted to bf16 and int8 too. `--instructions` counts instructions per output pixel instead of measuring
-time. `--film SECONDS` upscales the beginning of the film in the data directory, with encoding.
+time. `--film SECONDS` upscales the beginning of the film in the data directory, with encoding. `--video` compares frames
+in luma and chroma with the way through RGB.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from native_engine.film import SCALE, film
 from native_engine.instructions import find_counter, instructions
 from native_engine.networks import PRECISIONS, Lowered, lowered, own, refused, shared
 from native_engine.peak import Peak
+from native_engine.video import video
 
 from toolkit.artifact import Artifact
 from toolkit.cli.values import precisions
@@ -53,6 +56,7 @@ def main() -> None:
     parser.add_argument("--precisions", default="fp32,bf16,int8", help="of such networks; converting takes minutes")
     parser.add_argument("--instructions", action="store_true", help="count instructions instead")
     parser.add_argument("--film", type=float, metavar="SECONDS", help="upscale so much of a film instead")
+    parser.add_argument("--video", action="store_true", help="compare frames of video instead")
     parser.add_argument("--rounds", type=int, default=3, help="of the film")
     given = parser.parse_args()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # also into a file
@@ -61,6 +65,10 @@ def main() -> None:
         directory = Path(place)
         if given.film:
             film(own(SCALE, directory), given.film, given.rounds, directory)
+        elif given.video:
+            for workload in workloads():
+                artifacts = own(workload.scale or 2, directory / workload.name)
+                video(artifacts, workload.shape, workload.name, given.seconds)
         elif given.instructions:
             count(subjects(given, directory), directory)
         elif given.network or given.models:

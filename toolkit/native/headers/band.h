@@ -99,11 +99,8 @@ class Band {
   const Progress& at(int stage) const { return progress_[stage]; }
   LineBuffer& buffer(int index) { return *buffers_[index]; }
 
-  // Where `write_video` keeps chroma: a row of a buffer, which only the plan for video has.
-  ChromaRow chroma(int buffer, int row) {
-    if (buffer >= plan_.buffer_count) return {nullptr, 0};
-    return {buffers_[buffer]->row<float>(row), buffers_[buffer]->plane()};
-  }
+  // A buffer that only the plan for video has; null in the other.
+  LineBuffer* video_buffer(int index) { return index < plan_.buffer_count ? buffers_[index].get() : nullptr; }
 
  private:
   // Sets the first row and the columns of every stage, from the last stage to the first: a stage covers everything that

@@ -78,6 +78,10 @@ class LineBuffer {
   }
   std::ptrdiff_t plane() const { return plane_; }
 
+  // All lanes of a row that it holds, from its first column on, for stages that divide them otherwise than in planes.
+  float* lanes(int row) const { return line<float>(row % plan_.ring); }
+  int first() const { return first_; }
+
   // Fills the left and right border of a row that was written.
   void finish(int row) {
     std::uint32_t* begin = line<std::uint32_t>(row % plan_.ring);

@@ -101,12 +101,6 @@ struct Extent {
   int first_row, last_row, first_column, last_column;
 };
 
-// The chroma of a row of tiles, planes of (cb or cr, dy, dx); null if it is not wanted.
-struct ChromaRow {
-  float* first;
-  std::ptrdiff_t plane;
-};
-
 // Adds samples first..first+count-1 of a row to sums, times a weight; beyond the edges the last ones are repeated.
 template <class Sample>
 inline void add_samples(const Sample* row, int step, int width, int first, int count, float weight, float* sums) {
@@ -217,95 +211,140 @@ inline void write_luma(const float (&luma)[Factor][kTile], const Video& to, cons
   std::memcpy(row + begin, samples + (begin - first), static_cast<std::size_t>(end - begin) * sizeof(Sample));
 }
 
-// Loads what `write_video` will keep of a tile to the cache, to be modified. These are more streams of lines than
-// processors prefetch, and a store would wait for each.
+// The chroma of a row of the last stage's tensor, reduced to half its width tile by tile. In a row of a line buffer it is
+// stored as 2 x Factor rows, (cb or cr, dy), of Factor / 2 samples for each column of the tensor.
 template <int Factor>
-inline void prefetch_chroma(const ChromaRow& chroma, int column) {
-  constexpr int kLine = 64 / sizeof(float);
-  if (chroma.first == nullptr) return;
-  for (int place = 0; place < 2 * Factor * Factor; ++place)
-    for (int x = 0; x < kTile; x += kLine) __builtin_prefetch(chroma.first + place * chroma.plane + column + x, 1);
-}
+class ChromaRow {
+ public:
+  static constexpr int kRows = 2 * Factor, kPlanes = (Factor + 1) / 2;  // planes of the buffer for each row
 
-// What `write_frame` does, for a video frame: writes its luma, and keeps chroma for `reduce_chroma`.
+  // `buffer`: null if no chroma is wanted. `first`: first column of the tensor, `width`: its columns.
+  ChromaRow(LineBuffer* buffer, const Video* to, int row, int first, int width)
+      : to_(to), luma_(first * Factor), width_(width * Factor), next_((luma_ + kBefore + 1) / 2) {
+    if (buffer == nullptr || to == nullptr || to->frame.cb == nullptr) return;
+    samples_ = buffer->lanes(row), stride_ = kPlanes * buffer->plane();
+    if (first == 0) next_ = 0;
+  }
+
+  bool wanted() const { return samples_ != nullptr; }
+
+  // Where to write chroma [x * Factor + dx] of the next tile.
+  float* tile(int chroma, int dy) { return lines_[chroma * Factor + dy] + kHistory; }
+
+  // Loads what `reduce` will write of the next tile to the cache, to be modified: a store would wait for each line.
+  void prefetch() const {
+    if (!wanted()) return;
+    for (int row = 0; row < kRows; ++row)
+      for (int x = 0; x <= kTile * Factor / 2; x += 64 / static_cast<int>(sizeof(float)))
+        __builtin_prefetch(place(row) + next_ + x, 1);
+  }
+
+  // Computes the samples for which a tile of `count` columns completes the luma columns that they are made from.
+  void reduce(int column, int count) {
+    const int begin = column * Factor, valid = std::min(count, kTile) * Factor;
+    const bool at_end = begin + valid == width_;
+    // Beyond the right edge the last column is repeated as often as a filter reads it.
+    const int known = begin + valid + (at_end ? kDown : 0);
+    const int end = std::max(next_, std::min((known - (kDown - kBefore - 1) + 1) / 2, width_ / 2));
+    for (int row = 0; row < kRows; ++row) {
+      float* const line = lines_[row];
+      if (begin == 0) std::fill(line, line + kHistory, line[kHistory]);
+      if (at_end) std::fill(line + kHistory + valid, line + kHistory + valid + kDown, line[kHistory + valid - 1]);
+      const float* from = line + kHistory + 2 * next_ - kBefore - begin;
+      float* const to = place(row);
+      for (int k = next_; k < end; ++k, from += 2) {
+        float sum = to_->columns.down[0] * from[0];
+        for (int tap = 1; tap < kDown; ++tap) sum += to_->columns.down[tap] * from[tap];
+        to[k] = sum;
+      }
+      std::memmove(line, line + valid, kHistory * sizeof(float));
+    }
+    next_ = end;
+  }
+
+ private:
+  static constexpr int kHistory = 8;  // luma columns that are kept of the tile before
+
+  // Of a row, addressed by columns of chroma.
+  float* place(int row) const { return samples_ + row * stride_ - luma_ / 2; }
+
+  const Video* to_;
+  int luma_, width_, next_;
+  float* samples_ = nullptr;
+  std::ptrdiff_t stride_ = 0;
+  alignas(64) float lines_[kRows][kHistory + kTile * Factor + kDown];
+};
+
+// What `write_frame` does, for a video frame: writes its luma, and chroma for `reduce_chroma`.
 template <int Factor>
 inline void write_video(const float* tile, const Video& to, const Colours& port, const Extent& own, int row, int column,
-                        int count, const ChromaRow& chroma) {
+                        int count, ChromaRow<Factor>& chroma) {
   const simd::Vec white = simd::broadcast(1.0f), black = simd::broadcast(port.black);
   const simd::Vec scale = simd::broadcast(1.0f / port.span);
   const simd::Vec weights[kRgb] = {simd::broadcast(to.red), simd::broadcast(to.green), simd::broadcast(to.blue)};
   const simd::Vec luma_span = simd::broadcast(to.luma_span), luma_black = simd::broadcast(to.luma_black);
   const simd::Vec cb_scale = simd::broadcast(1.0f / to.cb_of_blue), cr_scale = simd::broadcast(1.0f / to.cr_of_red);
   for (int dy = 0; dy < Factor; ++dy) {
-    alignas(64) float luma[Factor][kTile];
-    for (int dx = 0; dx < Factor; ++dx) {
-      const int place = dy * Factor + dx;
+    alignas(64) float luma[Factor][kTile], cb[Factor][kTile], cr[Factor][kTile];
+    for (int dx = 0; dx < Factor; ++dx)
       for (int x = 0; x < kTile; x += simd::kWidth) {
         const auto value = [&](int colour) {
-          const simd::Vec given = simd::load(tile + (port.channel(colour) * Factor * Factor + place) * kTile + x);
+          const int plane = (port.channel(colour) * Factor + dy) * Factor + dx;
+          const simd::Vec given = simd::load(tile + plane * kTile + x);
           return simd::min(simd::max(simd::mul(simd::sub(given, black), scale), simd::zero()), white);
         };
         const simd::Vec red = value(0), green = value(1), blue = value(2);
         const simd::Vec y = simd::fma(weights[0], red, simd::fma(weights[1], green, simd::mul(weights[2], blue)));
         simd::store(luma[dx] + x, simd::fma(y, luma_span, luma_black));
-        if (chroma.first == nullptr) continue;
-        float* kept = chroma.first + place * chroma.plane + column + x;
-        simd::store(kept, simd::mul(simd::sub(blue, y), cb_scale));
-        simd::store(kept + Factor * Factor * chroma.plane, simd::mul(simd::sub(red, y), cr_scale));
+        simd::store(cb[dx] + x, simd::mul(simd::sub(blue, y), cb_scale));
+        simd::store(cr[dx] + x, simd::mul(simd::sub(red, y), cr_scale));
       }
-    }
     const auto write = to.wide() ? write_luma<std::uint16_t, Factor> : write_luma<std::uint8_t, Factor>;
     write(luma, to, own, row * Factor + dy, column, count);
+    if (!chroma.wanted()) continue;
+    float *const blues = chroma.tile(0, dy), *const reds = chroma.tile(1, dy);
+    for (int x = 0; x < kTile; ++x)
+#pragma GCC unroll 8
+      for (int dx = 0; dx < Factor; ++dx) blues[x * Factor + dx] = cb[dx][x], reds[x * Factor + dx] = cr[dx][x];
   }
+  if (chroma.wanted()) chroma.reduce(column, count);
 }
 
 // Writes samples of a row of chroma.
 template <class Sample>
 inline void write_chroma(const float* chroma, const Video& to, void* plane, int row, int column, int count) {
   auto* line = reinterpret_cast<Sample*>(static_cast<std::uint8_t*>(plane) + row * to.frame.chroma_stride);
-  for (int x = 0; x < count; ++x)
-    line[(column + x) * to.frame.chroma_step] = sample_of<Sample>(chroma[x] * to.chroma_span + to.middle, to.largest);
+  line += column * static_cast<std::ptrdiff_t>(to.frame.chroma_step);
+  if (to.frame.chroma_step == 1)
+    for (int x = 0; x < count; ++x) line[x] = sample_of<Sample>(chroma[x], to.largest);
+  else
+    for (int x = 0; x < count; ++x) line[x * to.frame.chroma_step] = sample_of<Sample>(chroma[x], to.largest);
 }
 
-// Computes a tile of a row of chroma samples from what `write_video` kept of the luma rows around it. `top`: the row of
-// the first row in the window; `height`, `width`: of its tensor, each of whose pixels has Factor x Factor luma samples.
-template <int Factor, int Rows>
-inline void reduce_chroma(const Window<float, Rows>& in, const Video& to, int top, int height, int width, int row,
-                          int column, int count) {
-  constexpr int kColumns = 2 * kTile + kDown;          // of luma
-  constexpr int kPixels = kColumns / Factor + 2;       // of the tensor
+// Computes a tile of a row of chroma samples from the rows of a line buffer that `ChromaRow` wrote. `height`: of the
+// tensor; `first`: its first column in the buffer.
+template <int Factor>
+inline void reduce_chroma(const LineBuffer& kept, const Video& to, int height, int first, int row, int column,
+                          int count) {
   count = std::min(count, kTile);
-  const int first = 2 * column - kBefore, last = 2 * (column + count - 1) - kBefore + kDown - 1;
-  const int left = std::max(first, 0) / Factor, right = std::min(last, width * Factor - 1) / Factor;
+  const std::ptrdiff_t stride = ChromaRow<Factor>::kPlanes * kept.plane();
   void* const planes[] = {to.frame.cb, to.frame.cr};
+  const simd::Vec span = simd::broadcast(to.chroma_span), middle = simd::broadcast(to.middle);
   for (int plane = 0; plane < 2; ++plane) {
-    alignas(64) float luma[Factor + kColumns + Factor];  // with what is left of the first and the last pixel
-    float* const line = luma + Factor;
-    for (int dx = 0; dx < Factor; ++dx) {
-      const float* from[kDown];
-      for (int tap = 0; tap < kDown; ++tap) {
-        const int y = std::min(std::max(2 * row - kBefore + tap, 0), height * Factor - 1);
-        from[tap] = in.row[y / Factor - top] + ((plane * Factor + y % Factor) * Factor + dx) * in.plane + left;
-      }
-      alignas(64) float sums[kPixels + simd::kWidth];
-      for (int x = 0; x <= right - left; x += simd::kWidth) {
-        simd::Vec sum = simd::zero();
-        for (int tap = 0; tap < kDown; ++tap)
-          sum = simd::fma(simd::broadcast(to.rows.down[tap]), simd::load(from[tap] + x), sum);
-        simd::store(sums + x, sum);
-      }
-      for (int x = 0; x <= right - left; ++x) line[(left + x) * Factor + dx - first] = sums[x];
+    const float* from[kDown];
+    for (int tap = 0; tap < kDown; ++tap) {
+      const int y = std::min(std::max(2 * row - kBefore + tap, 0), height * Factor - 1);
+      from[tap] = kept.lanes(y / Factor) + (plane * Factor + y % Factor) * stride + column - first * Factor / 2;
     }
-    for (int x = first; x < 0; ++x) line[x - first] = line[-first];
-    for (int x = width * Factor; x <= last; ++x) line[x - first] = line[width * Factor - 1 - first];
-    alignas(64) float reduced[kTile];
-    for (int x = 0; x < count; ++x) {
-      float sum = 0;
-      for (int tap = 0; tap < kDown; ++tap) sum += to.columns.down[tap] * line[2 * x + tap];
-      reduced[x] = sum;
+    alignas(64) float samples[kTile];
+    for (int x = 0; x < kTile; x += simd::kWidth) {
+      simd::Vec sum = simd::zero();
+      for (int tap = 0; tap < kDown; ++tap)
+        sum = simd::fma(simd::broadcast(to.rows.down[tap]), simd::load(from[tap] + x), sum);
+      simd::store(samples + x, simd::fma(sum, span, middle));
     }
     const auto write = to.wide() ? write_chroma<std::uint16_t> : write_chroma<std::uint8_t>;
-    write(reduced, to, planes[plane], row, column, count);
+    write(samples, to, planes[plane], row, column, count);
   }
 }
 
