@@ -15,8 +15,8 @@ one thread and with two.
 `--network` compares other networks' float32 artifacts (of `toolkit export` or `toolkit adopt`) instead of RT4KSR, at a
 small size, because many of them compute twenty times as much per pixel; `--models` all networks in the data directory.
 They are converted to bf16 and int8 too. `--instructions` counts instructions per output pixel instead of measuring
-time. `--film SECONDS` upscales the beginning of the film in the data directory, with encoding. `--video` compares frames
-in luma and chroma with the way through RGB.
+time. `--film SECONDS` upscales the beginning of the film in the data directory, with encoding. `--video` compares
+frames in luma and chroma with the way through RGB.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from toolkit.media.videos.chroma import Chroma
 from toolkit.media.videos.encoding import VideoFormat
 from toolkit.media.videos.planar_frames import PlanarFrames
 from toolkit.media.videos.run import begin_video
+from toolkit.media.videos.segments import SegmentRun
 from toolkit.runtimes.subject import Subject
 from toolkit.workloads import Shape
 
@@ -85,6 +86,18 @@ def test_which_films_stay_in_luma_and_chroma(tmp_path: Path, small_artifact: Art
     }
     for what, (film, more) in others.items():
         assert not planned(film, small_artifact, tmp_path, **more).planar, what
+
+
+def test_a_split_view_is_made_in_rgb(tmp_path: Path, small_artifact: Artifact) -> None:
+    plain = write_film(tmp_path / "in.mkv", mild(2), codec="ffv1")
+    job = planned(plain, small_artifact, tmp_path)
+    assert job.planar
+    results = []
+    for chosen in (job, replace(job, planar=False)):
+        run, parts = SegmentRun(replace(chosen, split=True)), list[Any]()
+        run.run(job.video.segments, lambda part, _: parts.append(part))  # noqa: B023
+        results.append([packet.data for part in parts for packet in part.packets])
+    assert results[0] == results[1]
 
 
 def test_a_network_of_luma_is_given_rgb(tmp_path: Path, small_artifact: Artifact) -> None:

@@ -52,7 +52,7 @@ class SegmentRun:
         self.job = job
         self.upscaler = upscaler or FrameUpscaler(job.subject, memory=job.memory, reuse=job.reuse)
         self.damage = Damage()
-        kind = PlanarFrames if job.planar else RgbFrames
+        kind = PlanarFrames if job.planar and not job.split else RgbFrames  # two halves are joined in RGB
         self._frames = kind(job, self.upscaler)
         self._encoder: SegmentEncoder | None = None
         self._counted = (0, 0)
