@@ -27,10 +27,11 @@ _exporter = torch.onnx.export
 
 def keep_traces() -> None:
     """Make `toolkit.export` of this process keep its traces in the directory that `DIRECTORY` names."""
-    toolkit.graph.export.trace = _kept_trace
+    toolkit.graph.export.trace = kept_trace
 
 
-def _kept_trace(network: NetworkModule, opset: int = DEFAULT_OPSET) -> onnx.ModelProto:
+def kept_trace(network: NetworkModule, opset: int = DEFAULT_OPSET) -> onnx.ModelProto:
+    """What `toolkit.graph.export.trace` returns."""
     directory = os.environ.get(DIRECTORY)
     if directory is None or torch.onnx.export is not _exporter:  # a test replaced it
         return trace(network, opset)

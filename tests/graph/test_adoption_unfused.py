@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from kept_traces import kept_trace
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from samples import needs_data, released
@@ -16,7 +17,7 @@ from toolkit.graph.adoption.adopting import adopted
 from toolkit.graph.adoption.reading import read_graph
 from toolkit.graph.adoption.stated import NOTHING
 from toolkit.graph.analysis.float64 import float64_function
-from toolkit.graph.export import ExportOptions, export, trace
+from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.pipeline import Deployment
 from toolkit.network.checkpoint import load_checkpoint
 from toolkit.network.fusion import fuse, mergeable_blocks
@@ -38,7 +39,7 @@ def test_the_graph_passes_alone_fuse_rt4ksr(tmp_path: Path, monkeypatch: pytest.
     checkpoint = load_checkpoint(released(2))
     network = copy.deepcopy(checkpoint.network).double()
     path = tmp_path / "unfused.onnx"
-    onnx.save(trace(network), path)
+    onnx.save(kept_trace(network), path)
     made = adopted(read_graph(path), path, "unfused_fp32", NOTHING, None, no_progress)
 
     proofs = [check for check in made.manifest.checks if check.kind == "fusion"]

@@ -10,13 +10,14 @@ import onnx_ir as ir
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from kept_traces import kept_trace
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 from samples import network
 
 from toolkit.graph.analysis.float64 import float64_function
-from toolkit.graph.export import DEFAULT_OPSET, trace
+from toolkit.graph.export import DEFAULT_OPSET
 from toolkit.graph.passes.merge_affine import MergeAffine
 from toolkit.graph.passes.readable_names import ReadableNames
 from toolkit.network.fusion import mergeable_blocks, merged_kernel
@@ -252,7 +253,7 @@ def test_any_chain_keeps_its_function(steps: list[str], seed: int) -> None:
 def test_rt4ksr_in_training_form_gets_the_kernels_that_its_own_merge_computes() -> None:
     exact = network().double()
     names = ReadableNames()
-    unfused = ir.from_proto(trace(exact, DEFAULT_OPSET))
+    unfused = ir.from_proto(kept_trace(exact, DEFAULT_OPSET))
     names(unfused)
     before = ir.to_proto(unfused)
     after, graph_pass = merged(before)

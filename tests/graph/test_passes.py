@@ -7,12 +7,12 @@ import onnx
 import onnx_ir as ir
 import pytest
 import torch
+from kept_traces import kept_trace
 from onnx.reference import ReferenceEvaluator
 from samples import SMALL, network
 
 from toolkit.graph.analysis.float64 import float64_function
 from toolkit.graph.analysis.numerics import FLOAT64_BOUND, Probes, relative_error
-from toolkit.graph.export import trace
 from toolkit.graph.passes.base import GraphPass
 from toolkit.graph.passes.fix_shape import FixShape
 from toolkit.graph.passes.fold_centring import FoldCentring
@@ -36,7 +36,7 @@ CONFIGS = {
 def traced(request: pytest.FixtureRequest):
     source = network(CONFIGS[request.param])
     exact = fuse(source).double()
-    return source, trace(exact), Probes.of(numpy_function(exact, "float64"))
+    return source, kept_trace(exact), Probes.of(numpy_function(exact, "float64"))
 
 
 def run(graph_pass: GraphPass, model: onnx.ModelProto) -> onnx.ModelProto:
@@ -141,7 +141,7 @@ def test_a_norm_with_a_zero_scale_is_left_alone() -> None:
         source.body[0].norm.weight[2] = 0
     graph_pass = FoldNormScale()
     exact = fuse(source).double()
-    result = chain(trace(exact), ReadableNames(), MergeUnshuffle(), graph_pass)
+    result = chain(kept_trace(exact), ReadableNames(), MergeUnshuffle(), graph_pass)
     assert Probes.of(numpy_function(exact, "float64")).float64_error(result) <= FLOAT64_BOUND
     assert len(graph_pass.refusals) == 1
     assert "body.0.norm" in graph_pass.refusals[0]
