@@ -192,12 +192,17 @@ def test_names_that_keep() -> None:
         kept("b.1")
 
 
-@pytest.mark.parametrize("scale", [2, 3])
+@pytest.fixture(scope="module", params=[2, 3])
+def bundled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, Bench]:
+    """A network that ships, and what its lower precisions are compared with."""
+    artifact = export(toolkit.bundled_checkpoint(request.param), directory=tmp_path_factory.mktemp("bundled"))
+    return artifact, Bench.of(onnx.load(artifact.path), artifact.manifest, ())
+
+
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
-def test_bundled_weights_keep_within_their_budget(scale: int, precision: str, tmp_path: Path) -> None:
+def test_bundled_weights_keep_within_their_budget(precision: str, bundled: tuple[Artifact, Bench]) -> None:
     """As `convert` makes them, without tuning, computed as the graph says."""
-    artifact = export(toolkit.bundled_checkpoint(scale), directory=tmp_path)
+    artifact, bench = bundled
     lowered = convert(artifact, precision)
-    bench = Bench.of(onnx.load(artifact.path), artifact.manifest, ())
     spent = bench.spent(simulated(onnx.load(lowered.path)))
     assert BUDGETS[precision].used(spent) <= 1
