@@ -26,8 +26,10 @@ from toolkit.sizes import EVEN
 from toolkit.system.progress import no_progress
 
 
+@pytest.mark.slow
 @needs_data
 def test_the_graph_passes_alone_fuse_rt4ksr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that ships; test_merge_affine.py fuses a small one of that kind."""
     exact: list[onnx.ModelProto] = []
     store = Deployment.store
 

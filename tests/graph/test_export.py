@@ -192,7 +192,7 @@ def test_the_workload_is_only_claimed_when_the_size_fits(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("scale", "workload"), [(1, "2160p-4k"), (4, "540p-4k"), (5, None)])
 def test_other_scales(scale: int, workload: str | None, tmp_path: Path) -> None:
-    source = checkpoint(replace(SMALL, scale=scale))
+    source = checkpoint(replace(SMALL, scale=scale, blocks=1))
     artifact = export(source, directory=tmp_path)
     assert artifact.manifest.workload == workload
     x = np.random.default_rng(0).random((1, 3, 14, 22), np.float32)

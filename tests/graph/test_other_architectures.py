@@ -114,9 +114,13 @@ def test_published_weights_upscale_as_published(ntire: Artifact) -> None:
     assert ours.ssim_y - bicubic.ssim_y > 0.07
 
 
+@pytest.mark.slow
 @needs_data
 def test_published_weights_in_half_precision(ntire: Artifact) -> None:
-    """Noise drives this network to 7 times white, and errors with it: bounds are relative to that."""
+    """Noise drives this network to 7 times white, and errors with it: bounds are relative to that.
+
+    A whole network on whole pictures; test_precision.py converts small ones.
+    """
     (verdict,) = toolkit.convert(ntire, "fp16").manifest.verdicts
     assert verdict.passed
     assert verdict.spent is not None
