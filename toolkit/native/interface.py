@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from toolkit.artifact import Manifest
 from toolkit.native.program import Program
-from toolkit.native.targets import TARGETS, TILE_FLAGS, Target, library_files, linked_files
+from toolkit.native.targets import TILE_FLAGS, Target, library_files, linked_files
 from toolkit.port import Port
 from toolkit.quoting import cpp_comment
 
@@ -101,7 +101,8 @@ def _supported(target: Target) -> str:
 def _choices(prefix: str, targets: Sequence[Target]) -> str:
     """C++ statements that load the first file that this CPU supports and that is there."""
     files = _chosen_from(prefix, targets)
-    return "\n".join(f'  if ({_supported(TARGETS[name])} && take("{file}")) return;' for name, file in files.items())
+    chosen = ((target, files[target.name]) for target in _same_machine(targets))
+    return "\n".join(f'  if ({_supported(target)} && take("{file}")) return;' for target, file in chosen)
 
 
 def _chosen_from(prefix: str, targets: Sequence[Target]) -> dict[str, str]:
