@@ -154,6 +154,13 @@ def test_modules_and_functions_can_be_read() -> None:
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
+def test_lines_of_c_and_cpp() -> None:
+    """Those of Python are the linter's."""
+    sources = (path for suffix in ("c", "cpp", "h") for path in PACKAGE.rglob(f"*.{suffix}"))
+    long = [f"{relative(path)}:{n}" for path in sources for n, text in enumerate(path.open(), 1) if len(text) > 121]
+    assert long == []
+
+
 def lines(node: ast.stmt) -> int:
     assert node.end_lineno is not None
     return node.end_lineno - node.lineno + 1

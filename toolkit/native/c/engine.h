@@ -45,9 +45,9 @@ int @SYMBOL@_run(@SYMBOL@_engine* engine, const void* input, void* output);
 /* Computes the output of input rows first .. first + count - 1 in the calling thread. Pointers are to whole frames. */
 int @SYMBOL@_run_rows(@SYMBOL@_engine* engine, const void* input, void* output, int first, int count);
 
-/* Computes the output of input rows first .. first + count - 1 of a video frame with the engine's own threads, without a
- * frame of RGB anywhere. Sizes and rows must be even, and the network must take RGB. An output whose `cb` and `cr` are
- * null gets luma only. */
+/* Computes the output of input rows first .. first + count - 1 of a video frame with the engine's own threads, without
+ * a frame of RGB anywhere. Sizes and rows must be even, and the network must take RGB. An output whose `cb` and `cr`
+ * are null gets luma only. */
 int @SYMBOL@_run_yuv420(@SYMBOL@_engine* engine, const rt4ksr_yuv420* input, const rt4ksr_yuv420* output, int first,
                         int count);
 

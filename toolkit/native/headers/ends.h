@@ -15,8 +15,8 @@ enum class Layout { kPlanes, kInterleaved };
 
 constexpr int kRgb = 3;
 
-// What `read_frame` does for whole tiles of interleaved RGB bytes, in two steps: compilers vectorise loads with a step of
-// three, and with a step of `Factor`, but not with their product.
+// What `read_frame` does for whole tiles of interleaved RGB bytes, in two steps: compilers vectorise loads with a step
+// of three, and with a step of `Factor`, but not with their product.
 template <int Factor>
 inline void read_rgb_bytes(const std::uint8_t* frame, int width, int row, int column, float* tile) {
   for (int dy = 0; dy < Factor; ++dy) {
@@ -112,11 +112,12 @@ inline void write_frame(const float* tile, Sample* frame, int height, int width,
   }
 }
 
-// Loads the part of the output frame that `write_frame` will write to the cache, to be modified: the stores then do not
-// wait for memory. Worthwhile where the computation of a tile takes less time than that. Compilers that do not inline it
-// may take it for a function without effects.
+// Loads the part of the output frame that `write_frame` will write to the cache, to be modified: the stores then do
+// not wait for memory. Worthwhile where the computation of a tile takes less time than that. Compilers that do not
+// inline it may take it for a function without effects.
 template <class Sample, Layout layout, int Factor, int Colours = kRgb>
-__attribute__((always_inline)) inline void prefetch_frame(const Sample* frame, int height, int width, int row, int column, int count) {
+__attribute__((always_inline)) inline void prefetch_frame(const Sample* frame, int height, int width, int row,
+                                                          int column, int count) {
   constexpr int kStep = layout == Layout::kInterleaved ? Colours : 1, kLine = 64 / sizeof(Sample);
   constexpr int kPlanes = layout == Layout::kInterleaved ? 1 : Colours;
   for (int plane = 0; plane < kPlanes; ++plane)

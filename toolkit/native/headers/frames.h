@@ -108,8 +108,8 @@ class Engine {
     return bands_.run_rows({input, output, nullptr, nullptr}, first, count);
   }
 
-  // Computes the output of some input rows as `run` does, for video frames of even height and width. Without pointers to
-  // chroma, only luma is written.
+  // Computes the output of some input rows as `run` does, for video frames of even height and width. Without pointers
+  // to chroma, only luma is written.
   bool run_video(const rt4ksr_yuv420& input, const rt4ksr_yuv420& output, int first, int count) {
     const std::lock_guard<std::mutex> lock(running_);
     const Video from(input), to(output);

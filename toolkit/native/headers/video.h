@@ -211,8 +211,8 @@ inline void write_luma(const float (&luma)[Factor][kTile], const Video& to, cons
   std::memcpy(row + begin, samples + (begin - first), static_cast<std::size_t>(end - begin) * sizeof(Sample));
 }
 
-// The chroma of a row of the last stage's tensor, reduced to half its width tile by tile. In a row of a line buffer it is
-// stored as 2 x Factor rows, (cb or cr, dy), of Factor / 2 samples for each column of the tensor.
+// The chroma of a row of the last stage's tensor, reduced to half its width tile by tile. In a row of a line buffer it
+// is stored as 2 x Factor rows, (cb or cr, dy), of Factor / 2 samples for each column of the tensor.
 template <int Factor>
 class ChromaRow {
  public:
@@ -232,7 +232,8 @@ class ChromaRow {
   float* tile(int chroma, int dy) { return lines_[chroma * Factor + dy] + kHistory; }
 
   // Loads what `reduce` will write of the next tile to the cache, to be modified: a store would wait for each line.
-  void prefetch() const {
+  // Inlined for the reason that `prefetch_frame` is.
+  __attribute__((always_inline)) void prefetch() const {
     if (!wanted()) return;
     for (int row = 0; row < kRows; ++row)
       for (int x = 0; x <= kTile * Factor / 2; x += 64 / static_cast<int>(sizeof(float)))
