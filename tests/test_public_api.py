@@ -23,7 +23,7 @@ from toolkit.graph.precision.calibration import calibration_images
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
 ROOT = Path(__file__).parents[1]
-MODULES: dict[str, str] = toolkit._MODULES
+MODULES: dict[str, str] = toolkit._modules()
 
 _SNIPPET = """
 import toolkit

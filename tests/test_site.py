@@ -133,4 +133,4 @@ def test_every_page_command_and_public_name_is_there(site: Path, pages: dict[Pat
             assert f'<h3 id="{name}">' in commands
             assert re.search(rf"toolkit {name} ", commands), "the usage of the command"
     names = pages[site / "reference/python.html"].anchors
-    assert {f"{where}.{name}" for name, where in toolkit._MODULES.items()} <= names
+    assert {f"{where}.{name}" for name, where in toolkit._modules().items()} <= names

@@ -6,7 +6,6 @@ tables, commands and the terminal only through the function of that target; no o
 
 from __future__ import annotations
 
-import hashlib
 import html as _html
 import json
 import re
@@ -149,6 +148,8 @@ def file_name(text: str) -> str:
     short = plain.encode()[:_LONGEST_NAME].decode(errors="ignore")
     if short == text and short:
         return short
+    import hashlib  # takes as long as all else here
+
     return f"{short or 'unnamed'}-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
 

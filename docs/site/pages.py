@@ -101,7 +101,7 @@ def _without_heading(text: str) -> str:
 def python_names() -> str:
     """The public names, with their docstrings."""
     groups: dict[str, list[str]] = defaultdict(list)
-    for name, module in toolkit._MODULES.items():
+    for name, module in toolkit._modules().items():
         groups[_GROUPS[module.split(".")[1]]].append(f"{module}.{name}")
     parts = ["# Python names", "All are attributes of `toolkit`. [A tour](../python.md)."]
     for title in dict.fromkeys(_GROUPS.values()):

@@ -19,6 +19,9 @@ from toolkit.system.shutdown import INTERRUPTED, exit_on_sigterm
 if TYPE_CHECKING:
     from cyclopts import App
 
+_COMPLETION = "--install-completion"
+_COMPLETION_HELP = "Install completion of commands and options for this shell (bash, zsh, fish, PowerShell), and exit."
+
 _EXIT_CODES = (
     "Exit codes: 0 success, 1 a check failed, 2 bad usage or input, 3 runtime or hardware not available, 4 "
     "inconclusive (the measurements are too noisy to decide)."
@@ -139,10 +142,11 @@ def _app(arguments: list[str]) -> App:
                 app.command(_function(name), name=name, group=group, sort_key=order)
             else:
                 app.command(_path(name), name=name, group=group, sort_key=order, help=summary)
-    if arguments[:1] not in ([name] for commands in _COMMANDS.values() for name in commands):
-        app.register_install_completion_command(
-            help="Install completion of commands and options for this shell (bash, zsh, fish, PowerShell), and exit."
-        )
+    if not arguments or arguments[0] in ("--help", "-h"):
+        # Listed by the help, which cannot call it: importing it takes a tenth of the time of `--help`.
+        app.command("cyclopts.completion.install:unused", name=_COMPLETION, help=_COMPLETION_HELP)
+    elif not any(arguments[0] in commands for commands in _COMMANDS.values()):
+        app.register_install_completion_command(name=_COMPLETION, help=_COMPLETION_HELP)
     return app
 
 

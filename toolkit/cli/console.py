@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-import msgspec
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
@@ -104,6 +103,8 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 
 def print_documents(documents: Sequence[object]) -> None:
     """Print one JSON document on standard output: the only item, or a list of all."""
+    import msgspec
+
     content = _encodable(msgspec.to_builtins(documents[0] if len(documents) == 1 else documents, enc_hook=os.fspath))
     print_json(msgspec.json.format(msgspec.json.encode(content), indent=2).decode())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from cyclopts import App, ArgumentCollection
 
 from toolkit.cli.console import err, styled
-from toolkit.defaults import read_defaults
 
 
 def apply_defaults(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
@@ -17,6 +16,8 @@ def apply_defaults(app: App, commands: tuple[str, ...], arguments: ArgumentColle
     Raises:
         InputError: a file is wrong.
     """
+    from toolkit.defaults import read_defaults  # here, because `--help` needs none
+
     free = {argument.name for argument in arguments if not argument.tokens}
     applied = [item for item in read_defaults() if item.command in commands and item.option in free]
     if not applied:

@@ -3,7 +3,8 @@
     python validation/bench/startup.py
 
 Prints the median wall-clock seconds of several runs, and the CPU seconds, which do not depend on what else the machine
-does. `python -c pass` is the time that Python itself takes.
+does. `python -c pass` is the time that Python itself takes, `polygraphy --help` that of a comparable tool: one machine
+takes three times as long as another, so these are what to compare with.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from toolkit.cli import _COMMANDS
 
 RUNS = 5
-TOOLKIT = str(Path(sys.executable).with_name("toolkit"))
+TOOLKIT, POLYGRAPHY = (str(Path(sys.executable).with_name(name)) for name in ("toolkit", "polygraphy"))
 _VALUES = {"precision": "fp16"}
 """Of required options that are not paths."""
 _OPTIONAL = {"data"}
@@ -65,6 +66,7 @@ def main() -> None:
             return f"{wall:.2f} ({cpu:.2f})"
 
         print(f"{'python -c pass':24}{cell([sys.executable, '-c', 'pass'], 0):>16}")
+        print(f"{'polygraphy':24}{cell([POLYGRAPHY, '--help'], 0):>16}")
         print(f"{'toolkit':24}{cell([TOOLKIT, '--help'], 0):>16}")
         for name in (name for commands in _COMMANDS.values() for name in commands):
             arguments = missing_file(name)
