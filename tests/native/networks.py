@@ -87,6 +87,17 @@ def two_steps(seed: int = 0) -> onnx.ModelProto:
     return b.model(b.node("Add", b.conv(b.enlarged(b.node("Relu", whole), 2), 3, 3, 3), b.node("Sub", x, low)))
 
 
+def wide(seed: int = 0) -> onnx.ModelProto:
+    """3x3 convolutions of so many channels that they are computed by Winograd's method: in a chain, and the last one."""
+    b = Builder(seed)
+    head = b.node("Relu", b.conv("input", 3, 17, 3))
+    x = b.node("PRelu", b.conv(head, 17, 16, 3), b.constant(b.uniform(16, 1, 1)))
+    x = b.node("Add", b.conv(x, 16, 17, 3), head)
+    half = b.conv(x, 17, 16, 2, stride=2)
+    x = b.node("Sub", x, b.enlarged(b.conv(b.conv(half, 16, 16, 3), 16, 17, 1), 2))
+    return b.model(b.shuffled(b.conv(b.conv(x, 17, 16, 3), 16, 27, 3), 3))
+
+
 def luma(seed: int = 0) -> onnx.ModelProto:
     """One channel, bytes, x2: half resolution inside, the image added at the end."""
     b = Builder(seed)
@@ -104,6 +115,7 @@ NETWORKS: dict[str, tuple[Callable[[], onnx.ModelProto], int]] = {
     "unshuffled-later": (unshuffled_later, 3),
     "gated": (gated, 3),
     "two-steps": (two_steps, 2),
+    "wide": (wide, 3),
     "luma": (luma, 2),
 }
 """Each with its scale."""

@@ -34,8 +34,10 @@ from toolkit.native.program import (
     Stage,
     Store,
     Unshuffle,
+    WinogradConvolution,
     WriteFrame,
 )
+from toolkit.native.winograd import transformed
 
 Floats = NDArray[np.float32]
 TILE_ROWS = 16
@@ -127,6 +129,8 @@ class Reference:
             return values.repeat(origin.factor, 1).repeat(origin.factor, 2)
         if isinstance(origin, Shuffle):
             return _shuffled(values, origin.factor)
+        if isinstance(origin, WinogradConvolution):
+            return _winograd(origin, values)
         taps = self._taps(origin.source, origin.weight.shape[2:], getattr(origin, "stride", 1))
         if isinstance(origin, Depthwise):
             return _depthwise(origin, taps)
@@ -219,6 +223,30 @@ def _convolved(convolution: Convolution, taps: Floats, *, tiles: bool) -> Floats
             for channel in reversed(range(per_lane)):
                 sums = fma(weights[:, k, channel, None], pixels[None, k, :, channel], sums)
     return sums.reshape(outputs, *taps.shape[3:])
+
+
+def _winograd(convolution: WinogradConvolution, values: Floats) -> Floats:
+    """Blocks of 2x2 pixels, each from 4x4: transformed, multiplied, summed over the channels, and transformed back."""
+    height, width = values.shape[1:]
+    rows, columns = -(-height // 2), -(-width // 2)
+    padded = np.pad(values, [(0, 0), (1, 2 * rows - height + 1), (1, 2 * columns - width + 1)])
+    pixels = np.array([[padded[:, y::2, x::2][:, :rows, :columns] for x in range(4)] for y in range(4)])
+    inputs = _differences(_differences(pixels.swapaxes(0, 1)).swapaxes(0, 1))
+    weights = transformed(convolution.weight)
+    products = np.zeros((4, 4, len(convolution.bias), rows, columns), np.float32)
+    for channel in range(len(values)):
+        products = fma(weights[..., channel, None, None], inputs[:, :, None, channel], products)
+    m0, m1, m2, m3 = products.swapaxes(0, 1)
+    sides = np.array([(m0 + m1) + m2, (m1 - m2) - m3])
+    bias = _column(convolution.bias)
+    s0, s1, s2, s3 = sides.swapaxes(0, 1)
+    blocks = np.array([((bias + s0) + s1) + s2, ((bias + s1) - s2) - s3])  # (row, column, output, rows, columns)
+    return blocks.transpose(2, 3, 0, 4, 1).reshape(-1, 2 * rows, 2 * columns)[:, :height, :width]
+
+
+def _differences(d: Floats) -> Floats:
+    """B^T d along the first axis, of length 4."""
+    return np.array([d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]])
 
 
 def _lanes(values: Floats, channels: int) -> Floats:

@@ -16,7 +16,18 @@ from numpy.typing import NDArray
 
 from toolkit.graph.matching import constant, ints
 from toolkit.native.builder import ProgramBuilder
-from toolkit.native.program import Affine, Convolution, Depthwise, Floats, Format, Quantise, Source
+from toolkit.native import winograd
+from toolkit.native.program import (
+    Affine,
+    Convolution,
+    Copy,
+    Depthwise,
+    Floats,
+    Format,
+    Quantise,
+    Source,
+    WinogradConvolution,
+)
 from toolkit.native.values import Image, Padded, Quantised, Tensor, unsupported
 from toolkit.precisions import Precision
 
@@ -99,6 +110,12 @@ def _dense(
         raise unsupported(node, f"has weights for {weight.shape[1]} channels but an input of {stage.channels}")
     buffer = builder.buffer(tensor, weights.format, 1 / step if step else 1.0, geometry.reflect)
     height, width = weight.shape[2:]
+    if weights.format == "float" and winograd.pays(weight) and (top, left) == (1, 1) and not geometry.reflect:
+        reach = (-1, 2)  # of two rows and two columns
+        origin = WinogradConvolution(Source(buffer, rows=reach, columns=reach), weight, weights.bias)
+        made = builder.begin(origin, len(weight), stage.size)
+        builder.stages[made.stage].nodes.append(str(node.name))
+        return builder.begin(Copy(Source(builder.buffer(made, "float"))), len(weight), stage.size)
     source = Source(buffer, rows=(-top, height - 1 - top), columns=(-left, width - 1 - left))
     made = Convolution(source, weights.format, weight, weights.bias, weights.scale)
     return builder.begin(made, len(weight), stage.size)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.native.program import CHANNELS_PER_LANE, Convolution
+from toolkit.native.program import CHANNELS_PER_LANE, Convolution, Floats, WinogradConvolution
+from toolkit.native.winograd import transformed
 
 Lanes = NDArray[np.float32] | NDArray[np.uint32]
 
@@ -33,6 +34,13 @@ def packed(convolution: Convolution, sizes: list[int]) -> Lanes:
     """
     parts = np.split(_padded_lanes(convolution), np.cumsum(sizes)[:-1])
     return np.concatenate([part.transpose(1, 2, 3, 0).reshape(-1) for part in parts])
+
+
+def packed_winograd(convolution: WinogradConvolution, sizes: list[int]) -> Floats:
+    """Transformed weights as [tile][position][input][output in tile]; positions are rows x columns of a block."""
+    outputs, inputs = convolution.weight.shape[:2]
+    parts = np.split(transformed(convolution.weight).reshape(-1, outputs, inputs), np.cumsum(sizes)[:-1], axis=1)
+    return np.concatenate([part.swapaxes(1, 2).reshape(-1) for part in parts])
 
 
 def packed_tiles(convolution: Convolution) -> Lanes:

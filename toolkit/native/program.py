@@ -64,7 +64,7 @@ class Source:
     """The part of a buffer that a stage reads for one row.
 
     For row r, these are the rows floor(r * rate) + rows[0] to floor(r * rate) + rows[1] (inclusive); the same holds for
-    columns. `rate` is the resolution of the buffer relative to that of the stage: 1 for convolutions, `factor` for an
+    columns. Of a stage that computes several rows at once, r is the first of them, and the rows are those for all. `rate` is the resolution of the buffer relative to that of the stage: 1 for convolutions, `factor` for an
     unshuffle, 1 / `factor` for an upsampling. A 3x3 convolution with padding 1 has rows and columns (-1, 1).
     """
 
@@ -136,6 +136,18 @@ class Convolution:
 
 
 @dataclass(frozen=True)
+class WinogradConvolution:
+    """Dense 3x3 convolution in float32 with stride 1 and a border of zeros, two rows at a time (`winograd.py`).
+
+    `weight` is (O, I, 3, 3), `bias` (O,). Its stage only stores the result, because operations take one row.
+    """
+
+    source: Source
+    weight: Floats
+    bias: Floats
+
+
+@dataclass(frozen=True)
 class Depthwise:
     """Depthwise convolution in float32, `weight` (C, 1, KY, KX).
 
@@ -159,7 +171,18 @@ class ReduceChroma:
     factor: int
 
 
-Origin = ReadFrame | Copy | Unshuffle | Repeat | Shuffle | Join | Convolution | Depthwise | ReduceChroma
+Origin = (
+    ReadFrame
+    | Copy
+    | Unshuffle
+    | Repeat
+    | Shuffle
+    | Join
+    | Convolution
+    | WinogradConvolution
+    | Depthwise
+    | ReduceChroma
+)
 """What fills the tile of a stage."""
 
 
@@ -248,7 +271,7 @@ Operation = Activation | PRelu | Affine | Norm | Combine | Multiply | Quantise |
 
 @dataclass
 class Stage:
-    """Computes one row after the other.
+    """Computes one row after the other, or `rows` rows at once, the first of which is a multiple of it.
 
     `size` is its height and width relative to the input; `nodes` are the names of the graph nodes it computes.
     """
@@ -258,6 +281,11 @@ class Stage:
     size: Fraction
     operations: list[Operation] = field(default_factory=list)
     nodes: list[str] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows that it computes at once."""
+        return 2 if isinstance(self.origin, WinogradConvolution) else 1
 
     @property
     def sources(self) -> list[Source]:

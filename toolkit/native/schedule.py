@@ -83,6 +83,7 @@ def _simulate(program: Program, first: int) -> None:
     readers: list[list[int]] = [[] for _ in buffers]
     # From the last stage to the first: a stage starts at the lowest row that any of its readers needs first.
     for index in range(len(stages) - 1, -1, -1):
+        following[index] -= following[index] % stages[index].rows
         for source in stages[index].sources:
             readers[source.buffer].append(index)
             read = buffers[source.buffer].stage
@@ -106,8 +107,8 @@ def _simulate(program: Program, first: int) -> None:
                 need(buffers[source.buffer].stage, floor(following[index] * source.rate) + source.rows[1])
             for number, buffer in enumerate(buffers):
                 if buffer.stage == index:
-                    # The new row must not overwrite one that is still needed.
-                    buffer.ring = max(buffer.ring, following[index] - lowest_row(number) + 1)
-            following[index] += 1
+                    # The new rows must not overwrite one that is still needed.
+                    buffer.ring = max(buffer.ring, following[index] - lowest_row(number) + stages[index].rows)
+            following[index] += stages[index].rows
 
     need(len(stages) - 1, first + program.halo + _ROWS)

@@ -15,7 +15,7 @@ from typing import TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.native.packing import Lanes, blocks, offsets, packed, packed_tiles
+from toolkit.native.packing import Lanes, blocks, offsets, packed, packed_tiles, packed_winograd
 from toolkit.native.program import (
     Activation,
     Affine,
@@ -39,6 +39,7 @@ from toolkit.native.program import (
     Stage,
     Store,
     Unshuffle,
+    WinogradConvolution,
     WriteFrame,
 )
 from toolkit.native.targets import Target
@@ -47,6 +48,7 @@ from toolkit.quoting import cpp_comment, cpp_string
 
 _DOTS = {"float": "Float", "bf16": "Bf16", "int8": "Int8"}
 _LANES = {"float": "float", "bf16": "std::uint32_t", "int8": "std::uint32_t"}
+_TWO_ROWS = {"upper": "row", "lower": "row + 1"}
 _VALUES_PER_LINE = 8
 _LITERAL = 100
 """Characters per string literal before quoting; adjacent literals are concatenated by the compiler."""
@@ -74,7 +76,7 @@ def translation_unit(program: Program, target: Target, interface: str) -> str:
     tiles = f'#include "{target.tiles}"\n#include "tile_convolution.h"\n' if target.tiles else ""
     parts = [
         f'#include "{target.header}"\n{tiles}#include "convolution.h"\n#include "ends.h"\n#include "frames.h"',
-        '#include "pointwise.h"\n#include "resample.h"\n',
+        '#include "pointwise.h"\n#include "resample.h"\n#include "winograd.h"\n',
         "namespace {\n\nusing namespace rows;\n",
         f"constexpr Colours kInput{_colours(program.input)}, kOutput{_colours(program.output)};\n",
         *writer.constants,
@@ -97,6 +99,8 @@ class _Writer:
     def stage(self, index: int) -> str:
         """The function of a stage: `void stage_3(Band& band, int row)`, which computes one row tile by tile."""
         stage = self._program.stages[index]
+        if isinstance(stage.origin, WinogradConvolution):
+            return self._winograd(index, stage, stage.origin)
         finish = []
         channels, operations = stage.channels, stage.operations
         setup = [] if isinstance(stage.origin, ReduceChroma) else self._windows(stage)
@@ -119,14 +123,30 @@ class _Writer:
                 buffer = f"band.video_buffer({len(self._program.buffers) - 1})"
                 place = f"{buffer}, band.ends().video_output, row, at.first, at.width"
                 setup.append(f"ChromaRow<{operation.factor}> chroma({place});")
-        nodes = " → ".join(map(cpp_comment, stage.nodes)) or "input"
-        text = [f"// {nodes}", f"void stage_{index}(Band& band, int row) {{"]
-        text += [f"  const Progress& at = band.at({index});"]
+        text = _beginning(index, stage)
         text += [f"  {line}" for line in setup]
         if not isinstance(stage.origin, ReduceChroma):
             text += [f"  alignas(64) float tile[{channels} * kTile];"]
         text += ["  for (int x = at.first; x < at.last; x += kTile) {", *(f"    {line}" for line in body), "  }"]
         text += [*(f"  {line}" for line in finish), "}\n"]
+        return "\n".join(text)
+
+    def _winograd(self, index: int, stage: Stage, origin: WinogradConvolution) -> str:
+        """The function of a stage that computes and stores two rows."""
+        (store,) = [operation for operation in stage.operations if isinstance(operation, Store)]
+        outputs, inputs = origin.weight.shape[:2]
+        sizes = blocks(outputs, self._block)
+        weights, bias = self._array("float", packed_winograd(origin, sizes)), self._array("float", origin.bias)
+        kernel = f"Kernel<Float>{{{weights}, {bias}, nullptr, nullptr}}"
+        buffer, shape = f"band.buffer({store.buffer})", ", ".join(map(str, (inputs, *sizes)))
+        operands = f"in0.from({_moved('x', origin.source, -1)}), {kernel}, band.scratch()"
+        text = _beginning(index, stage)
+        text += [f"  {line}" for line in self._windows(stage)]
+        text += [f"  float* const {name} = {buffer}.row<float>({row});" for name, row in _TWO_ROWS.items()]
+        text += [f"  const std::ptrdiff_t plane = {buffer}.plane();"]
+        text += ["  for (int x = at.first; x < at.last; x += 2 * kTile)"]
+        text += [f"    winograd<{shape}>({operands}, upper + x, lower + x, plane);"]
+        text += [*(f"  {buffer}.finish({row});" for row in _TWO_ROWS.values()), "}\n"]
         return "\n".join(text)
 
     def _windows(self, stage: Stage) -> list[str]:
@@ -257,6 +277,13 @@ class _Writer:
         return self._names[key]
 
 
+def _beginning(index: int, stage: Stage) -> list[str]:
+    """The first lines of the function of a stage."""
+    nodes = " → ".join(map(cpp_comment, stage.nodes)) or "input"
+    head = [f"// {nodes}", f"void stage_{index}(Band& band, int row) {{"]
+    return [*head, f"  const Progress& at = band.at({index});"]
+
+
 def _moved(name: str, source: Source, by: int) -> str:
     """C++ expression for the row or column of a source that corresponds to one of the stage."""
     up, down = source.rate.as_integer_ratio()
@@ -341,7 +368,7 @@ def _plan(program: Program) -> str:
             text.append(f"const Source kSources{index}[] = {{{', '.join(rows)}}};")
     entries = [
         f"{{{stage.size.numerator}, {stage.size.denominator}, "
-        f"{f'kSources{index}' if stage.sources else 'nullptr'}, {len(stage.sources)}, stage_{index}}}"
+        f"{f'kSources{index}' if stage.sources else 'nullptr'}, {len(stage.sources)}, {stage.rows}, stage_{index}}}"
         for index, stage in enumerate(whole.stages)
     ]
     text.append("const StagePlan kStages[] = {\n  " + ",\n  ".join(entries) + "};")
@@ -354,12 +381,19 @@ def _plan(program: Program) -> str:
     # Both plans use the same tables, of which the second has one entry more.
     for name, planned in (("kPlan", program), ("kVideoPlan", whole)):
         tables = f"kStages, {len(planned.stages)}, kBuffers, {len(planned.buffers)}"
-        sizes = f"{planned.scale}, {planned.unit}, {planned.tile_columns}, {planned.halo}"
+        sizes = f"{planned.scale}, {planned.unit}, {planned.tile_columns}, {planned.halo}, {_scratch(planned)}"
         text.append(f"const NetworkPlan {name} = {{{tables}, {sizes}}};")
     executed = json.dumps(program.executed)
     chunks = [executed[start : start + _LITERAL] for start in range(0, len(executed), _LITERAL)]
     text.append("const char kExecuted[] =\n  " + "\n  ".join(map(cpp_string, chunks)) + ";\n")
     return "\n".join(text)
+
+
+def _scratch(program: Program) -> str:
+    """C++ expression for the floats of scratch memory that stages need."""
+    origins = [stage.origin for stage in program.stages]
+    inputs = [origin.weight.shape[1] for origin in origins if isinstance(origin, WinogradConvolution)]
+    return f"winograd_floats({max(inputs)})" if inputs else "0"
 
 
 def _literals(kind: str, values: NDArray[np.generic]) -> Iterable[str]:

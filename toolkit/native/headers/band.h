@@ -12,7 +12,8 @@
 
 namespace rows {
 
-// Row r of a stage reads rows r * num / den + row_first .. r * num / den + row_last of a buffer, and columns likewise.
+// Row r of a stage reads rows r * num / den + row_first .. r * num / den + row_last of a buffer, and columns likewise. Of
+// a stage that computes several rows at once, r is the first of them, and these are the rows for all.
 struct Source {
   int buffer, num, den;
   int row_first, row_last, column_first, column_last;
@@ -20,11 +21,12 @@ struct Source {
 
 class Band;
 
-// A stage computes one row of one or more buffers, or of the output.
+// A stage computes rows of one or more buffers, or of the output.
 struct StagePlan {
   int num, den;  // its height and width: the input's times num / den
   const Source* sources;
   int source_count;
+  int rows;  // that are computed at once; the first of them is a multiple of it, and the last may be below the image
   void (*compute)(Band&, int row);
 };
 
@@ -37,6 +39,7 @@ struct NetworkPlan {
   int unit;          // input rows per row of the last stage
   int tile_columns;  // columns of the last stage per tile, so that line buffers stay in the cache
   int halo;          // rows of the last stage that a band reads beyond its own
+  int scratch;       // floats that one stage needs at a time
 };
 
 // Progress of a stage in the current part of the frame: columns first..last-1, rows from `next` on.
@@ -55,7 +58,8 @@ struct Ends {
 // Line buffers of one thread, and the part of the frame that it computes with them.
 class Band {
  public:
-  Band(const NetworkPlan& plan, int height, int width) : plan_(plan), progress_(plan.stage_count) {
+  Band(const NetworkPlan& plan, int height, int width)
+      : plan_(plan), progress_(plan.stage_count), scratch_(plan.scratch + 16) {
     for (int i = 0; i < plan.stage_count; ++i) {
       progress_[i].height = static_cast<int>(static_cast<long long>(height) * plan.stages[i].num / plan.stages[i].den);
       progress_[i].width = static_cast<int>(static_cast<long long>(width) * plan.stages[i].num / plan.stages[i].den);
@@ -74,7 +78,7 @@ class Band {
   int parts() const { return (progress_.back().width + plan_.tile_columns - 1) / plan_.tile_columns; }
 
   std::size_t bytes() const {
-    std::size_t sum = 0;
+    std::size_t sum = scratch_.size() * sizeof(float);
     for (const auto& buffer : buffers_) sum += buffer->bytes();
     return sum;
   }
@@ -99,6 +103,13 @@ class Band {
   const Progress& at(int stage) const { return progress_[stage]; }
   LineBuffer& buffer(int index) { return *buffers_[index]; }
 
+  // Memory for one call of a stage, at the beginning of a cache line. It is too much for the stacks of some threads.
+  float* scratch() {
+    void* begin = scratch_.data();
+    std::size_t room = scratch_.size() * sizeof(float);
+    return static_cast<float*>(std::align(64, 0, begin, room));
+  }
+
   // A buffer that only the plan for video has; null in the other.
   LineBuffer* video_buffer(int index) { return index < plan_.buffer_count ? buffers_[index].get() : nullptr; }
 
@@ -112,6 +123,8 @@ class Band {
     end.last = static_cast<int>(static_cast<long long>(end.width) * (part + 1) / parts());
     end.next = row;
     for (int i = plan_.stage_count - 1; i >= 0; --i) {
+      progress_[i].first -= progress_[i].first % plan_.stages[i].rows;
+      progress_[i].next -= progress_[i].next % plan_.stages[i].rows;
       const Progress reader = progress_[i];
       for (int k = 0; k < plan_.stages[i].source_count; ++k) {
         const Source& source = plan_.stages[i].sources[k];
@@ -129,7 +142,7 @@ class Band {
   void need(int stage, int row) {
     Progress& progress = progress_[stage];
     const StagePlan& plan = plan_.stages[stage];
-    for (; progress.next <= row; ++progress.next) {
+    for (; progress.next <= row; progress.next += plan.rows) {
       for (int k = 0; k < plan.source_count; ++k) {
         const Source& source = plan.sources[k];
         const int read = plan_.buffers[source.buffer].stage;
@@ -143,6 +156,7 @@ class Band {
   const NetworkPlan& plan_;
   std::vector<Progress> progress_;
   std::vector<std::unique_ptr<LineBuffer>> buffers_;
+  std::vector<float> scratch_;
   Ends ends_;
   Extent own_{};
 };

@@ -27,6 +27,16 @@ inline Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
 inline Vec abs(Vec a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
 inline Vec round(Vec a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
+// Of neighbouring pixels in a and b, the first and the second of each pair, in an order that `join` reverses.
+inline void split(Vec a, Vec b, Vec& first, Vec& second) {
+  first = _mm256_shuffle_ps(a, b, 0x88);
+  second = _mm256_shuffle_ps(a, b, 0xdd);
+}
+inline void join(Vec first, Vec second, Vec& a, Vec& b) {
+  a = _mm256_unpacklo_ps(first, second);
+  b = _mm256_unpackhi_ps(first, second);
+}
+
 // 2^a for whole numbers a in -126..127
 inline Vec power_of_two(Vec a) {
   const Lanes exponent = _mm256_add_epi32(_mm256_cvtps_epi32(a), _mm256_set1_epi32(127));

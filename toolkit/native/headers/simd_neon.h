@@ -27,6 +27,16 @@ inline Vec max(Vec a, Vec b) { return vmaxq_f32(a, b); }
 inline Vec abs(Vec a) { return vabsq_f32(a); }
 inline Vec round(Vec a) { return vrndnq_f32(a); }
 
+// Of neighbouring pixels in a and b, the first and the second of each pair, in an order that `join` reverses.
+inline void split(Vec a, Vec b, Vec& first, Vec& second) {
+  first = vuzp1q_f32(a, b);
+  second = vuzp2q_f32(a, b);
+}
+inline void join(Vec first, Vec second, Vec& a, Vec& b) {
+  a = vzip1q_f32(first, second);
+  b = vzip2q_f32(first, second);
+}
+
 // 2^a for whole numbers a in -126..127
 inline Vec power_of_two(Vec a) {
   const int32x4_t exponent = vaddq_s32(vcvtnq_s32_f32(a), vdupq_n_s32(127));

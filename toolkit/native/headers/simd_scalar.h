@@ -28,6 +28,10 @@ inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
 inline Vec abs(Vec a) { return std::fabs(a); }
 inline Vec round(Vec a) { return std::nearbyint(a); }
 
+// Of neighbouring pixels in a and b, the first and the second of each pair, in an order that `join` reverses.
+inline void split(Vec a, Vec b, Vec& first, Vec& second) { first = a, second = b; }
+inline void join(Vec first, Vec second, Vec& a, Vec& b) { a = first, b = second; }
+
 inline Lanes broadcast(std::uint32_t value) { return value; }
 inline Lanes load(const std::uint32_t* from) { return *from; }
 inline void store(std::uint32_t* to, Lanes value) { *to = value; }

@@ -1,0 +1,28 @@
+"""Winograd's minimal filtering F(2x2, 3x3): which convolutions are computed so, and their weights.
+
+Blocks of 2x2 output pixels take 16 multiplications per input and output channel instead of 36, for some additions per
+input and per output channel (`headers/winograd.h`). So it pays where there are many of both.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.native.program import Floats
+
+FEWEST_CHANNELS = 16
+"""Of the input and of the output, for which it is faster."""
+
+KERNEL = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+"""G: a kernel g becomes G g G^T."""
+
+
+def pays(weight: NDArray[np.generic]) -> bool:
+    """Whether a convolution with these weights (O, I, KY, KX) and stride 1 is faster so."""
+    return weight.shape[2:] == (3, 3) and min(weight.shape[:2]) >= FEWEST_CHANNELS
+
+
+def transformed(weight: Floats) -> Floats:
+    """Weights (O, I, 3, 3) as (4, 4, O, I), computed in float64 and rounded once."""
+    return np.einsum("ak,oikl,bl->aboi", KERNEL, weight.astype(np.float64), KERNEL).astype(np.float32)
