@@ -88,7 +88,7 @@ def two_steps(seed: int = 0) -> onnx.ModelProto:
 
 
 def wide(seed: int = 0) -> onnx.ModelProto:
-    """3x3 convolutions of so many channels that they are computed by Winograd's method: in a chain, and the last one."""
+    """Convolutions of so many channels that they are computed by Winograd's method: in chains, and the last one."""
     b = Builder(seed)
     head = b.node("Relu", b.conv("input", 3, 17, 3))
     x = b.node("PRelu", b.conv(head, 17, 16, 3), b.constant(b.uniform(16, 1, 1)))

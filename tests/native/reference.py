@@ -92,7 +92,7 @@ class Reference:
         tiles: whether bf16 convolutions are sums of tile operations.
     """
 
-    def __init__(self, program: Program, *, tiles: bool) -> None:
+    def __init__(self, program: Program, *, tiles: bool = False) -> None:
         self._program, self._tiles = program, tiles
         self._buffers: dict[int, Floats] = {}
 

@@ -15,8 +15,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from toolkit.graph.matching import constant, ints
-from toolkit.native.builder import ProgramBuilder
 from toolkit.native import winograd
+from toolkit.native.builder import ProgramBuilder
 from toolkit.native.program import (
     Affine,
     Convolution,
@@ -111,14 +111,20 @@ def _dense(
     buffer = builder.buffer(tensor, weights.format, 1 / step if step else 1.0, geometry.reflect)
     height, width = weight.shape[2:]
     if weights.format == "float" and winograd.pays(weight) and (top, left) == (1, 1) and not geometry.reflect:
-        reach = (-1, 2)  # of two rows and two columns
-        origin = WinogradConvolution(Source(buffer, rows=reach, columns=reach), weight, weights.bias)
-        made = builder.begin(origin, len(weight), stage.size)
-        builder.stages[made.stage].nodes.append(str(node.name))
-        return builder.begin(Copy(Source(builder.buffer(made, "float"))), len(weight), stage.size)
+        return _winograd(builder, node, buffer, weight.astype(np.float32), weights.bias)
     source = Source(buffer, rows=(-top, height - 1 - top), columns=(-left, width - 1 - left))
     made = Convolution(source, weights.format, weight, weights.bias, weights.scale)
     return builder.begin(made, len(weight), stage.size)
+
+
+def _winograd(builder: ProgramBuilder, node: ir.Node, buffer: int, weight: Floats, bias: Floats) -> Tensor:
+    """A convolution that computes two rows and two columns at once, and a stage for operations on its rows."""
+    reach, size = (-1, 2), builder.stages[builder.buffers[buffer].stage].size
+    made = builder.begin(
+        WinogradConvolution(Source(buffer, rows=reach, columns=reach), weight, bias), len(weight), size
+    )
+    builder.stages[made.stage].nodes.append(str(node.name))
+    return builder.begin(Copy(Source(builder.buffer(made, "float"))), len(weight), size)
 
 
 def _depthwise(

@@ -64,8 +64,9 @@ class Source:
     """The part of a buffer that a stage reads for one row.
 
     For row r, these are the rows floor(r * rate) + rows[0] to floor(r * rate) + rows[1] (inclusive); the same holds for
-    columns. Of a stage that computes several rows at once, r is the first of them, and the rows are those for all. `rate` is the resolution of the buffer relative to that of the stage: 1 for convolutions, `factor` for an
-    unshuffle, 1 / `factor` for an upsampling. A 3x3 convolution with padding 1 has rows and columns (-1, 1).
+    columns. Of a stage that computes several rows at once, r is the first of them, and the rows are those for all.
+    `rate` is the resolution of the buffer relative to that of the stage: 1 for convolutions, `factor` for an unshuffle,
+    1 / `factor` for an upsampling. A 3x3 convolution with padding 1 has rows and columns (-1, 1).
     """
 
     buffer: int
@@ -171,19 +172,10 @@ class ReduceChroma:
     factor: int
 
 
-Origin = (
-    ReadFrame
-    | Copy
-    | Unshuffle
-    | Repeat
-    | Shuffle
-    | Join
-    | Convolution
-    | WinogradConvolution
-    | Depthwise
-    | ReduceChroma
-)
+RowOrigin = ReadFrame | Copy | Unshuffle | Repeat | Shuffle | Join | Convolution | Depthwise | ReduceChroma
 """What fills the tile of a stage."""
+
+Origin = RowOrigin | WinogradConvolution
 
 
 @dataclass(frozen=True, eq=False)

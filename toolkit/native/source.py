@@ -6,7 +6,6 @@ kernel taps and keeps sums in registers.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from importlib.resources import files
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.native.packing import Lanes, blocks, offsets, packed, packed_tiles, packed_winograd
+from toolkit.native.plan_tables import plan_tables
 from toolkit.native.program import (
     Activation,
     Affine,
@@ -27,13 +27,13 @@ from toolkit.native.program import (
     Multiply,
     Norm,
     Operation,
-    Origin,
     PRelu,
     Program,
     Quantise,
     ReadFrame,
     ReduceChroma,
     Repeat,
+    RowOrigin,
     Shuffle,
     Source,
     Stage,
@@ -44,14 +44,12 @@ from toolkit.native.program import (
 )
 from toolkit.native.targets import Target
 from toolkit.port import Port
-from toolkit.quoting import cpp_comment, cpp_string
+from toolkit.quoting import cpp_comment
 
 _DOTS = {"float": "Float", "bf16": "Bf16", "int8": "Int8"}
 _LANES = {"float": "float", "bf16": "std::uint32_t", "int8": "std::uint32_t"}
 _TWO_ROWS = {"upper": "row", "lower": "row + 1"}
 _VALUES_PER_LINE = 8
-_LITERAL = 100
-"""Characters per string literal before quoting; adjacent literals are concatenated by the compiler."""
 
 
 def headers() -> dict[str, str]:
@@ -81,7 +79,7 @@ def translation_unit(program: Program, target: Target, interface: str) -> str:
         f"constexpr Colours kInput{_colours(program.input)}, kOutput{_colours(program.output)};\n",
         *writer.constants,
         *stages,
-        _plan(program),
+        plan_tables(program),
         "}  // namespace\n",
         interface,
     ]
@@ -179,7 +177,7 @@ class _Writer:
             operations = operations[1:]
         return before, [*lines, f"convolution.compute({operands});"], operations
 
-    def _origin(self, origin: Origin, channels: int) -> list[str]:
+    def _origin(self, origin: RowOrigin, channels: int) -> list[str]:
         """Code that fills the tile."""
         if isinstance(origin, ReadFrame):
             return _read_frame(self._program.input, origin)
@@ -218,7 +216,7 @@ class _Writer:
             first += channels
         return lines
 
-    def _in_tiles(self, origin: Origin) -> TypeGuard[Convolution]:
+    def _in_tiles(self, origin: RowOrigin) -> TypeGuard[Convolution]:
         """Whether the target has tile operations for a stage."""
         return self._tiles and isinstance(origin, Convolution) and origin.format != "float"
 
@@ -352,48 +350,6 @@ def _colours(port: Port) -> str:
     """Black, span and order of the channels as C++ initializers."""
     black = port.value_range[0]
     return f"{{{_hex(black)}, {_hex(port.span)}, {str(port.order == 'BGR').lower()}}}"
-
-
-def _plan(program: Program) -> str:
-    """Tables of stages and buffers, and the executed precisions as JSON."""
-    whole = program.video or program
-    text = []
-    for index, stage in enumerate(whole.stages):
-        rows = [
-            f"{{{s.buffer}, {s.rate.numerator}, {s.rate.denominator}, {s.rows[0]}, {s.rows[1]}, "
-            f"{s.columns[0]}, {s.columns[1]}}}"
-            for s in stage.sources
-        ]
-        if rows:
-            text.append(f"const Source kSources{index}[] = {{{', '.join(rows)}}};")
-    entries = [
-        f"{{{stage.size.numerator}, {stage.size.denominator}, "
-        f"{f'kSources{index}' if stage.sources else 'nullptr'}, {len(stage.sources)}, {stage.rows}, stage_{index}}}"
-        for index, stage in enumerate(whole.stages)
-    ]
-    text.append("const StagePlan kStages[] = {\n  " + ",\n  ".join(entries) + "};")
-    zeros = {"float": "0", "bf16": "0", "int8": "0x80808080u"}
-    held = [
-        f"{{{b.stage}, {b.planes}, {b.ring}, {zeros[b.format]}, Border::{'kReflect' if b.reflect else 'kZero'}}}"
-        for b in whole.buffers
-    ]
-    text.append("const BufferPlan kBuffers[] = {\n  " + ",\n  ".join(held) + "};")
-    # Both plans use the same tables, of which the second has one entry more.
-    for name, planned in (("kPlan", program), ("kVideoPlan", whole)):
-        tables = f"kStages, {len(planned.stages)}, kBuffers, {len(planned.buffers)}"
-        sizes = f"{planned.scale}, {planned.unit}, {planned.tile_columns}, {planned.halo}, {_scratch(planned)}"
-        text.append(f"const NetworkPlan {name} = {{{tables}, {sizes}}};")
-    executed = json.dumps(program.executed)
-    chunks = [executed[start : start + _LITERAL] for start in range(0, len(executed), _LITERAL)]
-    text.append("const char kExecuted[] =\n  " + "\n  ".join(map(cpp_string, chunks)) + ";\n")
-    return "\n".join(text)
-
-
-def _scratch(program: Program) -> str:
-    """C++ expression for the floats of scratch memory that stages need."""
-    origins = [stage.origin for stage in program.stages]
-    inputs = [origin.weight.shape[1] for origin in origins if isinstance(origin, WinogradConvolution)]
-    return f"winograd_floats({max(inputs)})" if inputs else "0"
 
 
 def _literals(kind: str, values: NDArray[np.generic]) -> Iterable[str]:

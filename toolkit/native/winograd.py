@@ -25,4 +25,5 @@ def pays(weight: NDArray[np.generic]) -> bool:
 
 def transformed(weight: Floats) -> Floats:
     """Weights (O, I, 3, 3) as (4, 4, O, I), computed in float64 and rounded once."""
-    return np.einsum("ak,oikl,bl->aboi", KERNEL, weight.astype(np.float64), KERNEL).astype(np.float32)
+    made: NDArray[np.float64] = np.einsum("ak,oikl,bl->aboi", KERNEL, weight.astype(np.float64), KERNEL)
+    return made.astype(np.float32)
