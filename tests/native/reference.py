@@ -130,7 +130,7 @@ class Reference:
         if isinstance(origin, Shuffle):
             return _shuffled(values, origin.factor)
         if isinstance(origin, WinogradConvolution):
-            return _winograd(origin, values)
+            return _winograd(origin, values, stage.phase)
         taps = self._taps(origin.source, origin.weight.shape[2:], getattr(origin, "stride", 1))
         if isinstance(origin, Depthwise):
             return _depthwise(origin, taps)
@@ -225,11 +225,14 @@ def _convolved(convolution: Convolution, taps: Floats, *, tiles: bool) -> Floats
     return sums.reshape(outputs, *taps.shape[3:])
 
 
-def _winograd(convolution: WinogradConvolution, values: Floats) -> Floats:
-    """Blocks of 2x2 pixels, each from 4x4: transformed, multiplied, summed over the channels, and transformed back."""
+def _winograd(convolution: WinogradConvolution, values: Floats, above: int) -> Floats:
+    """Blocks of 2x2 pixels, each from 4x4: transformed, multiplied, summed over the channels, and transformed back.
+
+    The first block begins `above` rows above the image.
+    """
     height, width = values.shape[1:]
-    rows, columns = -(-height // 2), -(-width // 2)
-    padded = np.pad(values, [(0, 0), (1, 2 * rows - height + 1), (1, 2 * columns - width + 1)])
+    rows, columns = -(-(height + above) // 2), -(-width // 2)
+    padded = np.pad(values, [(0, 0), (1 + above, 2 * rows - height - above + 1), (1, 2 * columns - width + 1)])
     pixels = np.array([[padded[:, y::2, x::2][:, :rows, :columns] for x in range(4)] for y in range(4)])
     inputs = _differences(_differences(pixels.swapaxes(0, 1)).swapaxes(0, 1))
     weights = transformed(convolution.weight)
@@ -241,7 +244,7 @@ def _winograd(convolution: WinogradConvolution, values: Floats) -> Floats:
     bias = _column(convolution.bias)
     s0, s1, s2, s3 = sides.swapaxes(0, 1)
     blocks = np.array([((bias + s0) + s1) + s2, ((bias + s1) - s2) - s3])  # (row, column, output, rows, columns)
-    return blocks.transpose(2, 3, 0, 4, 1).reshape(-1, 2 * rows, 2 * columns)[:, :height, :width]
+    return blocks.transpose(2, 3, 0, 4, 1).reshape(-1, 2 * rows, 2 * columns)[:, above : above + height, :width]
 
 
 def _differences(d: Floats) -> Floats:

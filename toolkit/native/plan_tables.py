@@ -25,7 +25,8 @@ def plan_tables(program: Program) -> str:
             text.append(f"const Source kSources{index}[] = {{{', '.join(rows)}}};")
     entries = [
         f"{{{stage.size.numerator}, {stage.size.denominator}, "
-        f"{f'kSources{index}' if stage.sources else 'nullptr'}, {len(stage.sources)}, {stage.rows}, stage_{index}}}"
+        f"{f'kSources{index}' if stage.sources else 'nullptr'}, {len(stage.sources)}, "
+        f"{stage.rows}, {stage.phase}, stage_{index}}}"
         for index, stage in enumerate(whole.stages)
     ]
     text.append("const StagePlan kStages[] = {\n  " + ",\n  ".join(entries) + "};")

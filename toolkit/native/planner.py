@@ -43,7 +43,7 @@ from toolkit.native.program import (
     WriteFrame,
 )
 from toolkit.native.resampling import concatenation, depth_to_space, padding, resize, space_to_depth
-from toolkit.native.schedule import schedule
+from toolkit.native.schedule import schedule, set_phases
 from toolkit.native.sums import activation, product_or_quotient, sum_or_difference
 from toolkit.native.values import Image, Known, Padded, Quantised, Shuffled, Tensor, quantisation_step, unsupported
 from toolkit.native.video import video_program
@@ -146,6 +146,7 @@ class _Planner:
             smallest=manifest.sizes.padded(1),
             executed=self._builder.executed,
         )
+        set_phases(program)
         schedule(program)
         program.video = video_program(program)
         if manifest.sizes.multiple % program.even:

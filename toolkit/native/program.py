@@ -263,9 +263,10 @@ Operation = Activation | PRelu | Affine | Norm | Combine | Multiply | Quantise |
 
 @dataclass
 class Stage:
-    """Computes one row after the other, or `rows` rows at once, the first of which is a multiple of it.
+    """Computes one row after the other, or `rows` rows at once, the first of which is a multiple of it plus `phase`.
 
-    `size` is its height and width relative to the input; `nodes` are the names of the graph nodes it computes.
+    `size` is its height and width relative to the input; `nodes` are the names of the graph nodes it computes; `phase`
+    is set by `set_phases`.
     """
 
     origin: Origin
@@ -273,6 +274,7 @@ class Stage:
     size: Fraction
     operations: list[Operation] = field(default_factory=list)
     nodes: list[str] = field(default_factory=list)
+    phase: int = 0
 
     @property
     def rows(self) -> int:

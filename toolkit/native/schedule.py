@@ -35,7 +35,7 @@ number of rows held depends on the first row modulo the resampling factor."""
 
 
 def schedule(program: Program) -> None:
-    """Set the ring sizes of all buffers, the tile width and the halo of a program."""
+    """Set the ring sizes of all buffers, the tile width and the halo of a program, whose phases are set."""
     program.halo = _halo(program)
     end = program.stages[-1]
     phases = max(_PHASES, lcm(*((end.size / stage.size).numerator for stage in program.stages)))
@@ -52,6 +52,21 @@ def schedule(program: Program) -> None:
     # Narrow tiles keep all buffers in the cache, wide ones compute fewer columns twice. The latter has priority.
     narrowest = ceil(2 * program.halo / _HALO_SHARE)
     program.tile_columns = max(int(_CACHE_BYTES / max(bytes_per_column, 1)), narrowest, 64)
+
+
+def set_phases(program: Program) -> None:
+    """Let stages that compute two rows at once end with the last row that a reader needs.
+
+    A 3x3 convolution of rows r and r + 1 reads up to row r + 2, so two rows that its source computes at once should
+    end there. Otherwise each stage would compute one row too many at both ends of a band, and so would all before it.
+    """
+    ends = [0] * len(program.stages)  # of each stage, a row that a reader needs last, modulo 2
+    for index in range(len(program.stages) - 1, -1, -1):
+        stage = program.stages[index]
+        stage.phase = (ends[index] + 1) % stage.rows
+        first = ends[index] - (stage.rows - 1)
+        for source in stage.sources:
+            ends[program.buffers[source.buffer].stage] = (floor(first * source.rate) + source.rows[1]) % 2
 
 
 def _halo(program: Program) -> int:
@@ -83,7 +98,7 @@ def _simulate(program: Program, first: int) -> None:
     readers: list[list[int]] = [[] for _ in buffers]
     # From the last stage to the first: a stage starts at the lowest row that any of its readers needs first.
     for index in range(len(stages) - 1, -1, -1):
-        following[index] -= following[index] % stages[index].rows
+        following[index] -= (following[index] - stages[index].phase) % stages[index].rows
         for source in stages[index].sources:
             readers[source.buffer].append(index)
             read = buffers[source.buffer].stage

@@ -26,7 +26,8 @@ struct StagePlan {
   int num, den;  // its height and width: the input's times num / den
   const Source* sources;
   int source_count;
-  int rows;  // that are computed at once; the first of them is a multiple of it, and the last may be below the image
+  int rows;   // that are computed at once; the first may be above the image, and the last below it
+  int phase;  // the first of two rows is even plus this
   void (*compute)(Band&, int row);
 };
 
@@ -124,7 +125,7 @@ class Band {
     end.next = row;
     for (int i = plan_.stage_count - 1; i >= 0; --i) {
       progress_[i].first -= progress_[i].first % plan_.stages[i].rows;
-      progress_[i].next -= progress_[i].next % plan_.stages[i].rows;
+      progress_[i].next -= (progress_[i].next + plan_.stages[i].phase) % plan_.stages[i].rows;
       const Progress reader = progress_[i];
       for (int k = 0; k < plan_.stages[i].source_count; ++k) {
         const Source& source = plan_.stages[i].sources[k];

@@ -71,10 +71,10 @@ class LineBuffer {
     return found;
   }
 
-  // Where to write `row`, addressed by image columns.
+  // Where to write `row`, addressed by image columns. It may be the row above the image, which is not read.
   template <class Lane>
   Lane* row(int row) {
-    return line<Lane>(row % plan_.ring) - first_;
+    return line<Lane>(slot(row)) - first_;
   }
   std::ptrdiff_t plane() const { return plane_; }
 
@@ -84,7 +84,7 @@ class LineBuffer {
 
   // Fills the left and right border of a row that was written.
   void finish(int row) {
-    std::uint32_t* begin = line<std::uint32_t>(row % plan_.ring);
+    std::uint32_t* begin = line<std::uint32_t>(slot(row));
     const int columns = last_ - first_;
     for (int plane = 0; plane < plan_.planes; ++plane, begin += plane_) {
       std::uint32_t* end = begin + columns;
@@ -100,6 +100,8 @@ class LineBuffer {
   }
 
  private:
+  int slot(int row) const { return (row + plan_.ring) % plan_.ring; }
+
   // Index in the ring of an image row; above and below the image, of the reflected row or the zero row.
   int source(int row) const {
     if (row >= 0 && row < height_) return row % plan_.ring;

@@ -11,9 +11,9 @@
 //           0 -1  1  0
 //           0  1  0 -1
 //
-// A vector holds the same pixel of neighbouring blocks, in the order of `simd::split`. Blocks begin at even rows and
-// columns of the image, and sums have a fixed order, so the value of a pixel depends neither on the position of its
-// tile nor on the thread or target.
+// A vector holds the same pixel of neighbouring blocks, in the order of `simd::split`. Blocks begin at even columns of
+// the image, and at even rows or (`StagePlan::phase`) at odd ones, and sums have a fixed order. So the value of a pixel
+// depends neither on the position of its tile nor on the thread or target.
 #pragma once
 #include "line_buffer.h"
 
