@@ -17,7 +17,9 @@ from native.reference import Reference
 from native.running import Native
 
 from toolkit.native.program import Convolution, Stage, WinogradConvolution
+from toolkit.native.winograd import avoided_multiply_adds
 from toolkit.sizes import SizeRule
+from toolkit.workloads import Shape
 
 SIZES = [(4, 4), (4, 34), (6, 10), (30, 6), (22, 70), (10, 262)]
 TOLERANCE = 1e-5
@@ -120,6 +122,7 @@ def test_winograds_method_is_about_as_exact_as_plain_sums(native: Callable[..., 
     features = b.conv(b.node("PRelu", b.conv("input", 3, 64, 1), b.constant(b.uniform(64, 1, 1))), 64, 64, 3)
     network = native(b.model(b.shuffled(b.conv(features, 64, 12, 1), 2)))
     frame = network.noise(14, 22)
+    assert avoided_multiply_adds(network.program, Shape(14, 22)) == (9 - 4) * 64 * 64 * 14 * 22
     exact = float64(onnx.load(network.artifact.path))(frame)
     program = replace(network.program, stages=[plainly(stage) for stage in network.program.stages])
     assert program.stages != network.program.stages

@@ -60,6 +60,10 @@ def test_the_roofline_is_the_slower_of_arithmetic_and_memory() -> None:
     limited = roofline(WORK, {"fp32": 3, "uint8": 1}, 4.0, [slow])
     assert limited is not None
     assert (limited.limited_by, limited.bound_seconds, limited.share) == ("arithmetic", 4.0, 1.0)
+    fewer = msgspec.structs.replace(WORK, avoided=600)
+    limited = roofline(fewer, {"fp32": 3}, 4.0, [slow])
+    assert limited is not None
+    assert (limited.limited_by, limited.bound_seconds) == ("memory", 2.0), "400 multiply-adds take 1.6 s"
     assert roofline(WORK, {"int8": 3}, 4.0, [CEILING]) is None
     assert roofline(WORK, {"fp32": 3}, 4.0, []) is None
 

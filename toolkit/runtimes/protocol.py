@@ -277,6 +277,10 @@ class Runtime(ABC):
         """
         raise InputError(f"{self.name} does not run checkpoints", "Export it first: `toolkit export`.")
 
+    def avoided_multiply_adds(self, artifact: Artifact, shape: Shape) -> int:
+        """How many of a graph's multiply-adds for a frame it does without, by computing convolutions in another way."""
+        return 0
+
     def rehearse(self, artifact: Artifact) -> None:
         """Load an artifact in a separate process first, where this runtime is `rehearsed`; see `rehearsal.rehearse`."""
         if self.rehearsed:

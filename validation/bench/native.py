@@ -25,7 +25,7 @@ import argparse
 import itertools
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -34,14 +34,15 @@ from native_engine.cells import OTHERS, Cell, in_turns, thread_counts
 from native_engine.default_openvino import DefaultOpenVino, lowers_precision
 from native_engine.film import SCALE, film
 from native_engine.instructions import find_counter, instructions
-from native_engine.networks import PRECISIONS, Lowered, lowered, own, refused, shared
+from native_engine.networks import PRECISIONS, Lowered, lowered, own, refused, shared, works
 from native_engine.peak import Peak
 from native_engine.video import video
 
 from toolkit.artifact import Artifact
 from toolkit.cli.values import precisions
-from toolkit.graph.analysis.work import count_work
+from toolkit.graph.analysis.work import Work
 from toolkit.native.targets import find_target
+from toolkit.precisions import Precision
 from toolkit.profiling.measuring.schedule import Measurement
 from toolkit.system.hardware import cpu_model
 from toolkit.workloads import Shape, Workload, parse_shape, workload_for_scale
@@ -114,12 +115,12 @@ def subjects(given: argparse.Namespace, directory: Path) -> Iterator[Lowered]:
 
 def compare(artifacts: Lowered, shape: Shape, name: str, peak: Peak, seconds: float) -> dict[Cell, Measurement]:
     """RT4KSR in all precisions."""
-    work = count_work(artifacts["fp32"], shape)
-    print(f"\n{name}: {work.multiply_adds / 1e9:.1f} G multiply-adds per frame\n{table.HEADER}")
+    counted = works(artifacts, shape)
+    print(f"\n{name}: {multiply_adds(counted)} per frame\n{table.HEADER}")
     everything: dict[Cell, Measurement] = {}
     for threads in thread_counts():  # all cells of a workload at a time would be too much for small machines' memory
         found, default = turns(artifacts, shape, threads, peak, seconds)
-        print(*table.rows(found, work, peak, table.wanted_of_own(), default=default), sep="\n")
+        print(*table.rows(found, counted, peak, table.wanted_of_own(), default=default), sep="\n")
         everything |= found
     return everything
 
@@ -128,11 +129,17 @@ def another(artifacts: Lowered, shape: Shape, peak: Peak, seconds: float) -> Non
     """A network of others in the precisions that it could be converted to."""
     manifest = artifacts["fp32"].manifest
     shape = manifest.sizes.extended(shape) if manifest.shape is None else Shape(*manifest.shape)
-    work = count_work(artifacts["fp32"], shape)
-    print(f"\n{manifest.name}, {shape}: {work.multiply_adds / 1e9:.1f} G multiply-adds per frame\n{table.HEADER}")
+    counted = works(artifacts, shape)
+    print(f"\n{manifest.name}, {shape}: {multiply_adds(counted)} per frame\n{table.HEADER}")
     for threads in thread_counts():
         found, default = turns(artifacts, shape, threads, peak, seconds)
-        print(*table.rows(found, work, peak, table.wanted_of_others(threads), default=default), sep="\n")
+        print(*table.rows(found, counted, peak, table.wanted_of_others(threads), default=default), sep="\n")
+
+
+def multiply_adds(counted: Mapping[Precision, Work]) -> str:
+    """Of the graph, and what the engine executes of it in float32."""
+    work = counted["fp32"]
+    return f"{work.multiply_adds / 1e9:.1f} G multiply-adds ({work.executed / 1e9:.1f} G executed in fp32)"
 
 
 def turns(

@@ -36,12 +36,19 @@ class Work(msgspec.Struct, frozen=True):
         least_bytes: what must be moved even if everything in between stays in caches: the input, the output, and every
             weight once, in the types that the graph stores.
         weight_bytes: the part of `least_bytes` that is weights.
+        avoided: of `multiply_adds`, those that a runtime does without (`Runtime.avoided_multiply_adds`).
     """
 
     multiply_adds: int
     elementwise: int
     least_bytes: int
     weight_bytes: int
+    avoided: int = 0
+
+    @property
+    def executed(self) -> int:
+        """Multiply-adds that a runtime executes."""
+        return self.multiply_adds - self.avoided
 
     @property
     def operations(self) -> int:

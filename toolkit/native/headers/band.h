@@ -12,8 +12,8 @@
 
 namespace rows {
 
-// Row r of a stage reads rows r * num / den + row_first .. r * num / den + row_last of a buffer, and columns likewise. Of
-// a stage that computes several rows at once, r is the first of them, and these are the rows for all.
+// Row r of a stage reads rows r * num / den + row_first .. r * num / den + row_last of a buffer, and columns likewise.
+// Of a stage that computes several rows at once, r is the first of them, and these are the rows for all.
 struct Source {
   int buffer, num, den;
   int row_first, row_last, column_first, column_last;

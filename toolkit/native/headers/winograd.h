@@ -1,8 +1,8 @@
 // Convolutions with 3x3 taps in float32 by Winograd's minimal filtering F(2x2, 3x3): 4 multiplications per pixel, input
 // and output channel instead of 9 (A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016).
 //
-// Two rows are computed at once, in blocks of 2x2 pixels. With d the 4x4 input pixels around a block, G g G^T the kernel
-// (transformed by `winograd.py`), and `*` the elementwise product, a block is
+// Two rows are computed at once, in blocks of 2x2 pixels. With d the 4x4 input pixels around a block, G g G^T the
+// kernel (transformed by `winograd.py`), and `*` the elementwise product, a block is
 //
 //     A^T [ sum over input channels of (G g G^T) * (B^T d B) ] A
 //

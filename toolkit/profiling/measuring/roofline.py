@@ -52,7 +52,7 @@ def roofline(work: Work, executed: Mapping[str, int], median: float, ceilings: S
     """Compare a cell with the roofline; None without a ceiling for any precision it ran in.
 
     Args:
-        work: multiply-adds and bytes of its graph.
+        work: multiply-adds and bytes of its graph, and which of the former its runtime avoids.
         executed: number of nodes per executed precision. The fastest precision with a ceiling is used, so that the
             bound holds whichever nodes it was used for.
         median: of its frame times, in seconds.
@@ -67,7 +67,7 @@ def roofline(work: Work, executed: Mapping[str, int], median: float, ceilings: S
         if not rates:
             return None
         precision = max(rates, key=lambda name: rates[name])
-        arithmetic, memory = work.multiply_adds / rates[precision], work.least_bytes / ceiling.bytes_per_second
+        arithmetic, memory = work.executed / rates[precision], work.least_bytes / ceiling.bytes_per_second
         bound = max(arithmetic, memory)
         limit: Literal["arithmetic", "memory"] = "arithmetic" if arithmetic >= memory else "memory"
         return Roofline(bound, bound / median, limit, precision, ceiling.device)

@@ -123,8 +123,8 @@ def _roofline(
     for name, cell in named:
         if cell.work is None or cell.roofline is None:
             continue
-        intensity = cell.work.multiply_adds / cell.work.least_bytes
-        rate = cell.work.multiply_adds / _measured(cell).median
+        intensity = cell.work.executed / cell.work.least_bytes
+        rate = cell.work.executed / _measured(cell).median
         points.append(Point(intensity, rate, f"{name} {cell.roofline.share:.0%}", styles[cell.runtime]))
         used.setdefault((cell.roofline.device, cell.roofline.precision), []).append(intensity)
     for ceiling in ceilings:

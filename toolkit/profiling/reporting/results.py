@@ -18,7 +18,7 @@ from toolkit.profiling.measuring.schedule import Measurement
 from toolkit.profiling.measuring.statistics import Interval, independent_ratio, paired_ratio, summarise
 from toolkit.profiling.plan import CellPlan
 from toolkit.profiling.reporting.report import CellReport, ColdStart, Memory, Throughput, WarmUp
-from toolkit.runtimes.registry import BASELINE
+from toolkit.runtimes.registry import BASELINE, find_runtime
 from toolkit.runtimes.reported import LayerTime, Stages
 from toolkit.system.hardware import Ceiling
 
@@ -36,21 +36,25 @@ class Extras:
 
 
 class Works:
-    """Work (multiply-adds and bytes) of graphs, each counted once."""
+    """Work (multiply-adds and bytes) of graphs on runtimes, each counted once."""
 
     def __init__(self) -> None:
-        self._counted: dict[tuple[str, str], Work | None] = {}
+        self._counted: dict[tuple[str, ...], Work | None] = {}
 
     def of(self, cell: CellPlan) -> Work | None:
         """Work of a cell; None if its graph is missing or shapes cannot be inferred."""
         if cell.artifact is None:
             return None
-        key = cell.artifact.manifest.onnx_sha256, str(cell.workload.shape)
+        shape, runtime = cell.workload.shape, find_runtime(cell.runtime)
+        key = cell.artifact.manifest.onnx_sha256, str(shape), runtime.name
         if key not in self._counted:
             try:
-                self._counted[key] = count_work(cell.artifact, cell.workload.shape)
+                work = count_work(cell.artifact, shape)
             except InputError:
                 self._counted[key] = None
+            else:
+                avoided = runtime.avoided_multiply_adds(cell.artifact, shape)
+                self._counted[key] = msgspec.structs.replace(work, avoided=avoided)
         return self._counted[key]
 
 

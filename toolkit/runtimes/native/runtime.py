@@ -27,6 +27,7 @@ from toolkit.native.targets import (
     library_files,
     missing,
 )
+from toolkit.native.winograd import avoided_multiply_adds
 from toolkit.precisions import Precision
 from toolkit.runtimes.building import BuildingRuntime, BuildJob
 from toolkit.runtimes.engine import Engine
@@ -83,6 +84,9 @@ class NativeRuntime(BuildingRuntime):
         except Unsupported as error:
             return str(error)
         return ""
+
+    def avoided_multiply_adds(self, artifact: Artifact, shape: Shape) -> int:
+        return avoided_multiply_adds(_program(artifact.path, artifact.manifest.onnx_sha256), shape)
 
     def _accept(self, artifact: Artifact, options: BuildOptions) -> Shape | None:
         shape = super()._accept(artifact, options)

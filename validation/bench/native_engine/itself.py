@@ -6,13 +6,12 @@ import time
 
 import numpy as np
 from native_engine.cells import in_turns
-from native_engine.networks import Lowered
+from native_engine.networks import Lowered, works
 from native_engine.peak import Peak
 from native_engine.table import MEGABYTE
 
 from toolkit.artifact import Artifact
 from toolkit.errors import Unavailable
-from toolkit.graph.analysis.work import count_work
 from toolkit.native.compiler import cached_library
 from toolkit.native.library import Library
 from toolkit.native.planner import plan
@@ -37,7 +36,7 @@ def memory(artifacts: Lowered, workload: Workload) -> None:
 
 def processor_time(artifacts: Lowered, workload: Workload, peak: Peak) -> None:
     """Share of the peak in time that the processor really gave, which other processes do not shorten."""
-    work, shape = count_work(artifacts["fp32"], workload.shape).multiply_adds, workload.shape
+    counted, shape = works(artifacts, workload.shape), workload.shape
     spent: dict[tuple[Precision, int], list[float]] = {}
     engines = {
         (precision, threads): _loaded(artifact).engine(*shape.sides, threads)
@@ -57,7 +56,11 @@ def processor_time(artifacts: Lowered, workload: Workload, peak: Peak) -> None:
     rates = next((ceiling.multiply_adds_per_second for ceiling in peak.best()), {})
     for precision in artifacts:
         one, two = (float(np.median(spent[precision, threads])) for threads in (1, 2))
-        share = f"{work / one / rates[precision]:.1%} of the peak" if precision in rates else "no peak known"
+        share = (
+            f"{counted[precision].executed / one / rates[precision]:.1%} of the peak"
+            if precision in rates
+            else "no peak known"
+        )
         print(f"{precision:<9}  in processor time: {share}; two threads spend {two / one:.3f} times what one does")
 
 

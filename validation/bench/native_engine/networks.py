@@ -7,14 +7,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+
 from toolkit.artifact import Artifact
 from toolkit.errors import ToolkitError
 from toolkit.graph.adoption.adopt import adopt
+from toolkit.graph.analysis.work import Work, count_work
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
 from toolkit.network.checkpoint import Checkpoint, load_checkpoint, untrained_checkpoint
 from toolkit.precisions import Precision
 from toolkit.runtimes.registry import find_runtime
+from toolkit.workloads import Shape
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 DATA = Path(os.environ.get("RT4KSR_DATA", "../shared"))
@@ -50,6 +54,17 @@ def lowered(artifact: Artifact, precisions: Sequence[Precision], directory: Path
         if found is not None:
             made[precision] = found
     return made
+
+
+def works(artifacts: Lowered, shape: Shape) -> dict[Precision, Work]:
+    """Work of the engine for a frame, without the multiply-adds that it avoids."""
+    engine = find_runtime("native")
+    return {
+        precision: msgspec.structs.replace(
+            count_work(artifact, shape), avoided=engine.avoided_multiply_adds(artifact, shape)
+        )
+        for precision, artifact in artifacts.items()
+    }
 
 
 def shared(directory: Path) -> Iterator[Artifact]:

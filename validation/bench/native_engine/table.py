@@ -10,6 +10,7 @@ from native_engine.peak import Peak
 
 from toolkit.graph.analysis.work import Work
 from toolkit.native.targets import find_target
+from toolkit.precisions import Precision
 from toolkit.profiling.measuring.roofline import roofline
 from toolkit.profiling.measuring.schedule import Measurement
 
@@ -42,14 +43,22 @@ def wanted_of_others(threads: int) -> Wanted:
 
 
 def rows(
-    measured: Mapping[Cell, Measurement], work: Work, peak: Peak, wanted: Wanted, *, default: Sequence[float] = ()
+    measured: Mapping[Cell, Measurement],
+    works: Mapping[Precision, Work],
+    peak: Peak,
+    wanted: Wanted,
+    *,
+    default: Sequence[float] = (),
 ) -> list[str]:
-    """A line for each cell; `default`: seconds of `DefaultOpenVino`, which counts as bf16."""
+    """A line for each cell; `default`: seconds of `DefaultOpenVino`, which counts as bf16.
+
+    `works`: of the engine, by precision.
+    """
     lines = []
     for cell, found in measured.items():
         ours = measured[Cell("native", cell.precision, cell.threads)]
         if cell.runtime == "native":
-            lines += _bound(cell, ours, work, peak)
+            lines += _bound(cell, ours, works[cell.precision], peak)
             if cell.precision == "bf16" and default and not ours.failure:
                 ratios = _ratios(ours.seconds, default)
                 lines.append(_line(cell, "openvino, no hints", ratios, wanted.get(("openvino", "bf16"))))
