@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,9 @@ from toolkit.network.checkpoint import load_checkpoint
 from toolkit.system.hardware import usable_cpus
 from toolkit.system.scheduling import unchanged_scheduling
 
+ENGINES = "RT4KSR_TEST_ENGINES"
+"""Environment variable: where `quick_cxx.sh` keeps what it compiled."""
+
 torch.set_num_threads(usable_cpus())
 
 # A shell's jobs in the background ignore Ctrl-C, and so would every command that a test interrupts.
@@ -53,9 +57,16 @@ def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def _made_once(run_directory: Path) -> Iterator[None]:
     """Traces of networks and compiled engines are made once per run, by commands in the fork server and by tests that
-    run others with pytest too, which inherit the environment; nothing is left in the user's own cache."""
+    run others with pytest too, which inherit the environment; nothing is left in the user's own cache.
+
+    Where `CI` is set, engines are compiled as users compile them.
+    """
     keep_traces()
     with pytest.MonkeyPatch.context() as patch:
+        if not {"CI", "CXX", ENGINES} & os.environ.keys() and os.name == "posix" and shutil.which("c++"):
+            (run_directory / "engines").mkdir(exist_ok=True)
+            patch.setenv(ENGINES, str(run_directory / "engines"))
+            patch.setenv("CXX", str(Path(__file__).with_name("quick_cxx.sh")))
         patch.setenv(DIRECTORY, os.environ.get(DIRECTORY, str(run_directory / "traces")))
         patch.setenv("XDG_CACHE_HOME", str(run_directory / "cache"))
         yield

@@ -76,9 +76,7 @@ def _places(model: onnx.ModelProto, weights: dict[str, np.ndarray]) -> dict[str,
     return {tensor.name: names[tensor.raw_data] for tensor in model.graph.initializer if tensor.raw_data in names}
 
 
-def _with_weights(
-    model: onnx.ModelProto, places: dict[str, str], weights: dict[str, np.ndarray]
-) -> onnx.ModelProto:
+def _with_weights(model: onnx.ModelProto, places: dict[str, str], weights: dict[str, np.ndarray]) -> onnx.ModelProto:
     for tensor in model.graph.initializer:
         if tensor.name in places:
             tensor.raw_data = weights[places[tensor.name]].tobytes()

@@ -33,9 +33,10 @@ toolkit.export(toolkit.load_checkpoint(sys.argv[1]), directory=sys.argv[2])
 """
 
 
-def test_two_processes_give_the_same_bytes(tmp_path: Path) -> None:
-    """This one, and one with other hashes."""
-    weights = save_safetensors(tmp_path / "weights.safetensors", network())
+def test_two_processes_give_the_same_bytes(small_artifact: Artifact, tmp_path: Path) -> None:
+    """This one, which has exported the network with other weights before (kept_traces.py), and one with other hashes
+    in which the exporter traces these."""
+    weights = save_safetensors(tmp_path / "weights.safetensors", network(seed=1))
     here, there = tmp_path / "here", tmp_path / "there"
     export(toolkit.load_checkpoint(weights), directory=here)
     there.mkdir()

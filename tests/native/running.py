@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from native.quick_compiler import quick_compiler
 
 from toolkit.artifact import Artifact
 from toolkit.native.compiler import cached_library
@@ -45,8 +44,7 @@ class Native:
         if tile_columns:
             video = None if program.video is None else replace(program.video, tile_columns=tile_columns)
             program = replace(program, tile_columns=tile_columns, video=video)
-        with quick_compiler(chosen):
-            path = cached_library(program, self.artifact.manifest, chosen)
+        path = cached_library(program, self.artifact.manifest, chosen)
         return self._libraries.setdefault((target, tile_columns), Library(path, self.artifact.manifest.name))
 
     def empty(self, frame: np.ndarray) -> np.ndarray:

@@ -246,9 +246,9 @@ def test_a_bundle_for_two_kinds_of_machine(bundle: Callable[..., Engine], tmp_pa
 
 
 def test_no_compiler_for_another_machine(network: Native, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CXX", raising=False)
     (tmp_path / "c++").symlink_to(require_compiler().path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
     options = BuildOptions(target=("aarch64",))
     with pytest.raises(toolkit.Unavailable, match=r"none was found .aarch64-linux-gnu-g") as caught:
