@@ -31,7 +31,7 @@ from toolkit.system.hardware import usable_cpus
 from toolkit.system.scheduling import unchanged_scheduling
 
 ENGINES = "RT4KSR_TEST_ENGINES"
-"""Environment variable: where `quick_cxx.sh` keeps what it compiled."""
+"""Environment variable: where `quick_g++.sh` keeps what it compiled."""
 
 torch.set_num_threads(usable_cpus())
 
@@ -66,7 +66,7 @@ def _made_once(run_directory: Path) -> Iterator[None]:
         if not {"CI", "CXX", ENGINES} & os.environ.keys() and os.name == "posix" and shutil.which("c++"):
             (run_directory / "engines").mkdir(exist_ok=True)
             patch.setenv(ENGINES, str(run_directory / "engines"))
-            patch.setenv("CXX", str(Path(__file__).with_name("quick_cxx.sh")))
+            patch.setenv("CXX", str(Path(__file__).with_name("quick_g++.sh")))
         patch.setenv(DIRECTORY, os.environ.get(DIRECTORY, str(run_directory / "traces")))
         patch.setenv("XDG_CACHE_HOME", str(run_directory / "cache"))
         yield

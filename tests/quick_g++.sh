@@ -4,6 +4,7 @@
 # $RT4KSR_TEST_ENGINES names. All else that a compiler is asked, the system's compiler answers.
 #
 # An engine has the same bits at any level of optimisation: -ffp-contract=off forbids what would change them.
+# The name of this file: torch.compile takes a compiler for GCC if there is "g++" in its path.
 case " $* " in
 *" -O3 "*" -c engine.cpp -o engine.o ") ;;
 *) exec c++ "$@" ;;

@@ -15,7 +15,7 @@ from native.running import Native
 def test_the_level_of_optimisation_changes_no_bit(
     native: Callable[..., Native], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    if not os.environ.get("CXX", "").endswith("quick_cxx.sh"):
+    if not os.environ.get("CXX", "").endswith("quick_g++.sh"):
         pytest.skip("engines are compiled as users compile them")
     quick, optimised = native(strided()), native(strided())
     frame = quick.noise(14, 38)
