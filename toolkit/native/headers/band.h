@@ -40,7 +40,7 @@ struct NetworkPlan {
   int unit;          // input rows per row of the last stage
   int tile_columns;  // columns of the last stage per tile, so that line buffers stay in the cache
   int halo;          // rows of the last stage that a band reads beyond its own
-  int scratch;       // floats that one stage needs at a time
+  int scratch;       // floats that one stage needs at a time: whole cache lines
 };
 
 // Progress of a stage in the current part of the frame: columns first..last-1, rows from `next` on.
@@ -56,11 +56,15 @@ struct Ends {
   const Video* video_output = nullptr;
 };
 
+struct alignas(64) CacheLine {
+  float lanes[16];
+};
+
 // Line buffers of one thread, and the part of the frame that it computes with them.
 class Band {
  public:
   Band(const NetworkPlan& plan, int height, int width)
-      : plan_(plan), progress_(plan.stage_count), scratch_(plan.scratch + 16) {
+      : plan_(plan), progress_(plan.stage_count), scratch_(plan.scratch / 16) {
     for (int i = 0; i < plan.stage_count; ++i) {
       progress_[i].height = static_cast<int>(static_cast<long long>(height) * plan.stages[i].num / plan.stages[i].den);
       progress_[i].width = static_cast<int>(static_cast<long long>(width) * plan.stages[i].num / plan.stages[i].den);
@@ -79,7 +83,7 @@ class Band {
   int parts() const { return (progress_.back().width + plan_.tile_columns - 1) / plan_.tile_columns; }
 
   std::size_t bytes() const {
-    std::size_t sum = scratch_.size() * sizeof(float);
+    std::size_t sum = scratch_.size() * sizeof(CacheLine);
     for (const auto& buffer : buffers_) sum += buffer->bytes();
     return sum;
   }
@@ -105,11 +109,7 @@ class Band {
   LineBuffer& buffer(int index) { return *buffers_[index]; }
 
   // Memory for one call of a stage, at the beginning of a cache line. It is too much for the stacks of some threads.
-  float* scratch() {
-    void* begin = scratch_.data();
-    std::size_t room = scratch_.size() * sizeof(float);
-    return static_cast<float*>(std::align(64, 0, begin, room));
-  }
+  float* scratch() { return scratch_.data()->lanes; }
 
   // A buffer that only the plan for video has; null in the other.
   LineBuffer* video_buffer(int index) { return index < plan_.buffer_count ? buffers_[index].get() : nullptr; }
@@ -157,7 +157,7 @@ class Band {
   const NetworkPlan& plan_;
   std::vector<Progress> progress_;
   std::vector<std::unique_ptr<LineBuffer>> buffers_;
-  std::vector<float> scratch_;
+  std::vector<CacheLine> scratch_;
   Ends ends_;
   Extent own_{};
 };

@@ -104,7 +104,7 @@ class LineBuffer {
 
   // Index in the ring of an image row; above and below the image, of the reflected row or the zero row.
   int source(int row) const {
-    if (row >= 0 && row < height_) return row % plan_.ring;
+    if (row >= 0 && row < height_) return slot(row);
     if (plan_.border == Border::kZero) return plan_.ring;
     return (row < 0 ? -row : 2 * (height_ - 1) - row) % plan_.ring;
   }

@@ -15,7 +15,7 @@
 // the image, and at even rows or (`StagePlan::phase`) at odd ones, and sums have a fixed order. So the value of a pixel
 // depends neither on the position of its tile nor on the thread or target.
 #pragma once
-#include "line_buffer.h"
+#include "convolution.h"
 
 namespace rows {
 
@@ -52,29 +52,6 @@ inline void transform_pixels(const Window<float, 4>& in, float* transformed) {
         simd::store(to + 12 * kPosition, simd::sub(d[1][column], d[3][column]));
       }
     }
-  }
-}
-
-// Products of `Count` output channels with one position of transformed pixels, summed over the input channels, as
-// [output][kTile].
-template <int Inputs, int Count>
-inline void multiply_transformed(const float* pixels, const float* weights, float* products) {
-  simd::Vec sum[Count][2];
-#pragma GCC unroll 16
-  for (int i = 0; i < Count; ++i) sum[i][0] = sum[i][1] = simd::zero();
-  for (int channel = 0; channel < Inputs; ++channel, pixels += kTile, weights += Count) {
-    const simd::Vec left = simd::load(pixels), right = simd::load(pixels + simd::kWidth);
-#pragma GCC unroll 16
-    for (int i = 0; i < Count; ++i) {
-      const simd::Vec weight = simd::broadcast(weights[i]);
-      sum[i][0] = simd::fma(left, weight, sum[i][0]);
-      sum[i][1] = simd::fma(right, weight, sum[i][1]);
-    }
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < Count; ++i) {
-    simd::store(products + i * kTile, sum[i][0]);
-    simd::store(products + i * kTile + simd::kWidth, sum[i][1]);
   }
 }
 
@@ -121,14 +98,17 @@ class NextPixels {
   int line_ = 0;
 };
 
+// `Count` output channels: at each of the 16 positions, a 1x1 convolution of the transformed pixels.
 template <int Inputs, int Count, class Next>
 inline void winograd_block(const float* transformed, const float* weights, const float* bias, float* upper,
                            float* lower, std::ptrdiff_t plane, Next& next) {
   constexpr int kPosition = Count * kTile;
+  constexpr float kNoBias[Count] = {};
   alignas(64) float products[16 * kPosition];
   for (int position = 0; position < 16; ++position, transformed += position_floats(Inputs), weights += Inputs * Count) {
     next.share();
-    multiply_transformed<Inputs, Count>(transformed, weights, products + position * kPosition);
+    convolve_block<Float, Inputs, 1, 1, Count>({{transformed}, kTile}, {weights, kNoBias, nullptr, nullptr}, 0, false,
+                                               weights, products + position * kPosition);
   }
   for (int i = 0; i < Count; ++i)
     store_blocks(products + i * kTile, kPosition, bias[i], upper + i * plane, lower + i * plane);

@@ -12,14 +12,17 @@ from typing import Literal
 
 import msgspec
 
+from toolkit.artifact import Artifact
 from toolkit.errors import InputError
-from toolkit.graph.analysis.work import Work
+from toolkit.graph.analysis.work import Work, count_work
 from toolkit.profiling.measuring.environment import Environment
+from toolkit.runtimes.registry import find_runtime
 from toolkit.system.atomic import sha256_of, write_bytes
 from toolkit.system.cache import cache_directory
 from toolkit.system.documents import MalformedDocument, from_json
 from toolkit.system.hardware import Ceiling
 from toolkit.system.isolated import run_isolated
+from toolkit.workloads import Shape
 
 _METHOD_VERSION = 4
 """Incremented when the measurement of ceilings changes, so that cached ones are measured again."""
@@ -46,6 +49,16 @@ class Roofline(msgspec.Struct, frozen=True):
     limited_by: Literal["arithmetic", "memory"]
     precision: str
     device: str
+
+
+def work_of(runtime: str, artifact: Artifact, shape: Shape) -> Work:
+    """Work of a runtime for a frame of `shape`: that of the graph, and which of it the runtime avoids.
+
+    Raises:
+        InputError: the graph's shapes cannot be inferred.
+    """
+    avoided = find_runtime(runtime).avoided_multiply_adds(artifact, shape)
+    return msgspec.structs.replace(count_work(artifact, shape), avoided=avoided)
 
 
 def roofline(work: Work, executed: Mapping[str, int], median: float, ceilings: Sequence[Ceiling]) -> Roofline | None:

@@ -10,15 +10,15 @@ import numpy as np
 
 from toolkit.checks import SIMULATED
 from toolkit.errors import InputError
-from toolkit.graph.analysis.work import Work, count_work
+from toolkit.graph.analysis.work import Work
 from toolkit.precisions import FULL_PRECISION
 from toolkit.profiling.measuring.builds import Build
-from toolkit.profiling.measuring.roofline import roofline
+from toolkit.profiling.measuring.roofline import roofline, work_of
 from toolkit.profiling.measuring.schedule import Measurement
 from toolkit.profiling.measuring.statistics import Interval, independent_ratio, paired_ratio, summarise
 from toolkit.profiling.plan import CellPlan
 from toolkit.profiling.reporting.report import CellReport, ColdStart, Memory, Throughput, WarmUp
-from toolkit.runtimes.registry import BASELINE, find_runtime
+from toolkit.runtimes.registry import BASELINE
 from toolkit.runtimes.reported import LayerTime, Stages
 from toolkit.system.hardware import Ceiling
 
@@ -39,22 +39,18 @@ class Works:
     """Work (multiply-adds and bytes) of graphs on runtimes, each counted once."""
 
     def __init__(self) -> None:
-        self._counted: dict[tuple[str, ...], Work | None] = {}
+        self._counted: dict[tuple[str, str, str], Work | None] = {}
 
     def of(self, cell: CellPlan) -> Work | None:
         """Work of a cell; None if its graph is missing or shapes cannot be inferred."""
         if cell.artifact is None:
             return None
-        shape, runtime = cell.workload.shape, find_runtime(cell.runtime)
-        key = cell.artifact.manifest.onnx_sha256, str(shape), runtime.name
+        key = cell.runtime, cell.artifact.manifest.onnx_sha256, str(cell.workload.shape)
         if key not in self._counted:
             try:
-                work = count_work(cell.artifact, shape)
+                self._counted[key] = work_of(cell.runtime, cell.artifact, cell.workload.shape)
             except InputError:
                 self._counted[key] = None
-            else:
-                avoided = runtime.avoided_multiply_adds(cell.artifact, shape)
-                self._counted[key] = msgspec.structs.replace(work, avoided=avoided)
         return self._counted[key]
 
 

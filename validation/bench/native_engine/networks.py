@@ -7,16 +7,15 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import msgspec
-
 from toolkit.artifact import Artifact
 from toolkit.errors import ToolkitError
 from toolkit.graph.adoption.adopt import adopt
-from toolkit.graph.analysis.work import Work, count_work
+from toolkit.graph.analysis.work import Work
 from toolkit.graph.export import ExportOptions, export
 from toolkit.graph.precision.convert import convert
 from toolkit.network.checkpoint import Checkpoint, load_checkpoint, untrained_checkpoint
 from toolkit.precisions import Precision
+from toolkit.profiling.measuring.roofline import work_of
 from toolkit.runtimes.registry import find_runtime
 from toolkit.workloads import Shape
 
@@ -58,13 +57,7 @@ def lowered(artifact: Artifact, precisions: Sequence[Precision], directory: Path
 
 def works(artifacts: Lowered, shape: Shape) -> dict[Precision, Work]:
     """Work of the engine for a frame, without the multiply-adds that it avoids."""
-    engine = find_runtime("native")
-    return {
-        precision: msgspec.structs.replace(
-            count_work(artifact, shape), avoided=engine.avoided_multiply_adds(artifact, shape)
-        )
-        for precision, artifact in artifacts.items()
-    }
+    return {precision: work_of("native", artifact, shape) for precision, artifact in artifacts.items()}
 
 
 def shared(directory: Path) -> Iterator[Artifact]:
